@@ -1,0 +1,13 @@
+# add_tmx_test(NAME name SOURCES a.cpp ... LIBRARIES lib ... [LABELS l ...] [TIMEOUT seconds])
+# A GoogleTest executable, run whole by ctest as one test.
+function(add_tmx_test)
+    cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
+    find_package(GTest REQUIRED)
+    add_executable(${ARG_NAME} ${ARG_SOURCES})
+    target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LIBRARIES} tmx_warnings GTest::gtest GTest::gtest_main)
+    add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+    if(NOT ARG_TIMEOUT)
+        set(ARG_TIMEOUT 300)
+    endif()
+    set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()

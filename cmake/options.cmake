@@ -1,0 +1,33 @@
+# Build switches of the project, all in one place.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, RelWithDebInfo or Debug" FORCE)
+endif()
+
+option(TMX_LLAMA "Build what needs llama.cpp: the ggml backend, the runtime and the command line" ON)
+option(TMX_TESTS "Build the tests" ON)
+option(TMX_BENCH "Build the benchmarks" ON)
+option(TMX_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+set(TMX_SANITIZE "" CACHE STRING "Sanitizers for everything we compile: address,undefined or thread")
+set(TMX_LLAMA_CPP "" CACHE STRING
+    "Your own llama.cpp as SOURCE or SOURCE;BUILD (build folder, default SOURCE/build); empty: the pinned one in .deps")
+
+if(TMX_SANITIZE)
+    add_compile_options(-fsanitize=${TMX_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+    add_link_options(-fsanitize=${TMX_SANITIZE})
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+    set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
