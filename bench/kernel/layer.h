@@ -1,0 +1,53 @@
+// layer.h -- one attention layer of a real model: its shape, random data in the layout llama.cpp uses, and a run of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trianglemix/attention.h"
+
+namespace tmx::bench {
+
+struct layer_shape {
+    std::string model;
+    int64_t n_head = 0;
+    int64_t n_head_kv = 0;
+    int64_t dim = 0;  // of keys and of values
+};
+
+// Shapes of real models, by the name --model takes. Keep sorted.
+const std::vector<layer_shape> & known_shapes();
+const layer_shape * find_shape(std::string_view model);
+
+// Which pairs a run keeps.
+enum class layer_mode : uint8_t { dense, triangle };
+const char * name_of(layer_mode mode);
+const char * name_of(precision arithmetic);
+
+// A whole prompt as one chunk: queries f32 [n_head, n, dim]; keys and values f16, token-major [n, n_head_kv, dim] like
+// llama.cpp's cache; output f32 [n, n_head, dim].
+class layer_data {
+  public:
+    layer_data(const layer_shape & shape, int64_t n);
+
+    // Attention of query rows [row_begin, row_end) over keys [0, row_end), into `out`. A triangle run resolves its rows
+    // as the paper does for one whole prompt (8 / 512 / 128), also when it is called for a part of them.
+    status run(layer_mode mode, int64_t row_begin, int64_t row_end, cpu_context & ctx);
+
+    // FLOP of run(), counting kept pairs only, an FMA as two.
+    double flops(layer_mode mode, int64_t row_begin, int64_t row_end) const;
+
+    layer_shape shape;
+    int64_t n = 0;
+    std::vector<float> q;
+    std::vector<uint16_t> k;
+    std::vector<uint16_t> v;
+    std::vector<float> out;
+
+  private:
+    std::vector<attention_segment> segments(layer_mode mode, int64_t row_begin, int64_t row_end) const;
+};
+
+}  // namespace tmx::bench
