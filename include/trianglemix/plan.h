@@ -2,6 +2,7 @@
 // docs/plan_format.md.
 //
 // THREADS  Plain values and pure functions.
+// ERRORS   Readers take hostile text: they never throw and never crash; what was wrong is in parsed<T>::error.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +19,11 @@ namespace tmx {
 struct model_shape {
     std::string architecture;  // GGUF general.architecture: "llama", "qwen2", ...
     int32_t n_layer = 0;
-    int32_t n_head = 0;        // query heads a layer
+    int32_t n_head = 0;  // query heads a layer
     int32_t n_head_kv = 0;
-    int32_t d_head = 0;        // key head dimension
+    int32_t d_head = 0;  // key head dimension
+
+    bool operator==(const model_shape &) const = default;
 };
 
 enum class layer_kind : uint8_t { dense, triangle };
@@ -28,6 +31,8 @@ enum class layer_kind : uint8_t { dense, triangle };
 struct layer_plan {
     layer_kind kind = layer_kind::dense;
     std::vector<uint8_t> dense_head;  // [n_head] of a triangle layer: non-zero keeps that head dense; empty: none
+
+    bool operator==(const layer_plan &) const = default;
 };
 
 struct plan {
@@ -36,10 +41,11 @@ struct plan {
     triangle_shape shape;
     tail_policy tail = tail_policy::chunk;
     precision arithmetic = precision::exact;
-    std::vector<layer_plan> layers;  // [n_layer]
-    std::string provenance;          // JSON text of the file's "provenance" object, as read; "" if none
+    std::vector<layer_plan> layers;  // [n_layer]; layers beyond its end are dense
+    std::string provenance;          // JSON text of the file's "provenance" object, white space removed; "" if none
 
     bool any_triangle() const;
+    bool operator==(const plan & other) const;
 };
 
 // Either a value or a sentence that says what was wrong, where, and what is allowed.
@@ -50,27 +56,47 @@ struct parsed {
     bool ok() const { return error.empty(); }
 };
 
-// Reads a plan from JSON text / writes it (round trip is exact). Unknown keys are errors: a typo must not be ignored.
-parsed<plan> parse_plan(std::string_view json_text);
-parsed<plan> read_plan_file(const std::string & path);
+// Reads a plan from JSON text. Unknown keys are errors: a typo must not be ignored.
+parsed<plan> parse_plan(std::string_view json_text) noexcept;
+parsed<plan> read_plan_file(const std::string & path) noexcept;
+
+// A plan as users name it: "preset:NAME" for a shipped one, anything else is the path of a file.
+parsed<plan> load_plan(const std::string & reference) noexcept;
+
+// Pretty JSON that parse_plan reads back as an equal plan.
+// REQUIRES layers.size() == model.n_layer; every dense_head is empty, or is [model.n_head] with at least one head dense
+//          and one not; provenance is "" or the text of a JSON object.
 std::string write_plan(const plan & p);
 
-// Layer sets as users type them: "16-31", "0,4,7-9", "all", "none". Duplicates and descending ranges are errors.
-// n_layer < 0: unknown; then "all" is an error and no upper bound is checked.
-parsed<std::vector<int32_t>> parse_layer_set(std::string_view text, int32_t n_layer);
+// Layer sets as users type them: "16-31", "0,4,7-9", "all", "none"; the result ascends. Duplicates and descending
+// ranges are errors. n_layer < 0: unknown; then "all" is an error and only the format's own limit is checked.
+parsed<std::vector<int32_t>> parse_layer_set(std::string_view text, int32_t n_layer) noexcept;
 
-// "" if the plan may run on this model, else the difference: "plan is for 32 layers, the model has 30".
+// The shortest text parse_layer_set reads back: "0,4,7-9"; "none" if empty. REQUIRES layers ascending.
+std::string format_layer_set(const std::vector<int32_t> & layers);
+
+// The words files, options and the environment use: "prompt", "chunk", "output"; "exact", "fast".
+std::string_view name_of(tail_policy tail);
+std::string_view name_of(precision arithmetic);
+parsed<tail_policy> parse_tail_policy(std::string_view text) noexcept;
+parsed<precision> parse_precision(std::string_view text) noexcept;
+
+// "" if the plan may run on this model, else every difference: "plan is for 32 layers, the model has 30". What the plan
+// or `running` did not record is not compared.
 std::string plan_mismatch(const plan & p, const model_shape & running);
 
-// Shipped plans (plans/*.json, compiled in): the paper's models and the embedded one.
+// Shipped plans (plans/*.json, compiled in), by name: the paper's models and the embedded one.
 struct plan_preset {
-    std::string_view name;       // file name without .json
+    std::string_view name;  // file name without .json
     std::string_view json_text;
 };
 const std::vector<plan_preset> & plan_presets();
 
-// The preset whose recorded shape fits, by name if `model_name` (GGUF general.name) contains the preset's model name;
-// null if none. Shapes alone do not identify a model: a preset is only suggested by shape, never applied silently.
+// The preset of that exact name; null if none.
 const plan_preset * find_preset(std::string_view name);
+
+// Presets that plan_mismatch() accepts for this model. Several models share one shape, so these are suggestions: never
+// apply one that the user did not name.
+std::vector<const plan_preset *> presets_for(const model_shape & running);
 
 }  // namespace tmx

@@ -1,0 +1,79 @@
+#include <string>
+
+#include "plan/checked_json.h"
+#include "plan/limits.h"
+#include "trianglemix/plan.h"
+
+namespace tmx {
+namespace {
+
+json model_to_json(const plan & p) {
+    json model = json::object();
+    if (!p.model.architecture.empty()) {
+        model["architecture"] = p.model.architecture;
+    }
+    model["layers"] = p.layers.size();
+    const auto put = [&](const char * key, int32_t value) {
+        if (value > 0) {
+            model[key] = value;
+        }
+    };
+    put("heads", p.model.n_head);
+    put("kv_heads", p.model.n_head_kv);
+    put("head_dim", p.model.d_head);
+    return model;
+}
+
+json heads_to_json(const plan & p) {
+    json per_head = json::object();
+    for (size_t layer = 0; layer < p.layers.size(); ++layer) {
+        std::vector<int32_t> dense;
+        const std::vector<uint8_t> & dense_head = p.layers[layer].dense_head;
+        for (size_t head = 0; head < dense_head.size(); ++head) {
+            if (dense_head[head] != 0) {
+                dense.push_back(static_cast<int32_t>(head));
+            }
+        }
+        if (p.layers[layer].kind == layer_kind::triangle && !dense.empty()) {
+            per_head[std::to_string(layer)] = {{"dense_heads", format_layer_set(dense)}};
+        }
+    }
+    return per_head;
+}
+
+}  // namespace
+
+std::string write_plan(const plan & p) {
+    json file = {{"format", "trianglemix-plan"}, {"version", 1}};
+    if (!p.name.empty()) {
+        file["name"] = p.name;
+    }
+    file["model"] = model_to_json(p);
+    file["sink"] = p.shape.n_sink;
+    file["window"] = p.shape.n_window;
+    file["last"] = p.shape.n_last;
+    file["tail"] = name_of(p.tail);
+    file["precision"] = name_of(p.arithmetic);
+
+    std::vector<int32_t> triangle;
+    for (size_t layer = 0; layer < p.layers.size(); ++layer) {
+        if (p.layers[layer].kind == layer_kind::triangle) {
+            triangle.push_back(static_cast<int32_t>(layer));
+        }
+    }
+    file["triangle_layers"] = format_layer_set(triangle);
+    json per_head = heads_to_json(p);
+    if (!per_head.empty()) {
+        file["per_head"] = std::move(per_head);
+    }
+    if (!p.provenance.empty()) {
+        parsed<json> provenance =
+            parse_checked_json(p.provenance, plan_limits::max_depth - 1, plan_limits::max_provenance_values);
+        // Text that broke REQUIRES is kept as a note, so that the file stays readable and nothing is lost.
+        file["provenance"] = provenance.ok() && provenance.value.is_object() ? std::move(provenance.value)
+                                                                             : json{{"note", p.provenance}};
+    }
+    return file.dump(4, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace tmx
