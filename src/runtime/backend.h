@@ -1,0 +1,59 @@
+// runtime/backend.h -- loads ggml's backends and ours, and controls ours through its proc addresses.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tmx {
+
+struct backend_paths {
+    std::string llama_bin;  // folder with llama.cpp's shared libraries; its backends are loaded from there (a DL build)
+    std::string library;    // our libggml-trianglemix.so; empty: do not load it
+};
+
+// Where this build put them: llama.cpp's folder is fixed at configure time, our library lies beside the executable.
+// TRIANGLEMIX_LIBRARY and TRIANGLEMIX_LLAMA_BIN are not consulted: a tool must not silently run other code than it
+// says.
+backend_paths default_backend_paths();
+
+// The process's ggml backends, with ours among them. ggml keeps what it loaded until the process ends, so make one.
+//
+// ERRORS   failure: no CPU backend was found, or ours did not register (with the reasons that ggml logged).
+// THREADS  Not reentrant; call between evaluations.
+class backend {
+  public:
+    // Loads everything. Messages of ggml and llama.cpp are shown on stderr when `verbose`; otherwise the warnings and
+    // errors among them are kept for recent_log().
+    backend(const backend_paths & paths, bool verbose);
+
+    bool loaded() const;  // ours registered and has a device
+
+    // REQUIRES loaded(), for all of these.
+    void set_plan(const std::string & json);       // "" = no plan, everything exact. ERRORS failure with the reason
+    void set_prompt_length(int64_t n_tokens);      // < 0: unknown
+    void set_enabled(bool enabled);                // holds for contexts created afterwards
+    void set_precision(const std::string & name);  // "exact", "fast". ERRORS failure with the reason
+    std::string statistics() const;                // JSON text, docs/env.md
+    void reset_statistics();
+
+    struct device {
+        std::string name;
+        std::string description;
+        std::string registry;
+    };
+    static std::vector<device> devices();
+
+  private:
+    void * registry_ = nullptr;
+    void load_ours(const std::string & path);
+};
+
+// Warnings and errors that llama.cpp and ggml logged since the last call, newest last, one a line; "" if none.
+std::string recent_log();
+
+std::string ggml_version_text();  // "0.25.3 (0c1e57098)"
+std::string llama_version_text();
+
+}  // namespace tmx
