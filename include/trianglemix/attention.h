@@ -113,7 +113,8 @@ class cpu_context {
 status attention_forward(const attention_args & args, std::span<const attention_segment> segments,
                          cpu_context & ctx) noexcept;
 
-// The kernels compiled in that this CPU can run, best first: "avx512_bf16", "avx512", "avx2", "neon", "baseline".
+// The kernels compiled in that this CPU can run, best first: "avx512_bf16", "avx512", "avx2", "ssse3"; or
+// "neon". Empty on an x86-64 CPU without SSSE3.
 struct cpu_kernel_info {
     const char * name;
     bool fast;  // has a fast-precision form

@@ -1,0 +1,70 @@
+// What the algorithm (tile_attention-inl.h) is handed by its caller (attention.cpp): one work item, one tile plan,
+// one thread's scratch. Plain data, the same for every instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "trianglemix/attention.h"
+
+namespace tmx::cpu {
+
+// Keys converted at a time. 128 keys amortise a row's softmax and the reload of its accumulators (both once a tile)
+// while K and V tiles of 128-dim heads (64 KiB each in f32) stay in a 512 KiB L2 beside queries and outputs.
+constexpr int64_t k_block_keys = 128;
+
+// Packed rows (positions x query heads of one key head) of a work item. Every converted K/V tile serves all of them, so
+// conversion costs 1 / 256th; more would push queries and accumulators out of L2.
+constexpr int64_t k_block_rows = 256;
+
+constexpr int64_t k_max_dim = 256;
+
+// Rows [row_begin, row_end) of one segment, times the query heads [head_begin, head_end) of one key head.
+struct work_item {
+    int32_t segment = 0;
+    int32_t key_head = 0;
+    int32_t head_begin = 0;
+    int32_t head_end = 0;
+    int64_t row_begin = 0;
+    int64_t row_end = 0;
+    band kept;               // the segment's, or dense where the heads are exempt
+    int64_t cost = 0;        // kept pairs (masked: all pairs), to start the longest items first
+};
+
+// Scratch of one thread; sizes for the largest item of a call. Carved from one aligned allocation.
+struct thread_scratch {
+    float * q = nullptr;            // [rows, d_qk]; fast: bf16 pairs [rows, d_qk / 2] in the same memory
+    float * k = nullptr;            // panels over keys: [panel][d_qk][panel width]; fast: [panel][d_qk / 2][width] pairs
+    float * v = nullptr;            // panels over d_v:  [panel][keys][panel width]; fast: [panel][keys / 2][width] pairs
+    float * logits = nullptr;       // [row block, k_block_keys] logits, then weights
+    uint32_t * weights = nullptr;   // fast: [row block, k_block_keys / 2] bf16 pairs
+    float * out = nullptr;          // [rows, d_v] unnormalised output
+    float * row_max = nullptr;      // [rows]
+    float * row_sum = nullptr;      // [rows]
+    float * convert = nullptr;      // [4, k_max_dim] f32 rows between decoding and packing
+    uint8_t * cover = nullptr;      // [k_block_rows] masked segments: tile_cover of a row in the current tile
+};
+
+// One kernel: an instruction set's build of the algorithm.
+using run_item_fn = void (*)(const attention_args & args, const attention_segment & segment, const work_item & item,
+                             const thread_scratch & scratch);
+
+struct kernel {
+    const char * name;
+    int64_t highway_target;   // bit of hwy::SupportedTargets() that the CPU must have
+    bool (*available)();      // what the CPU must have beyond that; null: nothing
+    run_item_fn run_exact;
+    run_item_fn run_fast;     // null: no fast precision
+};
+
+// Best first; those this CPU cannot run included.
+struct kernel_list {
+    const kernel * begin_;
+    size_t size_;
+    const kernel * begin() const { return begin_; }
+    const kernel * end() const { return begin_ + size_; }
+};
+kernel_list all_kernels();
+bool runs_here(const kernel & k);
+
+}  // namespace tmx::cpu

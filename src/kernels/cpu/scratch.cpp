@@ -1,0 +1,74 @@
+#include "kernels/cpu/scratch.h"
+
+#include <algorithm>
+#include <new>
+
+namespace tmx {
+namespace {
+
+constexpr size_t k_alignment = 64;  // the widest vector, and a cache line: threads share none
+
+// Hands out aligned pieces of a block; with a null base it only adds up their sizes.
+class carver {
+  public:
+    explicit carver(std::byte * base) : base_(base) {}
+
+    template <class T>
+    T * take(int64_t count) {
+        std::byte * piece = base_ == nullptr ? nullptr : base_ + used_;
+        const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+        used_ += (bytes + k_alignment - 1) / k_alignment * k_alignment;
+        return reinterpret_cast<T *>(piece);
+    }
+    size_t used() const { return used_; }
+
+  private:
+    std::byte * base_;
+    size_t used_ = 0;
+};
+
+cpu::thread_scratch carve(carver & pieces, const attention_args & args, int64_t n_rows) {
+    using cpu::k_block_keys;
+    // One register tile of rows at most is in flight; 8 covers every instruction set's.
+    constexpr int64_t k_rows_in_flight = 8;
+    cpu::thread_scratch s;
+    s.q = pieces.take<float>(n_rows * args.d_qk);
+    s.k = pieces.take<float>(k_block_keys * args.d_qk);
+    s.v = pieces.take<float>(k_block_keys * args.d_v);
+    s.logits = pieces.take<float>(k_rows_in_flight * k_block_keys);
+    s.weights = pieces.take<uint32_t>(k_rows_in_flight * k_block_keys / 2);
+    s.out = pieces.take<float>(n_rows * args.d_v);
+    s.row_max = pieces.take<float>(n_rows);
+    s.row_sum = pieces.take<float>(n_rows);
+    s.convert = pieces.take<float>(4 * cpu::k_max_dim + 16);  // a transpose reads up to a vector past the last row
+    s.cover = pieces.take<uint8_t>(n_rows);
+    return s;
+}
+
+}  // namespace
+
+void cpu_context::scratch::reserve(const attention_args & args, std::span<const cpu::work_item> items, int n_threads) {
+    int64_t n_rows = 0;
+    for (const cpu::work_item & item : items) {
+        n_rows = std::max(n_rows, (item.row_end - item.row_begin) * (item.head_end - item.head_begin));
+    }
+    carver sizes(nullptr);
+    carve(sizes, args, n_rows);
+    const size_t bytes = sizes.used() * static_cast<size_t>(n_threads);
+    threads_.reserve(static_cast<size_t>(n_threads));
+    if (bytes > block_bytes_) {
+        void * memory = std::aligned_alloc(k_alignment, bytes);
+        if (memory == nullptr) {
+            throw std::bad_alloc();
+        }
+        block_.reset(memory);
+        block_bytes_ = bytes;
+    }
+    threads_.clear();
+    carver pieces(static_cast<std::byte *>(block_.get()));
+    for (int i = 0; i < n_threads; ++i) {
+        threads_.push_back(carve(pieces, args, n_rows));
+    }
+}
+
+}  // namespace tmx

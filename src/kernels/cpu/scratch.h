@@ -1,0 +1,28 @@
+// The memory behind a cpu_context: one aligned block a thread, grown on demand and kept between calls.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/cpu/kernel_args.h"
+
+namespace tmx {
+
+struct cpu_context::scratch {
+    // Throws std::bad_alloc; then the scratch is as it was.
+    void reserve(const attention_args & args, std::span<const cpu::work_item> items, int n_threads);
+
+    const cpu::thread_scratch & of_thread(int thread) const { return threads_[static_cast<size_t>(thread)]; }
+
+  private:
+    struct free_memory {
+        void operator()(void * p) const noexcept { std::free(p); }
+    };
+    std::unique_ptr<void, free_memory> block_;
+    size_t block_bytes_ = 0;
+    std::vector<cpu::thread_scratch> threads_;
+};
+
+}  // namespace tmx
