@@ -17,7 +17,9 @@ namespace tmx {
 // Element types of keys and values. q8_0 and q4_0 are ggml's block formats (32 values and an f16 scale a block).
 enum class dtype : uint8_t { f32, f16, bf16, q8_0, q4_0 };
 
-constexpr int64_t block_elems(dtype t) { return t == dtype::q8_0 || t == dtype::q4_0 ? 32 : 1; }
+constexpr int64_t block_elems(dtype t) {
+    return t == dtype::q8_0 || t == dtype::q4_0 ? 32 : 1;
+}
 constexpr int64_t block_bytes(dtype t) {
     switch (t) {
         case dtype::f32:
@@ -38,14 +40,16 @@ constexpr int64_t block_bytes(dtype t) {
 enum class precision : uint8_t { exact, fast };
 
 // One stretch of query rows with one rule for the keys they keep. Two forms:
-//   ranked  rows are consecutive in one sequence. Row row_begin + r has rank rank_begin + r; key of rank j lies at index
+//   ranked  rows are consecutive in one sequence. Row row_begin + r has rank rank_begin + r; key of rank j lies at
+//   index
 //           cells[j] of the key axis, or key_begin + j when cells is null. The row keeps the ranks that `kept` keeps.
-//   masked  mask != null in the args and `masked` set: row r keeps what its mask row says (-inf drops the key, any other
+//   masked  mask != null in the args and `masked` set: row r keeps what its mask row says (-inf drops the key, any
+//   other
 //           value is added to the logit, times the head's ALiBi slope); ranks, cells and kept are ignored.
 struct attention_segment {
-    int32_t batch = 0;                // stream, [0, n_batch)
+    int32_t batch = 0;  // stream, [0, n_batch)
     bool masked = false;
-    int64_t row_begin = 0;            // rows [row_begin, row_end) of n_q
+    int64_t row_begin = 0;  // rows [row_begin, row_end) of n_q
     int64_t row_end = 0;
     int64_t rank_begin = 0;           // rank of row row_begin, >= 0
     int64_t key_begin = 0;            // index on the key axis of rank 0, when cells is null
@@ -55,31 +59,32 @@ struct attention_segment {
 
 // Non-owning. Strides in elements of the tensor's own dtype (for block types: multiples of 32); last axis contiguous.
 struct attention_args {
-    const float * q = nullptr;           // [n_batch, n_head,    n_q,  d_qk]
-    const void * k = nullptr;            // [n_batch, n_head_kv, n_kv, d_qk]  k_type
-    const void * v = nullptr;            // [n_batch, n_head_kv, n_kv, d_v ]  v_type
-    float * out = nullptr;               // [n_batch, n_q, n_head, d_v]       heads inside rows, the order ggml expects
-    float * lse = nullptr;               // [n_batch, n_head, n_q] contiguous, natural log; null if not wanted
-    const uint16_t * mask = nullptr;     // [n_batch or 1, n_head or 1, n_q, n_kv] f16 bits; null if no segment is masked
-    const float * sink_logit = nullptr;  // [n_head] learned logit that joins each row's softmax; null if none
-    const float * alibi_slope = nullptr; // [n_head] factor of the mask's values; null: 1
-    const uint8_t * dense_head = nullptr;// [n_head] non-zero: this head ignores `kept` and keeps all j <= i; null: none
+    const float * q = nullptr;        // [n_batch, n_head,    n_q,  d_qk]
+    const void * k = nullptr;         // [n_batch, n_head_kv, n_kv, d_qk]  k_type
+    const void * v = nullptr;         // [n_batch, n_head_kv, n_kv, d_v ]  v_type
+    float * out = nullptr;            // [n_batch, n_q, n_head, d_v]       heads inside rows, the order ggml expects
+    float * lse = nullptr;            // [n_batch, n_head, n_q] contiguous, natural log; null if not wanted
+    const uint16_t * mask = nullptr;  // [n_batch or 1, n_head or 1, n_q, n_kv] f16 bits; null if no segment is masked
+    const float * sink_logit = nullptr;   // [n_head] learned logit that joins each row's softmax; null if none
+    const float * alibi_slope = nullptr;  // [n_head] factor of the mask's values; null: 1
+    const uint8_t * dense_head =
+        nullptr;  // [n_head] non-zero: this head ignores `kept` and keeps all j <= i; null: none
     dtype k_type = dtype::f16;
     dtype v_type = dtype::f16;
     int64_t n_batch = 1;
     int64_t n_head = 0;
-    int64_t n_head_kv = 0;               // n_head % n_head_kv == 0; query head h reads key head h / (n_head / n_head_kv)
+    int64_t n_head_kv = 0;  // n_head % n_head_kv == 0; query head h reads key head h / (n_head / n_head_kv)
     int64_t n_q = 0;
     int64_t n_kv = 0;
-    int64_t d_qk = 0;                    // multiple of 16, 16..256
-    int64_t d_v = 0;                     // multiple of 16, 16..256
+    int64_t d_qk = 0;  // multiple of 16, 16..256
+    int64_t d_v = 0;   // multiple of 16, 16..256
     int64_t q_stride_batch = 0, q_stride_head = 0, q_stride_row = 0;
     int64_t k_stride_batch = 0, k_stride_head = 0, k_stride_row = 0;
     int64_t v_stride_batch = 0, v_stride_head = 0, v_stride_row = 0;
     int64_t out_stride_batch = 0, out_stride_row = 0, out_stride_head = 0;
     int64_t mask_stride_batch = 0, mask_stride_head = 0, mask_stride_row = 0;  // 0 on a broadcast axis
-    float scale = 0;                     // multiplies q . k; finite. ggml's softcap division is the caller's
-    float logit_softcap = 0;             // > 0: logits become softcap * tanh(logit / softcap), before the mask is added
+    float scale = 0;          // multiplies q . k; finite. ggml's softcap division is the caller's
+    float logit_softcap = 0;  // > 0: logits become softcap * tanh(logit / softcap), before the mask is added
 };
 
 // Scratch of one caller, kept between calls. One call at a time per context; contexts are independent.
@@ -90,12 +95,12 @@ class cpu_context {
     cpu_context(const cpu_context &) = delete;
     cpu_context & operator=(const cpu_context &) = delete;
 
-    int32_t n_threads = 1;                   // >= 1; OpenMP threads of a call
+    int32_t n_threads = 1;  // >= 1; OpenMP threads of a call
     precision arithmetic = precision::exact;
-    const char * kernel = nullptr;           // force one of cpu_kernels() by name; null: the best this CPU runs
+    const char * kernel = nullptr;  // force one of cpu_kernels() by name; null: the best this CPU runs
 
     struct scratch;
-    std::unique_ptr<scratch> memory;         // private to the kernels
+    std::unique_ptr<scratch> memory;  // private to the kernels
 };
 
 // Softmax attention of the rows in `segments`.

@@ -54,8 +54,12 @@ struct band {
     constexpr bool operator==(const band &) const = default;
 };
 
-TMX_HOST_DEVICE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-TMX_HOST_DEVICE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+TMX_HOST_DEVICE constexpr int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+TMX_HOST_DEVICE constexpr int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
 
 // First key of row i's window: the row keeps [window_begin(i), i] and [0, n_sink).
 TMX_HOST_DEVICE constexpr int64_t window_begin(const band & b, int64_t i) {
@@ -99,7 +103,8 @@ TMX_HOST_DEVICE constexpr tile_cover cover(const band & b, index_range rows, ind
     }
     const bool all_causal = keys.end - 1 <= first;
     const bool all_window = keys.begin >= window_begin(b, last);
-    // Sink and window may together cover the tile for every row: true exactly when the last row's window reaches the sink.
+    // Sink and window may together cover the tile for every row: true exactly when the last row's window reaches the
+    // sink.
     const bool all_joined = window_begin(b, last) <= b.n_sink;
     return all_causal && (all_sink || all_window || all_joined) ? tile_cover::full : tile_cover::partial;
 }

@@ -7,11 +7,11 @@
 namespace tmx {
 namespace {
 
-#define TMX_REQUIRE(condition, ...)                                             \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            return status::error(status_code::invalid_argument, __VA_ARGS__);   \
-        }                                                                       \
+#define TMX_REQUIRE(condition, ...)                                           \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            return status::error(status_code::invalid_argument, __VA_ARGS__); \
+        }                                                                     \
     } while (false)
 
 bool good_dim(int64_t d) {
@@ -62,9 +62,9 @@ status validate_segment(const attention_args & a, const attention_segment & s, s
                 "segment %zu: n_sink is %lld (must be >= 0), n_window %lld (must be >= 1)", i,
                 static_cast<long long>(s.kept.n_sink), static_cast<long long>(s.kept.n_window));
     const int64_t n_keys = s.rank_begin + s.row_end - s.row_begin;
-    TMX_REQUIRE(s.rank_begin >= 0 && n_keys <= a.n_kv, "segment %zu: ranks [%lld, %lld) are not inside [0, n_kv = %lld)",
-                i, static_cast<long long>(s.rank_begin), static_cast<long long>(n_keys),
-                static_cast<long long>(a.n_kv));
+    TMX_REQUIRE(s.rank_begin >= 0 && n_keys <= a.n_kv,
+                "segment %zu: ranks [%lld, %lld) are not inside [0, n_kv = %lld)", i,
+                static_cast<long long>(s.rank_begin), static_cast<long long>(n_keys), static_cast<long long>(a.n_kv));
     if (s.cells == nullptr) {
         TMX_REQUIRE(s.key_begin >= 0 && s.key_begin + n_keys <= a.n_kv,
                     "segment %zu: keys [%lld, %lld) are not inside [0, n_kv = %lld)", i,

@@ -18,9 +18,9 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Rows x vectors of C held in registers. A step of the inner loop costs k_gemm_rows broadcasts and k_panel_vectors loads for
-// k_gemm_rows * k_panel_vectors FMAs. 6 x 4 = 24 accumulators of 32 registers (AVX-512, NEON) leave room for one row of B
-// and a broadcast; 16 registers (AVX2 and below) hold 6 x 2 = 12.
+// Rows x vectors of C held in registers. A step of the inner loop costs k_gemm_rows broadcasts and k_panel_vectors
+// loads for k_gemm_rows * k_panel_vectors FMAs. 6 x 4 = 24 accumulators of 32 registers (AVX-512, NEON) leave room for
+// one row of B and a broadcast; 16 registers (AVX2 and below) hold 6 x 2 = 12.
 constexpr int k_gemm_rows = 6;
 #if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
 constexpr int k_panel_vectors = 4;
@@ -39,9 +39,9 @@ struct gemm_operands {
     int64_t a_stride;
     const float * b;
     int64_t depth;
-    float * c;              // c[r * c_stride + column]
+    float * c;  // c[r * c_stride + column]
     int64_t c_stride;
-    const float * c_factor; // [rows] multiplies C before the sum is added; null: C is overwritten
+    const float * c_factor;  // [rows] multiplies C before the sum is added; null: C is overwritten
 };
 
 template <int rows, int vectors>

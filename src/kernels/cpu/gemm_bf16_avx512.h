@@ -1,6 +1,6 @@
-// The fast precision's product: bf16 pairs, f32 sums, with AVX512-BF16's VDPBF16PS, which Debian 12's Highway does not
-// expose. Same contract as gemm-inl.h, with pairs of depth in one 32-bit element. Compiled for x86-64 only; each
-// function opens its own target region, so nothing else in the file may use these instructions.
+// The fast precision's conversions and product: bf16 pairs, f32 sums, with AVX512-BF16's instructions, which Debian
+// 12's Highway does not expose. Same contract as gemm-inl.h, with pairs of depth in one 32-bit element. Compiled for
+// x86-64 only; each function opens its own target region, so nothing else in the file may use these instructions.
 #pragma once
 
 #if defined(__x86_64__)
@@ -12,9 +12,9 @@
 namespace tmx::cpu::avx512_bf16 {
 
 struct gemm_operands {
-    const uint32_t * a;      // [rows] bf16 pairs, a[r * a_stride + pair]
+    const uint32_t * a;  // [rows] bf16 pairs, a[r * a_stride + pair]
     int64_t a_stride;
-    const uint32_t * b;      // [pairs][width] bf16 pairs
+    const uint32_t * b;  // [pairs][width] bf16 pairs
     int64_t n_pairs;
     float * c;
     int64_t c_stride;
@@ -63,7 +63,31 @@ __attribute__((noinline, target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")
     }
 }
 
-inline bool available() { return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw"); }
+// Element 2i in the lower half, 2i + 1 in the upper half of target[i]; rounds to nearest even, flushes denormals, keeps
+// NaN. n: a multiple of 16. Works in place.
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))) inline void pack_adjacent(const float * source,
+                                                                                                   int64_t n,
+                                                                                                   uint32_t * target) {
+    for (int64_t i = 0; i < n; i += 16) {
+        _mm256_storeu_si256((__m256i *)(target + i / 2), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(source + i)));
+    }
+}
+
+// Element i of `even` in the lower half, of `odd` in the upper half of target[i]. Works in place.
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))) inline void pack_rows(const float * even,
+                                                                                               const float * odd,
+                                                                                               int64_t n,
+                                                                                               uint32_t * target) {
+    for (int64_t i = 0; i < n; i += 16) {
+        const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even + i)));
+        const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(odd + i)));
+        _mm512_storeu_si512(target + i, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    }
+}
+
+inline bool available() {
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw");
+}
 
 }  // namespace tmx::cpu::avx512_bf16
 

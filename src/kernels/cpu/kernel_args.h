@@ -27,22 +27,22 @@ struct work_item {
     int32_t head_end = 0;
     int64_t row_begin = 0;
     int64_t row_end = 0;
-    band kept;               // the segment's, or dense where the heads are exempt
-    int64_t cost = 0;        // kept pairs (masked: all pairs), to start the longest items first
+    band kept;         // the segment's, or dense where the heads are exempt
+    int64_t cost = 0;  // kept pairs (masked: all pairs), to start the longest items first
 };
 
 // Scratch of one thread; sizes for the largest item of a call. Carved from one aligned allocation.
 struct thread_scratch {
-    float * q = nullptr;            // [rows, d_qk]; fast: bf16 pairs [rows, d_qk / 2] in the same memory
-    float * k = nullptr;            // panels over keys: [panel][d_qk][panel width]; fast: [panel][d_qk / 2][width] pairs
-    float * v = nullptr;            // panels over d_v:  [panel][keys][panel width]; fast: [panel][keys / 2][width] pairs
-    float * logits = nullptr;       // [row block, k_block_keys] logits, then weights
-    uint32_t * weights = nullptr;   // fast: [row block, k_block_keys / 2] bf16 pairs
-    float * out = nullptr;          // [rows, d_v] unnormalised output
-    float * row_max = nullptr;      // [rows]
-    float * row_sum = nullptr;      // [rows]
-    float * convert = nullptr;      // [4, k_max_dim] f32 rows between decoding and packing
-    uint8_t * cover = nullptr;      // [k_block_rows] masked segments: tile_cover of a row in the current tile
+    float * q = nullptr;           // [rows, d_qk]; fast: bf16 pairs [rows, d_qk / 2] in the same memory
+    float * k = nullptr;           // panels over keys: [panel][d_qk][panel width]; fast: [panel][d_qk / 2][width] pairs
+    float * v = nullptr;           // panels over d_v:  [panel][keys][panel width]; fast: [panel][keys / 2][width] pairs
+    float * logits = nullptr;      // [row block, k_block_keys] logits, then weights
+    uint32_t * weights = nullptr;  // fast: [row block, k_block_keys / 2] bf16 pairs
+    float * out = nullptr;         // [rows, d_v] unnormalised output
+    float * row_max = nullptr;     // [rows]
+    float * row_sum = nullptr;     // [rows]
+    float * convert = nullptr;     // [4, k_max_dim] f32 rows between decoding and packing
+    uint8_t * cover = nullptr;     // [k_block_rows] masked segments: tile_cover of a row in the current tile
 };
 
 // One kernel: an instruction set's build of the algorithm.
@@ -51,10 +51,10 @@ using run_item_fn = void (*)(const attention_args & args, const attention_segmen
 
 struct kernel {
     const char * name;
-    int64_t highway_target;   // bit of hwy::SupportedTargets() that the CPU must have
-    bool (*available)();      // what the CPU must have beyond that; null: nothing
+    int64_t highway_target;  // bit of hwy::SupportedTargets() that the CPU must have
+    bool (*available)();     // what the CPU must have beyond that; null: nothing
     run_item_fn run_exact;
-    run_item_fn run_fast;     // null: no fast precision
+    run_item_fn run_fast;  // null: no fast precision
 };
 
 // Best first; those this CPU cannot run included.

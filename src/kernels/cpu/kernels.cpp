@@ -1,8 +1,8 @@
 // Compiles the algorithm for every instruction set and lists the results, best first.
 
-// 16-lane vectors at most: tiles are multiples of 16 elements. SVE's length is unknown at compile time, so its registers
-// cannot form the arrays of a register tile; NEON serves those CPUs. SSE4 would only add code: CPUs without AVX2 take
-// SSSE3, the baseline that this file is compiled for on x86-64.
+// 16-lane vectors at most: tiles are multiples of 16 elements. SVE's length is unknown at compile time, so its
+// registers cannot form the arrays of a register tile; NEON serves those CPUs. SSE4 would only add code: CPUs without
+// AVX2 take SSSE3, the baseline that this file is compiled for on x86-64.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_AVX3_DL | HWY_SSE4)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/kernels.cpp"

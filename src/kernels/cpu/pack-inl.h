@@ -10,8 +10,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/gemm-inl.h"
+#include "kernels/cpu/gemm_bf16_avx512.h"
 #include "kernels/cpu/kernel_args.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -20,12 +22,12 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using tag_u32 = hn::RebindToUnsigned<tag_f32>;
-using vec_u32 = hn::Vec<tag_u32>;
+HWY_INLINE int64_t round_up(int64_t n, int64_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
 
-HWY_INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-
-// ---- decoding: n elements (a multiple of 16) from element `first` of a row-contiguous tensor --------------------------
+// ---- decoding: n elements (a multiple of 16) from element `first` of a row-contiguous tensor
+// --------------------------
 
 template <class half_type>
 HWY_INLINE void decode_half(const half_type * source, int64_t n, float * target) {
@@ -78,8 +80,12 @@ HWY_INLINE void decode_q4_0(const uint8_t * block, int64_t n, float * target) {
     }
 }
 
+HWY_INLINE const uint8_t * row_bytes(dtype type, const void * base, int64_t first) {
+    return static_cast<const uint8_t *>(base) + first / block_elems(type) * block_bytes(type);
+}
+
 HWY_INLINE void decode_row(dtype type, const void * base, int64_t first, int64_t n, float * target) {
-    const uint8_t * bytes = static_cast<const uint8_t *>(base) + first / block_elems(type) * block_bytes(type);
+    const uint8_t * bytes = row_bytes(type, base, first);
     switch (type) {
         case dtype::f32:
             std::memcpy(target, bytes, static_cast<size_t>(n) * sizeof(float));
@@ -99,44 +105,26 @@ HWY_INLINE void decode_row(dtype type, const void * base, int64_t first, int64_t
     }
 }
 
-// ---- bf16 pairs (fast precision) --------------------------------------------------------------------------------------
+// ---- bf16 pairs (fast precision), with the instruction set's own conversions
+// -------------------------------------------
 
-// The upper half of each lane becomes the nearest bf16, ties to even; NaN stays NaN. The lower half is left over.
-HWY_INLINE vec_u32 round_to_bf16(vec_f32 value) {
-    const tag_f32 d;
-    const tag_u32 d_u32;
-    const vec_u32 bits = hn::BitCast(d_u32, value);
-    const vec_u32 odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d_u32, 1u));
-    const vec_u32 rounded = hn::Add(bits, hn::Add(odd, hn::Set(d_u32, 0x7FFFu)));
-    const vec_u32 quiet_nan = hn::Set(d_u32, 0x7FC00000u);
-    return hn::BitCast(d_u32, hn::IfThenElse(hn::IsNaN(value), hn::BitCast(d, quiet_nan), hn::BitCast(d, rounded)));
-}
-
-// Element 2i in the lower half, 2i + 1 in the upper half of target[i]. n: a multiple of 16.
+#if HWY_TARGET == HWY_AVX3
+constexpr bool k_has_fast = true;
 HWY_INLINE void pack_adjacent_bf16(const float * source, int64_t n, uint32_t * target) {
-    const tag_f32 d;
-    const hn::Repartition<uint64_t, tag_f32> d_u64;
-    const hn::Rebind<uint32_t, decltype(d_u64)> d_half;
-    for (int64_t i = 0; i < n; i += k_lanes) {
-        const auto both = hn::BitCast(d_u64, round_to_bf16(hn::LoadU(d, source + i)));
-        const auto low = hn::And(hn::ShiftRight<16>(both), hn::Set(d_u64, uint64_t{0xFFFF}));
-        const auto high = hn::And(hn::ShiftRight<32>(both), hn::Set(d_u64, uint64_t{0xFFFF0000}));
-        hn::StoreU(hn::TruncateTo(d_half, hn::Or(low, high)), d_half, target + i / 2);
-    }
+    avx512_bf16::pack_adjacent(source, n, target);
 }
-
-// Element i of `even` in the lower half, of `odd` in the upper half of target[i].
 HWY_INLINE void pack_rows_bf16(const float * even, const float * odd, int64_t n, uint32_t * target) {
-    const tag_f32 d;
-    const tag_u32 d_u32;
-    for (int64_t i = 0; i < n; i += k_lanes) {
-        const vec_u32 low = hn::ShiftRight<16>(round_to_bf16(hn::LoadU(d, even + i)));
-        const vec_u32 high = hn::And(round_to_bf16(hn::LoadU(d, odd + i)), hn::Set(d_u32, 0xFFFF0000u));
-        hn::StoreU(hn::Or(low, high), d_u32, target + i);
-    }
+    avx512_bf16::pack_rows(even, odd, n, target);
 }
+#else
+constexpr bool k_has_fast = false;
+// Declared for the templates below, whose fast form is never instantiated here.
+void pack_adjacent_bf16(const float * source, int64_t n, uint32_t * target);
+void pack_rows_bf16(const float * even, const float * odd, int64_t n, uint32_t * target);
+#endif
 
-// ---- panels -----------------------------------------------------------------------------------------------------------
+// ---- panels
+// -----------------------------------------------------------------------------------------------------------
 
 // Columns of a packed operand: panels of k_panel_width columns, the last one as narrow as whole vectors allow.
 struct panel_shape {
@@ -187,7 +175,21 @@ struct tile_rows {
     int64_t dim;
 };
 
+// Rows of a token-major cache lie a page or so apart, out of reach of the hardware's prefetcher; 16 rows ahead is about
+// the latency of memory at the speed of decoding.
+HWY_INLINE void prefetch_tile_row(const tile_rows & rows, int64_t i) {
+    constexpr int64_t k_line_bytes = 64;
+    if (i < rows.n && rows.offset[i] >= 0) {
+        const uint8_t * row = row_bytes(rows.type, rows.base, rows.offset[i]);
+        for (int64_t byte = 0; byte < rows.dim / block_elems(rows.type) * block_bytes(rows.type);
+             byte += k_line_bytes) {
+            hwy::Prefetch(row + byte);
+        }
+    }
+}
+
 HWY_INLINE void decode_tile_row(const tile_rows & rows, int64_t i, float * target) {
+    prefetch_tile_row(rows, i + 16);
     if (i < rows.n && rows.offset[i] >= 0) {
         decode_row(rows.type, rows.base, rows.offset[i], rows.dim, target);
     } else {
@@ -215,6 +217,13 @@ HWY_NOINLINE void pack_keys(const tile_rows & rows, float * convert, float * tar
     }
 }
 
+HWY_INLINE void copy_vectors(const float * source, int64_t n, float * target) {
+    const tag_f32 d;
+    for (int64_t i = 0; i < n; i += k_lanes) {
+        hn::Store(hn::LoadU(d, source + i), d, target + i);
+    }
+}
+
 // V: panels over the value dimension; depth is the key, or the pair of keys.
 template <bool fast>
 HWY_NOINLINE void pack_values(const tile_rows & rows, float * convert, float * target) {
@@ -229,8 +238,7 @@ HWY_NOINLINE void pack_values(const tile_rows & rows, float * convert, float * t
         }
         for (int64_t begin = 0; begin < shape.columns; begin += k_panel_width) {
             const int64_t width = shape.width(begin);
-            std::memcpy(target + begin * depth + key / step * width, convert + begin,
-                        static_cast<size_t>(width) * sizeof(float));
+            copy_vectors(convert + begin, width, target + begin * depth + key / step * width);
         }
     }
 }

@@ -1,6 +1,7 @@
 // The attention algorithm, once for every instruction set and pattern: a work item (some rows of one segment, all query
-// heads of one key head) walks the tiles of keys that its rows keep. Each tile is decoded and packed once; then blocks of
-// k_gemm_rows rows take logits, weights and outputs from it while they sit in L1 and registers. Included once per target.
+// heads of one key head) walks the tiles of keys that its rows keep. Each tile is decoded and packed once; then blocks
+// of k_gemm_rows rows take logits, weights and outputs from it while they sit in L1 and registers. Included once per
+// target.
 
 #if defined(TMX_TILE_ATTENTION_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TMX_TILE_ATTENTION_INL_H
@@ -27,7 +28,8 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// ---- products of any size from register tiles ---------------------------------------------------------------------------
+// ---- products of any size from register tiles
+// ---------------------------------------------------------------------------
 
 // tile<rows, vectors> for every rows 1..k_gemm_rows and vectors 1..k_panel_vectors.
 using f32_tile = void (*)(const gemm_operands &);
@@ -38,7 +40,6 @@ constexpr std::array<f32_tile, sizeof...(i)> f32_tiles(std::index_sequence<i...>
 constexpr auto k_f32_tiles = f32_tiles(std::make_index_sequence<k_gemm_rows * k_panel_vectors>());
 
 #if HWY_TARGET == HWY_AVX3
-constexpr bool k_has_fast = true;
 using bf16_tile = void (*)(const avx512_bf16::gemm_operands &);
 template <size_t... i>
 constexpr std::array<bf16_tile, sizeof...(i)> bf16_tiles(std::index_sequence<i...>) {
@@ -46,8 +47,6 @@ constexpr std::array<bf16_tile, sizeof...(i)> bf16_tiles(std::index_sequence<i..
                                     static_cast<int>(i % k_panel_vectors + 1)>...};
 }
 constexpr auto k_bf16_tiles = bf16_tiles(std::make_index_sequence<k_gemm_rows * k_panel_vectors>());
-#else
-constexpr bool k_has_fast = false;
 #endif
 
 // C[rows x width] (+)= A * panel. a, b in f32 or, fast, in bf16 pairs (depth and strides then count pairs).
@@ -64,7 +63,8 @@ HWY_INLINE void product(int64_t rows, int64_t width, const gemm_operands & op) {
     }
 }
 
-// ---- one work item --------------------------------------------------------------------------------------------------------
+// ---- one work item
+// --------------------------------------------------------------------------------------------------------
 
 template <bool fast>
 class item_runner {
@@ -136,7 +136,8 @@ class item_runner {
                (item_.row_begin + position(m)) * args_.mask_stride_row + key;
     }
 
-    // Masked segments: what each packed row keeps of the tile, and which keys any row keeps. False: the tile is skipped.
+    // Masked segments: what each packed row keeps of the tile, and which keys any row keeps. False: the tile is
+    // skipped.
     bool read_mask_cover(index_range tile) {
         constexpr uint16_t k_half_minus_infinity = 0xFC00;
         const int64_t n = tile.size();
@@ -153,8 +154,8 @@ class item_runner {
                 kept += keep;
                 nonzero += mask[j] != 0;
             }
-            const tile_cover cover = kept == 0 ? tile_cover::none
-                                               : (nonzero == 0 ? tile_cover::full : tile_cover::partial);
+            const tile_cover cover =
+                kept == 0 ? tile_cover::none : (nonzero == 0 ? tile_cover::full : tile_cover::partial);
             std::fill_n(scratch_.cover + m, repeat, static_cast<uint8_t>(cover));
             any = any || kept > 0;
         }
@@ -248,9 +249,10 @@ class item_runner {
         const panel_shape value_panels{args_.d_v};
         for (int64_t begin = 0; begin < value_panels.columns; begin += k_panel_width) {
             const int64_t width = value_panels.width(begin);
-            product<fast>(count, width,
-                          {weights + depth_begin, k_block_keys / step, scratch_.v + begin * depth_v + depth_begin * width,
-                           depth, scratch_.out + m * args_.d_v + begin, args_.d_v, factor});
+            product<fast>(
+                count, width,
+                {weights + depth_begin, k_block_keys / step, scratch_.v + begin * depth_v + depth_begin * width, depth,
+                 scratch_.out + m * args_.d_v + begin, args_.d_v, factor});
         }
     }
 
@@ -324,9 +326,11 @@ class item_runner {
     uint16_t padded_mask_[k_block_keys];
 };
 
+// REQUIRES fast only where the instruction set multiplies bf16 (k_has_fast).
 template <bool fast>
 void run_item(const attention_args & args, const attention_segment & segment, const work_item & item,
               const thread_scratch & scratch) {
+    static_assert(!fast || k_has_fast);
     item_runner<fast>(args, segment, item, scratch).run();
 }
 

@@ -8,14 +8,15 @@ std::vector<work_item> split_work(const attention_args & args, std::span<const a
     const int64_t group = args.n_head / args.n_head_kv;
     std::vector<work_item> items;
 
-    const auto add_rows = [&](int32_t index, int64_t key_head, int64_t head_begin, int64_t head_end, const band & kept) {
+    const auto add_rows = [&](int32_t index, int64_t key_head, int64_t head_begin, int64_t head_end,
+                              const band & kept) {
         const attention_segment & segment = segments[static_cast<size_t>(index)];
         const int64_t step = larger(1, k_block_rows / (head_end - head_begin));
         for (int64_t row = segment.row_begin; row < segment.row_end; row += step) {
             const int64_t row_end = smaller(row + step, segment.row_end);
             const int64_t rank = segment.rank_begin + row - segment.row_begin;
-            const int64_t pairs = segment.masked ? (row_end - row) * args.n_kv
-                                                 : kept_pairs(kept, {rank, rank + row_end - row});
+            const int64_t pairs =
+                segment.masked ? (row_end - row) * args.n_kv : kept_pairs(kept, {rank, rank + row_end - row});
             items.push_back({index, static_cast<int32_t>(key_head), static_cast<int32_t>(head_begin),
                              static_cast<int32_t>(head_end), row, row_end, kept, pairs * (head_end - head_begin)});
         }

@@ -1,5 +1,5 @@
-// Cuts the segments of a call into work items. A pure function: the same items for every thread count, so results do not
-// depend on it.
+// Cuts the segments of a call into work items. A pure function: the same items for every thread count, so results do
+// not depend on it.
 #pragma once
 
 #include <span>
