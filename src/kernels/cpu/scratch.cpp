@@ -47,26 +47,26 @@ cpu::thread_scratch carve(carver & pieces, const attention_args & args, int64_t 
 
 }  // namespace
 
-void cpu_context::scratch::reserve(const attention_args & args, std::span<const cpu::work_item> items, int n_threads) {
+void cpu_context::scratch::reserve(const attention_args & args, std::span<const cpu::work_item> items, int n_contexts) {
     int64_t n_rows = 0;
     for (const cpu::work_item & item : items) {
         n_rows = std::max(n_rows, (item.row_end - item.row_begin) * (item.head_end - item.head_begin));
     }
     carver sizes(nullptr);
     carve(sizes, args, n_rows);
-    const size_t bytes = sizes.used() * static_cast<size_t>(n_threads);
-    threads_.reserve(static_cast<size_t>(n_threads));
+    const size_t bytes = sizes.used() * static_cast<size_t>(n_contexts);
+    threads_.reserve(static_cast<size_t>(n_contexts));
     if (bytes > block_bytes_) {
-        void * memory = std::aligned_alloc(k_alignment, bytes);
-        if (memory == nullptr) {
+        void * fresh = std::aligned_alloc(k_alignment, bytes);
+        if (fresh == nullptr) {
             throw std::bad_alloc();
         }
-        block_.reset(memory);
+        block_.reset(fresh);
         block_bytes_ = bytes;
     }
     threads_.clear();
     carver pieces(static_cast<std::byte *>(block_.get()));
-    for (int i = 0; i < n_threads; ++i) {
+    for (int i = 0; i < n_contexts; ++i) {
         threads_.push_back(carve(pieces, args, n_rows));
     }
 }

@@ -11,8 +11,8 @@
 namespace tmx {
 
 struct cpu_context::scratch {
-    // Throws std::bad_alloc; then the scratch is as it was.
-    void reserve(const attention_args & args, std::span<const cpu::work_item> items, int n_threads);
+    // Room for n_contexts threads at once. Throws std::bad_alloc; then the scratch is as it was.
+    void reserve(const attention_args & args, std::span<const cpu::work_item> items, int n_contexts);
 
     const cpu::thread_scratch & of_thread(int thread) const { return threads_[static_cast<size_t>(thread)]; }
 
