@@ -1,0 +1,16 @@
+// The only door to ggml's internal headers, and what this module takes for granted about them.
+#pragma once
+
+#include <cstddef>
+
+#include "ggml-backend-impl.h"
+#include "ggml-backend.h"
+#include "ggml-impl.h"
+#include "ggml.h"
+
+// Tables that are filled by position and grow without a new API version. If one of these fails, read the new header,
+// fill the table in accel_device.cpp or registry.cpp anew, and add the version to cmake/llama_cpp.cmake.
+static_assert(GGML_BACKEND_API_VERSION == 2);
+static_assert(sizeof(ggml_backend_i) == 16 * sizeof(void *));
+static_assert(sizeof(ggml_backend_device_i) == 15 * sizeof(void *));
+static_assert(sizeof(ggml_backend_reg_i) == 4 * sizeof(void *));

@@ -1,0 +1,201 @@
+#include "ggml/accel_device.h"
+
+#include <memory>
+#include <new>
+
+#include "ggml/evaluator.h"
+#include "trianglemix/backend_control.h"
+
+namespace tmx {
+namespace {
+
+// Backend: one a llama context.
+
+evaluator & evaluator_of(ggml_backend_t backend) {
+    return *static_cast<evaluator *>(backend->context);
+}
+
+const char * backend_name(ggml_backend_t) {
+    return TMX_BACKEND_NAME;
+}
+
+void backend_free(ggml_backend_t backend) {
+    delete &evaluator_of(backend);
+    delete backend;
+}
+
+ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
+    try {
+        for (int i = 0; i < graph->n_nodes; ++i) {
+            const ggml_tensor * node = graph->nodes[i];
+            if ((node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0 || ggml_is_empty(node)) {
+                continue;
+            }
+            switch (node->op) {
+                case GGML_OP_NONE:
+                case GGML_OP_RESHAPE:
+                case GGML_OP_VIEW:
+                case GGML_OP_PERMUTE:
+                case GGML_OP_TRANSPOSE:
+                    break;
+                case GGML_OP_FLASH_ATTN_EXT: {
+                    if (const auto reason = why_declined(node, 1)) {
+                        GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n",
+                                       to_string(*reason));
+                        return GGML_STATUS_FAILED;
+                    }
+                    const ggml_status result = evaluator_of(backend).compute(graph, node);
+                    if (result != GGML_STATUS_SUCCESS) {
+                        return result;
+                    }
+                    break;
+                }
+                default:
+                    GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n",
+                                   ggml_op_name(node->op));
+                    return GGML_STATUS_FAILED;
+            }
+        }
+        return GGML_STATUS_SUCCESS;
+    } catch (const std::bad_alloc &) {
+        GGML_LOG_ERROR("TriangleMix: out of memory\n");
+        return GGML_STATUS_ALLOC_FAILED;
+    } catch (const std::exception & error) {
+        GGML_LOG_ERROR("TriangleMix: %s\n", error.what());
+        return GGML_STATUS_FAILED;
+    }
+}
+
+constexpr ggml_backend_i k_backend_interface = {
+    .get_name = backend_name,
+    .free = backend_free,
+    .set_tensor_async = nullptr,
+    .get_tensor_async = nullptr,
+    .set_tensor_2d_async = nullptr,
+    .get_tensor_2d_async = nullptr,
+    .cpy_tensor_async = nullptr,
+    .synchronize = nullptr,
+    .graph_plan_create = nullptr,
+    .graph_plan_free = nullptr,
+    .graph_plan_update = nullptr,
+    .graph_plan_compute = nullptr,
+    .graph_compute = backend_compute,
+    .event_record = nullptr,
+    .event_wait = nullptr,
+    .graph_optimize = nullptr,
+};
+
+ggml_guid_t backend_guid() {
+    static ggml_guid guid = {0x54, 0x72, 0x69, 0x4d, 0x69, 0x78, 0x2d, 0x63,
+                             0x70, 0x75, 0x2d, 0x61, 0x63, 0x63, 0x65, 0x6c};
+    return &guid;
+}
+
+// Device.
+
+const char * device_name(ggml_backend_dev_t) {
+    return TMX_BACKEND_NAME;
+}
+
+const char * device_description(ggml_backend_dev_t) {
+    return "TriangleMix prompt attention on the CPU";
+}
+
+void device_memory(ggml_backend_dev_t, size_t * free, size_t * total) {
+    *free = 0;  // the CPU device reports the memory
+    *total = 0;
+}
+
+enum ggml_backend_dev_type device_type(ggml_backend_dev_t) {
+    return GGML_BACKEND_DEVICE_TYPE_ACCEL;
+}
+
+void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) {
+    props->name = device_name(dev);
+    props->description = device_description(dev);
+    props->type = device_type(dev);
+    device_memory(dev, &props->memory_free, &props->memory_total);
+    props->caps.async = false;
+    props->caps.host_buffer = false;
+    props->caps.buffer_from_host_ptr = true;
+    props->caps.events = false;
+    props->caps.mmap_support = true;
+}
+
+ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) {
+    try {
+        auto context = std::make_unique<evaluator>(process_settings(), process_statistics());
+        auto * backend = new ggml_backend{
+            .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = context.get()};
+        static_cast<void>(context.release());
+        return backend;
+    } catch (const std::bad_alloc &) {
+        GGML_LOG_ERROR("TriangleMix: out of memory\n");
+        return nullptr;
+    }
+}
+
+ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t) {
+    return ggml_backend_cpu_buffer_type();
+}
+
+ggml_backend_buffer_t device_buffer_from_host(ggml_backend_dev_t, void * data, size_t size, size_t) {
+    return ggml_backend_cpu_buffer_from_ptr(data, size);
+}
+
+bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
+    const settings & current = process_settings();
+    switch (op->op) {
+        case GGML_OP_NONE:
+        case GGML_OP_RESHAPE:
+        case GGML_OP_VIEW:
+        case GGML_OP_PERMUTE:
+        case GGML_OP_TRANSPOSE:
+            return current.enabled();
+        case GGML_OP_FLASH_ATTN_EXT: {
+            const auto reason =
+                current.enabled() ? why_declined(op, current.min_rows()) : std::optional(decline_reason::disabled);
+            if (reason) {
+                process_statistics().declined(*reason);
+            }
+            return !reason;
+        }
+        default:
+            return false;
+    }
+}
+
+bool device_supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) {
+    return ggml_backend_buft_is_host(type);
+}
+
+constexpr ggml_backend_device_i k_device_interface = {
+    .get_name = device_name,
+    .get_description = device_description,
+    .get_memory = device_memory,
+    .get_type = device_type,
+    .get_props = device_props,
+    .init_backend = device_init,
+    .get_buffer_type = device_buffer_type,
+    .get_host_buffer_type = nullptr,
+    .buffer_from_host_ptr = device_buffer_from_host,
+    .supports_op = device_supports_op,
+    .supports_buft = device_supports_buffer_type,
+    .offload_op = nullptr,
+    .event_new = nullptr,
+    .event_free = nullptr,
+    .event_synchronize = nullptr,
+};
+
+}  // namespace
+
+ggml_backend_dev_t accel_device(ggml_backend_reg_t reg) {
+    static ggml_backend_device device = {.iface = k_device_interface, .reg = reg, .context = nullptr};
+    return &device;
+}
+
+void accel_set_n_threads(ggml_backend_t backend, int n_threads) {
+    evaluator_of(backend).set_n_threads(n_threads);
+}
+
+}  // namespace tmx

@@ -1,0 +1,98 @@
+#include "ggml/control.h"
+
+#include <exception>
+#include <string>
+#include <string_view>
+
+#include "ggml/accel_device.h"
+#include "ggml/settings.h"
+#include "ggml/statistics.h"
+#include "trianglemix/backend_control.h"
+
+namespace tmx {
+namespace {
+
+// Texts that C callers get; each lives until its thread's next call of the same function.
+
+const char * kept(std::string & store, std::string text) {
+    store = std::move(text);
+    return store.empty() ? nullptr : store.c_str();
+}
+
+const char * set_plan(const char * json) {
+    thread_local std::string text;
+    try {
+        return kept(text, process_settings().set_plan(json));
+    } catch (const std::exception &) {
+        return "out of memory";
+    }
+}
+
+const char * set_precision(const char * name) {
+    thread_local std::string text;
+    try {
+        return kept(text, process_settings().set_precision(name));
+    } catch (const std::exception &) {
+        return "out of memory";
+    }
+}
+
+void set_prompt_length(int64_t n_tokens) {
+    process_settings().set_prompt_length(n_tokens);
+}
+
+void set_enabled(bool enabled) {
+    process_settings().set_enabled(enabled);
+}
+
+const char * read_statistics() {
+    thread_local std::string text;
+    try {
+        return kept(text, process_statistics().json(process_settings()));
+    } catch (const std::exception &) {
+        return "{}";
+    }
+}
+
+void reset_statistics() {
+    process_statistics().reset();
+}
+
+template <class Function>
+void * address(Function * function) {
+    return reinterpret_cast<void *>(function);
+}
+
+// Each assignment checks a function against the type that backend_control.h promises.
+constexpr tmx_set_plan_t k_set_plan = set_plan;
+constexpr tmx_set_prompt_length_t k_set_prompt_length = set_prompt_length;
+constexpr tmx_set_enabled_t k_set_enabled = set_enabled;
+constexpr tmx_set_precision_t k_set_precision = set_precision;
+constexpr tmx_statistics_t k_statistics = read_statistics;
+constexpr tmx_reset_statistics_t k_reset_statistics = reset_statistics;
+constexpr ggml_backend_set_n_threads_t k_set_n_threads = accel_set_n_threads;
+
+}  // namespace
+
+void * control_address(const char * name) {
+    const struct {
+        std::string_view name;
+        void * function;
+    } addresses[] = {
+        {TMX_PROC_SET_PLAN, address(k_set_plan)},
+        {TMX_PROC_SET_PROMPT_LENGTH, address(k_set_prompt_length)},
+        {TMX_PROC_SET_ENABLED, address(k_set_enabled)},
+        {TMX_PROC_SET_PRECISION, address(k_set_precision)},
+        {TMX_PROC_STATISTICS, address(k_statistics)},
+        {TMX_PROC_RESET_STATISTICS, address(k_reset_statistics)},
+        {"ggml_backend_set_n_threads", address(k_set_n_threads)},
+    };
+    for (const auto & each : addresses) {
+        if (each.name == name) {
+            return each.function;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace tmx

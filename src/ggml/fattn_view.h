@@ -1,0 +1,50 @@
+// ggml's FLASH_ATTN_EXT node as the kernels see it. The one place that turns byte strides and ne[] order into elements
+// and our axis order, and that knows which nodes the kernels can take.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "ggml/abi.h"
+#include "trianglemix/attention.h"
+
+namespace tmx {
+
+// Why a node is not claimed, so that llama.cpp computes it. The names appear in statistics and docs/backend.md.
+enum class decline_reason : uint8_t {
+    disabled,  // switched off at run time
+    rows,      // fewer query rows than TRIANGLEMIX_MIN_ROWS
+    types,     // queries not f32, or keys or values of a type the kernels do not read
+    dims,      // head dimensions not multiples of 16 in 16..256
+    heads,     // query heads no multiple of key heads, or K and V differ in heads, keys or streams
+    layout,    // rows not contiguous, or strides not whole elements
+    mask,      // not f16, too small for the node, or broadcast in a way the kernels do not know
+    extras,    // sink logits not one f32 a head, or a negative softcap
+};
+constexpr int k_decline_reasons = 8;
+const char * to_string(decline_reason reason);
+
+// From shapes, types and strides alone: data may not be allocated yet. REQUIRES op->op == GGML_OP_FLASH_ATTN_EXT.
+std::optional<decline_reason> why_declined(const ggml_tensor * op, int64_t min_rows);
+
+// Non-owning but for what ggml does not store. Not copyable: args point into it.
+struct fattn_view {
+    // REQUIRES !why_declined(op, 1), data allocated in host memory.
+    explicit fattn_view(const ggml_tensor * op);
+    fattn_view(const fattn_view &) = delete;
+    fattn_view & operator=(const fattn_view &) = delete;
+
+    attention_args args;  // without a mask in the node, args.mask is one row of zeros for all: every key is visible
+    bool has_mask = false;
+    bool mask_per_head = false;
+
+  private:
+    std::vector<float> alibi_slope_;
+    std::vector<uint16_t> visible_row_;
+};
+
+// N if the tensor is a view of a key cache named cache_k_l<N>, else -1.
+int32_t layer_of_keys(const ggml_tensor * k);
+
+}  // namespace tmx

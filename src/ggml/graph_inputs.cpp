@@ -1,0 +1,170 @@
+#include "ggml/graph_inputs.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+namespace tmx {
+namespace {
+
+template <class Visit>
+void for_each_tensor(const ggml_cgraph * graph, Visit visit) {
+    const ggml_hash_set & set = graph->visited_hash_set;
+    if (set.keys == nullptr || set.used == nullptr) {
+        return;
+    }
+    for (size_t i = 0; i < set.size; ++i) {
+        if (ggml_bitset_get(set.used, i)) {
+            visit(set.keys[i]);
+        }
+    }
+}
+
+// A tensor that must be the only one of its kind; a second one makes it unusable.
+class sole_tensor {
+  public:
+    void offer(const ggml_tensor * tensor) {
+        ambiguous_ = ambiguous_ || (found_ != nullptr && found_ != tensor);
+        found_ = tensor;
+    }
+    const ggml_tensor * get() const { return ambiguous_ ? nullptr : found_; }
+
+  private:
+    const ggml_tensor * found_ = nullptr;
+    bool ambiguous_ = false;
+};
+
+bool readable(const ggml_tensor * tensor, ggml_type type) {
+    const ggml_backend_buffer_t buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
+    return tensor->type == type && tensor->data != nullptr && ggml_is_contiguous(tensor) &&
+           (buffer == nullptr || ggml_backend_buffer_is_host(buffer));
+}
+
+void set_output_rows(const ggml_tensor * out_ids, ubatch_view & view) {
+    // A ubatch without output rows has an empty tensor, which has no data.
+    if (out_ids != nullptr && ggml_nelements(out_ids) == 0) {
+        view.outputs_known = true;
+    } else if (out_ids != nullptr && readable(out_ids, GGML_TYPE_I32)) {
+        view.outputs_known = true;
+        view.output_rows = {static_cast<const int32_t *>(out_ids->data), static_cast<size_t>(ggml_nelements(out_ids))};
+    }
+}
+
+ubatch_view view_of_mask(const fattn_view & fattn) {
+    return {.mask = fattn.args.mask,
+            .mask_stride_stream = fattn.args.mask_stride_batch,
+            .mask_stride_row = fattn.args.mask_stride_row,
+            .n_stream = fattn.args.n_batch,
+            .n_rows = fattn.args.n_q,
+            .n_kv = fattn.args.n_kv,
+            .positions = nullptr,
+            .own_cells = nullptr,
+            .first_cell = {},
+            .output_rows = {},
+            .outputs_known = false};
+}
+
+bool is_output_ids(const ggml_tensor * tensor) {
+    return tensor->op == GGML_OP_NONE && std::string_view(tensor->name) == "out_ids";
+}
+
+// The number behind a prefix: 12 of "blk.12.attn_q.weight" for "blk."; -1 if there is none that can be a layer.
+int32_t number_after(std::string_view name, std::string_view prefix) {
+    constexpr int32_t k_beyond_any_layer = 1 << 16;
+    int32_t number = -1;
+    if (name.starts_with(prefix)) {
+        std::from_chars(name.data() + prefix.size(), name.data() + name.size(), number);
+    }
+    return number < k_beyond_any_layer ? number : -1;
+}
+
+}  // namespace
+
+graph_inputs read_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & fattn) {
+    const ggml_tensor * k = node->src[1];
+    const ggml_tensor * cache = k->view_src;
+    sole_tensor positions;
+    sole_tensor own_cells;
+    sole_tensor out_ids;
+    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
+        if (tensor->op == GGML_OP_SET_ROWS && tensor->view_src == cache) {
+            own_cells.offer(tensor->src[1]);
+        } else if (is_output_ids(tensor)) {
+            out_ids.offer(tensor);
+        } else if (tensor->op == GGML_OP_NONE && std::string_view(tensor->name) == "inp_pos") {
+            positions.offer(tensor);
+        }
+    });
+
+    graph_inputs inputs;
+    inputs.view = view_of_mask(fattn);
+    inputs.out_ids = out_ids.get();
+    ubatch_view & view = inputs.view;
+    set_output_rows(inputs.out_ids, view);
+
+    inputs.missing = mask_reason::no_inputs;
+    const int64_t n_tokens = view.n_stream * view.n_rows;
+    const ggml_tensor * pos = positions.get();
+    const ggml_tensor * cells = own_cells.get();
+    if (pos == nullptr || cells == nullptr || !readable(pos, GGML_TYPE_I32) || !readable(cells, GGML_TYPE_I64) ||
+        ggml_nelements(cells) != n_tokens) {
+        return inputs;
+    }
+    if (ggml_nelements(pos) != n_tokens) {
+        if (ggml_nelements(pos) % n_tokens == 0) {
+            inputs.missing = mask_reason::positions_2d;
+        }
+        return inputs;
+    }
+    // Cell numbers count rows of the cache tensor; the node's keys are a view that starts at some row of it.
+    const auto row_bytes = static_cast<int64_t>(cache->nb[1]);
+    const auto * base = static_cast<const std::byte *>(cache->data);
+    const int64_t offset = static_cast<const std::byte *>(k->data) - base;
+    const auto stream_bytes = view.n_stream > 1 ? static_cast<int64_t>(k->nb[3]) : 0;
+    if (base == nullptr || static_cast<int64_t>(k->nb[1]) != row_bytes || offset < 0 || offset % row_bytes != 0 ||
+        stream_bytes % row_bytes != 0) {
+        return inputs;
+    }
+    for (int64_t stream = 0; stream < view.n_stream; ++stream) {
+        inputs.first_cell.push_back((offset + stream * stream_bytes) / row_bytes);
+    }
+    view.first_cell = inputs.first_cell;  // a vector keeps its storage when it is moved
+    view.positions = static_cast<const int32_t *>(pos->data);
+    view.own_cells = static_cast<const int64_t *>(cells->data);
+    inputs.keys = {base, static_cast<ptrdiff_t>(row_bytes)};
+    inputs.cache = cache;
+    inputs.missing.reset();
+    return inputs;
+}
+
+ubatch_view view_for_fingerprint(const ggml_cgraph * graph, const fattn_view & fattn, const ggml_tensor * out_ids) {
+    ubatch_view view = view_of_mask(fattn);
+    const ggml_hash_set & set = graph->visited_hash_set;
+    if (out_ids != nullptr && set.size > 0 && ggml_hash_contains(&set, const_cast<ggml_tensor *>(out_ids)) &&
+        is_output_ids(out_ids)) {
+        set_output_rows(out_ids, view);
+    }
+    return view;
+}
+
+model_shape shape_of_graph(const ggml_cgraph * graph) {
+    model_shape shape;
+    bool first = true;
+    const auto merge = [&](int32_t & field, int64_t value) {
+        field = first || field == value ? static_cast<int32_t>(value) : 0;
+    };
+    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
+        for (const char * prefix : {"blk.", "cache_k_l", "cache_r_l"}) {
+            shape.n_layer = std::max(shape.n_layer, number_after(tensor->name, prefix) + 1);
+        }
+        if (tensor->op == GGML_OP_FLASH_ATTN_EXT && layer_of_keys(tensor->src[1]) >= 0) {
+            merge(shape.n_head, tensor->src[0]->ne[2]);
+            merge(shape.n_head_kv, tensor->src[1]->ne[2]);
+            merge(shape.d_head, tensor->src[1]->ne[0]);
+            first = false;
+        }
+    });
+    return shape;
+}
+
+}  // namespace tmx

@@ -1,0 +1,165 @@
+// ggml_backend_init: decides whether to serve this process, and as what.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "ggml/abi.h"
+#include "ggml/accel_device.h"
+#include "ggml/backend_config.h"
+#include "ggml/control.h"
+#include "ggml/settings.h"
+#include "ggml/statistics.h"
+#include "ggml/version_check.h"
+#include "trianglemix/backend_control.h"
+
+namespace tmx {
+namespace {
+
+struct close_file {
+    void operator()(std::FILE * file) const { std::fclose(file); }
+};
+using file_handle = std::unique_ptr<std::FILE, close_file>;
+
+size_t n_devices = 0;     // 0: switched off
+std::string stats_where;  // TRIANGLEMIX_STATS
+
+const char * registry_name(ggml_backend_reg_t) {
+    return TMX_BACKEND_NAME;
+}
+
+size_t registry_device_count(ggml_backend_reg_t) {
+    return n_devices;
+}
+
+ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) {
+    return index < n_devices ? accel_device(reg) : nullptr;
+}
+
+void * registry_address(ggml_backend_reg_t, const char * name) {
+    return control_address(name);
+}
+
+ggml_backend_reg registry = {
+    .api_version = GGML_BACKEND_API_VERSION,
+    .iface = {.get_name = registry_name,
+              .get_device_count = registry_device_count,
+              .get_device = registry_device,
+              .get_proc_address = registry_address},
+    .context = nullptr,
+};
+
+// At exit the host's log sink may be gone already, so this goes where the user asked for it: stderr or a file.
+void write_statistics() {
+    try {
+        const bool to_stderr = stats_where == "1";
+        const std::string text = to_stderr ? process_statistics().summary(process_settings())
+                                           : process_statistics().json(process_settings()) + "\n";
+        if (to_stderr) {
+            std::fputs(text.c_str(), stderr);
+            return;
+        }
+        const file_handle file(std::fopen(stats_where.c_str(), "wb"));
+        if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) {
+            std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s\n",
+                         stats_where.c_str());
+        }
+    } catch (const std::exception &) {
+        std::fputs("TriangleMix: no memory for the statistics\n", stderr);
+    }
+}
+
+// One JSON line on how registration went, appended to the file that TRIANGLEMIX_STATUS names: a parent process that
+// started the host reads there whether this library serves it.
+void write_status(const std::string & where, const std::string & refusal) {
+    if (where.empty()) {
+        return;
+    }
+    nlohmann::ordered_json line = {{"registered", refusal.empty()}, {"version", TMX_VERSION}, {"devices", n_devices}};
+    if (refusal.empty()) {
+        line["kernel"] = kernel_in_use(process_settings().snapshot());
+    } else {
+        line["reason"] = refusal;
+    }
+    const std::string text = line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    const file_handle file(std::fopen(where.c_str(), "ab"));
+    if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) {
+        GGML_LOG_WARN("TriangleMix: cannot write to TRIANGLEMIX_STATUS=%s\n", where.c_str());
+    }
+}
+
+// Reports what is wrong with the settings, repairs what it can, and says whether strict mode forbids to go on.
+std::string check_settings(config_result & read) {
+    if (std::string problem = settings::kernel_problem(read.config.kernel); !problem.empty()) {
+        read.problems.push_back({true, std::move(problem)});
+        read.config.kernel.clear();
+    }
+    process_settings().apply(read.config);
+    const precision asked = process_settings().snapshot().arithmetic;
+    if (std::string problem = process_settings().precision_problem(asked); !problem.empty()) {
+        read.problems.push_back({true, std::move(problem)});
+    }
+    std::string bad_values;
+    for (const config_problem & problem : read.problems) {
+        if (problem.bad_value) {
+            GGML_LOG_ERROR("TriangleMix: %s\n", problem.text.c_str());
+            bad_values += bad_values.empty() ? "" : "; ";
+            bad_values += problem.text;
+        } else {
+            GGML_LOG_WARN("TriangleMix: %s\n", problem.text.c_str());
+        }
+    }
+    return read.config.strict ? bad_values : "";
+}
+
+ggml_backend_reg_t start() {
+    config_result read = read_config(process_environment());
+    const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, {ggml_version(), ggml_commit()});
+    if (!refusal.empty()) {
+        GGML_LOG_ERROR("TriangleMix: %s\n", refusal.c_str());
+        write_status(read.config.status, refusal);
+        return nullptr;
+    }
+    if (read.config.disabled) {
+        GGML_LOG_INFO("TriangleMix %s: switched off by TRIANGLEMIX_DISABLE\n", TMX_VERSION);
+        write_status(read.config.status, "switched off by TRIANGLEMIX_DISABLE");
+        return &registry;
+    }
+    const std::string bad_values = check_settings(read);
+    if (!bad_values.empty()) {
+        GGML_LOG_ERROR("TriangleMix: not registering, since TRIANGLEMIX_STRICT is set and a setting is bad\n");
+        write_status(read.config.status, bad_values);
+        return nullptr;
+    }
+    n_devices = 1;
+    if (!read.config.stats.empty()) {
+        stats_where = read.config.stats;
+        static const int registered = std::atexit(write_statistics);
+        static_cast<void>(registered);
+    }
+    const settings_snapshot now = process_settings().snapshot();
+    GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
+                  TMX_VERSION, kernel_in_use(now).c_str(), std::string(name_of(now.arithmetic)).c_str(),
+                  now.chosen ? now.chosen->name.c_str() : "none (exact)", static_cast<long long>(read.config.min_rows));
+    write_status(read.config.status, "");
+    return &registry;
+}
+
+}  // namespace
+}  // namespace tmx
+
+extern "C" __attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void);
+
+// Called once by a host that loads the library, and once more if it is loaded by two ways; both get the same registry.
+extern "C" ggml_backend_reg_t ggml_backend_init(void) {
+    try {
+        static ggml_backend_reg_t served = tmx::start();
+        return served;
+    } catch (const std::exception & error) {
+        GGML_LOG_ERROR("TriangleMix: not registering: %s\n", error.what());
+        return nullptr;
+    }
+}

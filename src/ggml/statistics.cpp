@@ -1,0 +1,195 @@
+#include "ggml/statistics.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "ggml/abi.h"
+#include "trianglemix/attention.h"
+
+namespace tmx {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char * k_kind_names[] = {"triangle", "dense", "masked"};
+
+ordered_json nodes_json(const std::array<int64_t, 3> & nodes) {
+    ordered_json out;
+    for (size_t kind = 0; kind < nodes.size(); ++kind) {
+        out[k_kind_names[kind]] = nodes[kind];
+    }
+    return out;
+}
+
+ordered_json pairs_json(const pair_count & pairs) {
+    return {{"kept", pairs.kept}, {"skipped", pairs.skipped}, {"masked", pairs.masked}};
+}
+
+}  // namespace
+
+std::string kernel_in_use(const settings_snapshot & now) {
+    for (const cpu_kernel_info & kernel : cpu_kernels()) {
+        if ((now.kernel.empty() || now.kernel == kernel.name) && (kernel.fast || now.arithmetic == precision::exact)) {
+            return kernel.name;
+        }
+    }
+    return "none";
+}
+
+void statistics::classified(const ubatch_record & record) {
+    const std::lock_guard lock(mutex_);
+    sums_.ubatches++;
+    sums_.mixed_ubatches += record.found->runs.size() > 1;
+    sums_.masked_ubatches += !record.found->masked.empty();
+    for (const causal_run & run : record.found->runs) {
+        if (!run.cells.empty()) {
+            sums_.reordered_ubatches++;
+            break;
+        }
+    }
+    sums_.classify_seconds += record.seconds;
+}
+
+void statistics::computed(const node_record & record) {
+    const auto kind = static_cast<size_t>(record.kind);
+    const std::lock_guard lock(mutex_);
+    sums_.nodes[kind]++;
+    for (const causal_run & run : record.found->runs) {
+        (record.triangle_layer ? sums_.planned_runs : sums_.dense_runs)++;
+        (record.triangle_layer ? sums_.planned_rows : sums_.dense_rows) += run.rows();
+    }
+    for (const masked_rows & rows : record.found->masked) {
+        sums_.masked_runs++;
+        sums_.masked_rows[static_cast<size_t>(rows.reason)] += rows.rows();
+    }
+    sums_.pairs += record.pairs;
+    sums_.seconds += record.seconds;
+    layer_sum & layer = sums_.layers[record.layer];
+    layer.nodes[kind]++;
+    layer.pairs += record.pairs;
+    layer.seconds += record.seconds;
+}
+
+void statistics::fell_back(const char * reason) {
+    const std::lock_guard lock(mutex_);
+    sums_.fallbacks[reason]++;
+}
+
+void statistics::plan_refused(const std::string & difference) {
+    const std::lock_guard lock(mutex_);
+    sums_.refusal = difference;
+}
+
+void statistics::reset() {
+    const std::lock_guard lock(mutex_);
+    sums_ = {};
+    for (auto & count : declined_) {
+        count.store(0, std::memory_order_relaxed);
+    }
+}
+
+std::string statistics::json(const settings & current) const {
+    const settings_snapshot now = current.snapshot();
+    ordered_json out;
+    out["version"] = TMX_VERSION;
+    out["ggml_version"] = ggml_version();
+    out["ggml_commit"] = ggml_commit();
+    out["enabled"] = current.enabled();
+    out["min_rows"] = current.min_rows();
+    out["strict"] = now.strict;
+    out["kernel"] = kernel_in_use(now);
+    out["precision"] = name_of(now.arithmetic);
+    out["plan"] = now.chosen ? ordered_json(now.chosen->name) : ordered_json(nullptr);
+    out["tail"] = now.chosen ? ordered_json(name_of(now.chosen->tail)) : ordered_json(nullptr);
+
+    const std::lock_guard lock(mutex_);
+    out["plan_refused"] = sums_.refusal.empty() ? ordered_json(nullptr) : ordered_json(sums_.refusal);
+    out["nodes"] = nodes_json(sums_.nodes);
+    out["fallbacks"] = ordered_json::object();
+    for (const auto & [reason, count] : sums_.fallbacks) {
+        out["fallbacks"][reason] = count;
+    }
+    out["ubatches"] = {{"all", sums_.ubatches},
+                       {"several_runs", sums_.mixed_ubatches},
+                       {"with_masked_rows", sums_.masked_ubatches},
+                       {"reordered", sums_.reordered_ubatches}};
+    out["runs"] = {{"planned", sums_.planned_runs}, {"dense", sums_.dense_runs}, {"masked", sums_.masked_runs}};
+    int64_t masked_rows_sum = 0;
+    ordered_json reasons = ordered_json::object();
+    for (size_t reason = 0; reason < sums_.masked_rows.size(); ++reason) {
+        if (sums_.masked_rows[reason] > 0) {
+            reasons[to_string(static_cast<mask_reason>(reason))] = sums_.masked_rows[reason];
+            masked_rows_sum += sums_.masked_rows[reason];
+        }
+    }
+    out["rows"] = {{"planned", sums_.planned_rows}, {"dense", sums_.dense_rows}, {"masked", masked_rows_sum}};
+    out["masked_rows"] = std::move(reasons);
+    out["pairs"] = pairs_json(sums_.pairs);
+    out["flops"] = sums_.pairs.flops;
+    out["bytes"] = sums_.pairs.bytes;
+    out["seconds"] = sums_.seconds;
+    out["classify_seconds"] = sums_.classify_seconds;
+    ordered_json declined = ordered_json::object();
+    for (size_t reason = 0; reason < declined_.size(); ++reason) {
+        if (const int64_t count = declined_[reason].load(std::memory_order_relaxed); count > 0) {
+            declined[to_string(static_cast<decline_reason>(reason))] = count;
+        }
+    }
+    out["declined"] = std::move(declined);
+    out["layers"] = ordered_json::array();
+    for (const auto & [index, layer] : sums_.layers) {
+        out["layers"].push_back({{"layer", index},
+                                 {"nodes", nodes_json(layer.nodes)},
+                                 {"pairs", pairs_json(layer.pairs)},
+                                 {"seconds", layer.seconds}});
+    }
+    return out.dump(2, ' ', true, ordered_json::error_handler_t::replace);
+}
+
+std::string statistics::summary(const settings & current) const {
+    const settings_snapshot now = current.snapshot();
+    const std::string kernel = kernel_in_use(now);
+    const std::string plan_name = now.chosen ? now.chosen->name : "none (exact)";
+    const std::lock_guard lock(mutex_);
+    std::string text;
+    const auto line = [&](const char * format, auto... values) {
+        char buffer[512];
+        std::snprintf(buffer, sizeof(buffer), format, values...);
+        text += "TriangleMix: ";
+        text += buffer;
+        text += '\n';
+    };
+    const int64_t n_nodes = sums_.nodes[0] + sums_.nodes[1] + sums_.nodes[2];
+    if (n_nodes == 0) {
+        line(
+            "computed nothing. Only prompts of at least %lld tokens are taken, and only with flash attention on "
+            "(-fa on).",
+            static_cast<long long>(current.min_rows()));
+        return text;
+    }
+    line("kernel %s, precision %s, plan %s", kernel.c_str(), std::string(name_of(now.arithmetic)).c_str(),
+         plan_name.c_str());
+    if (!sums_.refusal.empty()) {
+        line("plan refused: %s", sums_.refusal.c_str());
+    }
+    line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
+         sums_.seconds, static_cast<long long>(sums_.nodes[0]), static_cast<long long>(sums_.nodes[1]),
+         static_cast<long long>(sums_.nodes[2]));
+    const double causal = sums_.pairs.kept + sums_.pairs.skipped;
+    line("pairs kept %.4g, skipped %.4g (%.1f%% of the causal ones), masked %.4g", sums_.pairs.kept,
+         sums_.pairs.skipped, causal > 0 ? 100.0 * sums_.pairs.skipped / causal : 0.0, sums_.pairs.masked);
+    line("%lld ubatches, %lld with several runs, %lld with masked rows; classified in %.3f s",
+         static_cast<long long>(sums_.ubatches), static_cast<long long>(sums_.mixed_ubatches),
+         static_cast<long long>(sums_.masked_ubatches), sums_.classify_seconds);
+    for (const auto & [reason, count] : sums_.fallbacks) {
+        line("fallback %s: %lld", reason.c_str(), static_cast<long long>(count));
+    }
+    return text;
+}
+
+statistics & process_statistics() {
+    static statistics instance;
+    return instance;
+}
+
+}  // namespace tmx

@@ -1,0 +1,93 @@
+// What was computed how, since load or the last reset. docs/env.md lists the JSON keys.
+//
+// THREADS  Any thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ggml/fattn_view.h"
+#include "ggml/node_work.h"
+#include "ggml/settings.h"
+#include "ggml/ubatch_runs.h"
+
+namespace tmx {
+
+enum class node_kind : uint8_t {
+    triangle,  // a triangle layer in which the plan treated at least one run
+    dense,     // no plan for this layer; every row in a causal run
+    masked,    // some rows went through the mask, and the plan treated none
+};
+
+// One attention node that was computed.
+struct node_record {
+    node_kind kind = node_kind::dense;
+    int32_t layer = -1;
+    bool triangle_layer = false;
+    const ubatch_runs * found = nullptr;
+    pair_count pairs;
+    double seconds = 0;
+};
+
+// One classification of a ubatch.
+struct ubatch_record {
+    const ubatch_runs * found = nullptr;
+    double seconds = 0;
+};
+
+class statistics {
+  public:
+    void declined(decline_reason reason) {
+        declined_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+    }
+    void classified(const ubatch_record & record);
+    void computed(const node_record & record);
+    void fell_back(const char * reason);  // a triangle layer, or something asked for, was computed exactly instead
+    void plan_refused(const std::string & difference);
+    void reset();
+
+    std::string json(const settings & current) const;
+    std::string summary(const settings & current) const;  // a few lines for people
+
+  private:
+    struct layer_sum {
+        std::array<int64_t, 3> nodes{};
+        pair_count pairs;
+        double seconds = 0;
+    };
+    struct sums {
+        std::array<int64_t, 3> nodes{};
+        int64_t planned_runs = 0;
+        int64_t dense_runs = 0;
+        int64_t masked_runs = 0;
+        int64_t planned_rows = 0;
+        int64_t dense_rows = 0;
+        std::array<int64_t, k_mask_reasons> masked_rows{};
+        std::map<std::string, int64_t> fallbacks;
+        pair_count pairs;
+        double seconds = 0;
+        int64_t ubatches = 0;
+        int64_t mixed_ubatches = 0;
+        int64_t masked_ubatches = 0;
+        int64_t reordered_ubatches = 0;
+        double classify_seconds = 0;
+        std::map<int32_t, layer_sum> layers;
+        std::string refusal;
+    };
+
+    mutable std::mutex mutex_;
+    sums sums_;
+    std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
+};
+
+statistics & process_statistics();
+
+// What is in force: the kernel that computes with this snapshot, and the precision it computes with.
+std::string kernel_in_use(const settings_snapshot & now);
+
+}  // namespace tmx

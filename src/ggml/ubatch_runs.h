@@ -1,0 +1,95 @@
+// What one ubatch holds: its rows cut into causal runs, from the attention mask and the other inputs of the graph.
+// Plain arrays in, plain values out; nothing of ggml.
+//
+// A causal run is a stretch of consecutive rows of one sequence. It is only called one after its whole mask was
+// checked: the first row sees exactly as many cells as its position says (so nothing was dropped by a window and
+// nothing of the future is visible), and every further row sees the same and its own cell. All other rows are masked
+// rows, which are computed exactly, entry by entry; each with the reason.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ggml/cell_table.h"
+
+namespace tmx {
+
+// Why rows are computed through their mask. The names appear in statistics and docs/backend.md.
+enum class mask_reason : uint8_t {
+    no_mask,        // the node has no mask: every row sees every key
+    no_layer,       // keys are no view of a cache named cache_k_l<layer>
+    no_inputs,      // the graph holds no positions or no cell indices that fit this node
+    positions_2d,   // several positions a row (M-RoPE)
+    mask_per_head,  // heads have different masks
+    cell_range,     // a row's cell or position is out of range
+    mask_values,    // entries other than 0 and -inf (ALiBi), or a row that does not see itself
+    visible_count,  // sees more or fewer cells than its position says: window, non-causal, removed tokens
+    cell_order,     // the known positions of the visible cells contradict each other
+};
+constexpr int k_mask_reasons = 9;
+const char * to_string(mask_reason reason);
+
+// One evaluation's inputs. Non-owning.
+struct ubatch_view {
+    static constexpr uint16_t k_visible = 0x0000;  // f16 0
+    static constexpr uint16_t k_hidden = 0xfc00;   // f16 -inf
+
+    const uint16_t * mask = nullptr;  // [n_stream, n_rows, n_kv] f16 bits, strides below, entries contiguous
+    int64_t mask_stride_stream = 0;   // elements; 0 if all streams share one mask
+    int64_t mask_stride_row = 0;      // elements
+    int64_t n_stream = 0;
+    int64_t n_rows = 0;                   // rows a stream
+    int64_t n_kv = 0;                     // cells a stream
+    const int32_t * positions = nullptr;  // [n_stream, n_rows]
+    const int64_t * own_cells =
+        nullptr;  // [n_stream, n_rows] cell each row's key goes to, counted over the whole cache
+    std::span<const int64_t> first_cell;   // [n_stream] the stream's cell 0, counted over the whole cache
+    std::span<const int32_t> output_rows;  // rows counted over all streams, whose logits the host asked for
+    bool outputs_known = false;            // false: every row is an output row
+
+    // REQUIRES stream and row in range.
+    const uint16_t * mask_row(int64_t stream, int64_t row) const {
+        return mask + stream * mask_stride_stream + row * mask_stride_row;
+    }
+};
+
+struct causal_run {
+    int32_t stream = 0;
+    int64_t row_begin = 0;  // rows of its stream, [row_begin, row_end)
+    int64_t row_end = 0;
+    int64_t rank_begin = 0;      // rank (= position) of row row_begin
+    int64_t key_begin = 0;       // index of rank 0 on the stream's key axis, when cells is empty
+    std::vector<int32_t> cells;  // [rank_begin + rows] rank -> index on the key axis; empty: one ascending stretch
+    std::vector<int64_t> output_rows;  // relative to row_begin, ascending, distinct
+
+    int64_t rows() const { return row_end - row_begin; }
+};
+
+struct masked_rows {
+    int32_t stream = 0;
+    int64_t row_begin = 0;
+    int64_t row_end = 0;
+    mask_reason reason = mask_reason::no_inputs;
+
+    int64_t rows() const { return row_end - row_begin; }
+};
+
+// Every row of every stream lies in exactly one of the two lists.
+struct ubatch_runs {
+    std::vector<causal_run> runs;
+    std::vector<masked_rows> masked;
+};
+
+// All rows masked, for one reason.
+ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
+
+// REQUIRES every pointer of the view set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are checked, not trusted.
+//          `keys` addresses cells counted over the whole cache.
+// COST     One pass over the mask (2 bytes a pair), on n_threads.
+ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);
+
+// Changes when another ubatch's mask or output rows lie where this one's did. Reads three mask rows a run.
+uint64_t fingerprint(const ubatch_view & view, const ubatch_runs & found);
+
+}  // namespace tmx
