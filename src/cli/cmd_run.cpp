@@ -1,0 +1,247 @@
+// `trianglemix run`: answer a question about a long document, and say what it cost.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include "cli/build_info.h"
+#include "cli/commands.h"
+#include "cli/compare.h"
+#include "cli/options.h"
+#include "cli/statistics.h"
+#include "cli/terminal.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+constexpr const char * k_default_document = "/usr/share/common-licenses/GPL-3";
+constexpr const char * k_default_question = "What is the name of this license, and which version is it?";
+
+constexpr const char * k_examples = R"(
+The prompt is the document, an empty line, and the question, as one user message in the model's chat template.
+Without -m, -f and -q the embedded model answers a question about Debian's copy of the GPL (7,600 tokens).
+
+Examples:
+  trianglemix run                                       the embedded demonstration
+  trianglemix run --compare                             ... by stock llama.cpp, exactly, and with the plan, side by side
+  trianglemix run --compare --stock best --repeat 3     ... against stock's fastest setting, medians of 3
+  trianglemix run -m model.gguf -f report.txt -q "What was decided?" --plan my-plan.json
+  trianglemix run -m model.gguf -f report.txt -q "What was decided?" --layers 16-31 --window 1024
+  pdftotext report.pdf - | trianglemix run -m model.gguf -f - -q "What was decided?" --exact --json
+)";
+
+struct run_options {
+    model_options model;
+    plan_options plan;
+    compare_options compare;
+    std::string document = k_default_document;
+    std::string question;
+    bool raw = false;
+    bool do_compare = false;
+    bool json = false;
+};
+
+// ERRORS failure: the prompt does not fit the context.
+prompt_setup set_up_prompt(const run_options & options, const model & m, const invocation & call, int64_t & n_answer) {
+    prompt_setup prompt;
+    std::string text = read_file(options.document);
+    std::string question = options.question;
+    if (question.empty() && options.document == k_default_document) {
+        question = k_default_question;
+    }
+    if (!question.empty()) {
+        text += "\n\n" + question;
+    }
+    const prompt_tokens tokens = m.tokenise_prompt(text, options.raw);
+    if (!tokens.templated && !options.raw) {
+        fmt::print(stderr, "note: {}\n", tokens.note);
+    }
+    prompt.ids = tokens.ids;
+    const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
+    if (n_prompt == 0) {
+        throw failure(options.document + " is empty: there is nothing to answer");
+    }
+    const int64_t trained = m.facts().n_ctx_train;
+    const int64_t limit = options.model.n_ctx > 0 ? options.model.n_ctx : trained;
+    if (n_prompt + 1 > limit) {
+        const std::string remedy =
+            limit < trained
+                ? fmt::format("Give a larger context with -c (the model was trained for {}), or a shorter document.",
+                              trained)
+                : std::string("Give a shorter document, or a model with a longer context.");
+        throw failure(fmt::format("the prompt has {} tokens, the context {}: {} too many. {}", n_prompt, limit,
+                                  n_prompt + 1 - limit, remedy));
+    }
+    if (limit > trained && n_prompt + n_answer > trained) {
+        fmt::print(stderr, "note: {} tokens are more than the {} that the model was trained for; expect nonsense\n",
+                   n_prompt + n_answer, trained);
+    }
+    if (n_prompt + n_answer > limit) {
+        n_answer = limit - n_prompt;
+        fmt::print(stderr, "note: the context of {} tokens leaves room for an answer of {}\n", limit, n_answer);
+    }
+    // Only what is needed: a model's full context may be far more memory than this prompt takes.
+    const int64_t needed = n_prompt + std::max(n_answer, options.compare.n_compared) + 1;
+    prompt.context.n_ctx = static_cast<int32_t>(options.model.n_ctx > 0 ? limit : (needed + 255) / 256 * 256);
+    prompt.context.n_ubatch = options.model.n_ubatch;
+    prompt.context.n_threads = options.model.threads;
+    prompt.context.stop = &call.stop;
+    return prompt;
+}
+
+nlohmann::ordered_json run_json(const run_options & options, const model & m, const prompt_setup & prompt,
+                                const chosen_plan & chosen, const invocation & call) {
+    const model_facts & f = m.facts();
+    nlohmann::ordered_json j;
+    j["command"] = call.command_line;
+    j["version"] = program_version();
+    j["commit"] = source_commit();
+    j["model"] = {{"file", f.path}, {"name", f.name}, {"type", f.file_type}, {"n_layer", f.n_layer}};
+    j["document"] = options.document;
+    j["n_prompt_tokens"] = prompt.ids.size();
+    j["n_threads"] = prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads();
+    j["plan"] = {{"source", chosen.source},
+                 {"name", chosen.triangle ? nlohmann::ordered_json(chosen.value.name) : nlohmann::ordered_json()},
+                 {"tail", name_of(chosen.value.tail)},
+                 {"precision", name_of(chosen.value.arithmetic)}};
+    return j;
+}
+
+void print_json(const nlohmann::ordered_json & j) {
+    fmt::print("{}\n", j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+void print_summary(const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
+                   const arm_report & report) {
+    const backend_statistics & s = *report.statistics;
+    fmt::print(stderr, "\n");
+    fmt::print(stderr, "prompt    {} tokens of {} ({})\n", prompt.ids.size(), show_file(m.facts().path),
+               report.setting);
+    fmt::print(stderr, "TTFT      {} = {:.0f} tok/s\n", show_seconds(report.ttft[0]),
+               static_cast<double>(prompt.ids.size()) / report.ttft[0]);
+    if (!report.decode_rate.empty()) {
+        fmt::print(stderr, "decode    {:.1f} tok/s\n", report.decode_rate[0]);
+    }
+    fmt::print(
+        stderr, "layers    {}\n",
+        chosen.triangle ? chosen.layers() + " (" + chosen.source + ")" : "all dense, exact (" + chosen.source + ")");
+    fmt::print(stderr, "pairs     {} computed, {} skipped ({:.1f}% of dense) a head, over all layers\n",
+               show_count(s.pairs_kept), show_count(s.pairs_skipped), 100 * s.kept_share());
+    fmt::print(stderr, "attention {} in kernel {}, {} nodes; computed exactly instead of by the plan: {}\n",
+               show_seconds(s.seconds), s.kernel, s.n_triangle + s.n_dense, s.fallback_text());
+}
+
+int run_single(const run_options & options, backend & b, const model & m, const prompt_setup & prompt,
+               const chosen_plan & chosen, int64_t n_answer, const invocation & call) {
+    arm_report report;
+    report.how = planned_arm(prompt, chosen);
+    const std::unique_ptr<session> s = open_arm(b, m, report.how);
+    timed_prefill prefilled;
+    {
+        prefill_progress progress("prefill", static_cast<int64_t>(prompt.ids.size()));
+        prefilled = prefill_arm(b, report.how, *s, prompt.ids, [&](int64_t n) { progress.done(n); });
+    }
+    report.ttft.push_back(prefilled.seconds);
+    report.statistics = parse_statistics(b.statistics());
+    report.setting = fmt::format("ubatch {}, {} threads", s->options().n_ubatch, s->options().n_threads);
+    report.answer = decode_answer(m, *s, prefilled.first, n_answer, [&](token_id token) {
+        if (!options.json) {
+            fmt::print("{}", m.piece(token));
+            std::fflush(stdout);
+        }
+    });
+    if (report.answer.n_decoded >= 2) {
+        report.decode_rate.push_back(static_cast<double>(report.answer.n_decoded) / report.answer.seconds);
+    }
+    if (options.json) {
+        nlohmann::ordered_json j = run_json(options, m, prompt, chosen, call);
+        j["arms"] = {report_json(m, prompt, report)};
+        print_json(j);
+        return 0;
+    }
+    fmt::print("\n");
+    std::fflush(stdout);
+    print_summary(m, prompt, chosen, report);
+    return 0;
+}
+
+int run_compare(const run_options & options, backend & b, const model & m, const prompt_setup & prompt,
+                const chosen_plan & chosen, int64_t n_answer, const invocation & call) {
+    compare_options how = options.compare;
+    how.n_answer = n_answer;
+    const std::vector<arm_report> reports = compare(b, m, prompt, chosen, how);
+    if (options.json) {
+        nlohmann::ordered_json j = run_json(options, m, prompt, chosen, call);
+        j["stock_setting"] = options.compare.stock;
+        j["arms"] = nlohmann::ordered_json::array();
+        for (const arm_report & report : reports) {
+            j["arms"].push_back(report_json(m, prompt, report));
+        }
+        print_json(j);
+        return 0;
+    }
+    fmt::print("\n{}: {} tokens, {} threads", show_file(m.facts().path), prompt.ids.size(),
+               prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads());
+    if (chosen.triangle) {
+        fmt::print("; {}", chosen.source);
+    }
+    fmt::print("\n\n{}", print_comparison(m, prompt, chosen, reports, terminal_width(STDOUT_FILENO)));
+    return 0;
+}
+
+int run(const run_options & options, const invocation & call) {
+    backend b(default_backend_paths(), options.model.verbose);
+    const model m = load_model(options.model, call.stop);
+    const chosen_plan chosen = choose_plan(options.plan, m.facts());
+    if (!chosen.note.empty()) {
+        fmt::print(stderr, "note: {}\n", chosen.note);
+    }
+    int64_t n_answer = options.compare.n_answer;
+    const prompt_setup prompt = set_up_prompt(options, m, call, n_answer);
+    const triangle_shape & shape = chosen.value.shape;
+    const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
+    if (chosen.triangle && n_prompt <= shape.n_sink + shape.n_window + shape.n_last) {
+        fmt::print(stderr, "note: {} tokens are within sink + window + last, so the plan has nothing to skip\n",
+                   n_prompt);
+    }
+    return options.do_compare ? run_compare(options, b, m, prompt, chosen, n_answer, call)
+                              : run_single(options, b, m, prompt, chosen, n_answer, call);
+}
+
+}  // namespace
+
+command add_run(CLI::App & app) {
+    auto options = std::make_shared<run_options>();
+    CLI::App * sub = app.add_subcommand("run", "Answer a question about a long document, and say what it cost");
+    sub->footer(k_examples);
+    add_model_options(*sub, options->model);
+    sub->add_option("-f,--file", options->document, "the document, plain text; - is stdin")->capture_default_str();
+    sub->add_option("-q,--question", options->question, "asked behind the document; none: the document is the prompt");
+    sub->add_option("-n,--predict", options->compare.n_answer, "most tokens of the answer")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+        ->capture_default_str();
+    sub->add_flag("--raw", options->raw, "no chat template: the prompt as it is");
+    add_plan_options(*sub, options->plan);
+    CLI::Option * comparing =
+        sub->add_flag("--compare", options->do_compare, "stock llama.cpp, exact and the plan, side by side");
+    sub->add_option("--stock", options->compare.stock, "stock's setting: default (fa off, ub 512) or best (tries four)")
+        ->check(CLI::IsMember({"default", "best"}))
+        ->needs(comparing)
+        ->capture_default_str();
+    sub->add_option("--repeat", options->compare.n_repeat, "repetitions of each arm, interleaved; times are medians")
+        ->check(CLI::Range(int64_t{1}, int64_t{1000}))
+        ->needs(comparing)
+        ->capture_default_str();
+    sub->add_option("--kl-tokens", options->compare.n_compared,
+                    "tokens of stock's answer that the arms are compared over")
+        ->check(CLI::Range(int64_t{0}, int64_t{4096}))
+        ->needs(comparing)
+        ->capture_default_str();
+    sub->add_flag("--json", options->json, "one JSON object on stdout, nothing else there");
+    return [options](const invocation & call) { return run(*options, call); };
+}
+
+}  // namespace tmx

@@ -1,0 +1,26 @@
+// cli/commands.h -- the subcommands. Each add_*() declares its options; the function it returns runs it and gives the
+// program's exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace tmx {
+
+struct invocation {
+    std::string command_line;               // as typed, for records
+    std::vector<std::string> after_dashes;  // what stood behind "--" (`serve` starts it)
+    const std::atomic<bool> & stop;         // becomes true on Ctrl-C
+};
+
+using command = std::function<int(const invocation &)>;
+
+command add_run(CLI::App & app);
+command add_bench(CLI::App & app);
+command add_serve(CLI::App & app);
+command add_info(CLI::App & app);
+
+}  // namespace tmx

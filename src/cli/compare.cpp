@@ -1,0 +1,243 @@
+#include "cli/compare.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "cli/terminal.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+std::string setting_of(const arm & a) {
+    std::string text = fmt::format("fa {}, ub {}", a.context.flash_attention ? "on" : "off", a.context.n_ubatch);
+    if (a.ours && a.precision == "fast") {
+        text += ", fast";
+    }
+    return text;
+}
+
+// The fastest of stock's settings for this prompt, by one prefill each.
+arm best_stock(backend & b, const model & m, const prompt_setup & prompt) {
+    std::optional<arm> best;
+    double best_seconds = 0;
+    for (const bool flash_attention : {false, true}) {
+        for (const int32_t n_ubatch : {512, 2048}) {
+            const arm candidate = stock_arm(prompt, flash_attention, n_ubatch);
+            const std::unique_ptr<session> s = open_arm(b, m, candidate);
+            prefill_progress progress("stock, trying " + setting_of(candidate),
+                                      static_cast<int64_t>(prompt.ids.size()));
+            const double seconds =
+                prefill_arm(b, candidate, *s, prompt.ids, [&](int64_t n) { progress.done(n); }).seconds;
+            if (!best || seconds < best_seconds) {
+                best = candidate;
+                best_seconds = seconds;
+            }
+        }
+    }
+    return *best;
+}
+
+// First-token logits, then those behind each compared token of stock's answer.
+void run_first(const model & m, session & s, const timed_prefill & prefilled, const compare_options & options,
+               const std::vector<token_id> * stock_answer, arm_report & report) {
+    const int64_t n_prompt = s.n_tokens();
+    report.rows.emplace_back(s.last_logits().begin(), s.last_logits().end());
+    report.answer = decode_answer(m, s, prefilled.first, options.n_answer);
+    const std::vector<token_id> & compared = stock_answer != nullptr ? *stock_answer : report.answer.tokens;
+    if (!s.roll_back(n_prompt)) {
+        return;  // recurrent memory: only the first token can be compared
+    }
+    const auto n = std::min<size_t>(compared.size(), static_cast<size_t>(options.n_compared));
+    logit_rows forced = s.force({compared.data(), n});
+    std::move(forced.begin(), forced.end(), std::back_inserter(report.rows));
+}
+
+void add_decode_rate(const greedy_answer & answer, arm_report & report) {
+    if (answer.n_decoded >= 2) {
+        report.decode_rate.push_back(static_cast<double>(answer.n_decoded) / answer.seconds);
+    }
+}
+
+std::string kl_text(const std::optional<fidelity> & f, bool first) {
+    if (!f || (!first && f->n_following == 0)) {
+        return "-";
+    }
+    const double kl = first ? f->first_kl : f->following_kl;
+    return kl == 0 ? "0" : kl < 1e-4 ? fmt::format("{:.1e}", kl) : fmt::format("{:.5f}", kl);
+}
+
+}  // namespace
+
+arm exact_arm(const prompt_setup & prompt) {
+    arm a;
+    a.name = "exact";
+    a.context = prompt.context;
+    return a;
+}
+
+arm planned_arm(const prompt_setup & prompt, const chosen_plan & chosen) {
+    arm a = exact_arm(prompt);
+    a.precision = std::string(name_of(chosen.value.arithmetic));
+    if (chosen.triangle) {
+        a.name = "TriangleMix";
+        a.plan_json = write_plan(chosen.value);
+        a.min_last = chosen.value.shape.n_last;
+    } else if (chosen.value.arithmetic == precision::fast) {
+        a.name = "exact, fast";
+    }
+    return a;
+}
+
+arm stock_arm(const prompt_setup & prompt, bool flash_attention, int32_t n_ubatch) {
+    arm a;
+    a.name = "stock";
+    a.ours = false;
+    a.context = prompt.context;
+    a.context.flash_attention = flash_attention;
+    a.context.n_ubatch = n_ubatch;
+    return a;
+}
+
+std::vector<arm> arms_to_compare(const prompt_setup & prompt, const chosen_plan & chosen) {
+    // Off and 512 is what stock is fastest with on the CPUs measured (docs/results).
+    std::vector<arm> arms = {stock_arm(prompt, false, 512), exact_arm(prompt)};
+    if (chosen.triangle || chosen.value.arithmetic == precision::fast) {
+        arms.push_back(planned_arm(prompt, chosen));
+    }
+    return arms;
+}
+
+std::vector<arm_report> compare(backend & b, const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
+                                const compare_options & options) {
+    std::vector<arm> arms = arms_to_compare(prompt, chosen);
+    if (options.stock == "best") {
+        arms[0] = best_stock(b, m, prompt);
+    }
+    std::vector<arm_report> reports(arms.size());
+    for (size_t i = 0; i < arms.size(); ++i) {
+        reports[i].how = arms[i];
+        reports[i].setting = setting_of(arms[i]);
+    }
+    for (int64_t repetition = 0; repetition < options.n_repeat; ++repetition) {
+        for (arm_report & report : reports) {
+            const std::unique_ptr<session> s = open_arm(b, m, report.how);
+            timed_prefill prefilled;
+            {
+                std::string label = report.how.name;
+                if (options.n_repeat > 1) {
+                    label += fmt::format(" {}/{}", repetition + 1, options.n_repeat);
+                }
+                prefill_progress progress(label, static_cast<int64_t>(prompt.ids.size()));
+                prefilled = prefill_arm(b, report.how, *s, prompt.ids, [&](int64_t n) { progress.done(n); });
+            }
+            report.ttft.push_back(prefilled.seconds);
+            if (repetition > 0) {
+                add_decode_rate(decode_answer(m, *s, prefilled.first, options.n_answer), report);
+                continue;
+            }
+            if (report.how.ours) {
+                report.statistics = parse_statistics(b.statistics());
+            }
+            run_first(m, *s, prefilled, options, &report == &reports[0] ? nullptr : &reports[0].answer.tokens, report);
+            add_decode_rate(report.answer, report);
+        }
+    }
+    for (size_t i = 1; i < reports.size(); ++i) {
+        reports[i].to_stock = compare_rows(reports[0].rows, reports[i].rows);
+        if (i > 1) {
+            reports[i].to_exact = compare_rows(reports[1].rows, reports[i].rows);
+        }
+    }
+    return reports;
+}
+
+std::string print_comparison(const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
+                             const std::vector<arm_report> & reports, int width) {
+    const double n_prompt = static_cast<double>(prompt.ids.size());
+    const size_t n_repeat = reports[0].ttft.size();
+    const auto row = [&](const std::string & label, auto cell) {
+        std::vector<std::string> cells = {label};
+        for (const arm_report & r : reports) {
+            cells.push_back(cell(r));
+        }
+        return cells;
+    };
+    text_table table(row("", [](const arm_report & r) { return r.how.name; }));
+    table.add(row("setting", [](const arm_report & r) { return r.setting; }));
+    table.add(row(n_repeat > 1 ? fmt::format("TTFT, median of {}", n_repeat) : "time to first token (TTFT)",
+                  [](const arm_report & r) { return show_seconds(r.median_ttft()); }));
+    table.add(row("speed-up over stock", [&](const arm_report & r) {
+        return fmt::format("{:.2f}x", reports[0].median_ttft() / r.median_ttft());
+    }));
+    table.add(
+        row("prefill", [&](const arm_report & r) { return fmt::format("{:.0f} tok/s", n_prompt / r.median_ttft()); }));
+    table.add(row("decode", [](const arm_report & r) {
+        return r.decode_rate.empty() ? "-" : fmt::format("{:.1f} tok/s", median(r.decode_rate));
+    }));
+    table.add(row("layers triangle / all", [&](const arm_report & r) {
+        const auto n_triangle =
+            r.how.plan_json.empty()
+                ? 0
+                : std::count_if(chosen.value.layers.begin(), chosen.value.layers.end(),
+                                [](const layer_plan & l) { return l.kind == layer_kind::triangle; });
+        return fmt::format("{} / {}", n_triangle, m.facts().n_layer);
+    }));
+    table.add(row("pairs computed", [](const arm_report & r) {
+        return fmt::format("{:.1f}%", r.statistics ? 100 * r.statistics->kept_share() : 100.0);
+    }));
+    table.add(row("first-token KL to stock", [](const arm_report & r) { return kl_text(r.to_stock, true); }));
+    table.add(row("first-token KL to exact", [](const arm_report & r) { return kl_text(r.to_exact, true); }));
+    const auto n_following = static_cast<int64_t>(reports[0].rows.size()) - 1;
+    table.add(row(fmt::format("KL, next {} tokens", n_following),
+                  [](const arm_report & r) { return kl_text(r.to_stock, false); }));
+    table.add(row("same top token", [](const arm_report & r) {
+        return r.to_stock ? fmt::format("{} of {}", r.to_stock->n_same_top, r.to_stock->n_positions) : "-";
+    }));
+    std::string text = table.print(width);
+    text += "\nAnswers (greedy, each arm's own)\n";
+    for (const arm_report & r : reports) {
+        constexpr int k_indent = 14;
+        const bool same = &r != &reports[0] && r.answer.tokens == reports[0].answer.tokens;
+        const std::string answer = same ? "(the same as stock)" : m.text(r.answer.tokens);
+        text += fmt::format("{:<12}  {}\n", r.how.name, wrap(answer, width, k_indent));
+    }
+    return text;
+}
+
+nlohmann::ordered_json report_json(const model & m, const prompt_setup & prompt, const arm_report & report) {
+    nlohmann::ordered_json j;
+    j["name"] = report.how.name;
+    j["flash_attention"] = report.how.context.flash_attention;
+    j["n_ubatch"] = report.how.context.n_ubatch;
+    j["precision"] = report.how.ours ? report.how.precision : "stock";
+    j["ttft_s"] = report.median_ttft();
+    j["ttft_s_all"] = report.ttft;
+    j["prefill_tokens_per_s"] = static_cast<double>(prompt.ids.size()) / report.median_ttft();
+    if (!report.decode_rate.empty()) {
+        j["decode_tokens_per_s"] = median(report.decode_rate);
+    } else {
+        j["decode_tokens_per_s"] = nullptr;
+    }
+    // Bytes of a cut-off last character would not be valid JSON text; the dump replaces them.
+    j["answer"] = m.text(report.answer.tokens);
+    j["answer_tokens"] = report.answer.tokens;
+    j["answer_ended"] = report.answer.ended;
+    const auto add_fidelity = [&](const char * key, const std::optional<fidelity> & f) {
+        if (f) {
+            j[key] = {{"first_kl", f->first_kl},     {"following_kl", f->following_kl},
+                      {"worst_kl", f->worst_kl},     {"n_following", f->n_following},
+                      {"n_same_top", f->n_same_top}, {"n_positions", f->n_positions}};
+        }
+    };
+    add_fidelity("to_stock", report.to_stock);
+    add_fidelity("to_exact", report.to_exact);
+    if (report.statistics) {
+        j["statistics"] = report.statistics->raw;
+    }
+    return j;
+}
+
+}  // namespace tmx

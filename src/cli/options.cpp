@@ -1,0 +1,219 @@
+#include "cli/options.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "cli/build_info.h"
+#include "cli/terminal.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+std::vector<std::string> words_of(std::string_view text) {
+    std::vector<std::string> words;
+    std::string word;
+    for (const char c : text) {
+        const bool part = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.';
+        if (part) {
+            word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        } else if (!word.empty()) {
+            words.push_back(std::move(word));
+            word.clear();
+        }
+    }
+    if (!word.empty()) {
+        words.push_back(std::move(word));
+    }
+    return words;
+}
+
+plan plan_of_layers(const plan_options & options, const model_facts & facts) {
+    const parsed<std::vector<int32_t>> layers = parse_layer_set(options.layers, facts.n_layer);
+    if (!layers.ok()) {
+        throw failure("--layers: " + layers.error);
+    }
+    plan p;
+    p.name = "--layers " + options.layers;
+    p.model = shape_of(facts);
+    p.layers.resize(static_cast<size_t>(facts.n_layer));
+    for (const int32_t layer : layers.value) {
+        p.layers[static_cast<size_t>(layer)].kind = layer_kind::triangle;
+    }
+    return p;
+}
+
+const plan_preset * preset_of(const model_facts & facts) {
+    for (const plan_preset * preset : presets_for(shape_of(facts))) {
+        if (preset_names_model(preset->name, facts.name)) {
+            return preset;
+        }
+    }
+    return nullptr;
+}
+
+std::string no_preset_note(const model_facts & facts) {
+    std::string note = fmt::format("no preset plan is known for '{}' ({} layers), so this is exact attention",
+                                   facts.name.empty() ? show_file(facts.path) : facts.name, facts.n_layer);
+    std::string fitting;
+    for (const plan_preset * preset : presets_for(shape_of(facts))) {
+        fitting += (fitting.empty() ? "" : ", ") + std::string(preset->name);
+    }
+    if (!fitting.empty()) {
+        note += "; presets of models with the same shape: " + fitting + " (name one with --plan preset:NAME)";
+    } else {
+        note += "; choose layers with --layers or --plan";
+    }
+    return note;
+}
+
+}  // namespace
+
+std::string model_options::file() const {
+    return path.empty() ? default_model() : path;
+}
+
+void add_model_options(CLI::App & app, model_options & options) {
+    app.add_option("-m,--model", options.path, "GGUF file; default: the embedded SmolLM2-135M-Instruct Q8_0");
+    app.add_option("-t,--threads", options.threads, "threads; 0: all that this process may use")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
+    app.add_option("-c,--ctx", options.n_ctx, "context in tokens; 0: what the model was trained for")
+        ->check(CLI::Range(0, 1 << 27))
+        ->capture_default_str();
+    app.add_option("--ubatch", options.n_ubatch, "-ub: prompt tokens of one evaluation, in our arms")
+        ->check(CLI::Range(64, 1 << 20))
+        ->capture_default_str();
+    app.add_flag("-v,--verbose", options.verbose, "show llama.cpp's own messages on stderr");
+}
+
+void add_plan_options(CLI::App & app, plan_options & options) {
+    CLI::Option * reference =
+        app.add_option("--plan", options.reference, "plan file, or preset:NAME (`trianglemix info` lists them)");
+    CLI::Option * layers =
+        app.add_option("--layers", options.layers, "triangle layers, e.g. 16-31 or 0,4,12-29 or all");
+    CLI::Option * exact = app.add_flag("--exact", options.exact, "no plan: dense attention, exactly, by our kernels");
+    reference->excludes(layers)->excludes(exact);
+    layers->excludes(exact);
+    app.add_option("--sink", options.sink, "first tokens that every row sees (default: the plan's, 8)")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--window", options.window, "recent tokens that every row sees (default: the plan's, 512)")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--last", options.last, "rows at the prompt's end that see everything (default: the plan's, 128)")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--tail", options.tail, "which rows count as the end: prompt, chunk, output")
+        ->check(CLI::IsMember({"prompt", "chunk", "output"}));
+    app.add_option("--precision", options.precision, "exact (f32) or fast (bf16 products; default: the plan's, exact)")
+        ->check(CLI::IsMember({"exact", "fast"}));
+}
+
+model_shape shape_of(const model_facts & facts) {
+    return {facts.architecture, facts.n_layer, facts.n_head, facts.n_head_kv, facts.d_head};
+}
+
+bool preset_names_model(std::string_view preset, const std::string & general_name) {
+    const std::vector<std::string> words = words_of(general_name);
+    const std::vector<std::string> wanted = words_of(preset);
+    return !words.empty() && std::all_of(wanted.begin(), wanted.end(), [&](const std::string & word) {
+        return word == "instruct" || std::find(words.begin(), words.end(), word) != words.end();
+    });
+}
+
+std::string chosen_plan::layers() const {
+    std::vector<int32_t> indices;
+    for (size_t i = 0; i < value.layers.size(); ++i) {
+        if (value.layers[i].kind == layer_kind::triangle) {
+            indices.push_back(static_cast<int32_t>(i));
+        }
+    }
+    return fmt::format("{} of {} layers triangle: {}", indices.size(), value.layers.size(), format_layer_set(indices));
+}
+
+chosen_plan choose_plan(const plan_options & options, const model_facts & facts) {
+    chosen_plan chosen;
+    if (!options.reference.empty()) {
+        const parsed<plan> read = load_plan(options.reference);
+        if (!read.ok()) {
+            throw failure("--plan " + options.reference + ": " + read.error);
+        }
+        const std::string mismatch = plan_mismatch(read.value, shape_of(facts));
+        if (!mismatch.empty()) {
+            throw failure("--plan " + options.reference + " does not fit " + show_file(facts.path) + ": " + mismatch);
+        }
+        chosen.value = read.value;
+        chosen.source = options.reference;
+    } else if (!options.layers.empty()) {
+        chosen.value = plan_of_layers(options, facts);
+        chosen.source = "--layers " + options.layers;
+    } else if (options.exact) {
+        chosen.source = "--exact";
+    } else if (const plan_preset * preset = preset_of(facts)) {
+        const parsed<plan> read = parse_plan(preset->json_text);
+        if (!read.ok()) {
+            throw failure("preset " + std::string(preset->name) + ": " + read.error);
+        }
+        chosen.value = read.value;
+        chosen.source = "preset:" + std::string(preset->name);
+    } else {
+        chosen.source = "exact";
+        chosen.note = no_preset_note(facts);
+    }
+    chosen.triangle = chosen.value.any_triangle();
+    chosen.value.shape.n_sink = options.sink.value_or(chosen.value.shape.n_sink);
+    chosen.value.shape.n_window = options.window.value_or(chosen.value.shape.n_window);
+    chosen.value.shape.n_last = options.last.value_or(chosen.value.shape.n_last);
+    chosen.value.tail = tail_policy::prompt;
+    if (!options.tail.empty()) {
+        chosen.value.tail = parse_tail_policy(options.tail).value;
+    }
+    if (!options.precision.empty()) {
+        chosen.value.arithmetic = parse_precision(options.precision).value;
+    }
+    return chosen;
+}
+
+model load_model(const model_options & options, const std::atomic<bool> & stop) {
+    const std::string file = options.file();
+    if (options.path.empty() && !std::filesystem::exists(file)) {
+        throw failure("the embedded model is not there: " + file +
+                      "\nRun scripts/setup.sh to fetch and convert it, or name a model with -m.");
+    }
+    const bool live = isatty(STDERR_FILENO) == 1;
+    double last = 0;
+    const auto progress = [&](float share) {
+        const double now = seconds_now();
+        // Small models load in less than the first redraw.
+        if (live && last != 0 && now - last > 0.2) {
+            fmt::print(stderr, "\r\x1b[Kloading {}: {:.0f}%", show_file(file), 100 * static_cast<double>(share));
+            last = now;
+        } else if (last == 0) {
+            last = now;
+        }
+        return !stop.load(std::memory_order_relaxed);
+    };
+    model loaded(file, progress);
+    if (live) {
+        fmt::print(stderr, "\r\x1b[K");
+    }
+    return loaded;
+}
+
+std::string read_file(const std::string & path) {
+    if (path == "-") {
+        return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+    }
+    std::ifstream in(path, std::ios::binary);
+    if (!in || std::filesystem::is_directory(path)) {
+        throw failure("cannot read " + path);
+    }
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+}  // namespace tmx

@@ -1,0 +1,62 @@
+// cli/options.h -- options that several subcommands share, declared once, and what they come to.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/arm.h"
+#include "runtime/model.h"
+#include "trianglemix/plan.h"
+
+namespace tmx {
+
+struct model_options {
+    std::string path;     // "" = the embedded model
+    int32_t threads = 0;  // 0: all that this process may use
+    int32_t n_ctx = 0;    // 0: the model's training length
+    int32_t n_ubatch = 2048;
+    bool verbose = false;
+
+    std::string file() const;  // the path, or the embedded model's
+};
+void add_model_options(CLI::App & app, model_options & options);
+
+struct plan_options {
+    std::string reference;  // --plan
+    std::string layers;     // --layers
+    std::optional<int64_t> sink, window, last;
+    std::string tail;  // "" = prompt where the length is known
+    bool exact = false;
+    std::string precision;  // "" = the plan's, else exact
+};
+void add_plan_options(CLI::App & app, plan_options & options);
+
+// What the options mean for a model.
+struct chosen_plan {
+    plan value;             // with `tail` resolved; its precision is the one to use
+    bool triangle = false;  // false: exact, `value` only tells the precision
+    std::string source;     // where it came from, for people: "preset smollm2-135m-instruct", "plan.json", "--layers"
+    std::string note;       // not empty: what to tell the user about the choice
+    std::string layers() const;  // "20 of 30 layers triangle: 10-29"
+};
+
+// --plan / --layers / --exact, else the preset made for this very model (its name and its shape both fit), else exact.
+// ERRORS failure: unreadable, or it does not fit the model.
+chosen_plan choose_plan(const plan_options & options, const model_facts & facts);
+
+// Whether a GGUF's general.name names the model that a preset is for: every word of the preset's name, "instruct" left
+// out (model files often leave it out), is a word of it.
+bool preset_names_model(std::string_view preset, const std::string & general_name);
+
+model_shape shape_of(const model_facts & facts);
+
+// Loads the model, with a progress line on a terminal. ERRORS failure (a missing embedded model says how to get it).
+model load_model(const model_options & options, const std::atomic<bool> & stop);
+
+std::string read_file(const std::string & path);  // whole; "-" is stdin. ERRORS failure
+
+}  // namespace tmx

@@ -1,0 +1,40 @@
+#include "cli/statistics.h"
+
+#include "runtime/failure.h"
+
+namespace tmx {
+
+double backend_statistics::kept_share() const {
+    const double all = pairs_kept + pairs_skipped;
+    return all > 0 ? pairs_kept / all : 1.0;
+}
+
+std::string backend_statistics::fallback_text() const {
+    std::string text;
+    for (const auto & [reason, times] : fallbacks) {
+        text += (text.empty() ? "" : ", ") + std::to_string(times) + " " + reason;
+    }
+    return text.empty() ? "none" : text;
+}
+
+backend_statistics parse_statistics(const std::string & json_text) {
+    backend_statistics s;
+    try {
+        s.raw = nlohmann::ordered_json::parse(json_text);
+        s.kernel = s.raw.at("kernel").is_string() ? s.raw.at("kernel").get<std::string>() : "";
+        const auto & nodes = s.raw.at("nodes");
+        s.n_triangle = nodes.at("triangle");
+        s.n_dense = nodes.at("dense").get<int64_t>() + nodes.at("masked").get<int64_t>();
+        for (const auto & [reason, times] : s.raw.at("fallbacks").items()) {
+            s.fallbacks[reason] = times;
+        }
+        s.pairs_kept = s.raw.at("pairs").at("kept");
+        s.pairs_skipped = s.raw.at("pairs").at("skipped");
+        s.seconds = s.raw.at("seconds");
+    } catch (const nlohmann::json::exception & error) {
+        throw failure(std::string("the backend's statistics are not understood (another version?): ") + error.what());
+    }
+    return s;
+}
+
+}  // namespace tmx

@@ -1,0 +1,27 @@
+// cli/statistics.h -- what our backend says it did (docs/env.md), as the programs show it.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace tmx {
+
+struct backend_statistics {
+    nlohmann::ordered_json raw;                // as the backend wrote it
+    std::string kernel;                        // CPU kernel in use; "" if unknown
+    int64_t n_triangle = 0;                    // attention nodes computed by the plan
+    int64_t n_dense = 0;                       // attention nodes computed densely, exactly
+    std::map<std::string, int64_t> fallbacks;  // reason -> times a triangle layer was computed exactly instead
+    double pairs_kept = 0;                     // (query, key) pairs a head computed in our nodes
+    double pairs_skipped = 0;                  // ... and did not
+    double seconds = 0;                        // time inside our nodes
+
+    double kept_share() const;          // 1 if nothing was counted
+    std::string fallback_text() const;  // "none", or "3 irregular_mask, 1 unknown_layer"
+};
+
+// ERRORS failure: the text is not what docs/env.md says.
+backend_statistics parse_statistics(const std::string & json_text);
+
+}  // namespace tmx
