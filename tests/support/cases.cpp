@@ -265,6 +265,14 @@ void add_options(case_list & list) {
         c.query_gain = gain;
         list.push_back(c);
     }
+    for (const float factor : {-1.0f, 0.0f}) {
+        test_case c = chunk(factor < 0 ? "scale_negative" : "scale_zero", 30, 100, {8, 48});
+        c.scale_factor = factor;
+        list.push_back(c);
+        c.name += "_softcap";
+        c.softcap = 4;
+        list.push_back(c);
+    }
     // Rows that drop the loud key share tiles with rows that keep it: its logit must not become their maximum.
     for (const int64_t key : {9, 40, 70}) {
         for (const band & kept : {band{4, 12}, band{0, 50}}) {
@@ -354,7 +362,7 @@ std::vector<test_case> all_cases() {
 std::string rerun_line(const test_case & c, const char * kernel) {
     char text[256];
     std::snprintf(text, sizeof text,
-                  "TMX_TEST_SEED=%llu TMX_TEST_KERNEL=%s bin/tmx_test_kernel_conformance --gtest_filter='*/%s'",
+                  "TMX_TEST_SEED=%llu TMX_TEST_KERNEL=%s bin/test_kernel_conformance --gtest_filter='*/%s'",
                   static_cast<unsigned long long>(test_seed()), kernel, c.name.c_str());
     return text;
 }

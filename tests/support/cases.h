@@ -58,9 +58,10 @@ struct test_case {
     bool dense_heads = false;  // every second head, starting with the second
     bool lse = true;
     float softcap = 0;
-    float query_gain = 1;   // logits have about this standard deviation
-    int64_t loud_key = -1;  // index on the key axis of a key and value hundreds of times larger than the others
-    int64_t row_step = 1;   // check every row_step-th row only
+    float scale_factor = 1;  // times 1 / sqrt(d_qk)
+    float query_gain = 1;    // logits have about this standard deviation
+    int64_t loud_key = -1;   // index on the key axis of a key and value hundreds of times larger than the others
+    int64_t row_step = 1;    // check every row_step-th row only
     uint64_t seed = 1;
 };
 
