@@ -69,12 +69,16 @@ ninja_build() {
     fi
 }
 
-# build_preset PRESET [CMAKE-ARGUMENT...]: configures and builds one of CMakePresets.json.
+# build_preset PRESET [TARGET...]: configures and builds one of CMakePresets.json.
 preset_dir() { if [ "$1" = release ]; then say "$root/build"; else say "$root/build-$1"; fi; }
 build_preset() {
     local preset=$1 dir
     shift
     dir=$(preset_dir "$preset")
-    (cd "$root" && cmake --preset "$preset" "$@") || return 1
-    ninja_build "$dir" "$dir/build.log"
+    mkdir -p "$dir"
+    (cd "$root" && cmake --preset "$preset") >"$dir/configure.log" 2>&1 || {
+        cat "$dir/configure.log" >&2
+        return 1
+    }
+    ninja_build "$dir" "$dir/build.log" "$@"
 }

@@ -20,8 +20,5 @@ esac
 
 "$root/scripts/setup.sh"
 say "== TriangleMix (about 2 minutes on two cores)"
-build_preset release trianglemix >"$deps/logs/trianglemix.log" 2>&1 || {
-    tail -n 60 "$deps/logs/trianglemix.log" >&2
-    die "the build failed" "The whole output is in $deps/logs/trianglemix.log."
-}
+build_preset release trianglemix ggml-trianglemix trianglemix-preload || die "the build failed" "What it printed is in $root/build/*.log."
 exec "$root/build/bin/trianglemix" run --compare "$@"

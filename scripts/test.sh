@@ -9,9 +9,7 @@
 #
 # --quick   the release stage only
 #
-# Environment
-#   TMX_FUZZ_SECONDS   time for each fuzzer (default 20)
-#   TMX_DEPS_DIR, TMX_JOBS   as in scripts/setup.sh
+# Environment: TMX_DEPS_DIR, TMX_JOBS as in scripts/setup.sh
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh
@@ -42,11 +40,11 @@ count_failure() {
 # attribute NAME FILE: of the <testsuite> element that ctest wrote.
 attribute() { sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -n 1; }
 
-# tests_of PRESET [PREFIX...]: builds it, runs its tests (after PREFIX, a wrapper command), adds up the counts.
+# tests_of PRESET TARGET [PREFIX...]: builds it, runs its tests (after PREFIX, a wrapper command), adds up the counts.
 tests_of() {
-    local preset=$1 report all bad idle
-    shift
-    if ! build_preset "$preset"; then
+    local preset=$1 target=$2 report all bad idle
+    shift 2
+    if ! build_preset "$preset" "$target"; then
         count_failure "$preset: build"
         return 0
     fi
@@ -68,43 +66,17 @@ tests_of() {
     done < <(sed -n 's/.*<testcase name="\([^"]*\)".* status="fail".*/\1/p' "$report")
 }
 
-# Every libFuzzer target, from its committed corpus; new inputs stay in the build folder.
-fuzz() {
-    local dir target name found=false
-    dir=$(preset_dir fuzz)
-    if ! build_preset fuzz; then
-        count_failure "fuzz: build"
-        return 0
-    fi
-    for target in "$dir"/bin/fuzz_*; do
-        [ -x "$target" ] || continue
-        found=true
-        name=${target##*/}
-        mkdir -p "$dir/corpus/$name"
-        say "   $name, ${TMX_FUZZ_SECONDS:-20} seconds"
-        if (cd "$dir" && "$target" -max_total_time="${TMX_FUZZ_SECONDS:-20}" -rss_limit_mb=4096 -print_final_stats=1 \
-            "corpus/$name" "$root/tests/fuzz/corpus/${name#fuzz_}") >"$dir/$name.log" 2>&1; then
-            passed=$((passed + 1))
-            grep -E 'number_of_executed_units|new_units_added' "$dir/$name.log" || true
-        else
-            tail -n 40 "$dir/$name.log"
-            count_failure "fuzz: $name"
-        fi
-    done
-    $found || count_failure "fuzz: no fuzz target was built"
-}
-
 step "setup" "$root/scripts/setup.sh" --tests
-step "release: build and tests" tests_of release
+step "release: build and tests" tests_of release all
 if ! $quick; then
-    step "address and undefined-behaviour sanitizers" tests_of asan
+    step "address and undefined-behaviour sanitizers" tests_of asan all
     # Address randomisation off: clang 14's thread sanitizer cannot place its shadow under the widest settings.
-    step "thread sanitizer" tests_of tsan setarch "$(uname -m)" --addr-no-randomize
-    step "fuzzers" fuzz
+    step "thread sanitizer" tests_of tsan all setarch "$(uname -m)" --addr-no-randomize
+    step "fuzzers" tests_of fuzz fuzz_targets
     if [ "$(uname -m)" = aarch64 ]; then
         say "== arm64: this machine is one, the release stage ran the NEON kernels"
     else
-        step "arm64 under qemu-user" tests_of arm64
+        step "arm64 under qemu-user" tests_of arm64 all
     fi
 fi
 
