@@ -80,7 +80,9 @@ class run_finder {
     void check_continuations(int n_threads) {
         const auto n = static_cast<int64_t>(rows_.size());
         const int64_t n_rows = view_.n_rows;
-#pragma omp parallel for num_threads(n_threads) schedule(static)
+        constexpr int64_t k_worth_threads = 1 << 20;  // mask entries; fewer are read sooner than threads are woken
+        const bool threads_pay = n * view_.n_kv >= k_worth_threads;
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (threads_pay)
         for (int64_t i = 0; i < n; ++i) {
             const int64_t row = i % n_rows;
             if (row > 0) {
