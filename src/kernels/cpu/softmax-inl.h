@@ -22,6 +22,7 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr float k_log2e = 1.44269504088896340736f;
+constexpr int32_t k_half_minus_infinity = 0xFC00;  // f16 bits
 constexpr float k_minus_infinity = -std::numeric_limits<float>::infinity();
 
 // 2^x for x <= ~1; 0 for x < -126.5 (also -inf), NaN for NaN. x = n + f with |f| <= 1/2; the degree-5 polynomial is the
@@ -94,9 +95,13 @@ HWY_INLINE vec_f32 finish_logits(vec_f32 raw, const logit_rule & logits, const c
     const vec_f32 dropped = hn::Set(d, k_minus_infinity);
     if (columns.mask) {
         const hn::Rebind<hwy::float16_t, tag_f32> d_half;
-        const auto half = hn::LoadU(d_half, reinterpret_cast<const hwy::float16_t *>(columns.mask + column));
-        const vec_f32 mask = hn::PromoteTo(d, half);
-        return hn::IfThenElse(hn::Eq(mask, dropped), dropped, hn::MulAdd(mask, hn::Set(d, columns.slope), value));
+        const hn::Rebind<uint16_t, tag_f32> d_bits;
+        const hn::RebindToSigned<tag_f32> d_i32;
+        const auto bits = hn::LoadU(d_bits, columns.mask + column);
+        const vec_f32 mask = hn::PromoteTo(d, hn::BitCast(d_half, bits));
+        // By its bits: Highway's f16 conversion for SSSE3 makes infinity a finite number.
+        const auto drops = hn::Eq(hn::PromoteTo(d_i32, bits), hn::Set(d_i32, k_half_minus_infinity));
+        return hn::IfThenElse(hn::RebindMask(d, drops), dropped, hn::MulAdd(mask, hn::Set(d, columns.slope), value));
     }
     const hn::RebindToSigned<tag_f32> d_i32;
     const auto index = hn::Iota(d_i32, column);

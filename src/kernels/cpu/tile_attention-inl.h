@@ -139,7 +139,6 @@ class item_runner {
     // Masked segments: what each packed row keeps of the tile, and which keys any row keeps. False: the tile is
     // skipped.
     bool read_mask_cover(index_range tile) {
-        constexpr uint16_t k_half_minus_infinity = 0xFC00;
         const int64_t n = tile.size();
         std::fill_n(key_seen_, n, uint8_t{0});
         bool any = false;
@@ -205,7 +204,7 @@ class item_runner {
             rule.all = scratch_.cover[m] == static_cast<uint8_t>(tile_cover::full) && tile.size() % k_lanes == 0;
             rule.mask = mask_row(m, tile.begin);
             if (tile.size() % k_lanes != 0) {  // whole vectors would read past the row
-                std::fill_n(padded_mask_, k_block_keys, uint16_t{0xFC00});
+                std::fill_n(padded_mask_, k_block_keys, uint16_t{k_half_minus_infinity});
                 std::copy_n(rule.mask, tile.size(), padded_mask_);
                 rule.mask = padded_mask_;
             }
