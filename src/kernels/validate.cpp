@@ -32,6 +32,8 @@ status validate_tensors(const attention_args & a) {
     TMX_REQUIRE(std::isfinite(a.scale), "scale is %g, must be finite", static_cast<double>(a.scale));
     TMX_REQUIRE(std::isfinite(a.logit_softcap) && a.logit_softcap >= 0, "logit_softcap is %g, must be finite and >= 0",
                 static_cast<double>(a.logit_softcap));
+    TMX_REQUIRE(block_bytes(a.k_type) != 0, "k_type is %d, not a dtype", static_cast<int>(a.k_type));
+    TMX_REQUIRE(block_bytes(a.v_type) != 0, "v_type is %d, not a dtype", static_cast<int>(a.v_type));
     const int64_t k_block = block_elems(a.k_type);
     const int64_t v_block = block_elems(a.v_type);
     TMX_REQUIRE(a.k_stride_batch % k_block == 0 && a.k_stride_head % k_block == 0 && a.k_stride_row % k_block == 0 &&
@@ -61,14 +63,16 @@ status validate_segment(const attention_args & a, const attention_segment & s, s
     TMX_REQUIRE(s.kept.n_sink >= 0 && s.kept.n_window >= 1,
                 "segment %zu: n_sink is %lld (must be >= 0), n_window %lld (must be >= 1)", i,
                 static_cast<long long>(s.kept.n_sink), static_cast<long long>(s.kept.n_window));
-    const int64_t n_keys = s.rank_begin + s.row_end - s.row_begin;
-    TMX_REQUIRE(s.rank_begin >= 0 && n_keys <= a.n_kv,
-                "segment %zu: ranks [%lld, %lld) are not inside [0, n_kv = %lld)", i,
-                static_cast<long long>(s.rank_begin), static_cast<long long>(n_keys), static_cast<long long>(a.n_kv));
+    // Bounds are compared by subtraction: a rank or key near the largest integer must not wrap around.
+    const int64_t n_rows = s.row_end - s.row_begin;
+    TMX_REQUIRE(s.rank_begin >= 0 && s.rank_begin <= a.n_kv - n_rows,
+                "segment %zu: rank_begin %lld and %lld rows do not fit into n_kv = %lld keys", i,
+                static_cast<long long>(s.rank_begin), static_cast<long long>(n_rows), static_cast<long long>(a.n_kv));
+    const int64_t n_keys = s.rank_begin + n_rows;
     if (s.cells == nullptr) {
-        TMX_REQUIRE(s.key_begin >= 0 && s.key_begin + n_keys <= a.n_kv,
-                    "segment %zu: keys [%lld, %lld) are not inside [0, n_kv = %lld)", i,
-                    static_cast<long long>(s.key_begin), static_cast<long long>(s.key_begin + n_keys),
+        TMX_REQUIRE(s.key_begin >= 0 && s.key_begin <= a.n_kv - n_keys,
+                    "segment %zu: key_begin %lld and %lld keys do not fit into n_kv = %lld", i,
+                    static_cast<long long>(s.key_begin), static_cast<long long>(n_keys),
                     static_cast<long long>(a.n_kv));
         return {};
     }
