@@ -29,7 +29,9 @@ bool keeps_rank(const attention_segment & segment, bool dense_head, int64_t i, i
 }
 
 struct decoded_rows {
-    std::vector<double> values;  // [n_rows, dim]
+    std::vector<double> values;       // [n_rows, dim]
+    std::vector<double> largest;      // [n_rows] magnitudes
+    std::vector<double> mean_square;  // [n_rows]
     int64_t dim = 0;
     const double * row(int64_t index) const { return values.data() + index * dim; }
 };
@@ -40,10 +42,16 @@ decoded_rows decode(const void * tensor, dtype type, int64_t first_offset, int64
     result.dim = dim;
     result.values.resize(static_cast<size_t>(n_rows * dim));
     for (int64_t row = 0; row < n_rows; ++row) {
+        double largest = 0;
+        double squares = 0;
         for (int64_t i = 0; i < dim; ++i) {
-            result.values[static_cast<size_t>(row * dim + i)] =
-                element(tensor, type, first_offset + row * stride_row + i);
+            const double value = element(tensor, type, first_offset + row * stride_row + i);
+            result.values[static_cast<size_t>(row * dim + i)] = value;
+            largest = std::max(largest, std::fabs(value));
+            squares += value * value;
         }
+        result.largest.push_back(largest);
+        result.mean_square.push_back(squares / static_cast<double>(dim));
     }
     return result;
 }
@@ -60,13 +68,17 @@ oracle_row attend(const attention_args & args, const attention_segment & segment
     double largest = -k_infinity;
     for (size_t j = 0; j < kept.size(); ++j) {
         const double * key = keys.row(kept[j].index);
-        double dot = 0;
-        double squares = 0;
-        for (int64_t i = 0; i < args.d_qk; ++i) {
-            const double product = static_cast<double>(query[i]) * key[i];
-            dot += product;
-            squares += product * product;
+        double sums[4] = {};  // four of each, so that the compiler may use vectors
+        double sums_of_squares[4] = {};
+        for (int64_t i = 0; i < args.d_qk; i += 4) {
+            for (int64_t lane = 0; lane < 4; ++lane) {
+                const double product = static_cast<double>(query[i + lane]) * key[i + lane];
+                sums[lane] += product;
+                sums_of_squares[lane] += product * product;
+            }
         }
+        const double dot = sums[0] + sums[1] + sums[2] + sums[3];
+        const double squares = sums_of_squares[0] + sums_of_squares[1] + sums_of_squares[2] + sums_of_squares[3];
         const double scale = args.scale;
         double value = dot * scale;
         size[j] = std::fabs(value) + std::fabs(static_cast<double>(kept[j].bias));
@@ -100,13 +112,12 @@ oracle_row attend(const attention_args & args, const attention_segment & segment
     for (size_t j = 0; j < kept.size(); ++j) {
         const double weight = std::exp(logit[j] - largest) / sum;
         const double * value = values.row(kept[j].index);
-        double squares = 0;
         for (int64_t i = 0; i < args.d_v; ++i) {
             result.out[static_cast<size_t>(i)] += weight * value[i];
-            squares += value[i] * value[i];
-            result.largest_value = std::max(result.largest_value, std::fabs(value[i]));
         }
-        spread_squares += weight * weight * squares / static_cast<double>(args.d_v);
+        const auto place = static_cast<size_t>(kept[j].index);
+        result.largest_value = std::max(result.largest_value, values.largest[place]);
+        spread_squares += weight * weight * values.mean_square[place];
         result.operand_spread += weight * spread[j];
         result.logit_size += weight * size[j];
     }

@@ -34,13 +34,17 @@ void attend(const attention_args & args, const attention_segment & segment, int6
     const float * query =
         args.q + segment.batch * args.q_stride_batch + head * args.q_stride_head + row * args.q_stride_row;
     const std::vector<kept_key> kept = kept_keys(args, segment, head, row);
+    std::vector<float> rounded_query(static_cast<size_t>(args.d_qk));
+    for (int64_t i = 0; i < args.d_qk; ++i) {
+        rounded_query[static_cast<size_t>(i)] = operand(query[i], arithmetic);
+    }
     std::vector<float> weight(kept.size());
     float largest = args.sink_logit != nullptr ? args.sink_logit[head] : -k_infinity;
     for (size_t j = 0; j < kept.size(); ++j) {
         const float * key = keys.data() + kept[j].index * args.d_qk;
         float dot = 0;
         for (int64_t i = 0; i < args.d_qk; ++i) {
-            dot += operand(query[i], arithmetic) * key[i];
+            dot += rounded_query[static_cast<size_t>(i)] * key[i];
         }
         float logit = dot * args.scale;
         if (args.logit_softcap > 0) {
@@ -57,12 +61,15 @@ void attend(const attention_args & args, const attention_segment & segment, int6
     }
     float * out =
         args.out + segment.batch * args.out_stride_batch + row * args.out_stride_row + head * args.out_stride_head;
-    for (int64_t i = 0; i < args.d_v; ++i) {
-        float total = 0;
-        for (size_t j = 0; j < kept.size(); ++j) {
-            total += weight[j] * values[static_cast<size_t>(kept[j].index * args.d_v + i)];
+    std::vector<float> total(static_cast<size_t>(args.d_v), 0.0f);
+    for (size_t j = 0; j < kept.size(); ++j) {
+        const float * value = values.data() + kept[j].index * args.d_v;
+        for (int64_t i = 0; i < args.d_v; ++i) {
+            total[static_cast<size_t>(i)] += weight[j] * value[i];
         }
-        out[i] = sum > 0 ? total / sum : 0.0f;
+    }
+    for (int64_t i = 0; i < args.d_v; ++i) {
+        out[i] = sum > 0 ? total[static_cast<size_t>(i)] / sum : 0.0f;
     }
     if (args.lse != nullptr) {
         args.lse[(segment.batch * args.n_head + head) * args.n_q + row] =

@@ -41,14 +41,14 @@ void add_segments(test_case & c, dice & roll, int32_t batch, int64_t & n_q, int6
     for (int64_t i = 0; i < n_segments; ++i) {
         case_segment segment;
         attention_segment & s = segment.rows;
-        const int64_t n_rows = roll.once_in(3) ? 1 : roll.between(1, 140);
+        const int64_t n_rows = roll.once_in(3) ? 1 : roll.between(1, 100);
         row += roll.once_in(4) ? roll.between(1, 9) : 0;
         key += roll.once_in(2) ? roll.between(1, 70) : 0;
         s.batch = batch;
         s.row_begin = row;
         s.row_end = row + n_rows;
         s.masked = c.mask != mask_kind::none && roll.once_in(2);
-        s.rank_begin = roll.once_in(3) ? 0 : roll.between(1, 250);
+        s.rank_begin = roll.once_in(3) ? 0 : roll.between(1, 200);
         s.key_begin = key;
         s.kept = random_band(roll);
         if (roll.once_in(5)) {
