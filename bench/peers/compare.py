@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""The same GGUF and the same prompt through stock llama.cpp, TriangleMix and OpenVINO GenAI, in turn, on this machine.
+
+    scripts/setup.sh --peers && cmake --build build --target tmx_bench_arm
+    bench/peers/compare.py                       about 25 minutes on two cores, rows to docs/results/peers.jsonl
+    bench/peers/compare.py --tokens 1000 --repeat 1 --out /tmp/peers.jsonl      a short trial
+
+Every run is a process of its own that loads the model, warms up on 128 tokens, and then takes the time from the first
+token in to the first token out. Engines get the token ids of one tokenisation. Runs alternate between the ways, so that
+a slow minute of the machine hits all of them; medians are compared. First each engine's settings are tried once on a
+shorter prompt, and the fastest is used: flash attention and ubatch for stock, chunk and KV cache type for OpenVINO.
+
+Share of attention: ours is timed inside our nodes. Stock computes everything else by the same code as our exact way, so
+its attention is what remains. OpenVINO does not tell; its dense ways are also run on half the prompt, and the part of
+the time that grows with the square of the length counts as attention; its sparse ways are taken to spend the same on
+everything else as the dense way of that precision.
+
+Nothing else should run on the machine.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", ROOT / ".deps"))
+MODEL = DEPS / "models" / "SmolLM2-135M-Instruct-Q8_0.gguf"
+DOCUMENT = "/usr/share/common-licenses/GPL-3"
+QUESTION = "What is the name of this license, and which version is it?"
+
+OPENVINO_SETTINGS = [
+    {"chunk": chunk, "kv": kv} for kv in ("f16", "u8") for chunk in (512, 2048, 0)
+]
+STOCK_SETTINGS = [
+    {"way": "stock", "ubatch": 512},
+    {"way": "stock", "ubatch": 2048},
+    {"way": "stock-fa", "ubatch": 512},
+    {"way": "stock-fa", "ubatch": 2048},
+]
+OUR_WAYS = ["exact", "exact-fast", "plan", "plan-fast"]
+OPENVINO_WAYS = [
+    {"name": "dense f32", "precision": "f32", "sparse": "dense"},
+    {"name": "dense bf16", "precision": "bf16", "sparse": "dense"},
+    {"name": "TRISHAPE f32", "precision": "f32", "sparse": "trishape"},
+    {"name": "TRISHAPE bf16", "precision": "bf16", "sparse": "trishape"},
+    {"name": "XATTENTION f32", "precision": "f32", "sparse": "xattention"},
+    {"name": "XATTENTION bf16", "precision": "bf16", "sparse": "xattention"},
+]
+OUR_NAMES = {
+    "exact": "exact",
+    "exact-fast": "exact plan, fast arithmetic",
+    "plan": "TriangleMix",
+    "plan-fast": "TriangleMix, fast arithmetic",
+}
+
+
+class Failure(Exception):
+    """A run that did not give a result; its text is for the user."""
+
+
+def log(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def machine_name():
+    text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = re.search(r"^model name\s*:\s*(.*)$", text, re.M)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.M)
+    words = flags.group(1).split() if flags else []
+    best = next((f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd") if f in words), "")
+    name = model.group(1) if model else os.uname().machine
+    return f"{name}, {len(os.sched_getaffinity(0))} cores" + (f", {best}" if best else "")
+
+
+def last_json(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    for line in reversed(done.stdout.splitlines()):
+        if line.startswith("{"):
+            return json.loads(line)
+    tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+    raise Failure(f"{shlex.join(map(str, command))}\nended with {done.returncode} and no result:\n{tail}")
+
+
+class Way:
+    """One engine with one way of computing, its settings fixed before the measurement."""
+
+    def __init__(self, engine, name, settings):
+        self.engine, self.name, self.settings = engine, name, settings
+        self.runs, self.half = [], []
+
+    def label(self):
+        return f"{self.engine}: {self.name}"
+
+    def ttft(self):
+        return statistics.median(run["ttft_s"] for run in self.runs)
+
+
+class Bench:
+    def __init__(self, arguments, folder):
+        self.arguments, self.folder = arguments, folder
+        self.arm = pathlib.Path(arguments.build) / "bin" / "tmx_bench_arm"
+        self.python = DEPS / "peers" / "bin" / "python"
+        if not self.arm.exists():
+            raise Failure(f"{self.arm} is not there: cmake --build {arguments.build} --target tmx_bench_arm")
+        if not self.python.exists() and not arguments.no_openvino:
+            raise Failure("OpenVINO GenAI is not installed: scripts/setup.sh --peers (or leave it out: --no-openvino)")
+
+    def our_command(self, way, ubatch, *rest):
+        a = self.arguments
+        command = [self.arm, "-m", a.model, "-t", a.threads, "--ubatch", ubatch, "--way", way, "--answer", a.answer]
+        if a.plan and way.startswith("plan"):
+            command += ["--plan", a.plan]
+        return [str(part) for part in [*command, *rest]]
+
+    def run(self, way, ids):
+        s = way.settings
+        if way.engine == "OpenVINO GenAI":
+            command = [self.python, ROOT / "bench" / "peers" / "openvino_arm.py", "--model", self.arguments.model,
+                       "--ids", ids, "--precision", s["precision"], "--sparse", s["sparse"], "--chunk", s["chunk"],
+                       "--kv", s["kv"], "--threads", self.arguments.threads, "--answer", self.arguments.answer]
+            result = last_json([str(part) for part in command])
+        else:
+            result = last_json(self.our_command(s["way"], s["ubatch"], "--ids", ids))
+        log(f"  {way.label():48} {result['n_prompt']:6} tokens  {result['ttft_s']:8.2f} s")
+        return result
+
+    def write_ids(self):
+        """Token ids of the prompt, its first half, and the shorter one that settings are chosen with."""
+        a = self.arguments
+        whole = self.folder / "whole.ids"
+        cut = ["--tokens", a.tokens] if a.tokens else ["--question", a.question]
+        log(f"tokenising {a.document}")
+        last_json(self.our_command("exact", 512, "--document", a.document, *map(str, cut), "--write-ids", str(whole)))
+        ids = whole.read_text().split()
+        for name, length in (("half", len(ids) // 2), ("tune", min(len(ids), a.tune_tokens))):
+            (self.folder / f"{name}.ids").write_text("\n".join(ids[:length]) + "\n")
+        return len(ids)
+
+    def best(self, engine, name, fixed, candidates):
+        tries = []
+        for candidate in candidates:
+            way = Way(engine, f"{name} {candidate}", {**fixed, **candidate})
+            tries.append((self.run(way, self.folder / "tune.ids")["ttft_s"], candidate))
+        return Way(engine, name, {**fixed, **min(tries, key=lambda t: t[0])[1]})
+
+
+def equal_tokens(a, b):
+    """Leading tokens in which two answers agree."""
+    n = 0
+    while n < min(len(a), len(b)) and a[n] == b[n]:
+        n += 1
+    return n
+
+
+def attention_parts(ways):
+    """way label -> (attention seconds, how it is known)"""
+    parts = {}
+    by_name = {way.name: way for way in ways}
+    for way in ways:
+        if way.engine == "TriangleMix":
+            parts[way.label()] = (statistics.median(run["attention_s"] for run in way.runs), "timed")
+    exact = by_name.get("exact")
+    stock = by_name.get("stock")
+    if exact and stock:
+        rest = exact.ttft() - parts[exact.label()][0]
+        parts[stock.label()] = (stock.ttft() - rest, "by difference")
+    for way in ways:
+        if way.engine != "OpenVINO GenAI":
+            continue
+        dense = by_name[f"dense {way.settings['precision']}"]
+        half = statistics.median(run["ttft_s"] for run in dense.half)
+        quadratic = 2 * dense.ttft() - 4 * half  # of a N + b N^2: b N^2
+        if way is dense:
+            parts[way.label()] = (quadratic, "fitted")
+        else:
+            parts[way.label()] = (way.ttft() - (dense.ttft() - quadratic), "fitted")
+    return parts
+
+
+def measure(arguments, folder):
+    bench = Bench(arguments, folder)
+    n_prompt = bench.write_ids()
+    whole, half = folder / "whole.ids", folder / "half.ids"
+
+    log("choosing settings")
+    ways = [bench.best("llama.cpp", "stock", {}, STOCK_SETTINGS)]
+    for name in OUR_WAYS:
+        ways.append(Way("TriangleMix", OUR_NAMES[name], {"way": name, "ubatch": 2048}))
+    if not arguments.no_openvino:
+        for spec in OPENVINO_WAYS:
+            fixed = {key: spec[key] for key in ("precision", "sparse")}
+            ways.append(bench.best("OpenVINO GenAI", spec["name"], fixed, OPENVINO_SETTINGS))
+
+    for repetition in range(arguments.repeat):
+        log(f"repetition {repetition + 1} of {arguments.repeat}")
+        for way in ways:
+            way.runs.append(bench.run(way, whole))
+            if way.settings.get("sparse") == "dense":
+                way.half.append(bench.run(way, half))
+    return n_prompt, ways
+
+
+def rows_of(arguments, n_prompt, ways):
+    parts = attention_parts(ways)
+    stock = ways[0]
+    commit = stock.runs[0]["commit"]
+    ggml = stock.runs[0]["ggml"]
+    references = {"llama.cpp": stock, "TriangleMix": stock}
+    for way in ways:
+        if way.name == "dense f32":
+            references["OpenVINO GenAI"] = way
+    rows = []
+    for order, way in enumerate(ways):
+        times = [run["ttft_s"] for run in way.runs]
+        attention, how = parts.get(way.label(), (None, None))
+        first = way.runs[0]
+        reference = references[way.engine].runs[0]["tokens"]
+        shown = {key: value for key, value in way.settings.items() if key not in ("precision", "sparse")}
+        if "chunk" in shown and not shown["chunk"]:
+            shown["chunk"] = "whole prompt"
+        rows.append(
+            {
+                "case": "peers",
+                "order": order,
+                "engine": way.engine,
+                "way": way.name,
+                "settings": ", ".join(f"{key} {value}" for key, value in shown.items() if key != "way")
+                + (", flash attention " + ("on" if way.settings["way"] == "stock-fa" else "off")
+                   if way.engine == "llama.cpp" else ""),
+                "n_prompt": n_prompt,
+                "threads": arguments.threads,
+                "repeat": len(times),
+                "ttft_s": round(statistics.median(times), 4),
+                "ttft_min_s": round(min(times), 4),
+                "ttft_max_s": round(max(times), 4),
+                "speedup": round(stock.ttft() / way.ttft(), 3),
+                "attention_s": None if attention is None else round(attention, 4),
+                "attention_share": None if attention is None else round(attention / way.ttft(), 4),
+                "rest_s": None if attention is None else round(way.ttft() - attention, 4),
+                "attention_how": how,
+                "equal_tokens": equal_tokens(first["tokens"], reference),
+                "answer_tokens": len(reference),
+                "kept_share": first.get("kept_share"),
+                "decode_tokens_per_s": first["decode_tokens_per_s"],
+                "version": first.get("version") or f"ggml {ggml}",
+                "model": pathlib.Path(arguments.model).name,
+                "document": arguments.document,
+                "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "machine": machine_name(),
+                "commit": commit,
+                "command": "bench/peers/" + shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]),
+            }
+        )
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--document", default=DOCUMENT)
+    parser.add_argument("--question", default=QUESTION)
+    parser.add_argument("--tokens", type=int, default=0, help="cut the document to so many tokens, no question")
+    parser.add_argument("--plan", help="plan file or preset (default: the preset made for the model)")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--answer", type=int, default=16, help="tokens to generate and compare")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--tune-tokens", type=int, default=4096, help="prompt length that settings are chosen with")
+    parser.add_argument("--no-openvino", action="store_true")
+    parser.add_argument("--build", default=str(ROOT / "build"))
+    parser.add_argument("--out", default=str(ROOT / "docs" / "results" / "peers.jsonl"), help="overwritten")
+    arguments = parser.parse_args()
+
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        n_prompt, ways = measure(arguments, pathlib.Path(folder))
+    rows = rows_of(arguments, n_prompt, ways)
+    out = pathlib.Path(arguments.out)
+    temporary = out.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    temporary.replace(out)
+    log(f"{len(rows)} rows in {out}, {(time.monotonic() - begin) / 60:.0f} minutes")
+    log("tables: tools/results_to_md.py")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as failure:
+        log(f"error: {failure}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        log("interrupted; nothing was written")
+        sys.exit(130)
