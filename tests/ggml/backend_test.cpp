@@ -1,0 +1,404 @@
+// The backend at work: graphs like llama.cpp's, spread by ggml's scheduler over our device and the CPU backend, against
+// the CPU backend alone, with the same mask or with one that spells out the plan.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "ggml/accel_device.h"
+#include "ggml/settings.h"
+#include "ggml/statistics.h"
+#include "mini_model.h"
+
+namespace tmx::test {
+namespace {
+
+// Both sides compute in f32 from the same f16 keys and values; the bound of stock test-backend-ops is 5e-4.
+constexpr double k_same = 1e-6;
+constexpr double k_other = 1e-3;
+
+constexpr triangle_shape k_shape{.n_sink = 4, .n_window = 24, .n_last = 16};
+
+class backend_test : public testing::Test {
+  protected:
+    static void SetUpTestSuite() { ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER); }
+
+    void SetUp() override {
+        process_statistics().reset();
+        process_settings().set_enabled(true);
+        process_settings().set_prompt_length(-1);
+        apply({});
+    }
+
+    static void apply(const backend_config & config) { process_settings().apply(config); }
+
+    static plan triangle_plan(std::vector<int> layers, tail_policy tail = tail_policy::chunk) {
+        plan p;
+        p.name = "test";
+        p.shape = k_shape;
+        p.tail = tail;
+        for (const int layer : layers) {
+            p.layers.resize(static_cast<size_t>(layer) + 1);
+            p.layers.back().kind = layer_kind::triangle;
+        }
+        return p;
+    }
+
+    static backend_config with_plan(plan p, bool strict = false) {
+        backend_config config;
+        config.chosen = std::move(p);
+        config.strict = strict;
+        return config;
+    }
+
+    static nlohmann::json stats() { return nlohmann::json::parse(process_statistics().json(process_settings())); }
+
+    static ggml_backend_dev_t ours() { return accel_device(nullptr); }
+};
+
+using dense_row = std::function<bool(int64_t row)>;
+
+// The ubatch's mask with what a triangle layer drops taken out, from the definition: positions, not ranks.
+fake_ubatch spelled_out(fake_ubatch ubatch, const fake_cache & cache, const dense_row & dense) {
+    for (int64_t row = 0; row < ubatch.n_rows; ++row) {
+        const int32_t i = ubatch.positions[static_cast<size_t>(row)];
+        for (int64_t cell = 0; cell < ubatch.n_kv && !dense(row); ++cell) {
+            const int32_t j = cache.cells()[static_cast<size_t>(cell)].position;
+            if (ubatch.visible(0, row, cell) && !(j < k_shape.n_sink || i - j < k_shape.n_window)) {
+                ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
+            }
+        }
+    }
+    return ubatch;
+}
+
+struct step {
+    fake_ubatch ubatch;
+    std::vector<int32_t> users;
+    dense_row dense;   // which rows a triangle layer keeps dense
+    fake_cache after;  // the cache once the ubatch is in it
+};
+
+step prompt_step(fake_cache & cache, int32_t user, int64_t n_rows, const dense_row & dense, bool output = true) {
+    fake_ubatch ubatch = cache.add_prompt(user, n_rows, output);
+    return {ubatch, std::vector<int32_t>(static_cast<size_t>(n_rows), user), dense, cache};
+}
+
+step mixed_step(fake_cache & cache, const std::vector<std::pair<int32_t, int>> & parts, const dense_row & dense) {
+    std::vector<fake_row> rows;
+    std::vector<int32_t> users;
+    for (const auto & [user, n] : parts) {
+        rows.insert(rows.end(), static_cast<size_t>(n), {user, false});
+        users.insert(users.end(), static_cast<size_t>(n), user);
+    }
+    rows.back().output = true;
+    return {cache.add(rows), users, dense, cache};
+}
+
+// One graph for all steps, as llama.cpp reuses it. Triangle layers are held against the spelled-out mask, others
+// against the ubatch's own.
+void check_steps(const mini_shape & shape, const std::vector<step> & steps, const std::vector<int> & triangle,
+                 int64_t n_output = 1) {
+    const int64_t n_rows = steps.front().ubatch.n_rows;
+    const int64_t n_cells = steps.front().ubatch.n_kv;
+    mini_model tested(shape, n_rows, n_cells, n_output, accel_device(nullptr));
+    mini_model exact(shape, n_rows, n_cells, n_output, nullptr);
+    mini_model sparse(shape, n_rows, n_cells, n_output, nullptr);
+    EXPECT_EQ(tested.n_ours(), shape.n_layer);
+    for (size_t s = 0; s < steps.size(); ++s) {
+        SCOPED_TRACE("step " + std::to_string(s));
+        const step & now = steps[s];
+        ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+        ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+        ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
+        for (int layer = 0; layer < shape.n_layer; ++layer) {
+            SCOPED_TRACE("layer " + std::to_string(layer));
+            const bool is_triangle = std::find(triangle.begin(), triangle.end(), layer) != triangle.end();
+            const mini_model & reference = is_triangle ? sparse : exact;
+            EXPECT_LT(relative_error(tested.output(layer), reference.output(layer)), k_same);
+        }
+    }
+}
+
+dense_row last_rows(int64_t n_rows) {
+    return [n_rows](int64_t row) { return row >= n_rows - k_shape.n_last; };
+}
+
+const dense_row k_every_row = [](int64_t) { return true; };
+
+TEST_F(backend_test, exact_without_a_plan) {
+    fake_cache cache(256);
+    std::vector<step> steps;
+    for (int i = 0; i < 3; ++i) {
+        steps.push_back(prompt_step(cache, 0, 80, k_every_row));
+    }
+    check_steps({}, steps, {});
+    EXPECT_EQ(stats()["nodes"]["dense"], 9);
+    EXPECT_EQ(stats()["ubatches"]["all"], 3) << "one classification an evaluation, not one a layer";
+    EXPECT_EQ(stats()["pairs"]["skipped"], 0);
+}
+
+TEST_F(backend_test, exact_with_every_key_type) {
+    for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0}) {
+        SCOPED_TRACE(ggml_type_name(type));
+        mini_shape shape{.n_layer = 1, .kv_type = type};
+        fake_cache cache(128);
+        const step now = prompt_step(cache, 0, 96, k_every_row);
+        mini_model tested(shape, 96, 128, 1, ours());
+        mini_model reference(shape, 96, 128, 1, nullptr);
+        ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+        ASSERT_TRUE(reference.compute(now.ubatch, now.users));
+        EXPECT_EQ(tested.n_ours(), 1);
+        EXPECT_LT(relative_error(tested.output(0), reference.output(0)), 5e-4) << "stock rounds queries to 8 bits here";
+    }
+}
+
+TEST_F(backend_test, a_plan_is_the_mask_it_stands_for) {
+    apply(with_plan(triangle_plan({1, 2})));
+    fake_cache cache(256);
+    std::vector<step> steps;
+    for (int i = 0; i < 3; ++i) {
+        steps.push_back(prompt_step(cache, 0, 80, last_rows(80), i == 2));
+        steps.back().ubatch.output_rows = {79};
+    }
+    check_steps({}, steps, {1, 2});
+    const nlohmann::json now = stats();
+    EXPECT_EQ(now["nodes"]["triangle"], 6);
+    EXPECT_EQ(now["nodes"]["dense"], 3);
+    EXPECT_EQ(now["nodes"]["masked"], 0);
+    EXPECT_EQ(now["runs"]["planned"], 6);
+    EXPECT_GT(now["pairs"]["skipped"], 0);
+    EXPECT_TRUE(now["fallbacks"].empty());
+    EXPECT_EQ(now["layers"].size(), 3u);
+}
+
+TEST_F(backend_test, a_plan_does_change_the_result) {
+    apply(with_plan(triangle_plan({0})));
+    fake_cache cache(256);
+    const step now = prompt_step(cache, 0, 200, last_rows(200));
+    mini_model tested({}, 200, 256, 1, ours());
+    mini_model exact({}, 200, 256, 1, nullptr);
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+    EXPECT_GT(relative_error(tested.output(0), exact.output(0)), k_other);
+    EXPECT_LT(relative_error(tested.output(1), exact.output(1)), k_same);
+}
+
+TEST_F(backend_test, mixed_ubatches_are_treated_by_the_plan) {
+    apply(with_plan(triangle_plan({0, 1, 2})));
+    fake_cache cache(512);
+    std::vector<step> steps;
+    // A whole prompt; then its decode row, another's whole prompt and the start of a third's; then three that go on.
+    steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
+    steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
+                               [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
+    steps.push_back(mixed_step(cache, {{1, 1}, {2, 80}, {0, 39}},
+                               [](int64_t row) { return row < 1 || (row >= 65 && row < 81) || row >= 104; }));
+    check_steps({}, steps, {0, 1, 2});
+    const nlohmann::json now = stats();
+    EXPECT_EQ(now["ubatches"]["several_runs"], 2);
+    EXPECT_EQ(now["ubatches"]["with_masked_rows"], 0);
+    EXPECT_EQ(now["nodes"]["triangle"], 9);
+}
+
+TEST_F(backend_test, cells_out_of_order) {
+    apply(with_plan(triangle_plan({0, 2})));
+    fake_cache cache(256);
+    std::vector<step> steps;
+    const auto place = [&](int32_t begin, int32_t end) {
+        std::vector<int32_t> cells;
+        for (int32_t cell = begin; cell < end; ++cell) {
+            cells.push_back(cell);
+        }
+        cache.force_cells(cells);
+    };
+    place(150, 230);
+    steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
+    place(20, 100);
+    steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
+    check_steps({}, steps, {0, 2});
+    EXPECT_EQ(stats()["ubatches"]["reordered"], 1);
+}
+
+TEST_F(backend_test, tail_policies) {
+    const dense_row none = [](int64_t) { return false; };
+    struct tail_case {
+        tail_policy tail;
+        int64_t prompt_length;
+        bool output;
+        dense_row dense;
+    };
+    const tail_case cases[] = {
+        {tail_policy::chunk, -1, false, last_rows(100)},
+        {tail_policy::output, -1, false, none},
+        {tail_policy::output, -1, true, last_rows(100)},
+        {tail_policy::prompt, 500, false, none},
+        {tail_policy::prompt, 106, false, [](int64_t row) { return row >= 106 - k_shape.n_last; }},
+        {tail_policy::prompt, -1, false, last_rows(100)},
+    };
+    for (const tail_case & each : cases) {
+        SCOPED_TRACE(std::string(name_of(each.tail)) + " " + std::to_string(each.prompt_length));
+        apply(with_plan(triangle_plan({0}, each.tail)));
+        process_settings().set_prompt_length(each.prompt_length);
+        fake_cache cache(128);
+        const step now = prompt_step(cache, 0, 100, each.dense, each.output);
+        check_steps({.n_layer = 1}, {now}, {0}, each.output ? 1 : 0);
+    }
+}
+
+TEST_F(backend_test, without_out_ids_every_row_is_dense) {
+    apply(with_plan(triangle_plan({0, 1, 2})));
+    fake_cache cache(256);
+    check_steps({.output_ids = false}, {prompt_step(cache, 0, 200, k_every_row)}, {});
+    EXPECT_EQ(stats()["pairs"]["skipped"], 0);
+}
+
+TEST_F(backend_test, dense_heads_of_a_triangle_layer) {
+    plan p = triangle_plan({0});
+    p.layers[0].dense_head = {0, 1, 0, 1};
+    apply(with_plan(p));
+    fake_cache cache(256);
+    const step now = prompt_step(cache, 0, 200, last_rows(200));
+    mini_shape shape{.n_layer = 1};
+    mini_model tested(shape, 200, 256, 1, ours());
+    mini_model exact(shape, 200, 256, 1, nullptr);
+    mini_model sparse(shape, 200, 256, 1, nullptr);
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+    ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
+    std::vector<float> expected = exact.output(0);
+    const std::vector<float> banded = sparse.output(0);
+    for (size_t i = 0; i < expected.size(); ++i) {
+        const size_t head = i / 32 % 4;
+        expected[i] = head % 2 == 0 ? banded[i] : expected[i];
+    }
+    EXPECT_LT(relative_error(tested.output(0), expected), k_same);
+}
+
+TEST_F(backend_test, irregular_masks_are_exact_and_counted) {
+    apply(with_plan(triangle_plan({0})));
+    fake_cache cache(256);
+    step now = prompt_step(cache, 0, 100, k_every_row);
+    for (int64_t row = 0; row < 100; ++row) {  // sliding window of 40
+        for (int64_t cell = 0; cell + 40 <= row; ++cell) {
+            now.ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
+        }
+    }
+    // The first 40 rows, which the window does not reach, are a run: tail policy `chunk` keeps its last rows dense.
+    now.dense = [](int64_t row) { return row >= 40 - k_shape.n_last; };
+    check_steps({.n_layer = 2}, {now}, {0});
+    const nlohmann::json counted = stats();
+    EXPECT_EQ(counted["masked_rows"]["visible_count"], 120);
+    EXPECT_EQ(counted["fallbacks"]["visible_count"], 1);
+    EXPECT_EQ(counted["ubatches"]["with_masked_rows"], 1);
+}
+
+TEST_F(backend_test, strict_fails_where_a_triangle_layer_falls_back) {
+    fake_cache cache(256);
+    step now = prompt_step(cache, 0, 100, k_every_row);
+    for (const int64_t row : {50, 51}) {
+        now.ubatch.mask_at(row, 3) = ubatch_view::k_hidden;
+    }
+    mini_model tested({.n_layer = 2}, 100, 256, 1, ours());
+    apply(with_plan(triangle_plan({1}), true));
+    EXPECT_FALSE(tested.compute(now.ubatch, now.users));
+    apply(with_plan(triangle_plan({1}), false));
+    EXPECT_TRUE(tested.compute(now.ubatch, now.users));
+    apply(with_plan(triangle_plan({}), true));
+    EXPECT_TRUE(tested.compute(now.ubatch, now.users)) << "no triangle layer, nothing to fall back from";
+    apply(with_plan(triangle_plan({1}), true));
+    now.ubatch.mask_at(51, 3) = ubatch_view::k_visible;
+    EXPECT_TRUE(tested.compute(now.ubatch, now.users)) << "one row keeps every key in any case";
+}
+
+TEST_F(backend_test, a_plan_of_another_model_is_refused) {
+    plan p = triangle_plan({0, 1, 2});
+    p.model.n_layer = 3;
+    p.model.n_head = 9;
+    p.model.n_head_kv = 2;
+    p.model.d_head = 32;
+    apply(with_plan(p));
+    fake_cache cache(256);
+    const step now = prompt_step(cache, 0, 200, k_every_row);
+    check_steps({}, {now}, {});
+    EXPECT_EQ(stats()["plan_refused"], "plan is for 9 heads, the model has 4");
+    EXPECT_EQ(stats()["fallbacks"]["plan_refused"], 3);
+
+    p.model.n_head = 4;
+    apply(with_plan(p, true));
+    mini_model fits({}, 200, 256, 1, ours());
+    EXPECT_TRUE(fits.compute(now.ubatch, now.users));
+    p.model.n_layer = 4;
+    p.layers.resize(4);
+    apply(with_plan(p, true));
+    EXPECT_FALSE(fits.compute(now.ubatch, now.users)) << "strict";
+}
+
+TEST_F(backend_test, several_positions_a_row_are_exact) {
+    apply(with_plan(triangle_plan({0, 1, 2})));
+    fake_cache cache(256);
+    check_steps({.pos_per_row = 4}, {prompt_step(cache, 0, 200, k_every_row)}, {});
+    EXPECT_EQ(stats()["masked_rows"]["positions_2d"], 600);
+}
+
+TEST_F(backend_test, disabled_claims_nothing) {
+    process_settings().set_enabled(false);
+    mini_model untouched({}, 80, 128, 1, ours());
+    EXPECT_EQ(untouched.n_ours(), 0);
+    EXPECT_GT(stats()["declined"]["disabled"], 0);
+}
+
+TEST_F(backend_test, few_rows_are_left_to_the_cpu) {
+    mini_model decode({}, 8, 128, 1, ours());
+    EXPECT_EQ(decode.n_ours(), 0);
+    backend_config config;
+    config.min_rows = 1;
+    apply(config);
+    mini_model claimed({}, 8, 128, 1, ours());
+    EXPECT_EQ(claimed.n_ours(), 3);
+}
+
+TEST_F(backend_test, plan_changes_hold_from_the_next_evaluation) {
+    fake_cache cache(256);
+    const step now = prompt_step(cache, 0, 200, last_rows(200));
+    mini_model tested({}, 200, 256, 1, ours());
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    const std::vector<float> exact = tested.output(0);
+    EXPECT_EQ(process_settings().set_plan(write_plan([] {
+                                              plan p = triangle_plan({0, 1, 2});
+                                              p.model = {"", 3, 4, 2, 32};
+                                              return p;
+                                          }())
+                                              .c_str()),
+              "");
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    EXPECT_GT(relative_error(tested.output(0), exact), k_other);
+    EXPECT_NE(process_settings().set_plan("{\"broken\""), "");
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    EXPECT_GT(relative_error(tested.output(0), exact), k_other) << "a refused plan must leave the old one";
+    EXPECT_EQ(process_settings().set_plan(nullptr), "");
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    EXPECT_EQ(tested.output(0), exact);
+}
+
+TEST_F(backend_test, precision) {
+    EXPECT_NE(process_settings().set_precision("double"), "");
+    EXPECT_EQ(process_settings().set_precision("exact"), "");
+    const bool able = process_settings().precision_problem(precision::fast).empty();
+    EXPECT_EQ(process_settings().set_precision("fast").empty(), able);
+
+    // Asked for by other ways than set_precision, a CPU without it computes exactly and counts that.
+    backend_config config;
+    config.arithmetic = precision::fast;
+    config.kernel = "avx2";
+    const bool has_avx2 = settings::kernel_problem("avx2").empty();
+    apply(has_avx2 ? config : backend_config{});
+    if (has_avx2) {
+        fake_cache cache(128);
+        check_steps({}, {prompt_step(cache, 0, 100, k_every_row)}, {});
+        EXPECT_EQ(stats()["fallbacks"]["fast_unavailable"], 1);
+    }
+}
+
+}  // namespace
+}  // namespace tmx::test

@@ -1,0 +1,161 @@
+#include "mini_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ggml-cpp.h"
+
+namespace tmx::test {
+namespace {
+
+float noise(uint32_t user, uint32_t position, uint32_t layer, uint32_t index) {
+    uint32_t x = user * 0x9e3779b1u ^ position * 0x85ebca77u ^ layer * 0xc2b2ae3du ^ index * 0x27d4eb2fu;
+    x ^= x >> 15;
+    x *= 0x2c1b3c6du;
+    x ^= x >> 12;
+    x *= 0x297a2d39u;
+    x ^= x >> 15;
+    return static_cast<float>(x) / 2147483648.0f - 1.0f;
+}
+
+ggml_tensor * named(ggml_tensor * tensor, const char * name) {
+    ggml_set_name(tensor, name);
+    ggml_set_input(tensor);
+    return tensor;
+}
+
+}  // namespace
+
+mini_model::mini_model(const mini_shape & shape, int64_t n_rows, int64_t n_cells, int64_t n_output,
+                       ggml_backend_dev_t ours)
+    : shape_(shape), n_rows_(n_rows), n_cells_(n_cells), n_output_(n_output) {
+    if (ours != nullptr) {
+        backends_.push_back(ggml_backend_dev_init(ours, nullptr));
+    }
+    backends_.push_back(ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr));
+    sched_ = ggml_backend_sched_new(backends_.data(), nullptr, static_cast<int>(backends_.size()), 1024, false, false);
+    build();
+}
+
+mini_model::~mini_model() {
+    ggml_backend_sched_free(sched_);
+    ggml_backend_buffer_free(cache_buffer_);
+    ggml_free(graph_context_);
+    ggml_free(cache_context_);
+    for (ggml_backend_t backend : backends_) {
+        ggml_backend_free(backend);
+    }
+}
+
+void mini_model::build() {
+    const ggml_init_params params{size_t{4} << 20, nullptr, true};
+    const int64_t d_kv = shape_.d_head * shape_.n_head_kv;
+    cache_context_ = ggml_init(params);
+    for (int il = 0; il < shape_.n_layer; ++il) {
+        cache_k_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells_, 1));
+        cache_v_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells_, 1));
+        ggml_format_name(cache_k_.back(), "cache_k_l%d", il);
+        ggml_format_name(cache_v_.back(), "cache_v_l%d", il);
+    }
+    cache_buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_, ggml_backend_cpu_buffer_type());
+    ggml_backend_buffer_clear(cache_buffer_, 0);
+
+    ggml_context * ctx = graph_context_ = ggml_init(params);
+    graph_ = ggml_new_graph(ctx);
+    positions_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_rows_ * shape_.pos_per_row), "inp_pos");
+    cells_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I64, n_rows_), "attn_inp_k_idxs");
+    mask_ = named(ggml_new_tensor_4d(ctx, GGML_TYPE_F16, n_cells_, n_rows_, 1, 1), "attn_inp_kq_mask");
+    if (shape_.output_ids) {
+        out_ids_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_output_), "out_ids");
+    }
+    // Stands for RoPE: puts the positions into the graph.
+    ggml_build_forward_expand(graph_, ggml_cast(ctx, positions_, GGML_TYPE_F32));
+    for (int il = 0; il < shape_.n_layer; ++il) {
+        layer l{};
+        l.q = named(ggml_new_tensor_3d(ctx, GGML_TYPE_F32, shape_.d_head, shape_.n_head, n_rows_), "q");
+        l.k = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "k");
+        l.v = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "v");
+        const auto at = static_cast<size_t>(il);
+        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_k_[at], l.k, cells_));
+        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_v_[at], l.v, cells_));
+        const auto keys = [&](ggml_tensor * cache) {
+            return ggml_permute(ctx,
+                                ggml_view_4d(ctx, cache, shape_.d_head, shape_.n_head_kv, n_cells_, 1,
+                                             ggml_row_size(cache->type, shape_.d_head), cache->nb[1], cache->nb[2], 0),
+                                0, 2, 1, 3);
+        };
+        ggml_tensor * q = ggml_view_4d(ctx, l.q, shape_.d_head, shape_.n_head, n_rows_, 1, l.q->nb[1], l.q->nb[2],
+                                       l.q->nb[2] * static_cast<size_t>(n_rows_), 0);
+        l.out = ggml_flash_attn_ext(ctx, ggml_permute(ctx, q, 0, 2, 1, 3), keys(cache_k_[at]), keys(cache_v_[at]),
+                                    mask_, 1.0f / std::sqrt(static_cast<float>(shape_.d_head)), 0.0f, 0.0f);
+        ggml_set_output(l.out);
+        ggml_build_forward_expand(graph_, l.out);
+        layers_.push_back(l);
+    }
+    if (out_ids_ != nullptr) {
+        ggml_tensor * rows = ggml_reshape_2d(ctx, layers_.back().out, shape_.d_head * shape_.n_head, n_rows_);
+        ggml_build_forward_expand(graph_, ggml_get_rows(ctx, rows, out_ids_));
+    }
+    if (!ggml_backend_sched_alloc_graph(sched_, graph_)) {
+        ADD_FAILURE() << "no memory for the graph";
+    }
+}
+
+bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users) {
+    EXPECT_EQ(ubatch.n_rows, n_rows_);
+    EXPECT_EQ(ubatch.n_kv, n_cells_);
+    std::vector<int32_t> positions = ubatch.positions;
+    positions.resize(static_cast<size_t>(n_rows_ * shape_.pos_per_row));
+    ggml_backend_tensor_set(positions_, positions.data(), 0, ggml_nbytes(positions_));
+    ggml_backend_tensor_set(cells_, ubatch.own_cells.data(), 0, ggml_nbytes(cells_));
+    ggml_backend_tensor_set(mask_, ubatch.mask.data(), 0, ggml_nbytes(mask_));
+    if (out_ids_ != nullptr && n_output_ > 0) {
+        EXPECT_EQ(static_cast<int64_t>(ubatch.output_rows.size()), n_output_);
+        ggml_backend_tensor_set(out_ids_, ubatch.output_rows.data(), 0, ggml_nbytes(out_ids_));
+    }
+    for (size_t il = 0; il < layers_.size(); ++il) {
+        const layer & l = layers_[il];
+        uint32_t which = 0;
+        for (ggml_tensor * tensor : {l.q, l.k, l.v}) {
+            const int64_t width = ggml_nelements(tensor) / n_rows_;
+            std::vector<float> values;
+            for (size_t row = 0; row < users.size(); ++row) {
+                for (int64_t i = 0; i < width; ++i) {
+                    values.push_back(2 * noise(static_cast<uint32_t>(users[row]),
+                                               static_cast<uint32_t>(ubatch.positions[row]),
+                                               static_cast<uint32_t>(il) * 3 + which, static_cast<uint32_t>(i)));
+                }
+            }
+            ggml_backend_tensor_set(tensor, values.data(), 0, ggml_nbytes(tensor));
+            ++which;
+        }
+    }
+    return ggml_backend_sched_graph_compute(sched_, graph_) == GGML_STATUS_SUCCESS;
+}
+
+std::vector<float> mini_model::output(int il) const {
+    const ggml_tensor * out = layers_[static_cast<size_t>(il)].out;
+    std::vector<float> values(static_cast<size_t>(ggml_nelements(out)));
+    ggml_backend_tensor_get(out, values.data(), 0, ggml_nbytes(out));
+    return values;
+}
+
+int mini_model::n_ours() const {
+    return static_cast<int>(std::count_if(layers_.begin(), layers_.end(), [&](const layer & l) {
+        return backends_.size() > 1 && ggml_backend_sched_get_tensor_backend(sched_, l.out) == backends_.front();
+    }));
+}
+
+double relative_error(const std::vector<float> & value, const std::vector<float> & reference) {
+    double difference = 0;
+    double size = 0;
+    for (size_t i = 0; i < reference.size(); ++i) {
+        difference += std::pow(static_cast<double>(value[i]) - static_cast<double>(reference[i]), 2);
+        size += std::pow(static_cast<double>(reference[i]), 2);
+    }
+    return difference / size;
+}
+
+}  // namespace tmx::test

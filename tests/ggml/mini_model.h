@@ -1,0 +1,71 @@
+// A graph with the attention of several layers, laid out and named as llama.cpp's, computed by the scheduler with the
+// CPU backend and, if given, ours.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fake_cache.h"
+#include "ggml/abi.h"
+
+namespace tmx::test {
+
+struct mini_shape {
+    int n_layer = 3;
+    int64_t n_head = 4;
+    int64_t n_head_kv = 2;
+    int64_t d_head = 32;
+    ggml_type kv_type = GGML_TYPE_F16;
+    bool output_ids = true;  // whether the graph has an out_ids tensor
+    int pos_per_row = 1;
+};
+
+class mini_model {
+  public:
+    // `ours` may be null. Room for ubatches of exactly n_rows rows on a cache of n_cells; as llama.cpp does, one graph
+    // serves all of them.
+    mini_model(const mini_shape & shape, int64_t n_rows, int64_t n_cells, int64_t n_output, ggml_backend_dev_t ours);
+    ~mini_model();
+    mini_model(const mini_model &) = delete;
+    mini_model & operator=(const mini_model &) = delete;
+
+    // Queries, keys and values are a fixed function of user, position and layer. False: the graph failed.
+    bool compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users);
+
+    // [n_rows, n_head, d_head] of the last ubatch.
+    std::vector<float> output(int il) const;
+    int n_ours() const;  // attention nodes that the scheduler gave to our backend
+
+  private:
+    struct layer {
+        ggml_tensor * q;
+        ggml_tensor * k;
+        ggml_tensor * v;
+        ggml_tensor * out;
+    };
+    void build();
+
+    mini_shape shape_;
+    int64_t n_rows_;
+    int64_t n_cells_;
+    int64_t n_output_;
+    std::vector<ggml_backend_t> backends_;  // ours first, CPU last
+    ggml_backend_sched_t sched_ = nullptr;
+    ggml_context * cache_context_ = nullptr;
+    ggml_context * graph_context_ = nullptr;
+    ggml_backend_buffer_t cache_buffer_ = nullptr;
+    ggml_cgraph * graph_ = nullptr;
+    std::vector<ggml_tensor *> cache_k_;
+    std::vector<ggml_tensor *> cache_v_;
+    std::vector<layer> layers_;
+    ggml_tensor * positions_ = nullptr;
+    ggml_tensor * cells_ = nullptr;
+    ggml_tensor * mask_ = nullptr;
+    ggml_tensor * out_ids_ = nullptr;
+};
+
+// Sum of squared differences over sum of squares of the reference.
+double relative_error(const std::vector<float> & value, const std::vector<float> & reference);
+
+}  // namespace tmx::test

@@ -1,0 +1,20 @@
+# Runs llama.cpp's own test-backend-ops on our device (cmake -P, with TOOL, MODULE, MIN_ROWS, LEAST) and checks that cases
+# really ran: the tool also says OK when every case was declined.
+set(ENV{GGML_BACKEND_PATH} ${MODULE})
+set(ENV{TRIANGLEMIX_MIN_ROWS} ${MIN_ROWS})
+execute_process(COMMAND ${TOOL} test -b TriangleMix -o FLASH_ATTN_EXT
+    OUTPUT_VARIABLE output ERROR_VARIABLE errors RESULT_VARIABLE result)
+string(REGEX MATCHALL "[^\n]*FAIL[^\n]*" failures "${output}")
+list(JOIN failures "\n" failures)
+if(NOT output MATCHES "([0-9]+)/([0-9]+) tests passed")
+    message(FATAL_ERROR "test-backend-ops ended with ${result} and no result:\n${errors}")
+endif()
+set(passed ${CMAKE_MATCH_1})
+set(ran ${CMAKE_MATCH_2})
+if(NOT result EQUAL 0 OR NOT passed EQUAL ran)
+    message(FATAL_ERROR "${passed} of ${ran} cases passed, exit status ${result}\n${failures}\n${errors}")
+endif()
+if(ran LESS LEAST)
+    message(FATAL_ERROR "only ${ran} cases ran, expected at least ${LEAST}: the device declined the rest")
+endif()
+message(STATUS "${passed} of ${ran} cases passed")
