@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Fails on an #include that the module picture does not allow.
+
+    pattern <- kernels
+    pattern <- plan            (which may also include attention.h, for `precision`)
+    kernels, plan <- ggml      the only module that includes ggml's internal headers (ggml-*impl.h)
+    pattern <- runtime         the only module that includes llama.h
+    plan, runtime <- cli       (which may also include attention.h, for the list of kernels)
+
+pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
+or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
+(unit, kernels, support, fuzz) include no header of ggml or llama.cpp.
+"""
+import argparse
+import os
+import re
+import sys
+
+# Owner of each public header. "base" and "control" are contracts that hold no code.
+PUBLIC = {
+    "status.h": "base",
+    "geometry.h": "pattern",
+    "attention.h": "kernels",
+    "plan.h": "plan",
+    "backend_control.h": "control",
+}
+# What each module may include besides itself and the standard library; "header:" names one public header.
+ALLOWED = {
+    "base": set(),
+    "control": set(),
+    "pattern": {"base"},
+    "kernels": {"base", "pattern"},
+    "plan": {"base", "pattern", "header:attention.h"},
+    "ggml": {"base", "control", "pattern", "kernels", "plan"},
+    "runtime": {"base", "control", "pattern"},
+    "cli": {"base", "control", "pattern", "plan", "runtime", "header:attention.h"},
+    "support": {"base", "pattern", "kernels"},
+    "bench": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "cli", "support"},
+    "tests": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "cli", "support"},
+}
+HAS_PUBLIC_HEADERS = {"pattern", "kernels", "plan"}
+WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/support/", "tests/fuzz/")
+SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc")
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def owner_of(path):
+    """The module that a file of the repository belongs to, None if it is none of them."""
+    parts = path.split("/")
+    if path.startswith("include/trianglemix/"):
+        return PUBLIC.get(parts[-1])
+    if parts[0] == "src" and len(parts) > 2:
+        return parts[1]
+    if path.startswith("tests/support/"):
+        return "support"
+    return parts[0] if parts[0] in ("bench", "tests") else None
+
+
+def resolve(name, file, root):
+    """The repository's file that `name`, included by `file`, stands for; None if it is not ours."""
+    for folder in (os.path.dirname(file), "include", "src", "tests/support", "."):
+        path = os.path.normpath(os.path.join(folder, name))
+        if not path.startswith("..") and os.path.isfile(os.path.join(root, path)):
+            return path
+    return None
+
+
+def foreign_problem(name, file, module):
+    """Why this header of ggml or llama.cpp may not be included here, None if it may."""
+    base = os.path.basename(name)
+    is_llama = re.fullmatch(r"llama(-.*)?\.h|common\.h|mtmd.*\.h", base) is not None
+    is_internal = re.fullmatch(r"ggml-.*impl\.h|ggml-(common|quants|threading)\.h", base) is not None
+    is_ggml = re.fullmatch(r"(ggml|gguf)([-_].*)?\.h", base) is not None
+    if not (is_llama or is_ggml):
+        return None
+    if file.startswith("include/"):
+        return "public headers include no header of ggml or llama.cpp"
+    if file.startswith(WITHOUT_GGML):
+        return f"tests in {os.path.dirname(file)} include no header of ggml or llama.cpp"
+    if is_llama and module != "runtime":
+        return "only src/runtime includes headers of llama.cpp"
+    if is_internal and module != "ggml":
+        return "only src/ggml includes ggml's internal headers"
+    if is_ggml and module not in ("ggml", "runtime", "bench", "tests"):
+        return "of src/, only ggml and runtime include headers of ggml"
+    return None
+
+
+def own_problem(target, file, module):
+    """Why `file` of `module` may not include the repository's file `target`, None if it may."""
+    if file.startswith("include/") and not target.startswith("include/"):
+        return "public headers include public headers only"
+    owner = owner_of(target)
+    if owner is None:
+        return f"{target} belongs to no module; add it to tools/check_includes.py"
+    if owner == module:
+        return None
+    if "header:" + os.path.basename(target) in ALLOWED[module] and target.startswith("include/"):
+        return None
+    if owner not in ALLOWED[module]:
+        allowed = ", ".join(sorted(ALLOWED[module])) or "no module"
+        return f"{module} must not include {owner}; it may include: {allowed}"
+    if owner in HAS_PUBLIC_HEADERS and target.startswith("src/") and module not in ("bench", "tests", "support"):
+        return f"{owner} is included through include/trianglemix/ only"
+    return None
+
+
+def problems_of(file, root):
+    module = owner_of(file)
+    if module not in ALLOWED:
+        yield f"{file}:1: belongs to no module; add it to tools/check_includes.py"
+        return
+    with open(os.path.join(root, file), encoding="utf-8", errors="replace") as text:
+        for number, line in enumerate(text, 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            name = match.group(2)
+            target = resolve(name, file, root)
+            if target is not None:
+                problem = own_problem(target, file, module)
+            elif name.startswith("trianglemix/") or name.split("/")[0] in ALLOWED and "/" in name:
+                problem = "no such file"
+            else:
+                problem = foreign_problem(name, file, module)
+            if problem:
+                yield f"{file}:{number}: {name}: {problem}"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default=".", help="root of the repository (default: the current folder)")
+    root = parser.parse_args(arguments).root
+    if not os.path.isdir(os.path.join(root, "include", "trianglemix")):
+        print(f"no include/trianglemix in {os.path.abspath(root)}: run this in the repository's root", file=sys.stderr)
+        return 2
+    n_files = 0
+    n_problems = 0
+    for top in ("include", "src", "bench", "tests"):
+        for folder, folders, files in os.walk(os.path.join(root, top)):
+            folders.sort()
+            for name in sorted(files):
+                if name.endswith(SOURCES):
+                    n_files += 1
+                    for problem in problems_of(os.path.relpath(os.path.join(folder, name), root), root):
+                        n_problems += 1
+                        print(problem)
+    print(f"{n_files} files, {n_problems} includes against the module picture")
+    return 1 if n_problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
