@@ -86,8 +86,8 @@ status layer_data::run(layer_mode mode, int64_t row_begin, int64_t row_end, cpu_
     args.n_kv = n;
     args.d_qk = shape.dim;
     args.d_v = shape.dim;
-    args.q_stride_row = shape.dim;
-    args.q_stride_head = n * shape.dim;
+    args.q_stride_head = shape.dim;
+    args.q_stride_row = shape.n_head * shape.dim;
     args.q_stride_batch = shape.n_head * n * shape.dim;
     args.k_stride_head = args.v_stride_head = shape.dim;
     args.k_stride_row = args.v_stride_row = shape.n_head_kv * shape.dim;

@@ -1,7 +1,9 @@
 // layer.h -- one attention layer of a real model: its shape, random data in the layout llama.cpp uses, and a run of it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,13 +23,27 @@ struct layer_shape {
 const std::vector<layer_shape> & known_shapes();
 const layer_shape * find_shape(std::string_view model);
 
+// A vector that starts at a cache line, as ggml demands of memory that it is to use.
+template <typename T>
+struct cache_line_allocator {
+    using value_type = T;
+    cache_line_allocator() = default;
+    template <typename U>
+    cache_line_allocator(const cache_line_allocator<U> &) {}
+    T * allocate(size_t n) { return static_cast<T *>(::operator new(n * sizeof(T), std::align_val_t(64))); }
+    void deallocate(T * memory, size_t) { ::operator delete(memory, std::align_val_t(64)); }
+    bool operator==(const cache_line_allocator &) const = default;
+};
+template <typename T>
+using aligned_vector = std::vector<T, cache_line_allocator<T>>;
+
 // Which pairs a run keeps.
 enum class layer_mode : uint8_t { dense, triangle };
 const char * name_of(layer_mode mode);
 const char * name_of(precision arithmetic);
 
-// A whole prompt as one chunk: queries f32 [n_head, n, dim]; keys and values f16, token-major [n, n_head_kv, dim] like
-// llama.cpp's cache; output f32 [n, n_head, dim].
+// A whole prompt as one chunk, token-major as llama.cpp has it: queries f32 [n, n_head, dim]; keys and values f16
+// [n, n_head_kv, dim]; output f32 [n, n_head, dim].
 class layer_data {
   public:
     layer_data(const layer_shape & shape, int64_t n);
@@ -41,10 +57,10 @@ class layer_data {
 
     layer_shape shape;
     int64_t n = 0;
-    std::vector<float> q;
-    std::vector<uint16_t> k;
-    std::vector<uint16_t> v;
-    std::vector<float> out;
+    aligned_vector<float> q;
+    aligned_vector<uint16_t> k;
+    aligned_vector<uint16_t> v;
+    aligned_vector<float> out;
 
   private:
     std::vector<attention_segment> segments(layer_mode mode, int64_t row_begin, int64_t row_end) const;

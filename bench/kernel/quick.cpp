@@ -17,15 +17,18 @@ int run_quick(const quick_options & options) {
     shape.n_head_kv = std::min<int64_t>(shape.n_head_kv, 2);
     shape.n_head = group * shape.n_head_kv;
 
+    std::vector<cpu_kernel_info> kernels = cpu_kernels();
+    std::erase_if(kernels,
+                  [&](const cpu_kernel_info & k) { return !options.kernel.empty() && options.kernel != k.name; });
+    if (kernels.empty()) {
+        fmt::print(stderr, "no kernel named {} runs on this CPU\n", options.kernel);
+        return 1;
+    }
     layer_data layer(shape, options.n);
     fmt::print("{}: {}/{} heads of {}, {} tokens, 1 thread, CPU time, {} repeats\n", shape.model, shape.n_head,
                shape.n_head_kv, shape.dim, options.n, options.repeats);
     fmt::print("{:<14}{:<8}{:<10}{:>12}{:>12}{:>12}\n", "kernel", "prec.", "mode", "median ms", "GFLOP/s", "best");
-    int shown = 0;
-    for (const cpu_kernel_info & kernel : cpu_kernels()) {
-        if (!options.kernel.empty() && options.kernel != kernel.name) {
-            continue;
-        }
+    for (const cpu_kernel_info & kernel : kernels) {
         for (const precision arithmetic : {precision::exact, precision::fast}) {
             if (arithmetic == precision::fast && !kernel.fast) {
                 continue;
@@ -52,13 +55,8 @@ int run_quick(const quick_options & options) {
                            name_of(mode), median(seconds) * 1e3, gflop / median(seconds),
                            gflop / *std::min_element(seconds.begin(), seconds.end()));
                 std::fflush(stdout);
-                ++shown;
             }
         }
-    }
-    if (shown == 0) {
-        fmt::print(stderr, "no kernel named {} runs on this CPU\n", options.kernel);
-        return 1;
     }
     return 0;
 }

@@ -43,17 +43,8 @@ TEST_P(determinism, same_bits_for_any_thread_count) {
 }
 
 std::vector<test_case> chosen_cases() {
-    std::vector<test_case> list;
-    for (const test_case & c : all_cases()) {
-        for (const char * name :
-             {"dense_213", "window_65_of_400", "server_ubatch", "three_streams", "cells_shuffled", "options_7_masked",
-              "masked_and_ranked_rows", "heads_7_of_1_rows_70", "random_3", "random_7"}) {
-            if (c.name == name) {
-                list.push_back(c);
-            }
-        }
-    }
-    return list;
+    return cases_named({"dense_213", "window_65_of_400", "server_ubatch", "three_streams", "cells_shuffled",
+                        "options_7_masked", "masked_and_ranked_rows", "heads_7_of_1_rows_70", "random_3", "random_7"});
 }
 
 INSTANTIATE_TEST_SUITE_P(cases, determinism, testing::ValuesIn(chosen_cases()),

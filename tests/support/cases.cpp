@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
+#include <stdexcept>
 
 #include "random_cases.h"
 
@@ -315,6 +315,26 @@ int64_t from_environment(const char * name, int64_t otherwise) {
     return text != nullptr && *text != 0 ? std::strtoll(text, nullptr, 10) : otherwise;
 }
 
+case_list every_case(int64_t n_random) {
+    case_list list;
+    add_lengths(list);
+    add_chunks(list);
+    add_dims(list);
+    add_types(list);
+    add_heads_and_layouts(list);
+    add_mixed_calls(list);
+    add_masks(list);
+    add_options(list);
+    add_large(list);
+    for (size_t i = 0; i < list.size(); ++i) {
+        list[i].seed = i + 1;
+    }
+    for (int64_t i = 0; i < n_random; ++i) {
+        list.push_back(random_case(test_seed(), i));
+    }
+    return list;
+}
+
 bool reduced() {
     return from_environment("TMX_TEST_REDUCED", 0) != 0;
 }
@@ -336,27 +356,24 @@ uint64_t test_seed() {
 }
 
 std::vector<test_case> all_cases() {
-    case_list list;
-    add_lengths(list);
-    add_chunks(list);
-    add_dims(list);
-    add_types(list);
-    add_heads_and_layouts(list);
-    add_mixed_calls(list);
-    add_masks(list);
-    add_options(list);
-    add_large(list);
-    for (size_t i = 0; i < list.size(); ++i) {
-        list[i].seed = i + 1;
-    }
-    const int64_t n_random = from_environment("TMX_TEST_RANDOM", reduced() ? 12 : 60);
-    for (int64_t i = 0; i < n_random; ++i) {
-        list.push_back(random_case(test_seed(), i));
-    }
+    case_list list = every_case(from_environment("TMX_TEST_RANDOM", reduced() ? 12 : 60));
     if (reduced()) {
         std::erase_if(list, [](const test_case & c) { return case_work(c) > 6e6; });
     }
     return list;
+}
+
+std::vector<test_case> cases_named(const std::vector<std::string> & names) {
+    const case_list list = every_case(20);
+    case_list result;
+    for (const std::string & name : names) {
+        const auto found = std::find_if(list.begin(), list.end(), [&](const test_case & c) { return c.name == name; });
+        if (found == list.end()) {
+            throw std::out_of_range("no test case is named " + name);
+        }
+        result.push_back(*found);
+    }
+    return result;
 }
 
 std::string rerun_line(const test_case & c, const char * kernel) {

@@ -72,6 +72,9 @@ struct test_case {
 std::vector<test_case> all_cases();
 uint64_t test_seed();
 
+// Fixed or random cases by name, whatever the environment leaves out. Throws std::out_of_range for an unknown name.
+std::vector<test_case> cases_named(const std::vector<std::string> & names);
+
 // Query-key pairs times heads times dims, at most: what a case costs the oracle.
 double case_work(const test_case & c);
 
