@@ -107,7 +107,7 @@ std::string settings::kernel_problem(const std::string & name) {
 }
 
 settings & process_settings() {
-    static settings instance;
+    static settings & instance = *new settings;  // never destroyed: read while the process exits, in any order
     return instance;
 }
 

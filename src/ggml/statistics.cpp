@@ -188,7 +188,7 @@ std::string statistics::summary(const settings & current) const {
 }
 
 statistics & process_statistics() {
-    static statistics instance;
+    static statistics & instance = *new statistics;  // never destroyed: read while the process exits, in any order
     return instance;
 }
 
