@@ -21,13 +21,20 @@ docs/results/tables.json says what NAME shows:
     }
 
 A dot in a key steps into an object. Each row of a .jsonl file is one measurement and should carry date, commit,
-machine and command.
+machine and command. A file that is not there yet gives the line "Not measured yet.".
+
+    "group":   ["arm"]                              one line for all rows with equal values of these keys; then a
+                                                     column may say "reduce": mean, median, max, min, count, or share
+                                                     (sum of its key over the sum of its "over")
+    "names":   {"arm": {"none": "dense"}}           what to show in place of a value
 """
 
 import argparse
+import datetime
 import json
 import pathlib
 import re
+import statistics
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -72,10 +79,33 @@ def keeps(row, where):
     return True
 
 
-def cell(row, column):
-    value = look_up(row, column["key"])
+REDUCERS = {"mean": statistics.fmean, "median": statistics.median, "max": max, "min": min}
+
+
+def reduced(rows, column):
+    how = column["reduce"]
+    if how == "count":
+        return len(rows)
+    values = [value for value in (look_up(row, column["key"]) for row in rows) if value is not None]
+    if not values:
+        return None
+    if how == "share":
+        return sum(values) / sum(look_up(row, column["over"]) for row in rows)
+    if how not in REDUCERS:
+        raise Problem(f"column '{column['title']}': no reduction '{how}'")
+    return REDUCERS[how](values)
+
+
+def value_of(rows, column):
+    """Of one line of the table: a row, or the rows of a group."""
+    return reduced(rows, column) if "reduce" in column else look_up(rows[0], column["key"])
+
+
+def cell(rows, column, names):
+    value = value_of(rows, column)
     if value is None:
         return column.get("missing", "-")
+    value = names.get(column["key"], {}).get(str(value), value)
     try:
         text = column.get("format", "{}").format(value)
     except (ValueError, TypeError) as error:
@@ -83,32 +113,48 @@ def cell(row, column):
     return text.replace("|", "\\|")
 
 
-def source_line(rows):
+def first_of(row, keys):
+    return next((row[key] for key in keys if row.get(key)), None)
+
+
+def source_line(rows, file):
+    dates, machines, commits, commands = set(), set(), set(), set()
+    for row in rows:
+        date = row.get("date")
+        if not date and row.get("unix_time"):
+            date = datetime.datetime.fromtimestamp(row["unix_time"], datetime.timezone.utc).isoformat()
+        dates.add((date or "")[:10])
+        machines.add(first_of(row, ("machine", "cpu", "device")))
+        commits.add(row.get("commit"))
+        commands.add(row.get("command"))
     parts = []
-    for key, text in (("date", "{}"), ("machine", "{}"), ("commit", "commit {}"), ("command", "`{}`")):
-        values = sorted({str(row[key]) for row in rows if row.get(key)})
-        if key == "date":
-            values = sorted({value[:10] for value in values})
-        if values:
-            parts.append(", ".join(text.format(value) for value in values))
-    return "Measured: " + "; ".join(parts) + ". Rows: `docs/results/{}`."
+    for values, text in ((dates, "{}"), (machines, "{}"), (commits, "commit {}"), (commands, "`{}`")):
+        if known := sorted(str(value) for value in values if value):
+            parts.append(", ".join(text.format(value) for value in known))
+    return "Measured: " + "; ".join(parts) + f". Rows: `docs/results/{file}`."
 
 
 def render(name, spec):
+    if not (RESULTS / spec["file"]).exists():
+        return "Not measured yet.\n"
     rows = [row for row in read_rows(spec["file"]) if keeps(row, spec.get("where", {}))]
     if not rows:
         raise Problem(f"table '{name}': no row of {spec['file']} fits {spec.get('where', {})}")
     for key in reversed(spec.get("sort", [])):
         rows.sort(key=lambda row, k=key.lstrip("-"): look_up(row, k), reverse=key.startswith("-"))
-    columns = spec["columns"]
-    right = [isinstance(look_up(rows[0], column["key"]), (int, float)) for column in columns]
+    groups = {}
+    for number, row in enumerate(rows):
+        key = tuple(str(look_up(row, part)) for part in spec["group"]) if "group" in spec else number
+        groups.setdefault(key, []).append(row)
+    columns, names = spec["columns"], spec.get("names", {})
+    right = [isinstance(value_of(rows, column), (int, float)) for column in columns]
     lines = [
         "| " + " | ".join(column["title"] for column in columns) + " |",
         "| " + " | ".join("---:" if r else "---" for r in right) + " |",
     ]
-    lines += ["| " + " | ".join(cell(row, column) for column in columns) + " |" for row in rows]
+    lines += ["| " + " | ".join(cell(group, column, names) for column in columns) + " |" for group in groups.values()]
     if spec.get("source"):
-        lines += ["", source_line(rows).format(spec["file"])]
+        lines += ["", source_line(rows, spec["file"])]
     return "\n".join(lines) + "\n"
 
 
