@@ -25,6 +25,23 @@ class conformance : public testing::TestWithParam<test_case> {
         std::printf("random cases: TMX_TEST_SEED=%llu\n", static_cast<unsigned long long>(test_seed()));
     }
 
+    // How much of the bounds is used: shows a kernel that drifts towards them before it fails.
+    static void TearDownTestSuite() {
+        for (const auto & [label, used] : worst_use()) {
+            std::printf("%-20s largest error is %.2f of its bound\n", label.c_str(), used);
+        }
+    }
+
+    static void record(const tested_kernel & kernel, double used) {
+        double & worst = worst_use()[kernel.label()];
+        worst = std::max(worst, used);
+    }
+
+    static std::map<std::string, double> & worst_use() {
+        static std::map<std::string, double> worst;
+        return worst;
+    }
+
     // One context a kernel for the whole run, so that scratch left by one shape meets the next.
     static cpu_context & context_of(const tested_kernel & kernel) {
         static std::map<std::string, std::unique_ptr<cpu_context>> contexts;
@@ -64,8 +81,9 @@ TEST_P(conformance, matches_oracle) {
             const status result = attention_forward(output.args, p->segments, context_of(kernel));
             ASSERT_TRUE(result.ok()) << kernel.label() << ": " << result.message();
             EXPECT_EQ("", check_written(c, *p, output)) << kernel.label() << "\n" << rerun_line(c, kernel.name);
-            EXPECT_EQ("", compare(oracle, plain.args, output.args, arithmetic)) << kernel.label() << "\n"
-                                                                                << rerun_line(c, kernel.name);
+            const comparison verdict = compare(oracle, plain.args, output.args, arithmetic);
+            EXPECT_EQ("", verdict.failure) << kernel.label() << "\n" << rerun_line(c, kernel.name);
+            record(kernel, verdict.used);
         }
     }
 }

@@ -76,7 +76,7 @@ std::string verdict(const test_case & c, precision arithmetic, const mistake & b
     if (after) {
         after(wrong);
     }
-    return compare(oracle, plain.args, output.args, claimed);
+    return compare(oracle, plain.args, output.args, claimed).failure;
 }
 
 void expect_caught(const char * what, const test_case & c, const mistake & before, const mistake & after = {}) {

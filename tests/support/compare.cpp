@@ -96,7 +96,7 @@ bool fold(const worst_element & at, worst_element & worst, double & plain_error)
 }
 
 std::string element_rule(slice & part, const attention_args & plain, const attention_args & kernel,
-                         precision arithmetic) {
+                         precision arithmetic, double & used) {
     for (const oracle_row * row : part.rows) {
         const double noise = relative_noise(*row, arithmetic);
         for (int64_t dim = 0; dim < kernel.d_v; ++dim) {
@@ -120,17 +120,20 @@ std::string element_rule(slice & part, const attention_args & plain, const atten
         }
     }
     const double c = allowance(arithmetic);
-    if (part.worst.error > 2 * part.plain_error + c) {
-        return describe("worst element", part.worst, (2 * part.plain_error + c) * part.worst.unit);
+    const double bound = 2 * part.plain_error + c;
+    const double lse_bound = 2 * part.plain_lse_error + c;
+    used = std::max({used, part.worst.error / bound, part.worst_lse.error / lse_bound});
+    if (part.worst.error > bound) {
+        return describe("worst element", part.worst, bound * part.worst.unit);
     }
-    if (part.worst_lse.error > 2 * part.plain_lse_error + c) {
-        return describe("worst log-sum-exp", part.worst_lse, (2 * part.plain_lse_error + c) * part.worst_lse.unit);
+    if (part.worst_lse.error > lse_bound) {
+        return describe("worst log-sum-exp", part.worst_lse, lse_bound * part.worst_lse.unit);
     }
     return {};
 }
 
 std::string slice_rule(const slice & part, const attention_args & plain, const attention_args & kernel,
-                       precision arithmetic) {
+                       precision arithmetic, double & used) {
     double kernel_error = 0;
     double plain_error = 0;
     double size = 0;
@@ -152,7 +155,11 @@ std::string slice_rule(const slice & part, const attention_args & plain, const a
         }
     }
     const double bound = 2 * std::sqrt(plain_error) + allowance(arithmetic) * std::sqrt(noise);
-    if (!(size > 0) || std::sqrt(kernel_error) <= bound) {
+    if (!(size > 0)) {
+        return {};
+    }
+    used = std::max(used, std::sqrt(kernel_error) / bound);
+    if (std::sqrt(kernel_error) <= bound) {
         return {};
     }
     char text[256];
@@ -165,22 +172,23 @@ std::string slice_rule(const slice & part, const attention_args & plain, const a
 
 }  // namespace
 
-std::string compare(std::span<const oracle_row> oracle, const attention_args & plain, const attention_args & kernel,
-                    precision arithmetic) {
+comparison compare(std::span<const oracle_row> oracle, const attention_args & plain, const attention_args & kernel,
+                   precision arithmetic) {
     std::map<std::pair<int64_t, int64_t>, slice> slices;
     for (const oracle_row & row : oracle) {
         slices[{row.batch, row.head}].rows.push_back(&row);
     }
+    comparison result;
     for (auto & [place, part] : slices) {
-        std::string failure = element_rule(part, plain, kernel, arithmetic);
-        if (failure.empty()) {
-            failure = slice_rule(part, plain, kernel, arithmetic);
+        result.failure = element_rule(part, plain, kernel, arithmetic, result.used);
+        if (result.failure.empty()) {
+            result.failure = slice_rule(part, plain, kernel, arithmetic, result.used);
         }
-        if (!failure.empty()) {
-            return failure;
+        if (!result.failure.empty()) {
+            break;
         }
     }
-    return {};
+    return result;
 }
 
 }  // namespace tmx::test

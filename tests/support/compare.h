@@ -34,9 +34,14 @@
 
 namespace tmx::test {
 
-// Empty if `kernel` passes, else what is wrong: the worst (batch, head, row, dim), all three values and the bound.
-// `plain` and `kernel` are the args of the two calls (they differ in out and lse).
-std::string compare(std::span<const oracle_row> oracle, const attention_args & plain, const attention_args & kernel,
-                    precision arithmetic);
+struct comparison {
+    std::string
+        failure;      // empty if the kernel passes, else the worst (batch, head, row, dim), all values and the bound
+    double used = 0;  // largest error found, as a share of its bound; above 1 fails
+};
+
+// `plain` and `kernel` are the args of the two calls; they differ in out and lse.
+comparison compare(std::span<const oracle_row> oracle, const attention_args & plain, const attention_args & kernel,
+                   precision arithmetic);
 
 }  // namespace tmx::test
