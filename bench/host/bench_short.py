@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Short prompts and decoding: stock llama.cpp with and without the backend, by its own llama-bench.
+
+    bench/host/bench_short.py                                       about 15 minutes on two quiet cores
+    bench/host/bench_short.py --rounds 2 --lengths 64,512 --depths 0 --out /tmp/short.jsonl      a short trial
+
+Two questions. Is reading a prompt of 64 to 1024 tokens ever slower with the backend loaded, without a plan and with one,
+than with stock llama.cpp at the better of -fa 0 and -fa 1? And is generating, with an empty cache and with a full one,
+as fast as before? Both are asked of an unmodified llama-bench, started anew for each arm of each round, in an order that
+turns from round to round, so that a machine that slows down or a lucky memory layout hits all arms alike. A round's
+figure for an arm is the fastest of its repetitions; a ratio compares arms within a round, and the median over rounds
+counts. Rows go to docs/results/short.jsonl; tables: tools/results_to_md.py.
+
+Exit status: 0, or 1 if --check is given and a median ratio is below its bar (0.97 for prompts, 0.98 for generating).
+"""
+
+import argparse
+import collections
+import datetime
+import json
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/host"))
+
+from hostkit import process, settings  # noqa: E402  (found by the path above)
+from hostkit.statistics import StatisticsFile, nodes  # noqa: E402
+
+PROMPT_BAR = 0.97
+DECODE_BAR = 0.98
+GENERATED = 64
+
+Arm = collections.namedtuple("Arm", "name flash environment")
+
+
+def arms(plan):
+    return [
+        Arm("stock -fa 0", "off", settings.environment()),
+        Arm("stock -fa 1", "on", settings.environment()),
+        Arm("exact", "on", settings.with_backend()),
+        Arm("plan", "on", settings.with_backend(TRIANGLEMIX_PLAN=plan)),
+    ]
+
+
+def llama_bench(arm, tests, repeat, threads):
+    """One process. {(prompt tokens, generated tokens, depth): [milliseconds]} and the nodes that the backend computed."""
+    stats = StatisticsFile()
+    env = dict(arm.environment)
+    if "GGML_BACKEND_PATH" in env:
+        env["TRIANGLEMIX_STATS"] = str(stats.path)
+    command = [settings.program("llama-bench"), "-m", settings.model(), "-t", threads, "-r", repeat, "-fa", arm.flash, "-o",
+               "jsonl", *tests]
+    done = process.run(command, env=env, timeout=1800)
+    times = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            row = json.loads(line)
+            times[row["n_prompt"], row["n_gen"], row["n_depth"]] = [ns / 1e6 for ns in row["samples_ns"]]
+    if not times:
+        raise process.ProgramFailed(f"llama-bench printed no result:\n{process.tail(done.stderr)}")
+    if "GGML_BACKEND_PATH" in env and stats.read() is None:
+        raise process.ProgramFailed(f"{arm.name}: the backend did not load:\n{process.tail(done.stderr)}")
+    return times, nodes(stats.read())
+
+
+def measure(tests, arguments, what):
+    """[{(test): ms} by arm name] a round."""
+    begin = time.monotonic()
+    chosen = arms(arguments.plan)
+    rounds = []
+    for number in range(arguments.rounds):
+        shift = number % len(chosen)
+        figures = {}
+        for arm in chosen[shift:] + chosen[:shift]:
+            times, computed = llama_bench(arm, tests, arguments.repeat, arguments.threads)
+            figures[arm.name] = {test: min(samples) for test, samples in times.items()}
+            if what == "prompt" and arm.name in ("exact", "plan") and computed == 0:
+                print(f"  {arm.name}: the backend took none of these prompts", flush=True)
+        rounds.append(figures)
+        spent = time.monotonic() - begin
+        print(f"{what}: round {number + 1} of {arguments.rounds}, {spent:.0f} s, "
+              f"{spent / (number + 1) * (arguments.rounds - number - 1):.0f} s to go", flush=True)
+    return rounds
+
+
+def quantile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+def rows_of(rounds, what, bar, arguments):
+    """One row a test and arm: our time against the stock form that is faster in the median of all rounds."""
+    rows = []
+    for test in sorted(rounds[0]["exact"]):
+        median = {name: statistics.median(one[name][test] for one in rounds) for name in rounds[0]}
+        best = min(("stock -fa 0", "stock -fa 1"), key=median.get)
+        for name in median:
+            ratios = [one[best][test] / one[name][test] for one in rounds]
+            times = [one[name][test] for one in rounds]
+            rows.append({
+                "case": what, "tokens": test[0] or test[1], "depth": test[2], "arm": name,
+                "median_ms": round(median[name], 3), "p10_ms": round(quantile(times, 0.1), 3),
+                "p90_ms": round(quantile(times, 0.9), 3), "against": best,
+                "ratio": round(statistics.median(ratios), 4), "ratio_p10": round(quantile(ratios, 0.1), 4),
+                "ratio_p90": round(quantile(ratios, 0.9), 4),
+                "bar": bar if name in ("exact", "plan") else None,
+                "rounds": len(rounds), "reps": arguments.repeat, "threads": arguments.threads, **facts(arguments)})
+            print(f"{what:6} {rows[-1]['tokens']:5} tokens at depth {test[2]:5}: {name:12} {median[name]:9.2f} ms, "
+                  f"{rows[-1]['ratio']:.3f}x of {best} (p10 {rows[-1]['ratio_p10']:.3f}, p90 {rows[-1]['ratio_p90']:.3f})")
+    return rows
+
+
+def facts(arguments):
+    def git(*words):
+        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=False).stdout.strip()
+
+    cpu = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith(("model name", "CPU part"))), "unknown")
+    dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+    return {"model": settings.MODEL.name, "plan": arguments.plan, "machine": cpu,
+            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "commit": git("rev-parse", "--short", "HEAD") + ("-dirty" if dirty else ""), "dirty": dirty,
+            "command": shlex.join(["bench/host/bench_short.py", *sys.argv[1:]])}
+
+
+def numbers(text):
+    return [int(part) for part in text.split(",") if part]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", type=numbers, default=[64, 128, 256, 512, 1024], help="prompt tokens, comma-separated; "
+                        "empty: no prompts (default 64,128,256,512,1024)")
+    parser.add_argument("--depths", type=numbers, default=[0, 4096], help="tokens in the cache while generating, "
+                        "comma-separated; empty: no generating (default 0,4096)")
+    parser.add_argument("--rounds", type=int, default=12, help="processes an arm (default 12)")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions in a process (default 3)")
+    parser.add_argument("--threads", type=int, default=settings.THREADS)
+    parser.add_argument("--plan", default="preset:smollm2-135m-instruct", help="plan file or preset (default: the model's)")
+    parser.add_argument("--check", action="store_true", help="exit status 1 if a ratio is below its bar")
+    parser.add_argument("--out", default=str(ROOT / "docs/results/short.jsonl"), help="overwritten")
+    arguments = parser.parse_args()
+    if not arguments.lengths and not arguments.depths:
+        parser.error("--lengths and --depths are both empty: nothing to measure")
+
+    rows = []
+    if arguments.lengths:
+        tests = ["-n", 0, "-p", ",".join(map(str, arguments.lengths))]
+        rows += rows_of(measure(tests, arguments, "prompt"), "prompt", PROMPT_BAR, arguments)
+    if arguments.depths:
+        tests = ["-p", 0, "-n", GENERATED, "-d", ",".join(map(str, arguments.depths))]
+        rows += rows_of(measure(tests, arguments, "decode"), "decode", DECODE_BAR, arguments)
+    out = pathlib.Path(arguments.out)
+    temporary = out.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    temporary.replace(out)
+    print(f"{len(rows)} rows in {out}")
+
+    below = [row for row in rows if row["bar"] and row["ratio"] < row["bar"]]
+    for row in below:
+        print(f"below the bar of {row['bar']}: {row['case']} {row['tokens']} at depth {row['depth']}, {row['arm']}: "
+              f"{row['ratio']:.3f}")
+    return 1 if below and arguments.check else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (process.ProgramFailed, FileNotFoundError) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)

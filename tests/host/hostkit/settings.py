@@ -1,0 +1,77 @@
+"""Where the programs, the backend and the model are, and the environment that loads the backend.
+
+Everything comes from TMX_HOST_* variables, set by ctest (tests/host/CMakeLists.txt); outside ctest the defaults are
+.deps/ and build/ of this repository.
+"""
+
+import atexit
+import os
+import pathlib
+import shutil
+import tempfile
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+
+
+def _path(name, default):
+    return pathlib.Path(os.environ.get(name, default))
+
+
+DEPS = _path("TMX_DEPS_DIR", REPOSITORY / ".deps")
+LLAMA_BIN = _path("TMX_HOST_LLAMA_BIN", DEPS / "llama-build/bin")
+LINKED_BIN = _path("TMX_HOST_LINKED_BIN", DEPS / "llama-build-linked/bin")
+LIBRARY_DIR = _path("TMX_HOST_LIBRARY_DIR", REPOSITORY / "build/bin")
+MODEL = _path("TMX_HOST_MODEL", DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf")
+BACKEND = LIBRARY_DIR / "libggml-trianglemix.so"
+PRELOAD = LIBRARY_DIR / "libtrianglemix-preload.so"
+THREADS = int(os.environ.get("TMX_HOST_THREADS", "2"))
+
+# Layers of the plan that the tests use: two thirds of the 30, more than the preset has, so that errors show.
+PLAN_LAYERS = "10-29"
+
+
+def need(path, how):
+    """The path as text, or a plain error. A missing file fails the test: a check that did not run must not look green."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; {how}")
+    return str(path)
+
+
+def scratch_file(name):
+    """A path in a new folder that is gone when the test ends."""
+    folder = tempfile.mkdtemp(prefix="tmx-host-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return pathlib.Path(folder) / name
+
+
+def program(name, folder=LLAMA_BIN):
+    return need(folder / name, "run scripts/setup.sh --tests")
+
+
+def model():
+    return need(MODEL, "run scripts/setup.sh")
+
+
+def backend():
+    return need(BACKEND, "build the target ggml-trianglemix, or set TMX_HOST_LIBRARY_DIR")
+
+
+def preload():
+    return need(PRELOAD, "build the target trianglemix-preload, or set TMX_HOST_LIBRARY_DIR")
+
+
+def environment(**extra):
+    """The caller's environment without anything that loads or steers the backend, plus `extra`."""
+    clean = {name: value for name, value in os.environ.items()
+             if not name.startswith(("TRIANGLEMIX_", "LLAMA_ARG_", "GGML_")) and name != "LD_PRELOAD"}
+    clean.update({name: str(value) for name, value in extra.items()})
+    return clean
+
+
+def with_backend(**extra):
+    """Loads the backend into a llama.cpp built with dynamic backends."""
+    return environment(GGML_BACKEND_PATH=backend(), **extra)
+
+
+def with_plan(**extra):
+    return with_backend(TRIANGLEMIX_LAYERS=PLAN_LAYERS, **extra)
