@@ -37,6 +37,7 @@ std::string kernel_for(const std::string & forced, precision arithmetic) {
     return {};
 }
 
+#ifdef TMX_BENCH_STOCK
 // Root of the squared difference over the squared size.
 double relative_difference(std::span<const float> x, std::span<const float> y) {
     double difference = 0;
@@ -48,6 +49,7 @@ double relative_difference(std::span<const float> x, std::span<const float> y) {
     }
     return std::sqrt(difference / size);
 }
+#endif
 
 bool run_once(contender & c, bool keep) {
     const double begin = wall_seconds();
