@@ -24,8 +24,13 @@ struct close_file {
 };
 using file_handle = std::unique_ptr<std::FILE, close_file>;
 
-size_t n_devices = 0;     // 0: switched off
-std::string stats_where;  // TRIANGLEMIX_STATS
+size_t n_devices = 0;  // 0: switched off
+
+// TRIANGLEMIX_STATS. Never destroyed: read at exit.
+std::string & stats_where() {
+    static auto * where = new std::string;
+    return *where;
+}
 
 const char * registry_name(ggml_backend_reg_t) {
     return TMX_BACKEND_NAME;
@@ -55,17 +60,17 @@ ggml_backend_reg registry = {
 // At exit the host's log sink may be gone already, so this goes where the user asked for it: stderr or a file.
 void write_statistics() {
     try {
-        const bool to_stderr = stats_where == "1";
+        const bool to_stderr = stats_where() == "1";
         const std::string text = to_stderr ? process_statistics().summary(process_settings())
                                            : process_statistics().json(process_settings()) + "\n";
         if (to_stderr) {
             std::fputs(text.c_str(), stderr);
             return;
         }
-        const file_handle file(std::fopen(stats_where.c_str(), "wb"));
+        const file_handle file(std::fopen(stats_where().c_str(), "wb"));
         if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) {
             std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s\n",
-                         stats_where.c_str());
+                         stats_where().c_str());
         }
     } catch (const std::exception &) {
         std::fputs("TriangleMix: no memory for the statistics\n", stderr);
@@ -135,16 +140,14 @@ ggml_backend_reg_t start() {
         return nullptr;
     }
     n_devices = 1;
-    if (!read.config.stats.empty()) {
-        stats_where = read.config.stats;
-        static const int registered = std::atexit(write_statistics);
-        static_cast<void>(registered);
-    }
     const settings_snapshot now = process_settings().snapshot();
     GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
                   TMX_VERSION, kernel_in_use(now).c_str(), std::string(name_of(now.arithmetic)).c_str(),
                   now.chosen ? now.chosen->name.c_str() : "none (exact)", static_cast<long long>(read.config.min_rows));
     write_status(read.config.status, "");
+    if (!read.config.stats.empty() && std::atexit(write_statistics) == 0) {
+        stats_where() = read.config.stats;
+    }
     return &registry;
 }
 

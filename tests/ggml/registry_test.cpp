@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "ggml-backend.h"
+#include "mini_model.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx::test {
@@ -187,6 +188,27 @@ TEST_F(registry_test, statistics_at_exit) {
     EXPECT_TRUE(contains(log, "TriangleMix: computed nothing")) << log;
     log = in_child({{"TRIANGLEMIX_STATS", "/nonexistent/folder/s.json"}}, [] { EXPECT_NE(load(), nullptr); });
     EXPECT_TRUE(contains(log, "cannot write the statistics to TRIANGLEMIX_STATS=/nonexistent/folder/s.json")) << log;
+}
+
+// What was computed must still be there when the process ends, whatever was destroyed before.
+TEST_F(registry_test, statistics_at_exit_of_a_process_that_computed) {
+    const std::string file = path("stats.json");
+    for (const std::string & where : {file, std::string("1")}) {
+        const std::string log =
+            in_child({{"TRIANGLEMIX_STATS", where}, {"TRIANGLEMIX_LAYERS", "1"}, {"TRIANGLEMIX_WINDOW", "16"}}, [] {
+                ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER);
+                ggml_backend_reg_t reg = load();
+                ASSERT_NE(reg, nullptr);
+                fake_cache cache(256);
+                mini_model model({}, 200, 256, 1, ggml_backend_reg_dev_get(reg, 0));
+                ASSERT_TRUE(model.compute(cache.add_prompt(0, 200), std::vector<int32_t>(200, 0)));
+            });
+        EXPECT_EQ(contains(log, "3 attention nodes in "), where == "1") << log;
+    }
+    const nlohmann::json read = nlohmann::json::parse(read_file(file));
+    EXPECT_EQ(read["nodes"]["triangle"], 1);
+    EXPECT_EQ(read["nodes"]["dense"], 2);
+    EXPECT_EQ(read["layers"].size(), 3u);
 }
 
 TEST_F(registry_test, status_file_says_how_registration_went) {
