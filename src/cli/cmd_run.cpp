@@ -195,7 +195,7 @@ int run_compare(const run_options & options, backend & b, const model & m, const
 int run(const run_options & options, const invocation & call) {
     backend b(default_backend_paths(), options.model.verbose);
     const model m = load_model(options.model, call.stop);
-    const chosen_plan chosen = choose_plan(options.plan, m.facts());
+    const chosen_plan chosen = choose_plan(options.plan, m.facts(), true);
     if (!chosen.note.empty()) {
         fmt::print(stderr, "note: {}\n", chosen.note);
     }
@@ -218,28 +218,32 @@ command add_run(CLI::App & app) {
     CLI::App * sub = app.add_subcommand("run", "Answer a question about a long document, and say what it cost");
     sub->footer(k_examples);
     add_model_options(*sub, options->model);
-    sub->add_option("-f,--file", options->document, "the document, plain text; - is stdin")->capture_default_str();
-    sub->add_option("-q,--question", options->question, "asked behind the document; none: the document is the prompt");
-    sub->add_option("-n,--predict", options->compare.n_answer, "most tokens of the answer")
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
-        ->capture_default_str();
+    shown(sub->add_option("-f,--file", options->document, "the document, plain text; - is stdin"), "FILE",
+          options->document);
+    shown(sub->add_option("-q,--question", options->question, "asked behind the document"), "TEXT",
+          "none: the document is the prompt");
+    shown(sub->add_option("-n,--predict", options->compare.n_answer, "most tokens of the answer")
+              ->check(CLI::Range(int64_t{1}, int64_t{1} << 20)),
+          "N", "128");
     sub->add_flag("--raw", options->raw, "no chat template: the prompt as it is");
     add_plan_options(*sub, options->plan);
     CLI::Option * comparing =
         sub->add_flag("--compare", options->do_compare, "stock llama.cpp, exact and the plan, side by side");
-    sub->add_option("--stock", options->compare.stock, "stock's setting: default (fa off, ub 512) or best (tries four)")
-        ->check(CLI::IsMember({"default", "best"}))
-        ->needs(comparing)
-        ->capture_default_str();
-    sub->add_option("--repeat", options->compare.n_repeat, "repetitions of each arm, interleaved; times are medians")
-        ->check(CLI::Range(int64_t{1}, int64_t{1000}))
-        ->needs(comparing)
-        ->capture_default_str();
-    sub->add_option("--kl-tokens", options->compare.n_compared,
-                    "tokens of stock's answer that the arms are compared over")
-        ->check(CLI::Range(int64_t{0}, int64_t{4096}))
-        ->needs(comparing)
-        ->capture_default_str();
+    shown(
+        sub->add_option("--stock", options->compare.stock, "stock's setting: fa off and ub 512, or the fastest of four")
+            ->check(CLI::IsMember({"default", "best"}))
+            ->needs(comparing),
+        "default|best", "default");
+    shown(sub->add_option("--repeat", options->compare.n_repeat,
+                          "repetitions of each arm, interleaved; times are medians")
+              ->check(CLI::Range(int64_t{1}, int64_t{1000}))
+              ->needs(comparing),
+          "N", "1");
+    shown(sub->add_option("--kl-tokens", options->compare.n_compared,
+                          "tokens of stock's answer that arms are compared over")
+              ->check(CLI::Range(int64_t{0}, int64_t{4096}))
+              ->needs(comparing),
+          "N", "64");
     sub->add_flag("--json", options->json, "one JSON object on stdout, nothing else there");
     return [options](const invocation & call) { return run(*options, call); };
 }

@@ -63,7 +63,10 @@ int main(int argc, char ** argv) {
     app.footer(k_overview);
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string(tmx::program_version()) + " (" + tmx::source_commit() + ")");
-    const std::vector<std::pair<std::string, tmx::command>> commands = {{"run", tmx::add_run(app)}};
+    const std::vector<std::pair<std::string, tmx::command>> commands = {{"run", tmx::add_run(app)},
+                                                                        {"bench", tmx::add_bench(app)},
+                                                                        {"serve", tmx::add_serve(app)},
+                                                                        {"info", tmx::add_info(app)}};
     try {
         // The parser takes the arguments last first.
         app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

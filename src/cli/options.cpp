@@ -80,38 +80,44 @@ std::string model_options::file() const {
     return path.empty() ? default_model() : path;
 }
 
+CLI::Option * shown(CLI::Option * option, const std::string & takes, const std::string & otherwise) {
+    option->option_text(otherwise.empty() ? takes : takes + " (" + otherwise + ")");
+    return option;
+}
+
 void add_model_options(CLI::App & app, model_options & options) {
-    app.add_option("-m,--model", options.path, "GGUF file; default: the embedded SmolLM2-135M-Instruct Q8_0");
-    app.add_option("-t,--threads", options.threads, "threads; 0: all that this process may use")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
-    app.add_option("-c,--ctx", options.n_ctx, "context in tokens; 0: what the model was trained for")
-        ->check(CLI::Range(0, 1 << 27))
-        ->capture_default_str();
-    app.add_option("--ubatch", options.n_ubatch, "-ub: prompt tokens of one evaluation, in our arms")
-        ->check(CLI::Range(64, 1 << 20))
-        ->capture_default_str();
+    shown(app.add_option("-m,--model", options.path, "GGUF file"), "FILE", "the embedded SmolLM2-135M-Instruct, Q8_0");
+    shown(app.add_option("-t,--threads", options.threads, "threads")->check(CLI::Range(0, 4096)), "N",
+          "all that this process may use");
+    shown(app.add_option("-c,--ctx", options.n_ctx, "context in tokens")->check(CLI::Range(0, 1 << 27)), "N",
+          "what the model was trained for");
+    shown(app.add_option("--ubatch", options.n_ubatch, "also -ub: prompt tokens of one evaluation, in our arms")
+              ->check(CLI::Range(64, 1 << 20)),
+          "N", "2048");
     app.add_flag("-v,--verbose", options.verbose, "show llama.cpp's own messages on stderr");
 }
 
 void add_plan_options(CLI::App & app, plan_options & options) {
-    CLI::Option * reference =
-        app.add_option("--plan", options.reference, "plan file, or preset:NAME (`trianglemix info` lists them)");
+    CLI::Option * reference = shown(app.add_option("--plan", options.reference, "which layers take Triangle attention"),
+                                    "FILE|preset:NAME", "the preset of this very model, if there is one");
     CLI::Option * layers =
-        app.add_option("--layers", options.layers, "triangle layers, e.g. 16-31 or 0,4,12-29 or all");
+        shown(app.add_option("--layers", options.layers, "triangle layers, e.g. 16-31 or 0,4,12-29 or all"), "SET", "");
     CLI::Option * exact = app.add_flag("--exact", options.exact, "no plan: dense attention, exactly, by our kernels");
     reference->excludes(layers)->excludes(exact);
     layers->excludes(exact);
-    app.add_option("--sink", options.sink, "first tokens that every row sees (default: the plan's, 8)")
-        ->check(CLI::NonNegativeNumber);
-    app.add_option("--window", options.window, "recent tokens that every row sees (default: the plan's, 512)")
-        ->check(CLI::PositiveNumber);
-    app.add_option("--last", options.last, "rows at the prompt's end that see everything (default: the plan's, 128)")
-        ->check(CLI::NonNegativeNumber);
-    app.add_option("--tail", options.tail, "which rows count as the end: prompt, chunk, output")
-        ->check(CLI::IsMember({"prompt", "chunk", "output"}));
-    app.add_option("--precision", options.precision, "exact (f32) or fast (bf16 products; default: the plan's, exact)")
-        ->check(CLI::IsMember({"exact", "fast"}));
+    shown(app.add_option("--sink", options.sink, "first tokens that every row sees")->check(CLI::NonNegativeNumber),
+          "N", "the plan's, else 8");
+    shown(app.add_option("--window", options.window, "recent tokens that every row sees")->check(CLI::PositiveNumber),
+          "N", "the plan's, else 512");
+    shown(app.add_option("--last", options.last, "rows at the prompt's end that see everything")
+              ->check(CLI::NonNegativeNumber),
+          "N", "the plan's, else 128");
+    shown(app.add_option("--tail", options.tail, "which rows count as the end")
+              ->check(CLI::IsMember({"prompt", "chunk", "output"})),
+          "prompt|chunk|output", "prompt; serve: the plan's");
+    shown(app.add_option("--precision", options.precision, "f32 arithmetic, or bf16 products where the CPU has them")
+              ->check(CLI::IsMember({"exact", "fast"})),
+          "exact|fast", "the plan's, else exact");
 }
 
 model_shape shape_of(const model_facts & facts) {
@@ -136,7 +142,7 @@ std::string chosen_plan::layers() const {
     return fmt::format("{} of {} layers triangle: {}", indices.size(), value.layers.size(), format_layer_set(indices));
 }
 
-chosen_plan choose_plan(const plan_options & options, const model_facts & facts) {
+chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known) {
     chosen_plan chosen;
     if (!options.reference.empty()) {
         const parsed<plan> read = load_plan(options.reference);
@@ -169,9 +175,10 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts)
     chosen.value.shape.n_sink = options.sink.value_or(chosen.value.shape.n_sink);
     chosen.value.shape.n_window = options.window.value_or(chosen.value.shape.n_window);
     chosen.value.shape.n_last = options.last.value_or(chosen.value.shape.n_last);
-    chosen.value.tail = tail_policy::prompt;
     if (!options.tail.empty()) {
         chosen.value.tail = parse_tail_policy(options.tail).value;
+    } else if (length_known) {
+        chosen.value.tail = tail_policy::prompt;
     }
     if (!options.precision.empty()) {
         chosen.value.arithmetic = parse_precision(options.precision).value;

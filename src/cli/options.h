@@ -14,6 +14,10 @@
 
 namespace tmx {
 
+// How --help shows an option: what it takes, and its default ("" = nothing to show) instead of the parser's own
+// notation.
+CLI::Option * shown(CLI::Option * option, const std::string & takes, const std::string & otherwise);
+
 struct model_options {
     std::string path;     // "" = the embedded model
     int32_t threads = 0;  // 0: all that this process may use
@@ -37,7 +41,7 @@ void add_plan_options(CLI::App & app, plan_options & options);
 
 // What the options mean for a model.
 struct chosen_plan {
-    plan value;             // with `tail` resolved; its precision is the one to use
+    plan value;             // with every option applied
     bool triangle = false;  // false: exact, `value` only tells the precision
     std::string source;     // where it came from, for people: "preset smollm2-135m-instruct", "plan.json", "--layers"
     std::string note;       // not empty: what to tell the user about the choice
@@ -45,8 +49,9 @@ struct chosen_plan {
 };
 
 // --plan / --layers / --exact, else the preset made for this very model (its name and its shape both fit), else exact.
-// ERRORS failure: unreadable, or it does not fit the model.
-chosen_plan choose_plan(const plan_options & options, const model_facts & facts);
+// length_known: prompts come through us, so the tail policy is `prompt` unless --tail says otherwise; else it is the
+// plan's. ERRORS failure: unreadable, or it does not fit the model.
+chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known);
 
 // Whether a GGUF's general.name names the model that a preset is for: every word of the preset's name, "instruct" left
 // out (model files often leave it out), is a word of it.

@@ -90,10 +90,10 @@ model::model(const std::string & path, const std::function<bool(float)> & progre
     if (model_ == nullptr) {
         throw failure("llama.cpp could not load " + path + "\n" + recent_log());
     }
-    read_facts(path);
+    read_facts(path, weights);
 }
 
-void model::read_facts(const std::string & path) {
+void model::read_facts(const std::string & path, bool weights) {
     const llama_model * m = model_.get();
     const llama_vocab * vocab = llama_model_get_vocab(m);
     facts_.path = path;
@@ -101,13 +101,15 @@ void model::read_facts(const std::string & path) {
     facts_.architecture = metadata(m, "general.architecture");
     facts_.file_type = llama_ftype_name(llama_model_ftype(m));
     const std::string prefix = facts_.architecture + ".";
-    // A header-only load leaves llama.cpp's own fields empty, so the shape comes from the metadata.
-    facts_.n_layer = metadata_number(m, prefix + "block_count", llama_model_n_layer(m));
-    facts_.n_head = metadata_number(m, prefix + "attention.head_count", llama_model_n_head(m));
-    facts_.n_head_kv = metadata_number(m, prefix + "attention.head_count_kv", facts_.n_head);
-    const int32_t n_embd = metadata_number(m, prefix + "embedding_length", llama_model_n_embd(m));
+    // A header-only load leaves llama.cpp's own fields empty (asking for some of them ends the process), so the shape
+    // comes from the metadata; what is an array there (one value a layer) only a whole load can tell.
+    facts_.n_layer = metadata_number(m, prefix + "block_count", weights ? llama_model_n_layer(m) : 0);
+    facts_.n_head = metadata_number(m, prefix + "attention.head_count", weights ? llama_model_n_head(m) : 0);
+    facts_.n_head_kv =
+        metadata_number(m, prefix + "attention.head_count_kv", weights ? llama_model_n_head_kv(m) : facts_.n_head);
+    const int32_t n_embd = metadata_number(m, prefix + "embedding_length", weights ? llama_model_n_embd(m) : 0);
     facts_.d_head = metadata_number(m, prefix + "attention.key_length", facts_.n_head > 0 ? n_embd / facts_.n_head : 0);
-    facts_.n_ctx_train = metadata_number(m, prefix + "context_length", llama_model_n_ctx_train(m));
+    facts_.n_ctx_train = metadata_number(m, prefix + "context_length", weights ? llama_model_n_ctx_train(m) : 0);
     facts_.n_vocab = llama_vocab_n_tokens(vocab);
     facts_.weight_bytes = llama_model_size(m);
     facts_.n_params = llama_model_n_params(m);

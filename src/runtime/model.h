@@ -67,7 +67,7 @@ class model {
     model_facts facts_;
     std::vector<std::pair<std::string, token_id>> control_tokens_;  // longest text first
 
-    void read_facts(const std::string & path);
+    void read_facts(const std::string & path, bool weights);
     std::vector<token_id> tokenise_segments(const std::string & before, const std::string & text,
                                             const std::string & after) const;
 };

@@ -1,0 +1,289 @@
+// `trianglemix info`: what is here, what a given llama.cpp will make of it, and what a plan means for a model.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/build_info.h"
+#include "cli/commands.h"
+#include "cli/host_build.h"
+#include "cli/machine.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "runtime/backend.h"
+#include "runtime/failure.h"
+#include "trianglemix/attention.h"
+#include "trianglemix/geometry.h"
+
+namespace tmx {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr const char * k_examples = R"(
+Examples:
+  trianglemix info                                     versions, kernels, presets, the llama.cpp of this build
+  trianglemix info --llama /opt/llama.cpp/build        will that llama.cpp load the backend, and how
+  trianglemix info -m model.gguf --plan my-plan.json   does the plan fit, and how much does it save
+)";
+
+struct info_options {
+    std::string model;
+    std::string llama;
+    plan_options plan;
+    bool verbose = false;
+    bool json = false;
+};
+
+// What each kernel needs, as /proc/cpuinfo spells it.
+struct kernel_needs {
+    const char * name;
+    std::vector<const char *> flags;
+};
+const std::vector<kernel_needs> & all_kernels() {
+#if defined(__aarch64__)
+    static const std::vector<kernel_needs> kernels = {{"neon", {"asimd"}}};
+#else
+    static const std::vector<kernel_needs> kernels = {
+        {"avx512_bf16", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_bf16"}},
+        {"avx512", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}},
+        {"avx2", {"avx2", "fma", "f16c", "bmi1", "bmi2"}},
+        {"ssse3", {"ssse3"}}};
+#endif
+    return kernels;
+}
+
+json kernels_json() {
+    json kernels = json::array();
+    const std::vector<cpu_kernel_info> here = cpu_kernels();
+    const std::vector<std::string> flags = cpu_flags();
+    for (const kernel_needs & kernel : all_kernels()) {
+        const auto found = std::find_if(here.begin(), here.end(),
+                                        [&](const cpu_kernel_info & k) { return std::string(k.name) == kernel.name; });
+        json j = {{"name", kernel.name}, {"runs_here", found != here.end()}};
+        if (found != here.end()) {
+            j["fast_precision"] = found->fast;
+            j["why"] =
+                found == here.begin() ? "picked: the best that this CPU runs" : "runs here; a better one is picked";
+        } else {
+            std::string missing;
+            for (const char * flag : kernel.flags) {
+                if (std::find(flags.begin(), flags.end(), flag) == flags.end()) {
+                    missing += (missing.empty() ? "" : ", ") + std::string(flag);
+                }
+            }
+            j["why"] = missing.empty() ? "refused: not in this build" : "refused: this CPU has no " + missing;
+        }
+        kernels.push_back(std::move(j));
+    }
+    return kernels;
+}
+
+json host_json(const host_build & host) {
+    json j = {{"program", host.program}, {"loads_backend", host.kind != host_kind::unloadable && host.same_ggml()}};
+    j["way"] = host.kind == host_kind::dynamic  ? json("GGML_BACKEND_PATH")
+               : host.kind == host_kind::linked ? json("LD_PRELOAD")
+                                                : json();
+    j["ggml_version"] = host.ggml_version;
+    j["ggml_commit"] = host.ggml_commit;
+    j["same_ggml"] = host.same_ggml();
+    if (host.kind == host_kind::unloadable) {
+        j["why"] = host.problem;
+    } else if (!host.same_ggml()) {
+        j["why"] = fmt::format(
+            "it uses ggml {} ({}), the backend was built against {} and would refuse; build trianglemix "
+            "against that llama.cpp with -DTMX_LLAMA_CPP='SOURCE;BUILD'",
+            host.ggml_version, host.ggml_commit, built_against());
+    } else {
+        j["why"] = host.how();
+    }
+    return j;
+}
+
+// Share of the causal pairs of a prompt that a triangle layer computes.
+double kept_share(const triangle_shape & shape, int64_t n_tokens) {
+    const std::vector<row_segment> segments =
+        resolve_segments(shape, tail_policy::prompt, {{0, n_tokens}, n_tokens}, {});
+    double kept = 0;
+    for (const row_segment & segment : segments) {
+        kept += static_cast<double>(kept_pairs(segment.kept, segment.rows));
+    }
+    return kept / (static_cast<double>(n_tokens) * static_cast<double>(n_tokens + 1) / 2);
+}
+
+json plan_json(const chosen_plan & chosen, const model_facts & facts) {
+    json j = {{"source", chosen.source}, {"triangle", chosen.triangle}};
+    if (!chosen.note.empty()) {
+        j["note"] = chosen.note;
+    }
+    if (!chosen.triangle) {
+        return j;
+    }
+    const plan & p = chosen.value;
+    j["name"] = p.name;
+    j["layers"] = chosen.layers();
+    j["sink"] = p.shape.n_sink;
+    j["window"] = p.shape.n_window;
+    j["last"] = p.shape.n_last;
+    j["precision"] = name_of(p.arithmetic);
+    // Dense heads inside triangle layers count as dense.
+    double triangle_heads = 0;
+    for (const layer_plan & layer : p.layers) {
+        if (layer.kind == layer_kind::triangle) {
+            const auto n_dense =
+                std::count_if(layer.dense_head.begin(), layer.dense_head.end(), [](uint8_t d) { return d != 0; });
+            const auto n_head = std::max<double>(facts.n_head, 1);
+            triangle_heads += 1 - static_cast<double>(n_dense) / n_head;
+        }
+    }
+    const double share = triangle_heads / static_cast<double>(p.layers.size());
+    j["lengths"] = json::array();
+    for (int64_t n = 1024; n <= std::max(facts.n_ctx_train, 1024); n *= 2) {
+        const double kept = kept_share(p.shape, n);
+        j["lengths"].push_back(
+            {{"n_tokens", n}, {"kept_in_triangle_layer", kept}, {"kept_in_model", 1 - share * (1 - kept)}});
+    }
+    return j;
+}
+
+json collect(const info_options & options) {
+    json j;
+    j["version"] = program_version();
+    j["commit"] = source_commit();
+    j["built_against_ggml"] = built_against();
+    j["cpu"] = cpu_name();
+    j["threads"] = hardware_threads();
+    j["kernels"] = kernels_json();
+    // Before the backends are loaded: it forks, and they may start threads.
+    j["llama"] = host_json(inspect_host(options.llama.empty() ? default_llama() : options.llama));
+    j["presets"] = json::array();
+    for (const plan_preset & preset : plan_presets()) {
+        j["presets"].push_back(preset.name);
+    }
+    json ours = {{"library", backend_library()}};
+    std::unique_ptr<backend> loaded;
+    try {
+        loaded = std::make_unique<backend>(default_backend_paths(), options.verbose);
+        ours["registered"] = true;
+    } catch (const failure & error) {
+        ours["registered"] = false;
+        ours["why"] = error.what();
+    }
+    j["backend"] = ours;
+    const bool plan_asked = !options.plan.reference.empty() || !options.plan.layers.empty();
+    if (!options.model.empty()) {
+        const model m(options.model, {}, false);
+        const model_facts & f = m.facts();
+        j["model"] = {{"file", f.path},          {"name", f.name},       {"architecture", f.architecture},
+                      {"type", f.file_type},     {"layers", f.n_layer},  {"heads", f.n_head},
+                      {"kv_heads", f.n_head_kv}, {"head_dim", f.d_head}, {"context", f.n_ctx_train}};
+        j["plan"] = plan_json(choose_plan(options.plan, f, true), f);
+    } else if (plan_asked) {
+        const parsed<plan> read = load_plan(options.plan.reference);
+        if (!options.plan.layers.empty()) {
+            throw failure("--layers needs a model: add -m");
+        }
+        if (!read.ok()) {
+            throw failure("--plan " + options.plan.reference + ": " + read.error);
+        }
+        model_facts made_for;
+        made_for.architecture = read.value.model.architecture;
+        made_for.n_layer = read.value.model.n_layer;
+        made_for.n_head = read.value.model.n_head;
+        made_for.n_head_kv = read.value.model.n_head_kv;
+        made_for.d_head = read.value.model.d_head;
+        made_for.n_ctx_train = 131072;
+        j["plan"] = plan_json(choose_plan(options.plan, made_for, true), made_for);
+    }
+    return j;
+}
+
+std::string text_of(const json & value) {
+    return value.get<std::string>();
+}
+
+void print(const json & j, int width) {
+    constexpr int k_indent = 14;
+    const auto line = [&](const std::string & label, const std::string & text) {
+        fmt::print("{:<{}}{}\n", label, k_indent, wrap(text, width, k_indent));
+    };
+    line("trianglemix", fmt::format("{} ({}), built against ggml {}", text_of(j["version"]), text_of(j["commit"]),
+                                    text_of(j["built_against_ggml"])));
+    line("machine", fmt::format("{}, {} threads", text_of(j["cpu"]), j["threads"].get<int>()));
+    line("backend", j["backend"]["registered"].get<bool>()
+                        ? text_of(j["backend"]["library"]) + ": loads and registers here"
+                        : "does NOT load here: " + text_of(j["backend"]["why"]));
+    fmt::print("\nCPU kernels\n");
+    for (const json & kernel : j["kernels"]) {
+        const bool fast = kernel.value("fast_precision", false);
+        line("  " + text_of(kernel["name"]), text_of(kernel["why"]) + (fast ? " (exact and fast precision)" : ""));
+    }
+    const json & host = j["llama"];
+    fmt::print("\nllama.cpp\n");
+    line("  program", text_of(host["program"]).empty() ? "none" : text_of(host["program"]));
+    if (!text_of(host["ggml_version"]).empty()) {
+        line("  ggml", fmt::format("{} ({})", text_of(host["ggml_version"]), text_of(host["ggml_commit"])));
+    }
+    line("  backend", (host["loads_backend"].get<bool>() ? "will load: " : "will NOT load: ") + text_of(host["why"]));
+    std::string presets;
+    for (const json & preset : j["presets"]) {
+        presets += (presets.empty() ? "" : ", ") + text_of(preset);
+    }
+    fmt::print("\n");
+    line("presets", presets);
+    if (j.contains("model")) {
+        const json & m = j["model"];
+        line("model",
+             fmt::format("{} ({}, {}): {} layers, {}/{} heads of {}, context {}", text_of(m["name"]),
+                         text_of(m["architecture"]), text_of(m["type"]), m["layers"].get<int>(), m["heads"].get<int>(),
+                         m["kv_heads"].get<int>(), m["head_dim"].get<int>(), m["context"].get<int>()));
+    }
+    if (!j.contains("plan")) {
+        return;
+    }
+    const json & p = j["plan"];
+    if (!p["triangle"].get<bool>()) {
+        line("plan", p.contains("note") ? text_of(p["note"]) : "none: exact attention in every layer");
+        return;
+    }
+    line("plan", fmt::format("{}: {}; sink {}, window {}, last {}, {} precision", text_of(p["source"]),
+                             text_of(p["layers"]), p["sink"].get<int64_t>(), p["window"].get<int64_t>(),
+                             p["last"].get<int64_t>(), text_of(p["precision"])));
+    fmt::print("\n");
+    text_table table({"prompt tokens", "pairs in a triangle layer", "pairs in the model", "attention work"});
+    for (const json & row : p["lengths"]) {
+        const double model_share = row["kept_in_model"];
+        table.add({std::to_string(row["n_tokens"].get<int64_t>()),
+                   fmt::format("{:.1f}%", 100 * row["kept_in_triangle_layer"].get<double>()),
+                   fmt::format("{:.1f}%", 100 * model_share), fmt::format("{:.1f}x less", 1 / model_share)});
+    }
+    fmt::print("{}", table.print(width));
+}
+
+}  // namespace
+
+command add_info(CLI::App & app) {
+    auto options = std::make_shared<info_options>();
+    CLI::App * sub =
+        app.add_subcommand("info", "Versions, kernels, how a llama.cpp will load the backend, what a plan means");
+    sub->footer(k_examples);
+    shown(sub->add_option("-m,--model", options->model, "GGUF file; only its header is read"), "FILE", "");
+    shown(sub->add_option("--llama", options->llama, "a llama.cpp program, or its build or bin folder"), "PATH",
+          "this build's own");
+    add_plan_options(*sub, options->plan);
+    sub->add_flag("-v,--verbose", options->verbose, "show llama.cpp's own messages on stderr");
+    sub->add_flag("--json", options->json, "one JSON object on stdout");
+    return [options](const invocation &) {
+        const json j = collect(*options);
+        if (options->json) {
+            fmt::print("{}\n", j.dump(2));
+        } else {
+            print(j, std::min(terminal_width(STDOUT_FILENO), 120));
+        }
+        return 0;
+    };
+}
+
+}  // namespace tmx

@@ -1,0 +1,338 @@
+// `trianglemix serve`: start an unmodified llama.cpp server with our backend, and make sure that it loaded.
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cli/child_process.h"
+#include "cli/commands.h"
+#include "cli/host_build.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "runtime/arm.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+constexpr const char * k_examples = R"(
+trianglemix serve [OPTIONS] -- LLAMA-SERVER [ARGUMENTS]
+
+What stands behind -- is the command of a llama.cpp server, as you would type it. The backend is loaded the way that
+build needs, flash attention is turned on (the backend sees attention only then), and the server is stopped again if the
+backend did not load. Everything the server prints passes through, signals too; its exit code is ours.
+Without --plan and --layers the model's own preset is used if there is one, else the backend is exact.
+
+Examples:
+  trianglemix serve -- llama-server -m model.gguf -c 32768 -ub 2048 -b 2048
+  trianglemix serve --plan preset:llama-3.1-8b-instruct -- /opt/llama.cpp/bin/llama-server -m llama.gguf
+  trianglemix serve --layers 16-31 --strict --stats stats.json -- llama-server -m model.gguf
+A prompt arrives in pieces of -ub tokens; with 2048 or more the plan's dense last rows cost little.
+)";
+
+constexpr double k_seconds_to_register = 60;  // backends register before the model is read; a slow disk may delay that
+
+struct serve_options {
+    plan_options plan;
+    bool strict = false;
+    std::string stats;
+};
+
+pid_t g_child = 0;
+
+void pass_on(int signal_number) {
+    const int saved = errno;
+    if (g_child > 0) {
+        kill(g_child, signal_number);
+    }
+    errno = saved;
+}
+
+bool has_option(const std::vector<std::string> & arguments, std::initializer_list<const char *> names) {
+    return std::any_of(arguments.begin(), arguments.end(), [&](const std::string & argument) {
+        return std::any_of(names.begin(), names.end(), [&](const char * name) {
+            return argument == name || argument.starts_with(std::string(name) + "=");
+        });
+    });
+}
+
+std::string option_value(const std::vector<std::string> & arguments, std::initializer_list<const char *> names) {
+    for (size_t i = 0; i + 1 < arguments.size(); ++i) {
+        if (std::any_of(names.begin(), names.end(), [&](const char * name) { return arguments[i] == name; })) {
+            return arguments[i + 1];
+        }
+    }
+    return "";
+}
+
+// A file with a random name that is gone when its owner is.
+class temporary_file {
+  public:
+    explicit temporary_file(const std::string & stem) {
+        path_ = (std::filesystem::temp_directory_path() / (stem + "-XXXXXX")).string();
+        const int descriptor = mkstemp(path_.data());
+        if (descriptor < 0) {
+            throw failure("cannot make a file in " + std::filesystem::temp_directory_path().string());
+        }
+        close(descriptor);
+    }
+    ~temporary_file() { unlink(path_.c_str()); }
+    temporary_file(const temporary_file &) = delete;
+    temporary_file & operator=(const temporary_file &) = delete;
+
+    const std::string & path() const { return path_; }
+
+  private:
+    std::string path_;
+};
+
+struct environment {
+    std::vector<std::pair<std::string, std::string>> set;
+    std::vector<std::string> unset;
+};
+
+bool plan_in_environment() {
+    return std::getenv("TRIANGLEMIX_PLAN") != nullptr || std::getenv("TRIANGLEMIX_LAYERS") != nullptr;
+}
+
+// The plan for the server: as a file, since options may have changed what a preset or file says.
+std::unique_ptr<temporary_file> plan_file(const serve_options & options, const std::vector<std::string> & server,
+                                          environment & env) {
+    const plan_options & asked = options.plan;
+    const bool named = !asked.reference.empty() || !asked.layers.empty() || asked.exact;
+    if (!named && plan_in_environment()) {
+        fmt::print(stderr, "trianglemix: using the plan of the TRIANGLEMIX_* environment\n");
+        return nullptr;
+    }
+    env.unset = {"TRIANGLEMIX_PLAN",   "TRIANGLEMIX_LAYERS", "TRIANGLEMIX_SINK",
+                 "TRIANGLEMIX_WINDOW", "TRIANGLEMIX_LAST",   "TRIANGLEMIX_TAIL"};
+    const std::string model_file = option_value(server, {"-m", "--model"});
+    chosen_plan chosen;
+    if (!model_file.empty() && std::filesystem::exists(model_file)) {
+        chosen = choose_plan(asked, model(model_file, {}, false).facts(), false);
+    } else if (!asked.layers.empty()) {
+        throw failure(
+            "--layers needs the model's shape, and the server's command has no -m FILE that can be read; use --plan");
+    } else if (!asked.reference.empty()) {
+        const parsed<plan> read = load_plan(asked.reference);
+        if (!read.ok()) {
+            throw failure("--plan " + asked.reference + ": " + read.error);
+        }
+        model_facts made_for;
+        made_for.architecture = read.value.model.architecture;
+        made_for.n_layer = read.value.model.n_layer;
+        made_for.n_head = read.value.model.n_head;
+        made_for.n_head_kv = read.value.model.n_head_kv;
+        made_for.d_head = read.value.model.d_head;
+        chosen = choose_plan(asked, made_for, false);
+    } else if (!asked.exact) {
+        chosen.note =
+            "the server's command has no -m FILE that can be read, so no preset was looked for: exact attention";
+    }
+    if (!chosen.note.empty()) {
+        fmt::print(stderr, "trianglemix: note: {}\n", chosen.note);
+    }
+    if (!asked.precision.empty()) {
+        env.set.emplace_back("TRIANGLEMIX_PRECISION", asked.precision);
+    }
+    if (!chosen.triangle) {
+        fmt::print(stderr, "trianglemix: no plan, attention is exact\n");
+        return nullptr;
+    }
+    auto file = std::make_unique<temporary_file>("trianglemix-plan");
+    std::ofstream(file->path()) << write_plan(chosen.value);
+    env.set.emplace_back("TRIANGLEMIX_PLAN", file->path());
+    fmt::print(stderr, "trianglemix: {} ({}), tail policy {}\n", chosen.layers(), chosen.source,
+               name_of(chosen.value.tail));
+    return file;
+}
+
+void add_flash_attention(std::vector<std::string> & server) {
+    const char * variable = std::getenv("LLAMA_ARG_FLASH_ATTN");
+    if (!has_option(server, {"-fa", "--flash-attn"}) && variable == nullptr) {
+        server.insert(server.end(), {"-fa", "on"});
+        fmt::print(stderr, "trianglemix: added -fa on\n");
+        return;
+    }
+    const std::string value = variable != nullptr ? variable : option_value(server, {"-fa", "--flash-attn"});
+    if (value == "off" || value == "0" || value == "auto" || value == "-1" || value == "disabled" || value == "false") {
+        fmt::print(
+            stderr,
+            "trianglemix: warning: flash attention is '{}' by your own setting; where it is off the backend sees no "
+            "attention and speeds up nothing\n",
+            value);
+    }
+}
+
+pid_t start_server(const std::vector<std::string> & server, const std::string & program, const environment & env) {
+    std::vector<char *> argv;
+    for (const std::string & argument : server) {
+        argv.push_back(const_cast<char *>(argument.c_str()));
+    }
+    argv.push_back(nullptr);
+    const pid_t parent = getpid();
+    const pid_t child = fork();
+    if (child != 0) {
+        return child;
+    }
+    // Its own process group: Ctrl-C on the terminal then reaches it once, through us, and not twice.
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        _exit(127);
+    }
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+        std::signal(number, SIG_DFL);
+    }
+    for (const std::string & name : env.unset) {
+        unsetenv(name.c_str());
+    }
+    for (const auto & [name, value] : env.set) {
+        setenv(name.c_str(), value.c_str(), 1);
+    }
+    execv(program.c_str(), argv.data());
+    fmt::print(stderr, "trianglemix: cannot start {}: {}\n", program, std::strerror(errno));
+    _exit(127);
+}
+
+// The first line of the status file, once the library has written it.
+std::optional<nlohmann::json> read_status(const std::string & path) {
+    std::ifstream in(path);
+    std::string line;
+    if (!std::getline(in, line) || in.eof()) {
+        return std::nullopt;
+    }
+    return nlohmann::json::parse(line, nullptr, false);
+}
+
+int wait_for(pid_t child) {
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    g_child = 0;
+    return exit_code_of(status);
+}
+
+// Waits for the backend's word that it registered. False: it did not; `why` says what happened. `ended`: exit code of a
+// server that ended by itself before the backend said anything.
+bool registered(pid_t child, const std::string & status_path, std::string & why, std::optional<int> & ended) {
+    const double give_up = seconds_now() + k_seconds_to_register;
+    while (seconds_now() < give_up) {
+        if (const std::optional<nlohmann::json> status = read_status(status_path)) {
+            if (status->is_object() && status->value("registered", false)) {
+                fmt::print(stderr, "trianglemix: backend loaded, kernel {}\n", status->value("kernel", "unknown"));
+                return true;
+            }
+            why = "the backend refused to register: " +
+                  (status->is_object() ? status->value("reason", std::string("no reason given")) : "unreadable status");
+            return false;
+        }
+        int wait_status = 0;
+        if (waitpid(child, &wait_status, WNOHANG) == child) {
+            g_child = 0;
+            ended = exit_code_of(wait_status);
+            return false;
+        }
+        usleep(50'000);
+    }
+    why = fmt::format("the server has not loaded the backend within {:.0f} seconds", k_seconds_to_register);
+    return false;
+}
+
+int serve(const serve_options & options, const invocation & call) {
+    std::vector<std::string> server = call.after_dashes;
+    if (server.empty()) {
+        fmt::print(stderr,
+                   "serve needs the server's command behind --, e.g.: trianglemix serve -- llama-server -m model.gguf\n"
+                   "Run with --help for more information.\n");
+        return 2;
+    }
+    const host_build host = inspect_host(server[0]);
+    if (host.kind == host_kind::unloadable) {
+        throw failure(host.problem);
+    }
+    if (!host.same_ggml()) {
+        throw failure(
+            fmt::format("{} uses ggml {} ({}), our backend was built against another, and would refuse it. Build "
+                        "trianglemix against that llama.cpp: cmake -DTMX_LLAMA_CPP='SOURCE;BUILD'.",
+                        host.program, host.ggml_version, host.ggml_commit));
+    }
+    for (const std::string & library : {backend_library(), preload_library()}) {
+        if (!std::filesystem::exists(library)) {
+            throw failure("missing: " + library + ". Build it: cmake --build <build folder>.");
+        }
+    }
+    environment env;
+    const std::unique_ptr<temporary_file> plan = plan_file(options, server, env);
+    const temporary_file status("trianglemix-status");
+    env.set.emplace_back("TRIANGLEMIX_STATUS", status.path());
+    if (options.strict) {
+        env.set.emplace_back("TRIANGLEMIX_STRICT", "1");
+    }
+    if (!options.stats.empty()) {
+        env.set.emplace_back("TRIANGLEMIX_STATS",
+                             options.stats == "1" ? options.stats : std::filesystem::absolute(options.stats).string());
+    }
+    if (host.kind == host_kind::dynamic) {
+        env.set.emplace_back("GGML_BACKEND_PATH", backend_library());
+    } else {
+        const char * others = std::getenv("LD_PRELOAD");
+        env.set.emplace_back(
+            "LD_PRELOAD", others != nullptr && *others != '\0' ? preload_library() + ":" + others : preload_library());
+        env.unset.push_back("GGML_BACKEND_PATH");
+    }
+    add_flash_attention(server);
+    fmt::print(stderr, "trianglemix: starting {}: {}\n", host.program, host.how());
+
+    struct sigaction action {};
+    action.sa_handler = pass_on;
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}) {
+        sigaction(number, &action, nullptr);
+    }
+    const pid_t child = start_server(server, host.program, env);
+    if (child < 0) {
+        throw failure("cannot start another process");
+    }
+    g_child = child;
+    std::string why;
+    std::optional<int> ended;
+    if (!registered(child, status.path(), why, ended)) {
+        if (ended) {
+            fmt::print(stderr, "trianglemix: the server ended (exit code {}) before the backend was loaded\n", *ended);
+            return *ended;
+        }
+        kill(child, SIGTERM);
+        wait_for(child);
+        throw failure(why);
+    }
+    return wait_for(child);
+}
+
+}  // namespace
+
+command add_serve(CLI::App & app) {
+    auto options = std::make_shared<serve_options>();
+    CLI::App * sub = app.add_subcommand("serve", "Start an unmodified llama.cpp server with the backend loaded");
+    sub->footer(k_examples);
+    add_plan_options(*sub, options->plan);
+    sub->add_flag("--strict", options->strict, "a triangle layer that cannot be computed as planned is an error");
+    sub->add_option("--stats", options->stats,
+                    "1: print statistics when the server ends; else: write them there as JSON")
+        ->option_text("1|FILE");
+    return [options](const invocation & call) { return serve(*options, call); };
+}
+
+}  // namespace tmx
