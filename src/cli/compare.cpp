@@ -61,6 +61,17 @@ void add_decode_rate(const greedy_answer & answer, arm_report & report) {
     }
 }
 
+// A model that has read a text with short lines answers in short lines; a line that goes on in lower case is joined to
+// the one before, so that the answer fills the screen's own width.
+std::string joined_lines(std::string text) {
+    for (size_t i = 1; i + 1 < text.size(); ++i) {
+        if (text[i] == '\n' && text[i - 1] != '\n' && text[i + 1] >= 'a' && text[i + 1] <= 'z') {
+            text[i] = ' ';
+        }
+    }
+    return text;
+}
+
 std::string kl_text(const std::optional<fidelity> & f, bool first) {
     if (!f || (!first && f->n_following == 0)) {
         return "-";
@@ -201,7 +212,7 @@ std::string print_comparison(const model & m, const prompt_setup & prompt, const
     for (const arm_report & r : reports) {
         constexpr int k_indent = 14;
         const bool same = &r != &reports[0] && r.answer.tokens == reports[0].answer.tokens;
-        const std::string answer = same ? "(the same as stock)" : m.text(r.answer.tokens);
+        const std::string answer = same ? "(the same as stock)" : joined_lines(m.text(r.answer.tokens));
         text += fmt::format("{:<12}  {}\n", r.how.name, wrap(answer, width, k_indent));
     }
     return text;

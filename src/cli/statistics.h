@@ -13,7 +13,7 @@ struct backend_statistics {
     int64_t n_triangle = 0;                    // attention nodes computed by the plan
     int64_t n_dense = 0;                       // attention nodes computed densely, exactly
     std::map<std::string, int64_t> fallbacks;  // reason -> times a triangle layer was computed exactly instead
-    double pairs_kept = 0;                     // (query, key) pairs a head computed in our nodes
+    double pairs_kept = 0;                     // (query, key) pairs computed in our nodes, summed over query heads
     double pairs_skipped = 0;                  // ... and did not
     double seconds = 0;                        // time inside our nodes
 

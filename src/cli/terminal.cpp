@@ -225,7 +225,8 @@ void prefill_progress::draw(bool final_line) {
     }
     // Sparse enough for a log file: one line in five seconds, and the last.
     constexpr double k_seconds_between_lines = 5;
-    if (final_line || now - last_line_ >= k_seconds_between_lines) {
+    const bool complete = !chunks_.empty() && chunks_.back().end_token >= static_cast<double>(n_total_);
+    if (!final_line && (complete || now - last_line_ >= k_seconds_between_lines)) {
         last_line_ = now;
         fmt::print(stderr, "{}\n", line(now));
     }

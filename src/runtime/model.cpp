@@ -99,7 +99,8 @@ void model::read_facts(const std::string & path, bool weights) {
     facts_.path = path;
     facts_.name = metadata(m, "general.name");
     facts_.architecture = metadata(m, "general.architecture");
-    facts_.file_type = llama_ftype_name(llama_model_ftype(m));
+    const int32_t file_type = metadata_number(m, "general.file_type", -1);
+    facts_.file_type = file_type < 0 ? "unknown type" : llama_ftype_name(static_cast<llama_ftype>(file_type));
     const std::string prefix = facts_.architecture + ".";
     // A header-only load leaves llama.cpp's own fields empty (asking for some of them ends the process), so the shape
     // comes from the metadata; what is an array there (one value a layer) only a whole load can tell.
