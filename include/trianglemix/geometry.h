@@ -80,11 +80,10 @@ struct key_ranges {
 TMX_HOST_DEVICE constexpr key_ranges visited_keys(const band & b, index_range rows) {
     const int64_t end = rows.end;
     const int64_t first = window_begin(b, rows.begin);
-    const int64_t sink_end = smaller(b.n_sink, end);
-    if (sink_end >= first) {
+    if (b.n_sink >= first) {
         return {{0, 0}, {0, end}};
     }
-    return {{0, sink_end}, {first, end}};
+    return {{0, b.n_sink}, {first, end}};
 }
 
 // Whether the tile rows x keys holds only kept pairs (full), some (partial), or none. Full tiles need no element mask.

@@ -12,21 +12,18 @@ int64_t sum_range(int64_t begin, int64_t end) {
 
 }  // namespace
 
-// Row i keeps min(i + 1, n_window) window keys, and of the sink those before the window:
-// min(n_sink, i + 1 - n_window) when positive. Both are linear up to a corner and constant after it.
+// Row i keeps min(i + 1, n_window) window keys and clamp(i + 1 - n_window, 0, n_sink) sink keys before the window:
+// together min(i + 1, n_window + n_sink), a ramp up to a corner and constant after it.
 int64_t kept_pairs(const band & b, index_range rows) {
     if (rows.empty()) {
         return 0;
     }
-    const auto ramp = [&](int64_t offset, int64_t limit) {  // sum over rows of clamp(i + 1 - offset, 0, limit)
-        const int64_t first = std::clamp(offset, rows.begin, rows.end);
-        const int64_t corner = std::clamp(limit > rows.end - offset ? rows.end : offset + limit, first, rows.end);
-        return sum_range(first + 1 - offset, corner + 1 - offset) + limit * (rows.end - corner);
-    };
-    if (b.n_window >= rows.end) {  // also keeps the sums below away from the dense band's huge n_window
+    if (b.n_window >= rows.end) {  // also keeps the sum below away from the dense band's huge n_window
         return sum_range(rows.begin + 1, rows.end + 1);
     }
-    return ramp(0, b.n_window) + ramp(b.n_window, b.n_sink);
+    const int64_t most = b.n_window + smaller(b.n_sink, rows.end);
+    const int64_t corner = std::clamp(most, rows.begin, rows.end);
+    return sum_range(rows.begin + 1, corner + 1) + most * (rows.end - corner);
 }
 
 std::vector<row_segment> resolve_segments(const triangle_shape & shape, tail_policy policy, const chunk_rows & chunk,
