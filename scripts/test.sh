@@ -42,7 +42,7 @@ attribute() { sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -n 1;
 
 # tests_of PRESET TARGET [PREFIX...]: builds it, runs its tests (after PREFIX, a wrapper command), adds up the counts.
 tests_of() {
-    local preset=$1 target=$2 report all bad idle
+    local preset=$1 target=$2 report all bad idle wrong=false
     shift 2
     if ! build_preset "$preset" "$target"; then
         count_failure "$preset: build"
@@ -50,7 +50,7 @@ tests_of() {
     fi
     report=$(preset_dir "$preset")/junit.xml
     rm -f "$report"
-    (cd "$root" && "$@" ctest --preset "$preset" --output-junit "$report") || true
+    (cd "$root" && "$@" ctest --preset "$preset" --output-junit "$report") || wrong=true
     if [ ! -f "$report" ]; then
         count_failure "$preset: no test ran"
         return 0
@@ -64,6 +64,10 @@ tests_of() {
     while IFS= read -r name; do
         failed_names+=("$preset: $name")
     done < <(sed -n 's/.*<testcase name="\([^"]*\)".* status="fail".*/\1/p' "$report")
+    # ctest reports a test whose program is missing as one that was not run, and fails.
+    if $wrong && [ "$bad" -eq 0 ]; then
+        count_failure "$preset: a test could not be run"
+    fi
 }
 
 step "setup" "$root/scripts/setup.sh" --tests
