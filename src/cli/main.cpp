@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <string>
@@ -67,6 +68,13 @@ int main(int argc, char ** argv) {
                                                                         {"bench", tmx::add_bench(app)},
                                                                         {"serve", tmx::add_serve(app)},
                                                                         {"info", tmx::add_info(app)}};
+    if (!arguments.empty() && !arguments[0].starts_with("-") &&
+        std::none_of(commands.begin(), commands.end(), [&](const auto & c) { return c.first == arguments[0]; })) {
+        fmt::print(stderr,
+                   "no command '{}'; there are run, bench, serve and info\nRun with --help for more information.\n",
+                   arguments[0]);
+        return k_exit_usage;
+    }
     try {
         // The parser takes the arguments last first.
         app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

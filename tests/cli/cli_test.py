@@ -1,0 +1,232 @@
+"""The program as its users meet it: messages and exit codes, JSON, a short comparison, a served model.
+
+Usage: cli_test.py PROGRAM MODEL DL_BIN LINKED_BIN GROUP, where GROUP is `arguments` (no model), `model`, or `serve`.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+PROGRAM, MODEL, DL_BIN, LINKED_BIN, GROUP = sys.argv[1:6]
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TRIANGLEMIX_")}
+ENVIRONMENT["OMP_WAIT_POLICY"] = "passive"  # test machines are shared
+
+
+def run(*arguments, env=None, stdin=""):
+    return subprocess.run(
+        [PROGRAM, *arguments], env={**ENVIRONMENT, **(env or {})}, input=stdin, capture_output=True, text=True, timeout=300
+    )
+
+
+class Case(unittest.TestCase):
+    def check(self, done, code, *texts):
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        for text in texts:
+            self.assertIn(text, done.stdout + done.stderr)
+
+
+class Arguments(Case):
+    def test_wrong_usage_is_2_and_names_the_culprit(self):
+        self.check(run(), 2, "subcommand is required")
+        self.check(run("walk"), 2, "walk")
+        self.check(run("run", "--frobnicate"), 2, "--frobnicate")
+        self.check(run("run", "-t", "many"), 2, "--threads")
+        self.check(run("run", "-ub", "1"), 2, "--ubatch")
+        self.check(run("run", "--precision", "sloppy"), 2, "--precision", "sloppy")
+        self.check(run("run", "--exact", "--layers", "1"), 2, "--layers", "--exact")
+        self.check(run("run", "--stock", "best"), 2, "--stock", "--compare")
+        self.check(run("bench", "--modes", "stock,warp"), 2, "warp")
+        self.check(run("serve"), 2, "behind --")
+        self.check(run("serve", "-x", "--", "llama-server"), 2, "-x")
+
+    def test_help_teaches(self):
+        self.check(run("--help"), 0, "run", "bench", "serve", "info", "Exit codes")
+        for command in ("run", "bench", "serve", "info"):
+            self.check(run(command, "--help"), 0, "Examples:", "--plan")
+
+    def test_missing_files(self):
+        self.check(run("run", "-m", "/nowhere.gguf"), 1, "/nowhere.gguf")
+        self.check(run("run", "-m", __file__), 1, "could not load", "GGUF")
+        self.check(run("info", "--plan", "/nowhere.json"), 1, "/nowhere.json")
+        self.check(run("info", "--plan", "preset:nobody"), 1, "nobody")
+
+    def test_a_switched_off_backend_is_an_error(self):
+        self.check(run("run", "-m", MODEL, env={"TRIANGLEMIX_DISABLE": "1"}), 1, "TRIANGLEMIX_DISABLE")
+
+    def test_info(self):
+        info = json.loads(run("info", "--json", "--plan", "preset:llama-3.1-8b-instruct").stdout)
+        self.assertTrue(info["backend"]["registered"], info["backend"])
+        picked = [k for k in info["kernels"] if k["why"].startswith("picked")]
+        self.assertEqual(len(picked), 1)
+        self.assertTrue(all(k["runs_here"] != k["why"].startswith("refused") for k in info["kernels"]))
+        by_length = {row["n_tokens"]: row for row in info["plan"]["lengths"]}
+        # 128K: the definition's count over all causal pairs, by hand.
+        n, kept = 131072, 0
+        for i in range(n):
+            kept += i + 1 if i >= n - 128 or i < 8 + 512 else 8 + 512
+        self.assertAlmostEqual(by_length[n]["kept_in_triangle_layer"], kept / (n * (n + 1) / 2), places=9)
+        self.assertAlmostEqual(by_length[n]["kept_in_model"], (1 + kept / (n * (n + 1) / 2)) / 2, places=9)
+
+    def test_info_tells_how_a_host_loads_the_backend(self):
+        dynamic = json.loads(run("info", "--json", "--llama", DL_BIN).stdout)["llama"]
+        self.assertEqual((dynamic["way"], dynamic["loads_backend"]), ("GGML_BACKEND_PATH", True))
+        other = json.loads(run("info", "--json", "--llama", sys.executable).stdout)["llama"]
+        self.assertFalse(other["loads_backend"])
+        self.assertIn("BUILD_SHARED_LIBS", other["why"])
+        nothing = json.loads(run("info", "--json", "--llama", "/nowhere").stdout)["llama"]
+        self.assertFalse(nothing["loads_backend"])
+        if os.path.exists(LINKED_BIN):
+            linked = json.loads(run("info", "--json", "--llama", LINKED_BIN).stdout)["llama"]
+            self.assertEqual((linked["way"], linked["loads_backend"]), ("LD_PRELOAD", True))
+
+    def test_serve_refuses_what_cannot_load_it(self):
+        self.check(run("serve", "--", "no-such-program"), 1, "no-such-program")
+        self.check(run("serve", "--", sys.executable), 1, "BUILD_SHARED_LIBS")
+
+
+def document(n_words):
+    return " ".join(f"Room {100 + i} holds {(i * 7919) % 1000} boxes." for i in range(n_words // 5))
+
+
+class Model(Case):
+    def test_prompts_that_do_not_fit_are_refused_with_the_numbers(self):
+        done = run("run", "-m", MODEL, "-f", "-", "-c", "200", stdin=document(600))
+        self.check(done, 1, "the context 200", "too many", "-c", "8192")
+        done = run("run", "-m", MODEL, "-f", "-", stdin=document(6000))
+        self.check(done, 1, "the context 8192", "too many", "shorter document")
+
+    def test_plans_that_do_not_fit_are_refused_with_the_difference(self):
+        self.check(run("run", "-m", MODEL, "--plan", "preset:qwen3-8b"), 1, "36 layers", "the model has 30")
+        self.check(run("run", "-m", MODEL, "--layers", "28-31"), 1, "layers are 0 to 29")
+
+    def test_compare_as_json(self):
+        done = run("run", "-m", MODEL, "-f", "-", "-q", "How many boxes are in room 107?", "-n", "6", "-t", "1", "-ub", "512",
+                   "--layers", "10-29", "--window", "64", "--last", "32", "--compare", "--repeat", "2", "--json",
+                   stdin=document(350))  # fmt: skip
+        self.check(done, 0)
+        result = json.loads(done.stdout)
+        stock, exact, plan = result["arms"]
+        self.assertEqual([a["name"] for a in result["arms"]], ["stock", "exact", "TriangleMix"])
+        self.assertTrue(all(len(a["ttft_s_all"]) == 2 and a["ttft_s"] > 0 for a in result["arms"]))
+        self.assertNotIn("statistics", stock)
+        self.assertEqual(exact["statistics"]["nodes"]["triangle"], 0)
+        self.assertEqual(exact["statistics"]["pairs"]["skipped"], 0)
+        # Every triangle layer once per chunk, nothing computed exactly instead, and pairs really skipped.
+        self.assertEqual(plan["statistics"]["nodes"]["triangle"] % 20, 0)
+        self.assertGreater(plan["statistics"]["nodes"]["triangle"], 0)
+        self.assertEqual(plan["statistics"]["fallbacks"], {})
+        self.assertGreater(plan["statistics"]["pairs"]["skipped"], 0)
+        # Rounding alone separates exact from stock; the plan changes more than that.
+        self.assertLess(exact["to_stock"]["first_kl"], 0.1)
+        self.assertGreater(plan["to_exact"]["first_kl"], 0)
+        self.assertEqual(exact["to_stock"]["n_positions"], len(stock["answer_tokens"]) + 1)
+
+    def test_run_prints_the_answer_alone_on_stdout(self):
+        done = run("run", "-m", MODEL, "-f", "-", "-q", "How many boxes are in room 107?", "-n", "4", "-t", "1", "--exact",
+                   stdin=document(150))  # fmt: skip
+        self.check(done, 0, "TTFT", "all dense, exact")
+        self.assertNotIn("TTFT", done.stdout)
+        self.assertTrue(done.stdout.strip())
+
+    def test_bench_records(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "bench.jsonl")
+            plot = os.path.join(folder, "plot")
+            done = run("bench", "-m", MODEL, "--lengths", "96,160", "--modes", "stock,exact", "--repeat", "2", "-t", "1",
+                       "--decode", "2", "--out", out, "--plot", plot)  # fmt: skip
+            self.check(done, 0, "vs stock")
+            with open(out, encoding="utf-8") as lines:
+                records = [json.loads(line) for line in lines]
+            self.assertEqual([(r["n_tokens"], r["mode"]) for r in records],
+                             [(96, "stock"), (96, "exact"), (160, "stock"), (160, "exact")])  # fmt: skip
+            for r in records:
+                self.assertLessEqual(r["ttft_s_p10"], r["ttft_s_median"])
+                self.assertLessEqual(r["ttft_s_median"], r["ttft_s_p90"])
+                self.assertEqual(r["reps"], 2)
+                self.assertGreater(r["decode_tokens_per_s"], 0)
+                self.assertTrue(r["commit"] and r["cpu"] and r["command"])
+            with open(plot + ".png", "rb") as png, open(plot + ".svg", encoding="utf-8") as svg:
+                self.assertTrue(png.read(8).startswith(b"\x89PNG"))
+                self.assertIn("exact", svg.read())
+            self.check(run("bench", "-m", MODEL, "--lengths", "9000"), 1, "9000", "8192")
+            self.check(run("bench", "-m", MODEL, "--out", "/nowhere/x.jsonl"), 1, "/nowhere")
+
+    def test_interrupt_stops_cleanly(self):
+        process = subprocess.Popen([PROGRAM, "run", "-m", MODEL, "-t", "1", "--json", "-f", "-"], env=ENVIRONMENT, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        process.stdin.write(document(3000))
+        process.stdin.close()
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=60), 130)
+        self.assertIn("interrupted", process.stderr.read())
+        self.assertEqual(process.stdout.read(), "")
+        process.stdout.close()
+        process.stderr.close()
+
+
+class Serve(Case):
+    def serve(self, folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with tempfile.TemporaryDirectory() as scratch:
+            stats = os.path.join(scratch, "stats.json")
+            log = os.path.join(scratch, "log")
+            with open(log, "w", encoding="utf-8") as sink:
+                process = subprocess.Popen(
+                    [PROGRAM, "serve", "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
+                     "-c", "1024", "--port", str(port)],
+                    env=ENVIRONMENT, stdout=sink, stderr=sink)  # fmt: skip
+            body = json.dumps({"prompt": document(120), "n_predict": 2}).encode()
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/completion", body, {"Content-Type": "application/json"})
+            for _ in range(240):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.25)
+            with urllib.request.urlopen(request, timeout=120) as reply:
+                self.assertTrue(json.load(reply)["content"])
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=60)
+            with open(log, encoding="utf-8", errors="replace") as lines:
+                text = lines.read()
+            self.assertEqual(code, 0, text)
+            self.assertIn("backend loaded", text)
+            self.assertIn("added -fa on", text)
+            with open(stats, encoding="utf-8") as file:
+                statistics = json.load(file)
+            self.assertEqual(statistics["plan"], "smollm2-135m-instruct")
+            self.assertGreater(statistics["nodes"]["triangle"], 0)
+
+    def test_a_build_with_dynamic_backends(self):
+        self.serve(DL_BIN)
+
+    def test_a_build_with_linked_backends(self):
+        if not os.path.exists(LINKED_BIN):
+            self.skipTest("no such build; scripts/setup.sh --linked makes it")
+        self.serve(LINKED_BIN)
+
+    def test_a_server_whose_backend_does_not_load_is_stopped(self):
+        server = os.path.join(DL_BIN, "llama-server")
+        done = run("serve", "--exact", "--", server, "-m", MODEL, "--port", "0", env={"TRIANGLEMIX_DISABLE": "1"})
+        self.check(done, 1, "refused to register", "TRIANGLEMIX_DISABLE")
+
+    def test_the_servers_own_failure_passes_through(self):
+        server = os.path.join(DL_BIN, "llama-server")
+        self.check(run("serve", "--exact", "--", server, "--no-such-option"), 1, "--no-such-option", "ended (exit code 1)")
+
+
+if __name__ == "__main__":
+    group = {"arguments": Arguments, "model": Model, "serve": Serve}[GROUP]
+    result = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.loadTestsFromTestCase(group))
+    sys.exit(0 if result.wasSuccessful() else 1)

@@ -1,0 +1,112 @@
+// What the program shows and how it reads its own parts: tables, wrapping, predicted time, presets by name, statistics.
+#include <gtest/gtest.h>
+
+#include "cli/options.h"
+#include "cli/statistics.h"
+#include "cli/terminal.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+TEST(Screen, WrapsByWordsAndIndentsWhatFollows) {
+    EXPECT_EQ(wrap("one two three four five six", 24, 4), "one two three four\n    five six");
+    EXPECT_EQ(wrap("a\nb", 40, 2), "a\n  b");
+    EXPECT_EQ(wrap("", 40, 2), "");
+    EXPECT_EQ(wrap("averyveryverylongwordthatdoesnotfitatall x", 24, 0), "averyveryverylongwordthatdoesnotfitatall\nx");
+}
+
+TEST(Screen, TableColumnsLineUpAndShrink) {
+    text_table table({"", "stock", "ours"});
+    table.add({"time", "43.1 s", "9 s"});
+    EXPECT_EQ(table.print(80), "        stock   ours\ntime   43.1 s    9 s\n");
+    EXPECT_EQ(table.print(18), "      stock  ours\ntime  43.1 s   9 s\n");
+}
+
+TEST(Screen, TimeLeftFollowsTheGrowingCost) {
+    EXPECT_LT(predict_seconds({}, {}, 100), 0);
+    // A steady cost: 1 s per 100 tokens.
+    EXPECT_NEAR(predict_seconds({100, 200}, {1, 2}, 400), 2.0, 1e-9);
+    // cost(x) = x: [0,1) takes 0.5, [1,2) takes 1.5; [2,4) takes 6.
+    EXPECT_NEAR(predict_seconds({1, 2}, {0.5, 2.0}, 4), 6.0, 1e-9);
+    // A machine that gets faster does not make the prediction negative.
+    EXPECT_GE(predict_seconds({1, 2}, {5, 6}, 100), 0.0);
+    EXPECT_EQ(predict_seconds({10}, {1}, 10), 0.0);
+}
+
+TEST(Screen, Amounts) {
+    EXPECT_EQ(show_seconds(1.234), "1.23 s");
+    EXPECT_EQ(show_seconds(43.12), "43.1 s");
+    EXPECT_EQ(show_seconds(119.6), "2 min 0 s");
+    EXPECT_EQ(show_count(1.75e9), "1.75 G");
+}
+
+TEST(Presets, AreRecognisedByTheModelsName) {
+    EXPECT_TRUE(preset_names_model("smollm2-135m-instruct", "Smollm2 135M 8k Lc100K Mix1 Ep2"));
+    EXPECT_TRUE(preset_names_model("llama-3.1-8b-instruct", "Meta Llama 3.1 8B Instruct"));
+    EXPECT_FALSE(preset_names_model("llama-3.1-8b-instruct", "Llama 3 8B Instruct 262k"));
+    EXPECT_FALSE(preset_names_model("llama-3-8b-instruct-262k", "Meta Llama 3 8B Instruct"));
+    EXPECT_FALSE(preset_names_model("qwen3-8b", "Qwen2.5 7B Instruct"));
+    EXPECT_FALSE(preset_names_model("qwen3-8b", ""));
+}
+
+TEST(Presets, ShapeAloneIsNotEnough) {
+    model_facts facts;
+    facts.name = "Some Other Model";
+    facts.architecture = "llama";
+    facts.n_layer = 30;
+    facts.n_head = 9;
+    facts.n_head_kv = 3;
+    facts.d_head = 64;
+    const chosen_plan other = choose_plan({}, facts, true);
+    EXPECT_FALSE(other.triangle);
+    EXPECT_NE(other.note.find("preset:NAME"), std::string::npos) << other.note;
+    EXPECT_NE(other.note.find("smollm2-135m-instruct"), std::string::npos) << other.note;
+    facts.name = "SmolLM2 135M Instruct";
+    const chosen_plan own = choose_plan({}, facts, true);
+    EXPECT_TRUE(own.triangle);
+    EXPECT_EQ(own.source, "preset:smollm2-135m-instruct");
+    EXPECT_EQ(own.value.tail, tail_policy::prompt);
+    EXPECT_NE(choose_plan({}, facts, false).value.tail, tail_policy::prompt);
+    facts.n_layer = 31;
+    EXPECT_FALSE(choose_plan({}, facts, true).triangle);
+}
+
+TEST(Plans, OptionsOverrideThePlan) {
+    model_facts facts;
+    facts.architecture = "llama";
+    facts.n_layer = 4;
+    facts.n_head = 2;
+    facts.n_head_kv = 1;
+    facts.d_head = 64;
+    plan_options options;
+    options.layers = "1-2";
+    options.window = 256;
+    options.last = 0;
+    options.precision = "fast";
+    options.tail = "output";
+    const chosen_plan chosen = choose_plan(options, facts, true);
+    EXPECT_EQ(chosen.layers(), "2 of 4 layers triangle: 1-2");
+    EXPECT_EQ(chosen.value.shape.n_sink, 8);
+    EXPECT_EQ(chosen.value.shape.n_window, 256);
+    EXPECT_EQ(chosen.value.shape.n_last, 0);
+    EXPECT_EQ(chosen.value.tail, tail_policy::output);
+    EXPECT_EQ(chosen.value.arithmetic, precision::fast);
+    options.layers = "1-4";
+    EXPECT_THROW(choose_plan(options, facts, true), failure);
+}
+
+TEST(Statistics, SharesAndReasons) {
+    const backend_statistics s = parse_statistics(
+        R"({"kernel":"avx2","nodes":{"triangle":3,"dense":1,"masked":2},"fallbacks":{"head_count":4},
+            "pairs":{"kept":25,"skipped":75,"masked":0},"seconds":0.5})");
+    EXPECT_EQ(s.n_triangle, 3);
+    EXPECT_EQ(s.n_dense, 3);
+    EXPECT_DOUBLE_EQ(s.kept_share(), 0.25);
+    EXPECT_EQ(s.fallback_text(), "4 head_count");
+    EXPECT_THROW(parse_statistics("{}"), failure);
+    EXPECT_THROW(parse_statistics("not json"), failure);
+}
+
+}  // namespace
+}  // namespace tmx
