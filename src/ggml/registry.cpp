@@ -24,13 +24,8 @@ struct close_file {
 };
 using file_handle = std::unique_ptr<std::FILE, close_file>;
 
-size_t n_devices = 0;  // 0: switched off
-
-// TRIANGLEMIX_STATS. Never destroyed: read at exit.
-std::string & stats_where() {
-    static auto * where = new std::string;
-    return *where;
-}
+size_t n_devices = 0;     // 0: switched off
+std::string stats_where;  // TRIANGLEMIX_STATS
 
 const char * registry_name(ggml_backend_reg_t) {
     return TMX_BACKEND_NAME;
@@ -60,17 +55,17 @@ ggml_backend_reg registry = {
 // At exit the host's log sink may be gone already, so this goes where the user asked for it: stderr or a file.
 void write_statistics() {
     try {
-        const bool to_stderr = stats_where() == "1";
+        const bool to_stderr = stats_where == "1";
         const std::string text = to_stderr ? process_statistics().summary(process_settings())
                                            : process_statistics().json(process_settings()) + "\n";
         if (to_stderr) {
             std::fputs(text.c_str(), stderr);
             return;
         }
-        const file_handle file(std::fopen(stats_where().c_str(), "wb"));
+        const file_handle file(std::fopen(stats_where.c_str(), "wb"));
         if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) {
             std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s\n",
-                         stats_where().c_str());
+                         stats_where.c_str());
         }
     } catch (const std::exception &) {
         std::fputs("TriangleMix: no memory for the statistics\n", stderr);
@@ -102,9 +97,9 @@ std::string check_settings(config_result & read) {
         read.problems.push_back({true, std::move(problem)});
         read.config.kernel.clear();
     }
-    process_settings().apply(read.config);
-    const precision asked = process_settings().snapshot().arithmetic;
-    if (std::string problem = process_settings().precision_problem(asked); !problem.empty()) {
+    settings trial;  // not the process's, which is never destroyed: a refused library is unloaded again
+    trial.apply(read.config);
+    if (std::string problem = trial.precision_problem(trial.snapshot().arithmetic); !problem.empty()) {
         read.problems.push_back({true, std::move(problem)});
     }
     std::string bad_values;
@@ -139,14 +134,16 @@ ggml_backend_reg_t start() {
         write_status(read.config.status, bad_values);
         return nullptr;
     }
+    process_settings().apply(read.config);
     n_devices = 1;
     const settings_snapshot now = process_settings().snapshot();
     GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
                   TMX_VERSION, kernel_in_use(now).c_str(), std::string(name_of(now.arithmetic)).c_str(),
                   now.chosen ? now.chosen->name.c_str() : "none (exact)", static_cast<long long>(read.config.min_rows));
     write_status(read.config.status, "");
-    if (!read.config.stats.empty() && std::atexit(write_statistics) == 0) {
-        stats_where() = read.config.stats;
+    if (!read.config.stats.empty()) {
+        stats_where = read.config.stats;
+        std::atexit(write_statistics);
     }
     return &registry;
 }
