@@ -11,8 +11,8 @@
 
 namespace tmx::test {
 
-// The data of a case. Keys and values that no row of the call keeps are NaN (in masked batches: if they lie 512 keys or
-// more from a kept one), and so is everything that no call may read: padding, and query rows in no segment.
+// The data of a case. Keys and values that no row of the call keeps are NaN, and so is everything else that no call
+// needs: padding, and query rows in no segment.
 struct problem {
     attention_args args;  // out and lse are null: see make_output
     std::vector<attention_segment> segments;
