@@ -183,12 +183,12 @@ int run_compare(const run_options & options, backend & b, const model & m, const
         print_json(j);
         return 0;
     }
-    fmt::print("\n{}: {} tokens, {} threads", show_file(m.facts().path), prompt.ids.size(),
-               prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads());
-    if (chosen.triangle) {
-        fmt::print("; {}", chosen.source);
-    }
-    fmt::print("\n\n{}", print_comparison(m, prompt, chosen, reports, terminal_width(STDOUT_FILENO)));
+    const int width = terminal_width(STDOUT_FILENO);
+    const std::string heading =
+        fmt::format("{}: {} tokens, {} threads{}", show_file(m.facts().path), prompt.ids.size(),
+                    prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads(),
+                    chosen.triangle ? "; plan " + chosen.source : "");
+    fmt::print("\n{}\n\n{}", wrap(heading, width, 0), print_comparison(m, prompt, chosen, reports, width));
     return 0;
 }
 

@@ -20,7 +20,7 @@ TEST(Screen, TableColumnsLineUpAndShrink) {
     text_table table({"", "stock", "ours"});
     table.add({"time", "43.1 s", "9 s"});
     EXPECT_EQ(table.print(80), "        stock   ours\ntime   43.1 s    9 s\n");
-    EXPECT_EQ(table.print(18), "      stock  ours\ntime  43.1 s   9 s\n");
+    EXPECT_EQ(table.print(18), "       stock  ours\ntime  43.1 s   9 s\n");
 }
 
 TEST(Screen, TimeLeftFollowsTheGrowingCost) {
