@@ -31,7 +31,7 @@ class HostTest(unittest.TestCase):
         """One prompt through a llama-server: nodes that the backend computed (0: not loaded), its status, the log."""
         status = StatusFile()
         env = dict(env, TRIANGLEMIX_STATUS=str(status.path))
-        with Server(flags, env=env, folder=folder, context=1024) as server:
+        with Server(flags, env=env, folder=folder, context=1024, model=settings.model()) as server:
             answer = server.complete(Prompts(server.tokenize).prompt(0, N_TOKENS), n_predict=4)
         self.assertEqual(len(answer.tokens), 4)
         log = server.log()

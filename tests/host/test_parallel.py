@@ -143,17 +143,20 @@ class Holes(unittest.TestCase):
         with Server(flags, env=plan) as server:
             prompts = Prompts(server.tokenize)
             first, second, third, late = (prompts.prompt(i, n) for i, n in ((30, 300), (31, 400), (32, 300), (33, 900)))
+            longer = late + prompts.prompt(34, 200)
             alone_answer = server.complete(late, slot=3)
         with Server(flags, env=plan) as server:
             for slot, prompt in enumerate((first, second, third)):
                 server.complete(prompt, slot=slot)
             hole = server.complete(late, slot=1)          # gives up 400 cells in the middle, needs 900
-            longer = late + prompts.prompt(34, 200)
             reused = server.complete(longer, slot=1, reuse=True)
+        counted = server.statistics
         with Server(flags, env=plan) as server:
             server.complete(late, slot=3)
             reused_alone = server.complete(longer, slot=3, reuse=True)
-        print(statistics.line(server.statistics), flush=True)
+        print(statistics.line(counted), flush=True)
+        self.assertGreater(counted["ubatches"]["reordered"], 0, "no prompt lay in scattered cells: nothing was tested")
+        self.assertEqual(counted["rows"]["masked"], 0, counted["masked_rows"])
         for name, reference, answer in (("in the hole", alone_answer, hole), ("then reused", reused_alone, reused)):
             divergence = kl(reference.steps[0], answer.steps[0])
             print(f"{name}: {answer.reused_tokens} tokens reused, KL to the same without others {divergence:.2e}", flush=True)

@@ -220,11 +220,11 @@ void add_masks(case_list & list) {
             c.alibi_slopes = kind == mask_kind::alibi;
             c.kv_layout = n == 75 ? layout::padded : layout::token_major;
             list.push_back(c);
-            if (n == 75) {
+            if (n == 17 || n == 75) {
                 c.name += "_per_head_and_batch";
                 c.n_batch = 2;
                 c.mask_per_head = true;
-                c.segments = {masked_rows(0, 40), masked_rows(50, 25), masked_rows(3, 30, 1)};
+                c.segments = {masked_rows(0, n / 2), masked_rows(n / 2 + 3, n / 3), masked_rows(3, n / 2, 1)};
                 list.push_back(c);
                 c.name += "_broadcast";
                 c.mask_per_batch = false;

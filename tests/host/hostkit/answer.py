@@ -35,13 +35,6 @@ def gap(step, token):
     return max(step.values()) - step.get(token, -math.inf)
 
 
-def largest_shift(a, b, n_steps, n_top=2):
-    """Largest |change of log-probability| of a's n_top likeliest tokens over the first n_steps steps."""
-    worst = 0.0
-    for left, right in zip(a.steps[:n_steps], b.steps[:n_steps]):
-        for token in sorted(left, key=left.get, reverse=True)[:n_top]:
-            worst = max(worst, abs(left[token] - right.get(token, -math.inf)))
-    return worst
 
 
 def kl(reference, other):

@@ -1,6 +1,7 @@
 """One stock llama-server as a child process: start, wait until ready, ask, stop."""
 
 import concurrent.futures
+import ctypes
 import http.client
 import json
 import signal
@@ -18,6 +19,15 @@ ANSWER_SECONDS = 300
 STOP_SECONDS = 60
 
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent():
+    """In the child: a test that is killed for its time limit leaves no server behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class ServerFailed(Exception):
     pass
 
@@ -31,14 +41,14 @@ class Server:
     Leaving the block sends SIGTERM and fails if the server does not end by itself, cleanly.
     """
 
-    def __init__(self, arguments=(), env=None, folder=settings.LLAMA_BIN, context=4096):
+    def __init__(self, arguments=(), env=None, folder=settings.LLAMA_BIN, context=4096, model=None):
         self._stats = StatisticsFile()
         env = dict(env or settings.environment())
         if any(name in env for name in ("GGML_BACKEND_PATH", "LD_PRELOAD")):
             env["TRIANGLEMIX_STATS"] = str(self._stats.path)
         self._env = env
         self._program = settings.program("llama-server", folder)
-        self._arguments = ["-m", settings.model(), "-t", settings.THREADS, "-c", context, "--offline", "--no-ui",
+        self._arguments = ["-m", model or settings.sharp_model(), "-t", settings.THREADS, "-c", context, "--offline", "--no-ui",
                            *arguments]
         self._log = settings.scratch_file("server.log")
         self._child = None
@@ -70,7 +80,8 @@ class Server:
             command = [self._program, *self._arguments, "--host", "127.0.0.1", "--port", self.port]
             with self._log.open("wb") as log:
                 self._child = subprocess.Popen([str(part) for part in command], env=self._env,
-                                               stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                                               stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                               preexec_fn=_end_with_parent)
             if self._wait_until_ready():
                 return
             if "couldn't bind" not in self.log():
@@ -123,9 +134,9 @@ class Server:
         finally:
             connection.close()
 
-    def ask(self, path, body):
+    def ask(self, path, body, timeout=ANSWER_SECONDS):
         """POST, the parsed answer. Anything but status 200 fails."""
-        status, text = self._request("POST", path, body, ANSWER_SECONDS)
+        status, text = self._request("POST", path, body, timeout)
         if status != 200:
             raise ServerFailed(f"{path}: status {status}: {text[:500]!r}")
         return json.loads(text)
