@@ -15,8 +15,8 @@ from hostkit.server import Server
 from hostkit.yardstick import gap_shift, measure, text_problem
 
 # Around 64 (the least that the backend takes), the kernel's tiles, and the default ubatch of 512.
-LENGTHS = (64, 65, 96, 100, 127, 128, 129, 190, 256, 300, 333, 400, 450, 511, 512, 513, 600, 640, 777, 2000)
-N_TOKENS = 32
+LENGTHS = (64, 65, 96, 100, 127, 128, 129, 160, 190, 220, 256, 300, 333, 400, 450, 511, 512, 513, 640, 1500)
+N_TOKENS = 24
 
 
 def answers(flags, env, model, n_tokens=N_TOKENS):

@@ -18,7 +18,7 @@ from hostkit.prompts import Prompts
 from hostkit.server import Server
 from hostkit.yardstick import measure, text_problem
 
-FIRST_LENGTHS = (80, 160, 250, 340, 480, 640, 900, 1300)
+FIRST_LENGTHS = (80, 160, 250, 340, 480, 560, 700, 1000)
 SHARED = 200           # tokens that the last four users' first prompts begin with
 N_TOKENS = (12, 4, 8, 16, 6, 10, 3, 5)  # users finish at different times
 CONTEXT = 16384        # of all users together: 2048 each where every sequence has a stream of its own
@@ -26,8 +26,8 @@ CACHES = {"unified": ["-np", "8", "--kv-unified"], "streams": ["-np", "8"]}
 
 # A window much smaller than the preset's, so that these short prompts skip most pairs and a wrong one would show.
 PLAN = {"TRIANGLEMIX_WINDOW": 64, "TRIANGLEMIX_LAST": 32}
-UBATCHES = (512, 200, 96)  # chunk boundaries of the users alone; the server's own ubatch is the first
-KL_FACTOR = 3              # for chunk boundaries that three samples do not show
+UBATCHES = (512, 96)  # chunk boundaries of the users alone; the server's own ubatch is the first
+KL_FACTOR = 3              # for chunk boundaries that one other sample does not show
 MOST_MASKED = 0.10         # of the rows that went through the backend
 
 
@@ -78,7 +78,7 @@ class ParallelUsers(unittest.TestCase):
         with Server() as server:
             cls.users = requests_of(Prompts(server.tokenize))
         cls.stock, _ = alone(["-fa", "on"], settings.environment(), cls.users, None)
-        without, _ = alone(["-fa", "off"], settings.environment(), cls.users, 4)
+        without, _ = alone(["-fa", "off"], settings.environment(), cls.users, 1)
         cls.yardstick = measure((on, off) for _, _, on, off in each(cls.stock, without))
         print(cls.yardstick, flush=True)
 
