@@ -14,6 +14,7 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 option(TMX_LLAMA "Build what needs llama.cpp: the ggml backend, the runtime and the command line" ON)
+option(TMX_CLI "Build the command line (part of TMX_LLAMA)" ON)
 option(TMX_TESTS "Build the tests" ON)
 option(TMX_BENCH "Build the benchmarks" ON)
 option(TMX_FUZZ "Build the libFuzzer targets (clang only)" OFF)
@@ -22,7 +23,7 @@ set(TMX_LLAMA_CPP "" CACHE STRING
     "Your own llama.cpp as SOURCE or SOURCE;BUILD (build folder, default SOURCE/build); empty: the pinned one in .deps")
 
 if(TMX_SANITIZE)
-    add_compile_options(-fsanitize=${TMX_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+    add_compile_options(-fsanitize=${TMX_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
     add_link_options(-fsanitize=${TMX_SANITIZE})
 endif()
 

@@ -35,7 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", ROOT / ".deps"))
 MODEL = DEPS / "models" / "SmolLM2-135M-Instruct-Q8_0.gguf"
 DOCUMENT = "/usr/share/common-licenses/GPL-3"
-QUESTION = "What is the name of this license, and which version is it?"
+QUESTION = "What is the name of this license?"
 
 OPENVINO_SETTINGS = [
     {"chunk": chunk, "kv": kv} for kv in ("f16", "u8") for chunk in (512, 2048, 0)

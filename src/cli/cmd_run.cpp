@@ -18,7 +18,7 @@ namespace tmx {
 namespace {
 
 constexpr const char * k_default_document = "/usr/share/common-licenses/GPL-3";
-constexpr const char * k_default_question = "What is the name of this license, and which version is it?";
+constexpr const char * k_default_question = "What is the name of this license?";
 
 constexpr const char * k_examples = R"(
 The prompt is the document, an empty line, and the question, as one user message in the model's chat template.
