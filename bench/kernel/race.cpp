@@ -52,15 +52,19 @@ double relative_difference(std::span<const float> x, std::span<const float> y) {
 #endif
 
 bool run_once(contender & c, bool keep) {
+    neighbours others = c.result.others;
+    others.begin();
     const double begin = wall_seconds();
     const status result = c.data->run(c.mode, 0, c.data->n, *c.ctx);
     const double seconds = wall_seconds() - begin;
+    others.end();
     if (!result.ok()) {
         fmt::print(stderr, "{}: {}\n", c.result.name, result.message());
         return false;
     }
     if (keep) {
         c.result.seconds.push_back(seconds);
+        c.result.others = others;
     }
     return true;
 }
@@ -151,7 +155,9 @@ class race {
 #ifdef TMX_BENCH_STOCK
         fmt::print(stderr, "  stock ggml...");
         std::fflush(stderr);
+        stock_result_.others.begin();
         const double seconds = stock_->run();
+        stock_result_.others.end();
         if (seconds < 0) {
             fmt::print(stderr, " failed\n");
             return false;
@@ -218,8 +224,16 @@ class race {
             results.push_back(&c.result);
         }
         print_header(stdout);
+        bool too_busy = false;
         for (const measurement * m : results) {
             print_line(stdout, *m);
+            too_busy = too_busy || m->others.share() > k_too_busy;
+        }
+        if (too_busy) {
+            fmt::print(
+                "NOT A QUIET MACHINE: other processes took more than {:.0f}% of it (column \"others\"). Figures and "
+                "speed-ups of these lines mean little; run it again when it is idle.\n",
+                100 * k_too_busy);
         }
         for (const contender & c : contenders_) {
             if (options_.scaling && c.result.ratio > 0) {

@@ -35,16 +35,16 @@ nlohmann::json number_or_null(double value) {
 }  // namespace
 
 void print_header(std::FILE * out) {
-    fmt::print(out, "{:<24}{:<22}{:>5}{:>11}{:>11}{:>11}{:>10}{:>11}{:>10}\n", "case", "kernel", "reps", "median s",
-               "p10 s", "p90 s", "GFLOP/s", "of ceiling", "speed-up");
+    fmt::print(out, "{:<24}{:<22}{:>5}{:>11}{:>11}{:>11}{:>10}{:>11}{:>10}{:>8}\n", "case", "kernel", "reps",
+               "median s", "p10 s", "p90 s", "GFLOP/s", "of ceiling", "speed-up", "others");
 }
 
 void print_line(std::FILE * out, const measurement & m) {
     const std::string share = m.ceiling_gflops > 0 ? fmt::format("{:.0f}%", 100 * gflops(m) / m.ceiling_gflops) : "-";
     const std::string ratio = m.ratio > 0 ? fmt::format("{:.2f}x", m.ratio) : "-";
-    fmt::print(out, "{:<24}{:<22}{:>5}{:>11.4f}{:>11.4f}{:>11.4f}{:>10.1f}{:>11}{:>10}\n", m.name, m.kernel,
+    fmt::print(out, "{:<24}{:<22}{:>5}{:>11.4f}{:>11.4f}{:>11.4f}{:>10.1f}{:>11}{:>10}{:>8}\n", m.name, m.kernel,
                m.seconds.size(), median(m.seconds), quantile(m.seconds, 0.1), quantile(m.seconds, 0.9), gflops(m),
-               share, ratio);
+               share, ratio, fmt::format("{:.0f}%", 100 * m.others.share()));
 }
 
 std::string json_line(const run_facts & facts, const measurement & m) {
@@ -65,6 +65,7 @@ std::string json_line(const run_facts & facts, const measurement & m) {
     row["ceiling"] = m.ceiling.empty() ? nlohmann::json(nullptr) : nlohmann::json(m.ceiling);
     row["ceiling_gflops"] = number_or_null(m.ceiling_gflops);
     row["share_of_ceiling"] = number_or_null(m.ceiling_gflops > 0 ? gflops(m) / m.ceiling_gflops : 0);
+    row["others_cpu_share"] = m.others.share();
     row["baseline"] = m.baseline.empty() ? nlohmann::json(nullptr) : nlohmann::json(m.baseline);
     row["ratio"] = number_or_null(m.ratio);
     row["commit"] = k_commit;

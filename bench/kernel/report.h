@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "neighbours.h"
+
 namespace tmx::bench {
 
 struct measurement {
@@ -15,6 +17,7 @@ struct measurement {
     double gflop = 0;  // of one run, kept pairs only
     double ceiling_gflops = 0;
     std::vector<double> seconds;  // of the repeats, in order
+    neighbours others;            // what else ran on the machine meanwhile
     std::string baseline;         // what `ratio` compares with; empty: nothing
     double ratio = 0;             // baseline's median / ours: above 1 is faster
 };
@@ -28,12 +31,15 @@ struct run_facts {
     int n_threads = 0;
 };
 
+// Above this share of the machine in other hands a figure is not worth keeping.
+constexpr double k_too_busy = 0.05;
+
 void print_header(std::FILE * out);
 void print_line(std::FILE * out, const measurement & m);
 
 // Keys: case, model, tokens, heads, heads_kv, dim, threads, kernel, reps, median_s, p10_s, p90_s, gflops, ceiling,
-// ceiling_gflops, share_of_ceiling, baseline, ratio, commit, dirty, compiler, flags, device, cores, unix_time. A value
-// that was not measured is null.
+// ceiling_gflops, share_of_ceiling, others_cpu_share, baseline, ratio, commit, dirty, compiler, flags, device, cores,
+// unix_time. A value that was not measured is null.
 std::string json_line(const run_facts & facts, const measurement & m);
 
 }  // namespace tmx::bench
