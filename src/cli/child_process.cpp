@@ -27,12 +27,22 @@ std::string find_program(const std::string & name) {
     const char * path = std::getenv("PATH");
     std::istringstream folders(path != nullptr ? path : "");
     for (std::string folder; std::getline(folders, folder, ':');) {
-        const std::string candidate = (folder.empty() ? "." : folder) + "/" + name;
+        std::string candidate = (folder.empty() ? "." : folder) + "/" + name;
         if (executable(candidate)) {
             return candidate;
         }
     }
     return "";
+}
+
+std::vector<char *> argument_vector(const std::vector<std::string> & arguments) {
+    std::vector<char *> argv;
+    argv.reserve(arguments.size() + 1);
+    for (const std::string & argument : arguments) {
+        argv.push_back(const_cast<char *>(argument.c_str()));
+    }
+    argv.push_back(nullptr);
+    return argv;
 }
 
 child_result run_child(const std::vector<std::string> & arguments, const std::string & input) {
@@ -46,11 +56,7 @@ child_result run_child(const std::vector<std::string> & arguments, const std::st
         close(in[1]);
         return {};
     }
-    std::vector<char *> argv;
-    for (const std::string & argument : arguments) {
-        argv.push_back(const_cast<char *>(argument.c_str()));
-    }
-    argv.push_back(nullptr);
+    std::vector<char *> argv = argument_vector(arguments);
     const pid_t child = fork();
     if (child == 0) {
         dup2(in[0], STDIN_FILENO);

@@ -11,6 +11,9 @@ struct child_result {
     std::string output;  // stdout and stderr
 };
 
+// What exec takes: a pointer to each argument, then null. Valid as long as `arguments` is unchanged.
+std::vector<char *> argument_vector(const std::vector<std::string> & arguments);
+
 // Runs a program to its end with `input` on its stdin. No shell.
 child_result run_child(const std::vector<std::string> & arguments, const std::string & input = {});
 

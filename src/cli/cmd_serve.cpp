@@ -178,11 +178,7 @@ void add_flash_attention(std::vector<std::string> & server) {
 }
 
 pid_t start_server(const std::vector<std::string> & server, const std::string & program, const environment & env) {
-    std::vector<char *> argv;
-    for (const std::string & argument : server) {
-        argv.push_back(const_cast<char *>(argument.c_str()));
-    }
-    argv.push_back(nullptr);
+    std::vector<char *> argv = argument_vector(server);
     const pid_t parent = getpid();
     const pid_t child = fork();
     if (child != 0) {

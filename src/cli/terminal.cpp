@@ -75,7 +75,7 @@ std::string show_seconds(double seconds) {
     if (seconds < 100) {
         return fmt::format("{:.1f} s", seconds);
     }
-    const auto whole = static_cast<int64_t>(seconds + 0.5);
+    const int64_t whole = std::llround(seconds);
     return fmt::format("{} min {} s", whole / 60, whole % 60);
 }
 
