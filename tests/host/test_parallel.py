@@ -47,11 +47,11 @@ def requests_of(prompts):
     return users
 
 
-def alone(flags, env, users, n_tokens):
+def alone(flags, env, users, n_tokens=None):
     """Answers to every request, one after the other, nothing reused."""
     with Server(flags, env=env) as server:
-        return [[server.complete(prompt, n_predict=n_tokens or N_TOKENS[i]) for prompt in users[i]]
-                for i in range(len(users))], server
+        return [[server.complete(prompt, n_predict=n_tokens or N_TOKENS[user]) for prompt in requests]
+                for user, requests in enumerate(users)]
 
 
 def together(flags, env, users):
@@ -77,8 +77,8 @@ class ParallelUsers(unittest.TestCase):
     def setUpClass(cls):
         with Server() as server:
             cls.users = requests_of(Prompts(server.tokenize))
-        cls.stock, _ = alone(["-fa", "on"], settings.environment(), cls.users, None)
-        without, _ = alone(["-fa", "off"], settings.environment(), cls.users, 1)
+        cls.stock = alone(["-fa", "on"], settings.environment(), cls.users)
+        without = alone(["-fa", "off"], settings.environment(), cls.users, 1)
         cls.yardstick = measure((on, off) for _, _, on, off in each(cls.stock, without))
         print(cls.yardstick, flush=True)
 
@@ -109,7 +109,7 @@ class ParallelUsers(unittest.TestCase):
 
     def test_plan_gives_each_user_what_chunk_boundaries_allow(self):
         plan = settings.with_plan(**PLAN)
-        by_ubatch = [alone(["-ub", ubatch], plan, self.users, 1)[0] for ubatch in UBATCHES]
+        by_ubatch = [alone(["-ub", ubatch], plan, self.users, 1) for ubatch in UBATCHES]
         spread = {(user, request): max(kl(reference.steps[0], other.steps[0]) for other in others)
                   for user, request, reference, *others in each(*by_ubatch)}
         for cache, flags in CACHES.items():

@@ -15,11 +15,15 @@ class Answer:
 
     @classmethod
     def from_reply(cls, reply):
-        steps = [{entry["id"]: entry["logprob"] for entry in step["top_logprobs"]}
-                 for step in reply.get("completion_probabilities", [])]
+        """Cut before the first token that ends within a character: the server reports it without probabilities."""
+        known = []
+        for token, step in zip(reply["tokens"], reply.get("completion_probabilities", [])):
+            if step["id"] != token:
+                break
+            known.append((token, {entry["id"]: entry["logprob"] for entry in step["top_logprobs"]}))
         timings = reply["timings"]
-        return cls(reply["tokens"], steps, reply["content"], timings["prompt_n"] + timings["cache_n"],
-                   timings["cache_n"], timings["prompt_ms"])
+        return cls([token for token, _ in known], [step for _, step in known], reply["content"],
+                   timings["prompt_n"] + timings["cache_n"], timings["cache_n"], timings["prompt_ms"])
 
 
 def first_difference(a, b):
@@ -33,8 +37,6 @@ def first_difference(a, b):
 def gap(step, token):
     """How much less likely than the best token the model calls `token`, in nats; infinite if it is not listed."""
     return max(step.values()) - step.get(token, -math.inf)
-
-
 
 
 def kl(reference, other):

@@ -61,14 +61,8 @@ def _dialogue(rng):
     return "".join(turns)
 
 
-def _other_scripts(rng):
-    words = ["caf\u00e9", "na\u00efve", "stra\u00dfe", "\u03bb\u03cc\u03b3\u03bf\u03c2", "\u0441\u043b\u043e\u0432\u043e",
-             "\u6771\u4eac", "\u00e5ngstr\u00f6m", "\U0001f642"]
-    return " ".join(f"{rng.choice(words)} {rng.choice(_WORDS)}" for _ in range(900))
-
-
 _KINDS = {"document": _document, "key values": _key_values, "needle": _needle, "program": _program, "table": _table,
-          "words": _words, "repeated": _repeated, "dialogue": _dialogue, "other scripts": _other_scripts}
+          "words": _words, "repeated": _repeated, "dialogue": _dialogue}
 
 _QUESTIONS = ("What is this text about? Answer in one sentence.", "Repeat the first name that the text mentions.",
               "List three things from the text.", "Continue the text.")

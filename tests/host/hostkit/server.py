@@ -146,8 +146,10 @@ class Server:
 
     def complete(self, tokens, n_predict=1, n_probs=500, reuse=False, slot=-1):
         """Greedy continuation of a prompt given as token ids. `reuse` lets the server use what it has cached."""
+        # An end token would come without its probabilities, so it is passed over.
         reply = self.ask("/completion", {"prompt": tokens, "n_predict": n_predict, "n_probs": n_probs, "temperature": 0,
-                                         "cache_prompt": reuse, "id_slot": slot, "return_tokens": True})
+                                         "cache_prompt": reuse, "id_slot": slot, "return_tokens": True,
+                                         "ignore_eos": True})
         return Answer.from_reply(reply)
 
     def complete_all(self, prompts, **options):
