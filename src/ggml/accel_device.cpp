@@ -1,5 +1,6 @@
 #include "ggml/accel_device.h"
 
+#include <atomic>
 #include <memory>
 #include <new>
 
@@ -143,6 +144,15 @@ ggml_backend_buffer_t device_buffer_from_host(ggml_backend_dev_t, void * data, s
     return ggml_backend_cpu_buffer_from_ptr(data, size);
 }
 
+void warn_flash_attention_is_off() {
+    static std::atomic_flag warned;
+    if (!warned.test_and_set()) {
+        GGML_LOG_WARN(
+            "TriangleMix: flash attention is off in this context (-fa off, or -fa auto with very many slots), so its "
+            "prompts are left to the host; start it with -fa on\n");
+    }
+}
+
 bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
     const settings & current = process_settings();
     switch (op->op) {
@@ -160,6 +170,12 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
             }
             return !reason;
         }
+        case GGML_OP_SOFT_MAX:
+            if (current.enabled() && softmax_without_flash(op, current.min_rows())) {
+                process_statistics().declined(decline_reason::no_flash);
+                warn_flash_attention_is_off();
+            }
+            return false;
         default:
             return false;
     }

@@ -96,6 +96,8 @@ const char * to_string(decline_reason reason) {
             return "mask";
         case decline_reason::extras:
             return "extras";
+        case decline_reason::no_flash:
+            return "no_flash";
     }
     return "unknown";
 }
@@ -132,6 +134,11 @@ std::optional<decline_reason> why_declined(const ggml_tensor * op, int64_t min_r
         return decline_reason::extras;
     }
     return std::nullopt;
+}
+
+bool softmax_without_flash(const ggml_tensor * op, int64_t min_rows) {
+    return op->op == GGML_OP_SOFT_MAX && op->src[1] != nullptr && op->ne[1] >= min_rows &&
+           std::string_view(op->name).starts_with("kq_soft_max");
 }
 
 fattn_view::fattn_view(const ggml_tensor * op) {

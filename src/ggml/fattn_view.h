@@ -21,12 +21,17 @@ enum class decline_reason : uint8_t {
     layout,    // rows not contiguous, or strides not whole elements
     mask,      // not f16, too small for the node, or broadcast in a way the kernels do not know
     extras,    // sink logits not one f32 a head, or a negative softcap
+    no_flash,  // attention of a prompt as separate products and softmax: the host has flash attention off
 };
-constexpr int k_decline_reasons = 8;
+constexpr int k_decline_reasons = 9;
 const char * to_string(decline_reason reason);
 
 // From shapes, types and strides alone: data may not be allocated yet. REQUIRES op->op == GGML_OP_FLASH_ATTN_EXT.
 std::optional<decline_reason> why_declined(const ggml_tensor * op, int64_t min_rows);
+
+// A prompt's attention of min_rows or more as llama.cpp builds it without flash attention, known by its softmax:
+// nothing to claim there.
+bool softmax_without_flash(const ggml_tensor * op, int64_t min_rows);
 
 // Non-owning but for what ggml does not store. Not copyable: args point into it.
 struct fattn_view {

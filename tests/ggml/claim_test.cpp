@@ -80,6 +80,20 @@ TEST_F(claim_test, rows_bound_the_claim) {
     EXPECT_FALSE(why_declined(node({.n_rows = 1}), 1));
 }
 
+TEST_F(claim_test, softmax_of_a_prompt_without_flash_attention_is_known) {
+    const auto softmax = [&](int64_t n_rows, const char * name, bool mask) {
+        ggml_tensor * kq = ggml_new_tensor_3d(context_.get(), GGML_TYPE_F32, 512, n_rows, 4);
+        ggml_tensor * op = ggml_soft_max_ext(
+            context_.get(), kq, mask ? ggml_new_tensor_2d(context_.get(), GGML_TYPE_F16, 512, n_rows) : nullptr, 1, 0);
+        ggml_set_name(op, name);
+        return op;
+    };
+    EXPECT_TRUE(softmax_without_flash(softmax(64, "kq_soft_max-3", true), 64));
+    EXPECT_FALSE(softmax_without_flash(softmax(63, "kq_soft_max-3", true), 64));
+    EXPECT_FALSE(softmax_without_flash(softmax(64, "ffn_moe_probs-3", true), 64));
+    EXPECT_FALSE(softmax_without_flash(softmax(64, "kq_soft_max-3", false), 64));
+}
+
 TEST_F(claim_test, what_the_kernels_cannot_take_is_declined_with_its_reason) {
     EXPECT_EQ(why_declined(node({.k_type = GGML_TYPE_Q5_0, .v_type = GGML_TYPE_F16}), 1), decline_reason::types);
     EXPECT_EQ(why_declined(node({.v_type = GGML_TYPE_Q4_1}), 1), decline_reason::types);
