@@ -5,8 +5,8 @@ reuse what the server has cached (four users share a long beginning; half go on 
 the holes that finished ones leave. Both kinds of cache: one unified, and a stream for each sequence.
 
 Exact mode: every user gets stock's answer. With a plan: the first token's distribution is as close to that user's alone
-as other chunk boundaries make it, since the tail policy `chunk` depends on them, and the statistics show that mixed
-ubatches were treated by the plan.
+as other chunk boundaries make it, since the tail policy `chunk` depends on them, and about as far from the exact answer;
+and the statistics show that mixed ubatches were treated by the plan.
 """
 
 import concurrent.futures
@@ -111,8 +111,11 @@ class ParallelUsers(unittest.TestCase):
     def test_plan_gives_each_user_what_chunk_boundaries_allow(self):
         plan = settings.with_plan(**PLAN)
         by_ubatch = [alone(["-ub", ubatch], plan, self.users, 1) for ubatch in UBATCHES]
+        # Chunks too short for us are the host's, exact: the other end of what boundaries can do.
+        exact = alone([], settings.with_backend(), self.users, 1)
         spread = {(user, request): max(kl(reference.steps[0], other.steps[0]) for other in others)
-                  for user, request, reference, *others in each(*by_ubatch)}
+                  for user, request, reference, *others in each(*by_ubatch, exact)}
+        plan_cost = sum(kl(right.steps[0], reference.steps[0]) for _, _, right, reference in each(exact, by_ubatch[0]))
         for cache, flags in CACHES.items():
             with self.subTest(cache=cache):
                 answers, counted = together(flags, plan, self.users)
@@ -128,6 +131,10 @@ class ParallelUsers(unittest.TestCase):
                 mean, mean_spread = (sum(table.values()) / len(table) for table in (apart, spread))
                 print(f"plan, {cache}: mean KL {mean:.2e}, other chunks {mean_spread:.2e}", flush=True)
                 self.assertLessEqual(mean, mean_spread + self.yardstick.kl_bound)
+                cost = sum(kl(right.steps[0], ours.steps[0]) for _, _, right, ours in each(exact, answers))
+                print(f"plan, {cache}: mean KL to exact {cost / len(apart):.2e}, of users alone {plan_cost / len(apart):.2e}",
+                      flush=True)
+                self.assertLessEqual(cost, 1.5 * plan_cost)  # other boundaries, so not the same
                 self.check_was_busy(answers, counted)
                 self.assertGreater(counted["nodes"]["triangle"], 0)
                 self.assertGreater(counted["runs"]["planned"], counted["nodes"]["triangle"],
