@@ -68,8 +68,8 @@ def llama_bench(arm, tests, repeat, threads):
     return times, nodes(stats.read())
 
 
-def measure(tests, arguments, what):
-    """[{(test): ms} by arm name] a round."""
+def measure(tests, arguments, what, bar, store):
+    """The rows of all rounds, stored after every round, so that an interrupted run keeps its whole rounds."""
     begin = time.monotonic()
     chosen = arms(arguments.plan)
     rounds = []
@@ -82,10 +82,31 @@ def measure(tests, arguments, what):
             if what == "prompt" and arm.name in ("exact", "plan") and computed == 0:
                 print(f"  {arm.name}: the backend took none of these prompts", flush=True)
         rounds.append(figures)
+        rows = rows_of(rounds, what, bar, arguments)
+        store.replace(what, rows)
         spent = time.monotonic() - begin
         print(f"{what}: round {number + 1} of {arguments.rounds}, {spent:.0f} s, "
               f"{spent / (number + 1) * (arguments.rounds - number - 1):.0f} s to go", flush=True)
-    return rounds
+    for row in rows:
+        print(f"{what:6} {row['tokens']:5} tokens at depth {row['depth']:5}: {row['arm']:12} {row['median_ms']:9.2f} ms, "
+              f"{row['ratio']:.3f}x of {row['against']} (p10 {row['ratio_p10']:.3f}, p90 {row['ratio_p90']:.3f})")
+    return rows
+
+
+class Store:
+    """The result file: rows of what this run measures replace the old ones, others stay."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.rows = []
+        if self.path.exists():
+            self.rows = [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    def replace(self, what, rows):
+        self.rows = [row for row in self.rows if row["case"] != what] + rows
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        temporary.replace(self.path)
 
 
 def quantile(values, share):
@@ -110,8 +131,6 @@ def rows_of(rounds, what, bar, arguments):
                 "ratio_p90": round(quantile(ratios, 0.9), 4),
                 "bar": bar if name in ("exact", "plan") else None,
                 "rounds": len(rounds), "reps": arguments.repeat, "threads": arguments.threads, **facts(arguments)})
-            print(f"{what:6} {rows[-1]['tokens']:5} tokens at depth {test[2]:5}: {name:12} {median[name]:9.2f} ms, "
-                  f"{rows[-1]['ratio']:.3f}x of {best} (p10 {rows[-1]['ratio_p10']:.3f}, p90 {rows[-1]['ratio_p90']:.3f})")
     return rows
 
 
@@ -143,23 +162,20 @@ def main():
     parser.add_argument("--threads", type=int, default=settings.THREADS)
     parser.add_argument("--plan", default="preset:smollm2-135m-instruct", help="plan file or preset (default: the model's)")
     parser.add_argument("--check", action="store_true", help="exit status 1 if a ratio is below its bar")
-    parser.add_argument("--out", default=str(ROOT / "docs/results/short.jsonl"), help="overwritten")
+    parser.add_argument("--out", default=str(ROOT / "docs/results/short.jsonl"), help="rows of what is measured are replaced there after every round")
     arguments = parser.parse_args()
     if not arguments.lengths and not arguments.depths:
         parser.error("--lengths and --depths are both empty: nothing to measure")
 
     rows = []
+    store = Store(arguments.out)
     if arguments.lengths:
         tests = ["-n", 0, "-p", ",".join(map(str, arguments.lengths))]
-        rows += rows_of(measure(tests, arguments, "prompt"), "prompt", PROMPT_BAR, arguments)
+        rows += measure(tests, arguments, "prompt", PROMPT_BAR, store)
     if arguments.depths:
         tests = ["-p", 0, "-n", GENERATED, "-d", ",".join(map(str, arguments.depths))]
-        rows += rows_of(measure(tests, arguments, "decode"), "decode", DECODE_BAR, arguments)
-    out = pathlib.Path(arguments.out)
-    temporary = out.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    temporary.replace(out)
-    print(f"{len(rows)} rows in {out}")
+        rows += measure(tests, arguments, "decode", DECODE_BAR, store)
+    print(f"{len(rows)} rows in {store.path}")
 
     below = [row for row in rows if row["bar"] and row["ratio"] < row["bar"]]
     for row in below:
@@ -175,5 +191,5 @@ if __name__ == "__main__":
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted; the whole rounds are kept", file=sys.stderr)
         sys.exit(130)

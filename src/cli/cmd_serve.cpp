@@ -177,6 +177,15 @@ void add_flash_attention(std::vector<std::string> & server) {
     }
 }
 
+// The plan is cheap only in large chunks, but a larger ubatch takes memory, so the choice is the user's.
+void advise_on_ubatch(const std::vector<std::string> & server) {
+    if (!has_option(server, {"-ub", "--ubatch-size"}) && std::getenv("LLAMA_ARG_UBATCH") == nullptr) {
+        fmt::print(stderr,
+                   "trianglemix: hint: prompts come in pieces of -ub 512 tokens, whose last rows stay dense; "
+                   "-b 2048 -ub 2048 lets the plan skip more\n");
+    }
+}
+
 pid_t start_server(const std::vector<std::string> & server, const std::string & program, const environment & env) {
     std::vector<char *> argv = argument_vector(server);
     const pid_t parent = getpid();
@@ -291,6 +300,9 @@ int serve(const serve_options & options, const invocation & call) {
         env.unset.push_back("GGML_BACKEND_PATH");
     }
     add_flash_attention(server);
+    if (plan) {
+        advise_on_ubatch(server);
+    }
     fmt::print(stderr, "trianglemix: starting {}: {}\n", host.program, host.how());
 
     struct sigaction action {};
