@@ -181,19 +181,10 @@ json collect(const info_options & options) {
                       {"kv_heads", f.n_head_kv}, {"head_dim", f.d_head}, {"context", f.n_ctx_train}};
         j["plan"] = plan_json(choose_plan(options.plan, f, true), f);
     } else if (plan_asked) {
-        const parsed<plan> read = load_plan(options.plan.reference);
         if (!options.plan.layers.empty()) {
             throw failure("--layers needs a model: add -m");
         }
-        if (!read.ok()) {
-            throw failure("--plan " + options.plan.reference + ": " + read.error);
-        }
-        model_facts made_for;
-        made_for.architecture = read.value.model.architecture;
-        made_for.n_layer = read.value.model.n_layer;
-        made_for.n_head = read.value.model.n_head;
-        made_for.n_head_kv = read.value.model.n_head_kv;
-        made_for.d_head = read.value.model.d_head;
+        model_facts made_for = facts_of_plan(options.plan.reference);
         made_for.n_ctx_train = 131072;
         j["plan"] = plan_json(choose_plan(options.plan, made_for, true), made_for);
     }

@@ -127,17 +127,7 @@ std::unique_ptr<temporary_file> plan_file(const serve_options & options, const s
         throw failure(
             "--layers needs the model's shape, and the server's command has no -m FILE that can be read; use --plan");
     } else if (!asked.reference.empty()) {
-        const parsed<plan> read = load_plan(asked.reference);
-        if (!read.ok()) {
-            throw failure("--plan " + asked.reference + ": " + read.error);
-        }
-        model_facts made_for;
-        made_for.architecture = read.value.model.architecture;
-        made_for.n_layer = read.value.model.n_layer;
-        made_for.n_head = read.value.model.n_head;
-        made_for.n_head_kv = read.value.model.n_head_kv;
-        made_for.d_head = read.value.model.d_head;
-        chosen = choose_plan(asked, made_for, false);
+        chosen = choose_plan(asked, facts_of_plan(asked.reference), false);
     } else if (!asked.exact) {
         chosen.note =
             "the server's command has no -m FILE that can be read, so no preset was looked for: exact attention";

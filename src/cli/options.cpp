@@ -142,6 +142,20 @@ std::string chosen_plan::layers() const {
     return fmt::format("{} of {} layers triangle: {}", indices.size(), value.layers.size(), format_layer_set(indices));
 }
 
+model_facts facts_of_plan(const std::string & reference) {
+    const parsed<plan> read = load_plan(reference);
+    if (!read.ok()) {
+        throw failure("--plan " + reference + ": " + read.error);
+    }
+    model_facts facts;
+    facts.architecture = read.value.model.architecture;
+    facts.n_layer = read.value.model.n_layer;
+    facts.n_head = read.value.model.n_head;
+    facts.n_head_kv = read.value.model.n_head_kv;
+    facts.d_head = read.value.model.d_head;
+    return facts;
+}
+
 chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known) {
     chosen_plan chosen;
     if (!options.reference.empty()) {
