@@ -130,7 +130,7 @@ def rows_of(rounds, what, bar, arguments):
                 "ratio": round(statistics.median(ratios), 4), "ratio_p10": round(quantile(ratios, 0.1), 4),
                 "ratio_p90": round(quantile(ratios, 0.9), 4),
                 "bar": bar if name in ("exact", "plan") else None,
-                "rounds": len(rounds), "reps": arguments.repeat, "threads": arguments.threads, **facts(arguments)})
+                "rounds": len(rounds), "reps": arguments.repeat, "threads": arguments.threads, **arguments.facts})
     return rows
 
 
@@ -167,6 +167,7 @@ def main():
     if not arguments.lengths and not arguments.depths:
         parser.error("--lengths and --depths are both empty: nothing to measure")
 
+    arguments.facts = facts(arguments)  # before the result file changes, which would look like an uncommitted change
     rows = []
     store = Store(arguments.out)
     if arguments.lengths:
