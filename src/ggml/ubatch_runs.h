@@ -65,6 +65,7 @@ struct causal_run {
     std::vector<int64_t> output_rows;  // relative to row_begin, ascending, distinct
 
     int64_t rows() const { return row_end - row_begin; }
+    bool operator==(const causal_run &) const = default;
     // REQUIRES 0 <= rank < rank_begin + rows().
     int64_t cell_of(int64_t rank) const { return cells.empty() ? key_begin + rank : cells[static_cast<size_t>(rank)]; }
 };
