@@ -1,5 +1,5 @@
-// Builds with CUDA: every GPU of ggml's CUDA backend that the kernels run on gets a proxy. The CUDA runtime is linked in
-// statically; its streams and events are the driver's, so they order with those of ggml's own copy of the runtime.
+// Builds with CUDA: every GPU of ggml's CUDA backend that the kernels run on gets a proxy. The CUDA runtime is linked
+// in statically; its streams and events are the driver's, so they order with those of ggml's own copy of the runtime.
 #include <cuda_runtime_api.h>
 
 #include <cstdlib>
@@ -83,8 +83,8 @@ class cuda_executor final : public attention_executor {
     cudaStream_t stream_ = nullptr;
 };
 
-// The CUDA runtime's number of a ggml device: by its bus address ("0000:01:00.0", a virtual device's ends in "-v1"), else
-// by its name ("CUDA1"). -1: unknown.
+// The CUDA runtime's number of a ggml device: by its bus address ("0000:01:00.0", a virtual device's ends in "-v1"),
+// else by its name ("CUDA1"). -1: unknown.
 int device_number(ggml_backend_dev_t device) {
     ggml_backend_dev_props props{};
     ggml_backend_dev_get_props(device, &props);
@@ -102,7 +102,8 @@ int device_number(ggml_backend_dev_t device) {
     return *digits != '\0' ? std::atoi(digits) : -1;
 }
 
-// "" and the kernel's name, or why no kernel runs there. Makes no CUDA context: that takes memory of a GPU nobody may use.
+// "" and the kernel's name, or why no kernel runs there. Makes no CUDA context: that takes memory of a GPU nobody may
+// use.
 std::string problem_of(int number, std::string & kernel) {
     int major = 0;
     int minor = 0;

@@ -29,7 +29,8 @@ struct graph_inputs {
 struct input_tensors {
     const ggml_tensor * mask = nullptr;       // the node's, or what it was copied from
     const ggml_tensor * positions = nullptr;  // inp_pos
-    const ggml_tensor * own_cells = nullptr;  // indices of the SET_ROWS that fills the node's key cache, or their origin
+    const ggml_tensor * own_cells =
+        nullptr;  // indices of the SET_ROWS that fills the node's key cache, or their origin
     const ggml_tensor * out_ids = nullptr;
 };
 

@@ -144,11 +144,10 @@ ggml_backend_device_i interface_like(const ggml_backend_device_i & wrapped) {
 proxy_device::proxy_device(ggml_backend_reg_t reg, proxy_candidate candidate, proxy_limits limits)
     : candidate_(std::move(candidate)),
       limits_(limits),
-      description_(std::string(ggml_backend_dev_description(candidate_.device)) + ", prompt attention by TriangleMix (" +
-                   ggml_backend_dev_name(candidate_.device) + ")"),
+      description_(std::string(ggml_backend_dev_description(candidate_.device)) +
+                   ", prompt attention by TriangleMix (" + ggml_backend_dev_name(candidate_.device) + ")"),
       device_{.iface = interface_like(candidate_.device->iface), .reg = reg, .context = this},
-      buffer_type_{.iface = k_type_interface,
-                   .device = &device_,
-                   .context = ggml_backend_dev_buffer_type(candidate_.device)} {}
+      buffer_type_{
+          .iface = k_type_interface, .device = &device_, .context = ggml_backend_dev_buffer_type(candidate_.device)} {}
 
 }  // namespace tmx

@@ -32,9 +32,9 @@ bool same_rule(const layer_rule & a, const layer_rule & b, int64_t n_head) {
     if (!a.triangle) {
         return true;
     }
-    const bool same_heads = a.dense_head == b.dense_head ||
-                            (a.dense_head != nullptr && b.dense_head != nullptr &&
-                             std::equal(a.dense_head, a.dense_head + n_head, b.dense_head));
+    const bool same_heads =
+        a.dense_head == b.dense_head || (a.dense_head != nullptr && b.dense_head != nullptr &&
+                                         std::equal(a.dense_head, a.dense_head + n_head, b.dense_head));
     // Shape, tail and prompt length are the plan's, and there is one plan an evaluation.
     return same_heads;
 }
@@ -363,7 +363,8 @@ bool proxy_evaluator::masks_confirmed() {
         read_masks_first_ = true;
         statistics_.fell_back("mask_not_as_sampled");
         GGML_LOG_ERROR(
-            "TriangleMix: %s: an attention mask is irregular in a way that its samples did not show, so this evaluation "
+            "TriangleMix: %s: an attention mask is irregular in a way that its samples did not show, so this "
+            "evaluation "
             "is void; from now on this context reads every mask whole before it computes. Repeat the prompt\n",
             device_.c_str());
     }

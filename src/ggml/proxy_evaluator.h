@@ -101,7 +101,7 @@ class proxy_evaluator {
     layer_rules rules_;
     int n_threads_ = 1;
     cell_tables caches_;
-    bool read_masks_first_ = false;  // a mask was not what its samples said: from now on read all of it at once
+    bool read_masks_first_ = false;         // a mask was not what its samples said: from now on read all of it at once
     ggml_backend_event_t ready_ = nullptr;  // the wrapped backend has the node's inputs; null: no events
     ggml_backend_event_t done_ = nullptr;   // we have its output
 

@@ -37,8 +37,8 @@ std::string kernel_in_use(const settings_snapshot & now) {
     return "none";
 }
 
-node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule, const ubatch_runs & found,
-                          const std::vector<attention_segment> & segments, double seconds) {
+node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds) {
     node_record record{.kind = node_kind::dense,
                        .layer = layer,
                        .triangle_layer = rule.triangle,

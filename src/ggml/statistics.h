@@ -35,8 +35,8 @@ struct node_record {
 };
 
 // REQUIRES `found` outlives the record.
-node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule, const ubatch_runs & found,
-                          const std::vector<attention_segment> & segments, double seconds);
+node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds);
 
 // One classification of a ubatch.
 struct ubatch_record {

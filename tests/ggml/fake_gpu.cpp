@@ -58,9 +58,8 @@ void fake_synchronize(ggml_backend_t backend) {
 
 ggml_status fake_compute(ggml_backend_t backend, ggml_cgraph * graph) {
     fake_backend & state = state_of(backend);
-    const bool has_attention = std::any_of(graph->nodes, graph->nodes + graph->n_nodes, [](const ggml_tensor * node) {
-        return node->op == GGML_OP_FLASH_ATTN_EXT;
-    });
+    const bool has_attention = std::any_of(graph->nodes, graph->nodes + graph->n_nodes,
+                                           [](const ggml_tensor * node) { return node->op == GGML_OP_FLASH_ATTN_EXT; });
     state.gpu->graphs.push_back({graph, graph->n_nodes, graph->uid, has_attention});
     // A device keeps nothing of the caller's graph but what its kernels were given: here the list of nodes.
     auto nodes = std::make_shared<std::vector<ggml_tensor *>>(graph->nodes, graph->nodes + graph->n_nodes);
@@ -160,11 +159,10 @@ constexpr ggml_backend_device_i k_device = {
     .get_buffer_type = [](ggml_backend_dev_t device) { return gpu_of(device).buffer_type(); },
     .get_host_buffer_type = nullptr,
     .buffer_from_host_ptr = nullptr,
-    .supports_op = [](ggml_backend_dev_t, const ggml_tensor * op) {
-        return ggml_backend_dev_supports_op(cpu_device(), op);
-    },
-    .supports_buft =
-        [](ggml_backend_dev_t device, ggml_backend_buffer_type_t type) { return type == gpu_of(device).buffer_type(); },
+    .supports_op = [](ggml_backend_dev_t,
+                      const ggml_tensor * op) { return ggml_backend_dev_supports_op(cpu_device(), op); },
+    .supports_buft = [](ggml_backend_dev_t device,
+                        ggml_backend_buffer_type_t type) { return type == gpu_of(device).buffer_type(); },
     .offload_op = [](ggml_backend_dev_t, const ggml_tensor * op) { return op->ne[1] >= 32; },
     .event_new = fake_event_new,
     .event_free = fake_event_free,
@@ -174,9 +172,8 @@ constexpr ggml_backend_device_i k_device = {
 constexpr ggml_backend_buffer_type_i k_buffer_type = {
     .get_name = [](ggml_backend_buffer_type_t) { return "FAKE0"; },
     .alloc_buffer = fake_alloc,
-    .get_alignment = [](ggml_backend_buffer_type_t) {
-        return ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type());
-    },
+    .get_alignment =
+        [](ggml_backend_buffer_type_t) { return ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type()); },
     .get_max_size = nullptr,
     .get_alloc_size = nullptr,
     .is_host = nullptr,

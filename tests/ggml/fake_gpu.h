@@ -1,5 +1,5 @@
-// A "GPU" without hardware, to put a proxy in front of: its memory is not the host's as far as ggml is told, so inputs are
-// copied to it as to a real one; its backend runs ggml's CPU backend from a queue of its own, in order, behind the
+// A "GPU" without hardware, to put a proxy in front of: its memory is not the host's as far as ggml is told, so inputs
+// are copied to it as to a real one; its backend runs ggml's CPU backend from a queue of its own, in order, behind the
 // caller's back; and its events order such queues. Whoever forgets to wait computes with old data.
 #pragma once
 
