@@ -143,9 +143,10 @@ def answers(run):
     lengths = (150, 300, 700, 1200, 1900, 2600, 3300, 3400)
     flags = ["-fa", "on", "-ub", "1024", "-b", "2048", "-np", "8", "-kvu"]
     plan = {"TRIANGLEMIX_LAYERS": run.options.small_layers, "TRIANGLEMIX_WINDOW": "128", "TRIANGLEMIX_STRICT": "1"}
+    every = {"TRIANGLEMIX_MIN_KEYS": "1"}  # short prompts, too
     ways = {"stock": (["--device", run.options.device, "-ngl", "99"], {"TRIANGLEMIX_DISABLE": "1"}),
-            "exact": (["--device", run.options.proxy, "-ngl", "99"], {}),
-            "plan": (["--device", run.options.proxy, "-ngl", "99"], plan),
+            "exact": (["--device", run.options.proxy, "-ngl", "99"], every),
+            "plan": (["--device", run.options.proxy, "-ngl", "99"], plan | every),
             # Naming our CPU device makes builds with linked-in backends load the library.
             "plan on the CPU": (["--device", "TriangleMix", "-ngl", "0"], plan),
             "exact on the CPU": (["--device", "none", "-ngl", "0"], {"TRIANGLEMIX_DISABLE": "1"})}

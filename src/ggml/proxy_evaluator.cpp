@@ -113,18 +113,33 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
             }
         }
     } end{ubatches_};
-    if (nodes.empty() || executor_ == nullptr || !settings_.enabled()) {
+    const auto whole = [&] {
         statistics_.proxied_graph(false);
         return ggml_backend_graph_compute_async(wrapped_, graph);
+    };
+    if (nodes.empty() || executor_ == nullptr || !settings_.enabled()) {
+        return whole();
+    }
+    const auto first =
+        std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
+    if (first == nodes.end()) {
+        learn_cells(graph, nodes);
+        return whole();
+    }
+    // The device gets something to do before the mask is looked at.
+    const int passed = expects_steps_ ? *first : 0;
+    if (const ggml_status result = pass_on(graph, 0, passed); result != GGML_STATUS_SUCCESS) {
+        return result;
     }
     if (!plan_steps(graph, nodes)) {
         return GGML_STATUS_FAILED;
     }
-    statistics_.proxied_graph(!steps_.empty());
-    if (steps_.empty()) {
-        return ggml_backend_graph_compute_async(wrapped_, graph);
+    expects_steps_ = !steps_.empty();
+    if (passed == 0 && steps_.empty()) {
+        return whole();
     }
-    const ggml_status result = run_steps(graph);
+    statistics_.proxied_graph(true);
+    const ggml_status result = run_steps(graph, passed);
     return masks_confirmed() ? result : GGML_STATUS_FAILED;
 }
 
@@ -158,19 +173,21 @@ const input_tensors & proxy_evaluator::inputs_of(const ggml_cgraph * graph, cons
     return known_inputs_.back().tensors;
 }
 
+// Why a node is not worth handing over; null if it is.
+const char * proxy_evaluator::too_small(const ggml_tensor * node) const {
+    if (node->src[0]->ne[1] < settings_.min_rows()) {
+        return "rows";
+    }
+    return node->src[1]->ne[1] < settings_.min_keys() ? "keys" : nullptr;
+}
+
 // False: strict mode forbids the evaluation.
 bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    const int64_t min_rows = settings_.min_rows();
-    const auto takes = [&](int i) { return graph->nodes[i]->src[0]->ne[1] >= min_rows; };
-    if (std::none_of(nodes.begin(), nodes.end(), takes)) {
-        learn_cells(graph, nodes);
-        return true;
-    }
     rules_.begin();
     rules_.check_plan(graph, executor_->kernel());
     for (const int i : nodes) {
-        if (!takes(i)) {
-            pass_on_node("rows");
+        if (const char * reason = too_small(graph->nodes[i])) {
+            pass_on_node(reason);
         } else if (!plan_step(graph, i)) {
             return false;
         }
@@ -297,8 +314,8 @@ void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<i
     }
 }
 
-ggml_status proxy_evaluator::run_steps(ggml_cgraph * graph) {
-    int passed = 0;  // nodes before this one are enqueued
+// Nodes before `passed` are enqueued.
+ggml_status proxy_evaluator::run_steps(ggml_cgraph * graph, int passed) {
     for (const step & now : steps_) {
         ggml_status result = pass_on(graph, passed, now.node);
         if (result != GGML_STATUS_SUCCESS) {

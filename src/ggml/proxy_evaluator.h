@@ -81,12 +81,13 @@ class proxy_evaluator {
 
     const std::vector<int> & attention_nodes(const ggml_cgraph * graph);
     const input_tensors & inputs_of(const ggml_cgraph * graph, const ggml_tensor * node);
+    const char * too_small(const ggml_tensor * node) const;
     bool plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes);
     bool plan_step(const ggml_cgraph * graph, int index);
     const classified & classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
     const prepared * prepare(const classified & ubatch, const layer_rule & rule, const attention_args & args);
     void learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes);
-    ggml_status run_steps(ggml_cgraph * graph);
+    ggml_status run_steps(ggml_cgraph * graph, int passed);
     status run_step(const step & now);
     ggml_status pass_on(ggml_cgraph * graph, int begin, int end);
     bool masks_confirmed();
@@ -101,6 +102,7 @@ class proxy_evaluator {
     layer_rules rules_;
     int n_threads_ = 1;
     cell_tables caches_;
+    bool expects_steps_ = true;             // the last evaluation of a prompt had nodes of ours
     bool read_masks_first_ = false;         // a mask was not what its samples said: from now on read all of it at once
     ggml_backend_event_t ready_ = nullptr;  // the wrapped backend has the node's inputs; null: no events
     ggml_backend_event_t done_ = nullptr;   // we have its output

@@ -181,9 +181,10 @@ class run_finder {
         return rows_agree(run) && last_row_agrees(run);
     }
 
-    // Of every row: the first rank, which a window drops first, some ranks that it must see and must not see, and some
-    // cells in which it must equal the row before.
+    // Of every row: the first rank, which a window drops first. Of some rows: ranks that it must see and must not see,
+    // and cells in which it must equal the row before. Each read misses the cache.
     bool rows_agree(const causal_run & run) const {
+        constexpr int64_t k_rows_apart = 8;
         constexpr int k_samples = 6;
         const int64_t n_ranks = run.rank_begin + run.rows();
         for (int64_t row = run.row_begin; row < run.row_end; ++row) {
@@ -192,7 +193,7 @@ class run_finder {
             spread random(rank);
             uint16_t seen = mask[run.cell_of(0)];
             bool agree = true;
-            for (int i = 0; i < k_samples; ++i) {
+            for (int i = 0; i < k_samples && row % k_rows_apart == 0; ++i) {
                 seen |= mask[run.cell_of(random.below(rank + 1))];
                 if (rank + 1 < n_ranks) {
                     const int64_t later = rank + 1 + random.below(n_ranks - rank - 1);

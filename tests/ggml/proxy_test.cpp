@@ -33,14 +33,19 @@ class proxy_test : public testing::Test {
         process_statistics().reset();
         process_settings().set_enabled(true);
         process_settings().set_prompt_length(-1);
-        process_settings().apply({});
+        apply({});
+    }
+
+    static void apply(backend_config config) {
+        config.min_keys = 1;  // these graphs are small
+        process_settings().apply(config);
     }
 
     static void apply_plan(const std::vector<int> & layers, bool strict = false) {
         backend_config config;
         config.chosen = triangle_plan(layers);
         config.strict = strict;
-        process_settings().apply(config);
+        apply(config);
     }
 
     static nlohmann::json stats() { return nlohmann::json::parse(process_statistics().json(process_settings())); }
@@ -249,7 +254,7 @@ TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
         backend_config config;
         config.chosen = triangle_plan({0, 1, 2});
         config.min_rows = min_rows;
-        process_settings().apply(config);
+        apply(config);
         EXPECT_TRUE(tested.compute(now.ubatch, now.users));
         EXPECT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
     };
@@ -286,7 +291,6 @@ TEST_F(proxy_test, irregular_masks_are_left_to_the_wrapped_device) {
     check_steps(proxy_.handle(), {.n_layer = 2}, {now}, {});
     const nlohmann::json counted = stats();
     EXPECT_EQ(counted["gpu"]["passed_on"]["visible_count"], 2);
-    EXPECT_EQ(counted["gpu"]["graphs"]["whole"], 1);
     EXPECT_EQ(counted["fallbacks"]["visible_count"], 1) << "of the triangle layer";
 
     apply_plan({0}, true);
@@ -299,7 +303,8 @@ TEST_F(proxy_test, what_the_kernels_do_not_cover_is_left_to_the_wrapped_device) 
     fake_cache cache(512);
     check_steps(proxy_.handle(), {}, busy_steps(cache), {});
     EXPECT_EQ(stats()["gpu"]["passed_on"]["kernel: no such kernel"], 12);
-    EXPECT_EQ(stats()["gpu"]["graphs"]["cut"], 0);
+    EXPECT_EQ(stats()["gpu"]["graphs"]["cut"], 1) << "once it was tried, graphs stay whole";
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 3);
     apply_plan({1}, true);
     fake_cache other(256);
     const step now = prompt_step(other, 0, 100, k_every_row);
@@ -334,6 +339,16 @@ TEST_F(proxy_test, without_an_executor_everything_is_passed_on) {
     fake_cache cache(512);
     check_steps(proxy.handle(), {}, busy_steps(cache), {});
     EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 4);
+}
+
+TEST_F(proxy_test, few_keys_are_left_to_the_wrapped_device) {
+    process_settings().apply({});
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {}, busy_steps(cache), {});
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 4);
+    fake_cache larger(1024);
+    check_steps(proxy_.handle(), {}, {prompt_step(larger, 0, 70, k_every_row)}, {});
+    EXPECT_EQ(stats()["nodes"]["dense"], 3);
 }
 
 TEST_F(proxy_test, disabled_passes_everything_on) {
