@@ -153,7 +153,11 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
     if (error == cudaSuccess && work.n_combines > 0) {
         error = combine(params, work.combines, work.n_combines, on);
     }
-    return error == cudaSuccess ? status{} : device_status(error, "launching attention");
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();  // the next launch must not report this one's error
+        return device_status(error, "launching attention");
+    }
+    return {};
 }
 
 }  // namespace tmx

@@ -1,5 +1,6 @@
 // Once per evaluation and rule: tile lists, their upload, and the scratch that the calls will need.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -209,10 +210,11 @@ status validate_lists(const attention_args & args, std::span<const attention_seg
         if (l.begin == nullptr) {
             continue;
         }
-        if (l.block_keys < k_slice || l.block_keys % k_slice != 0 || l.list_rows < 1) {
-            return status::error(status_code::invalid_argument,
-                                 "block list %zu: block_keys is %lld (multiple of %d), list_rows %lld (>= 1)", i,
-                                 static_cast<long long>(l.block_keys), k_slice, static_cast<long long>(l.list_rows));
+        if (l.block_keys < k_slice || !std::has_single_bit(static_cast<uint64_t>(l.block_keys)) || l.list_rows < 1) {
+            return status::error(
+                status_code::invalid_argument,
+                "block list %zu: block_keys is %lld (a power of two, at least %d), list_rows %lld (>= 1)", i,
+                static_cast<long long>(l.block_keys), k_slice, static_cast<long long>(l.list_rows));
         }
         const int64_t n_rows = segments[i].row_end - segments[i].row_begin;
         const int64_t n_lists =

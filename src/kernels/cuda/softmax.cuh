@@ -14,7 +14,6 @@ namespace tmx::cuda {
 struct row_pair {
     float maximum[2];  // of the logits so far, before scaling; -inf if none was kept
     float sum[2];      // of this thread's weights
-    kept_row kept[2];
 
     __device__ void start() {
         maximum[0] = maximum[1] = -INFINITY;
@@ -22,16 +21,28 @@ struct row_pair {
     }
 };
 
-// -inf where a row drops the key. `logits` is [blocks of 8 keys][4]; `rank` says which rank a slice of 16 starts with.
-template <int k_blocks, typename R>
-__device__ inline void mask_logits(float (&logits)[k_blocks * 4], const row_pair & rows, const R & rank) {
+// What a packed row keeps. Rows beyond the item's last are computed like it, and never written.
+__device__ inline kept_row kept_by(const work_item & item, int row) {
+    const packed_row at = unpack(item, smaller(row, item.packed_rows() - 1));
+    return row_of(item.kept(), item.rank_begin + at.position);
+}
+
+// -inf where packed rows first_row and first_row + 8 drop the key, for the tile that starts with slice `first_slice`.
+// `logits` is [blocks of 8 keys][4].
+template <int k_blocks>
+__device__ inline void mask_logits(float (&logits)[k_blocks * 4], int first_row, const work_item & item,
+                                   const int32_t * first_ranks, int32_t first_slice) {
+    const kept_row kept[2] = {kept_by(item, first_row), kept_by(item, first_row + 8)};
     const int column = threadIdx.x % 4 * 2;
 #pragma unroll
     for (int block = 0; block < k_blocks; ++block) {
-        const int32_t first = rank(block / 2) + block % 2 * 8 + column;
+        const int32_t slice = first_slice + block / 2;
+        const int32_t first = slice_rank(item, first_ranks, slice) + block % 2 * 8 + column;
+        const int32_t limit = slice_limit(item, slice);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            if (!keeps(rows.kept[i / 2], first + i % 2)) {
+            const int32_t rank = first + i % 2;
+            if (rank >= limit || !keeps(kept[i / 2], rank)) {
                 logits[block * 4 + i] = -INFINITY;
             }
         }

@@ -33,9 +33,9 @@ struct work_item {
     int32_t sink_keys;     // the walk's first piece: ranks [0, sink_keys)
     int32_t window_begin;  // its second: ranks [window_begin, key_end)
     int32_t key_end;
-    int32_t list_begin;   // >= 0: instead, blocks from here on in the list of first ranks
-    int32_t list_slices;  // slices of a block
-    int32_t n_slices;     // of the whole walk
+    int32_t list_begin;  // >= 0: instead, blocks from here on in the list of first ranks
+    int32_t list_shift;  // log2 of the slices of a block
+    int32_t n_slices;    // of the whole walk
     int32_t tile_begin;
     int32_t tile_end;
     int32_t full_begin;  // tiles [full_begin, full_end) need no element mask
@@ -57,7 +57,8 @@ TMX_HOST_DEVICE constexpr int32_t slice_rank(const work_item & item, const int32
         return std::numeric_limits<int32_t>::max() - k_slice;
     }
     if (item.list_begin >= 0) {
-        return first_rank[item.list_begin + slice / item.list_slices] + slice % item.list_slices * k_slice;
+        return first_rank[item.list_begin + (slice >> item.list_shift)] +
+               (slice & ((1 << item.list_shift) - 1)) * k_slice;
     }
     const int32_t behind = slice - item.sink_slices();
     return behind < 0 ? slice * k_slice : item.window_begin + behind * k_slice;

@@ -24,17 +24,12 @@ index_range rows_of(const work_item & item) {
 void walk_band(work_item & item, int32_t tile_keys) {
     const band kept = item.kept();
     const index_range rows = rows_of(item);
-    key_ranges keys = visited_keys(kept, rows);
-    // Slices of the sink are whole: where the last would reach into the window, one stretch is shorter.
-    const int64_t padded_sink = (keys.sink.size() + k_slice - 1) / k_slice * k_slice;
-    if (padded_sink > 0 && padded_sink >= keys.window.begin) {
-        keys = {{0, 0}, {0, keys.window.end}};
-    }
+    const key_ranges keys = visited_keys(kept, rows);
     item.sink_keys = static_cast<int32_t>(keys.sink.size());
     item.window_begin = static_cast<int32_t>(keys.window.begin);
     item.key_end = static_cast<int32_t>(keys.window.end);
     item.list_begin = -1;
-    item.list_slices = 1;
+    item.list_shift = 0;
     item.n_slices = item.sink_slices() + divide_up(item.key_end - item.window_begin, k_slice);
     const int32_t tile_slices = tile_keys / k_slice;
     item.tile_begin = 0;
@@ -67,7 +62,7 @@ void walk_list(work_item & item, const cuda_block_lists & lists, int64_t list, i
     item.window_begin = 0;
     item.key_end = static_cast<int32_t>(rows.end);
     item.list_begin = static_cast<int32_t>(first_ranks.size());
-    item.list_slices = static_cast<int32_t>(lists.block_keys / k_slice);
+    item.list_shift = std::countr_zero(static_cast<uint64_t>(lists.block_keys / k_slice));
     int32_t n_blocks = 0;
     int32_t n_full = 0;
     for (int64_t i = lists.begin[list]; i < lists.begin[list + 1] && lists.first_rank[i] < rows.end; ++i) {
@@ -75,12 +70,12 @@ void walk_list(work_item & item, const cuda_block_lists & lists, int64_t list, i
         ++n_blocks;
         n_full += lists.first_rank[i] + lists.block_keys - 1 <= rows.begin ? 1 : 0;
     }
-    item.n_slices = n_blocks * item.list_slices;
+    item.n_slices = n_blocks << item.list_shift;
     const int32_t tile_slices = tile_keys / k_slice;
     item.tile_begin = 0;
     item.tile_end = divide_up(item.n_slices, tile_slices);
     item.full_begin = 0;
-    item.full_end = n_full * item.list_slices / tile_slices;
+    item.full_end = (n_full << item.list_shift) / tile_slices;
 }
 
 class list_maker {

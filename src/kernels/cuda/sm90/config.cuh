@@ -7,12 +7,10 @@
 
 namespace tmx::cuda::sm90 {
 
-constexpr int k_consumers = 2;  // warpgroups that multiply, 64 packed rows each
-constexpr int k_threads = 128 * (1 + k_consumers);
-constexpr int k_loader_threads = 96;  // of the first warpgroup: its first warp copies keys and values
-constexpr int k_stages = 2;           // tiles of keys, and of values, in flight or in use
-constexpr int k_item_slots = 4;       // work items known ahead
-constexpr int k_panel_dims = 64;      // dims of a 128-byte row: what the swizzle spans
+constexpr int k_consumers = 2;    // warpgroups that multiply, 64 packed rows each
+constexpr int k_stages = 2;       // tiles of keys, and of values, in flight or in use
+constexpr int k_item_slots = 4;   // work items known ahead
+constexpr int k_panel_dims = 64;  // dims of a 128-byte row: what the swizzle spans
 constexpr int k_row_bytes = 128;
 
 template <typename T, int k_dim_, int k_keys_>
@@ -26,9 +24,15 @@ struct config {
     static constexpr int k_q_bytes = k_panels * k_item_rows * k_row_bytes;
     // Two buffers let the next item's queries be converted while this one computes; wide heads have no room for them.
     static constexpr int k_q_buffers = k_dim <= 128 ? 2 : 1;
-    // Registers of a thread: 168 a thread are there at launch (65536 / 384, in steps of 8).
-    static constexpr int k_producer_registers = 72;
-    static constexpr int k_consumer_registers = 216;
+    // Warpgroups that fetch. A block's threads share 65536 registers evenly at launch; 128 each are too few for ptxas
+    // to place the instruction that sums 256 columns, 168 are enough.
+    static constexpr int k_producers = k_dim <= 128 ? 2 : 1;
+    static constexpr int k_threads = 128 * (k_producers + k_consumers);
+    // Warps of the producers: one draws work items, one copies keys and values, the others convert queries.
+    static constexpr int k_loader_warps = 4 * k_producers - 2;
+    // Registers of a thread after the roles are known.
+    static constexpr int k_producer_registers = k_dim <= 128 ? 48 : 72;
+    static constexpr int k_consumer_registers = k_dim <= 128 ? 208 : 216;
     static_assert(k_keys % k_slice == 0 && k_keys * k_row_bytes % 1024 == 0);
 };
 

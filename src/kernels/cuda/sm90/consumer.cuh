@@ -23,9 +23,8 @@ class consumer {
         : params_(params), shared_(shared), warpgroup_(warpgroup) {}
 
     __device__ void run() {
-        if (warpgroup_ == 0) {  // the first turn is warpgroup 0's
-        } else {
-            ptx::named_arrive(k_turn, 256);
+        if (warpgroup_ == 1) {
+            ptx::named_arrive(k_turn, 256);  // the first turn is warpgroup 0's
         }
         while (true) {
             ptx::barrier_wait(shared_.item_full[items_.slot], items_.parity);
@@ -73,10 +72,13 @@ class consumer {
         ptx::wgmma_commit();
     }
 
+    // The first of the thread's two packed rows.
+    __device__ int first_row() const {
+        return warpgroup_ * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+    }
+
     __device__ void mask(float (&logits)[C::k_keys / 2], const work_item & item, int32_t tile) {
-        mask_logits<k_key_blocks>(logits, rows_, [&](int slice) {
-            return slice_rank(item, params_.first_ranks, tile * C::k_slices + slice);
-        });
+        mask_logits<k_key_blocks>(logits, first_row(), item, params_.first_ranks, tile * C::k_slices);
     }
 
     // A weight of zero times whatever lies in keys that the walk does not visit must be zero: clears their values.
@@ -117,12 +119,6 @@ class consumer {
     }
 
     __device__ void compute(const work_item & item) {
-        const int first_row = warpgroup_ * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const int row = smaller(first_row + r * 8, item.packed_rows() - 1);
-            rows_.kept[r] = row_of(item.kept(), item.rank_begin + unpack(item, row).position);
-        }
         rows_.start();
         float logits[C::k_keys / 2];
         float sums[C::k_dim / 2];
@@ -188,7 +184,7 @@ class consumer {
             release(shared_.q_empty[q_ring_.slot]);
         }
         q_ring_.advance();
-        write_rows<k_dim_blocks>(params_, item, first_row, sums, rows_);
+        write_rows<k_dim_blocks>(params_, item, first_row(), sums, rows_);
     }
 
     const kernel_params & params_;

@@ -1,4 +1,4 @@
-// The Hopper kernel: a persistent block of one producing and two multiplying warpgroups. docs/kernel_cuda.md.
+// The Hopper kernel: a persistent block of two fetching and two multiplying warpgroups. docs/kernel_cuda.md.
 #pragma once
 
 #include "kernels/cuda/sm90/consumer.cuh"
@@ -8,7 +8,7 @@
 namespace tmx::cuda::sm90 {
 
 template <typename C>
-__global__ void __launch_bounds__(k_threads, 1)
+__global__ void __launch_bounds__(C::k_threads, 1)
     attention(const __grid_constant__ kernel_params params, const __grid_constant__ tensor_maps maps) {
     extern __shared__ uint8_t raw[];
     shared_memory<C> & shared =
@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(k_threads, 1)
     if (threadIdx.x == 0) {
         constexpr int n_warps = k_consumers * 4;
         for (int i = 0; i < C::k_q_buffers; ++i) {
-            ptx::barrier_init(shared.q_full[i], k_loader_threads);
+            ptx::barrier_init(shared.q_full[i], C::k_loader_warps);
             ptx::barrier_init(shared.q_empty[i], n_warps);
         }
         for (int i = 0; i < k_stages; ++i) {
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(k_threads, 1)
         }
         for (int i = 0; i < k_item_slots; ++i) {
             ptx::barrier_init(shared.item_full[i], 1);
-            ptx::barrier_init(shared.item_empty[i], n_warps + k_loader_threads + 1);
+            ptx::barrier_init(shared.item_empty[i], n_warps + C::k_loader_warps + 1);
         }
         ptx::barrier_init_fence();
         ptx::prefetch_tensor_map(&maps.k);
@@ -35,16 +35,19 @@ __global__ void __launch_bounds__(k_threads, 1)
     }
     __syncthreads();
     const int warpgroup = threadIdx.x / 128;
-    if (warpgroup == 0) {
+    if (warpgroup < C::k_producers) {
         ptx::give_registers<C::k_producer_registers>();
-        if (threadIdx.x < 32) {
+        const int warp = threadIdx.x / 32;
+        if (warp == 0) {
             copy_keys_and_values<C>(params, maps, shared);
+        } else if (warp == 1) {
+            draw_items<C>(params, shared);
         } else {
-            convert_queries<C>(params, shared);
+            convert_queries<C>(params, shared, warp - 2);
         }
     } else {
         ptx::take_registers<C::k_consumer_registers>();
-        consumer<C>(params, shared, warpgroup - 1).run();
+        consumer<C>(params, shared, warpgroup - C::k_producers).run();
     }
 }
 
@@ -65,7 +68,7 @@ cudaError_t launch(const kernel_params & params, const launch_target & target) {
         return error;
     }
     const int n_blocks = static_cast<int>(smaller(target.n_sm, params.n_items));
-    attention<C><<<n_blocks, k_threads, bytes, target.stream>>>(params, maps);
+    attention<C><<<n_blocks, C::k_threads, bytes, target.stream>>>(params, maps);
     return cudaGetLastError();
 }
 

@@ -1,4 +1,4 @@
-// The first warpgroup of a block: fetches work items, copies keys and values, converts queries.
+// The fetching warps of a block: one draws work items, one copies keys and values, the others convert queries.
 #pragma once
 
 #include "kernels/cuda/launch.h"
@@ -49,18 +49,16 @@ __device__ inline void prefetch_queries(const kernel_params & params, const work
     }
 }
 
+// One warp: puts work items into the block's ring, ahead of their use. The block's first item is its own number; the
+// rest are drawn. The last draw of all blocks resets the counter.
 template <typename C>
-__device__ void copy_keys_and_values(const kernel_params & params, const tensor_maps & maps,
-                                     shared_memory<C> & shared) {
+__device__ void draw_items(const kernel_params & params, shared_memory<C> & shared) {
     const int lane = threadIdx.x % 32;
-    ring<k_item_slots> next;
-    ring<k_stages> k_ring;
-    ring<k_stages> v_ring;
-
-    // Puts item `index` into the next slot. The slot that was published before it is being computed meanwhile.
-    const auto publish = [&](int32_t index) {
-        ptx::barrier_wait(shared.item_empty[next.slot], next.parity ^ 1);
-        work_item & item = shared.items[next.slot];
+    ring<k_item_slots> items;
+    int32_t index = blockIdx.x;
+    while (true) {
+        ptx::barrier_wait(shared.item_empty[items.slot], items.parity ^ 1);
+        work_item & item = shared.items[items.slot];
         if (index < params.n_items) {
             const int * source = reinterpret_cast<const int *>(params.items + index);
             if (lane < static_cast<int>(sizeof(work_item) / sizeof(int))) {
@@ -71,50 +69,52 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
         }
         __syncwarp();
         if (lane == 0) {
-            ptx::barrier_arrive(shared.item_full[next.slot]);
+            ptx::barrier_arrive(shared.item_full[items.slot]);
         }
-        const int slot = next.slot;
-        next.advance();
-        return slot;
-    };
-    // The block's first item is its own number; the rest are drawn. The last draw of all resets the counter.
-    const auto draw = [&] {
-        int32_t index = 0;
+        if (index >= params.n_items) {
+            return;
+        }
+        prefetch_queries(params, item, lane);
+        items.advance();
         if (lane == 0) {
-            const int32_t ticket = atomicAdd(params.next_item, 1);
-            index = ticket + static_cast<int32_t>(gridDim.x);
-            if (index == params.n_items + static_cast<int32_t>(gridDim.x) - 1) {
+            const int32_t n_blocks = static_cast<int32_t>(gridDim.x);
+            index = atomicAdd(params.next_item, 1) + n_blocks;
+            if (index == params.n_items + n_blocks - 1) {
                 *params.next_item = 0;
             }
         }
-        return __shfl_sync(0xffffffff, index, 0);
-    };
+        index = __shfl_sync(0xffffffff, index, 0);
+    }
+}
 
-    int32_t index = blockIdx.x;
-    int slot = publish(index);
-    while (index < params.n_items) {
-        const work_item & item = shared.items[slot];
-        const int32_t following = draw();
-        const int following_slot = publish(following);
-        if (following < params.n_items) {
-            prefetch_queries(params, shared.items[following_slot], lane);
+// One warp, of which one thread works: keys and values of one item after the other.
+template <typename C>
+__device__ void copy_keys_and_values(const kernel_params & params, const tensor_maps & maps,
+                                     shared_memory<C> & shared) {
+    if (threadIdx.x % 32 != 0) {
+        return;
+    }
+    ring<k_item_slots> items;
+    ring<k_stages> k_ring;
+    ring<k_stages> v_ring;
+    while (true) {
+        ptx::barrier_wait(shared.item_full[items.slot], items.parity);
+        const work_item & item = shared.items[items.slot];
+        if (item.n_rows == 0) {
+            return;
         }
-        if (lane == 0) {
-            for (int32_t tile = item.tile_begin; tile < item.tile_end; ++tile) {
-                ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
-                load_tile<C>(item, params.first_ranks, tile, maps.k, maps.k_slice, shared.k[k_ring.slot],
-                             shared.k_full[k_ring.slot]);
-                k_ring.advance();
-                ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
-                load_tile<C>(item, params.first_ranks, tile, maps.v, maps.v_slice, shared.v[v_ring.slot],
-                             shared.v_full[v_ring.slot]);
-                v_ring.advance();
-            }
-            ptx::barrier_arrive(shared.item_empty[slot]);
+        for (int32_t tile = item.tile_begin; tile < item.tile_end; ++tile) {
+            ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
+            load_tile<C>(item, params.first_ranks, tile, maps.k, maps.k_slice, shared.k[k_ring.slot],
+                         shared.k_full[k_ring.slot]);
+            k_ring.advance();
+            ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
+            load_tile<C>(item, params.first_ranks, tile, maps.v, maps.v_slice, shared.v[v_ring.slot],
+                         shared.v_full[v_ring.slot]);
+            v_ring.advance();
         }
-        __syncwarp();
-        index = following;
-        slot = following_slot;
+        ptx::barrier_arrive(shared.item_empty[items.slot]);
+        items.advance();
     }
 }
 
@@ -126,13 +126,12 @@ __device__ inline uint32_t q_offset(int row, int dim) {
     return panel * k_item_rows * k_row_bytes + row * k_row_bytes + (chunk ^ (row & 7)) * 16 + dim % 8 * 2;
 }
 
-// Queries from f32 to the type of the products, for one item after the other.
+// Some warps: queries from f32 to the type of the products, for one item after the other. A warp takes every
+// C::k_loader_warps-th row, whole; a lane four dims of it at a time.
 template <typename C>
-__device__ void convert_queries(const kernel_params & params, shared_memory<C> & shared) {
-    constexpr int k_row_quads = C::k_dim / 4;
-    constexpr int k_in_flight = 6;
-    constexpr int k_quads = k_item_rows * k_row_quads;
-    const int thread = threadIdx.x - 32;
+__device__ void convert_queries(const kernel_params & params, shared_memory<C> & shared, int warp) {
+    constexpr int k_in_flight = 4;  // rows; with more, registers spill
+    const int lane = threadIdx.x % 32;
     ring<k_item_slots> items;
     ring<C::k_q_buffers> buffers;
     while (true) {
@@ -141,44 +140,55 @@ __device__ void convert_queries(const kernel_params & params, shared_memory<C> &
         if (item.n_rows == 0) {
             return;
         }
+        const int32_t n_heads = item.n_heads;
+        const int32_t n_packed = item.packed_rows();
+        const int32_t head_step = C::k_loader_warps % n_heads;
+        const int32_t position_step = C::k_loader_warps / n_heads;
         const float * base = params.q + item.batch * params.q_stride_batch + item.head_begin * params.q_stride_head +
                              item.row_begin * params.q_stride_row;
-        const int n_rows = item.packed_rows();
         ptx::barrier_wait(shared.q_empty[buffers.slot], buffers.parity ^ 1);
         uint8_t * target = shared.q[buffers.slot];
-        for (int first = thread; first < k_quads; first += k_in_flight * k_loader_threads) {
-            float4 quads[k_in_flight];
+        for (int dim = lane * 4; dim < C::k_dim; dim += 128) {
+            packed_row at = unpack(item, warp);
+            for (int first = warp; first < k_item_rows; first += k_in_flight * C::k_loader_warps) {
+                float4 quads[k_in_flight];
 #pragma unroll
-            for (int i = 0; i < k_in_flight; ++i) {
-                const int quad = first + i * k_loader_threads;
-                const int row = quad / k_row_quads;
-                const int dim = quad % k_row_quads * 4;
-                quads[i] = make_float4(0, 0, 0, 0);
-                if (row < n_rows && dim < params.d_qk) {
-                    const packed_row at = unpack(item, row);
-                    const float * source =
-                        base + at.position * params.q_stride_row + at.head * params.q_stride_head + dim;
-                    if (params.q_by_16) {
-                        quads[i] = __ldg(reinterpret_cast<const float4 *>(source));
-                    } else {
-                        quads[i] = make_float4(source[0], source[1], source[2], source[3]);
+                for (int i = 0; i < k_in_flight; ++i) {
+                    quads[i] = make_float4(0, 0, 0, 0);
+                    if (first + i * C::k_loader_warps < n_packed && dim < params.d_qk) {
+                        const float * source =
+                            base + at.position * params.q_stride_row + at.head * params.q_stride_head + dim;
+                        if (params.q_by_16) {
+                            quads[i] = __ldg(reinterpret_cast<const float4 *>(source));
+                        } else {
+                            quads[i] = make_float4(source[0], source[1], source[2], source[3]);
+                        }
+                    }
+                    at.head += head_step;
+                    at.position += position_step;
+                    if (at.head >= n_heads) {
+                        at.head -= n_heads;
+                        ++at.position;
                     }
                 }
-            }
 #pragma unroll
-            for (int i = 0; i < k_in_flight; ++i) {
-                const int quad = first + i * k_loader_threads;
-                if (quad < k_quads) {
-                    const float sign = params.q_sign;
-                    const uint2 pair = make_uint2(ptx::pack<typename C::element>(quads[i].x * sign, quads[i].y * sign),
-                                                  ptx::pack<typename C::element>(quads[i].z * sign, quads[i].w * sign));
-                    *reinterpret_cast<uint2 *>(target + q_offset<C>(quad / k_row_quads, quad % k_row_quads * 4)) = pair;
+                for (int i = 0; i < k_in_flight; ++i) {
+                    const int row = first + i * C::k_loader_warps;
+                    if (row < k_item_rows) {
+                        const float sign = params.q_sign;
+                        *reinterpret_cast<uint2 *>(target + q_offset<C>(row, dim)) =
+                            make_uint2(ptx::pack<typename C::element>(quads[i].x * sign, quads[i].y * sign),
+                                       ptx::pack<typename C::element>(quads[i].z * sign, quads[i].w * sign));
+                    }
                 }
             }
         }
         ptx::fence_async_proxy();
-        ptx::barrier_arrive(shared.q_full[buffers.slot]);
-        ptx::barrier_arrive(shared.item_empty[items.slot]);
+        __syncwarp();
+        if (lane == 0) {
+            ptx::barrier_arrive(shared.q_full[buffers.slot]);
+            ptx::barrier_arrive(shared.item_empty[items.slot]);
+        }
         buffers.advance();
         items.advance();
     }
