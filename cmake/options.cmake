@@ -22,6 +22,9 @@ set(TMX_SANITIZE "" CACHE STRING "Sanitizers for everything we compile: address,
 set(TMX_LLAMA_CPP "" CACHE STRING
     "Your own llama.cpp as SOURCE or SOURCE;BUILD (build folder, default SOURCE/build); empty: the pinned one in .deps")
 
+set(TMX_CUDA AUTO CACHE STRING "Build the CUDA kernels: ON, OFF, or AUTO (if nvcc 12.4 or newer is found)")
+set_property(CACHE TMX_CUDA PROPERTY STRINGS AUTO ON OFF)
+
 if(TMX_SANITIZE)
     add_compile_options(-fsanitize=${TMX_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
     add_link_options(-fsanitize=${TMX_SANITIZE})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and builds what TriangleMix needs. Safe to run again: whatever is already there and right is skipped.
 #
-#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers]
+#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--cuda]
 #
 # Without options (about 8 minutes on two cores the first time, then 2 seconds):
 #   1. Debian packages that are missing (as root, or through sudo)
@@ -17,6 +17,7 @@
 #   --tests    --linked, and the packages for the sanitizer, fuzzer and arm64 tests
 #   --checks   the packages that .ci/run checks format and code with
 #   --peers    the Python environment for bench/peers (OpenVINO GenAI, about 250 MB)
+#   --cuda     also llama.cpp for this machine's NVIDIA GPU, for bench/gpu (needs nvcc; 5 minutes on 16 cores)
 #   --help     this text
 #
 # Environment
@@ -47,12 +48,14 @@ linked=false
 tests=false
 checks=false
 peers=false
+cuda=false
 for argument in "$@"; do
     case $argument in
         --linked) linked=true ;;
         --tests) linked=true tests=true ;;
         --checks) checks=true ;;
         --peers) peers=true ;;
+        --cuda) cuda=true ;;
         --help | -h)
             show_help "$0"
             exit 0
@@ -275,6 +278,13 @@ build_linked() {
 
 # --- 5. the model's Q8_0 file
 
+build_cuda() {
+    command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] ||
+        die "no nvcc" "Install NVIDIA's CUDA toolkit, 12.4 or newer, and put nvcc on PATH."
+    PATH=$PATH:/usr/local/cuda/bin build_llama llama-build-cuda -DGGML_CUDA=ON -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON \
+        -DLLAMA_BUILD_TESTS=ON -- llama-server llama-bench llama-perplexity test-backend-ops
+}
+
 quantize() {
     local made_from="$gguf_sha256 Q8_0"
     if stamp_is gguf_q8 "$made_from" && [ -f "$gguf_q8" ]; then
@@ -350,6 +360,7 @@ step "model" fetch_model
 step "llama.cpp with loadable backends (about 7 minutes on two cores)" build_loadable
 step "model as Q8_0" quantize
 if $linked; then step "llama.cpp with a linked-in CPU backend (about 2 minutes)" build_linked; fi
+if $cuda; then step "llama.cpp for CUDA" build_cuda; fi
 if $tests; then step "arm64 libraries" fetch_arm64; fi
 if $peers; then step "OpenVINO GenAI" install_peers; fi
 say "ready: $deps ($(since 0))"

@@ -23,6 +23,7 @@ PUBLIC = {
     "attention.h": "kernels",
     "plan.h": "plan",
     "backend_control.h": "control",
+    "cuda_attention.h": "kernels",
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 ALLOWED = {

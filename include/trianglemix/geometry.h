@@ -70,6 +70,22 @@ TMX_HOST_DEVICE constexpr bool keeps(const band & b, int64_t i, int64_t j) {
     return j >= 0 && j <= i && (j < b.n_sink || j >= window_begin(b, i));
 }
 
+// What one row keeps, in numbers that a device compares quickly: [0, n_sink) and [first, own]. REQUIRES i < 2^31.
+struct kept_row {
+    int32_t n_sink = 0;
+    int32_t first = 0;
+    int32_t own = 0;
+};
+
+TMX_HOST_DEVICE constexpr kept_row row_of(const band & b, int64_t i) {
+    return {static_cast<int32_t>(smaller(b.n_sink, i + 1)), static_cast<int32_t>(window_begin(b, i)),
+            static_cast<int32_t>(i)};
+}
+
+TMX_HOST_DEVICE constexpr bool keeps(const kept_row & row, int32_t j) {
+    return j <= row.own && (j < row.n_sink || j >= row.first);
+}
+
 // Keys that at least one row of [rows.begin, rows.end) keeps: the sink range, then the window range; the two are merged
 // into `window` (and `sink` left empty) when they touch, so no key is visited twice. REQUIRES rows not empty.
 struct key_ranges {

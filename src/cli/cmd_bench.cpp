@@ -31,6 +31,7 @@ Examples:
   trianglemix bench
   trianglemix bench --lengths 1024,4096,7500 --modes stock,plan --repeat 5 --out results.jsonl --plot ttft
   trianglemix bench -m model.gguf --layers 16-31 --lengths 8192,16384,32768 --decode 64
+  trianglemix bench -m model.gguf --device TriangleMix0 --layers 16-31 --ubatch 4096 --lengths 8192,32768,131072
 )";
 
 constexpr const char * k_modes[] = {"stock", "exact", "exact-fast", "plan", "plan-fast"};
@@ -45,8 +46,8 @@ struct bench_options {
     std::string document = "/usr/share/common-licenses/GPL-3";
     std::string out;
     std::string plot;
-    bool stock_flash_attention = false;
-    int32_t stock_ubatch = 512;
+    bool stock_flash_attention = false;  // on a GPU: always
+    int32_t stock_ubatch = 0;            // 0: 512 on a CPU, our arms' on a GPU
     bool json = false;
 };
 
@@ -161,6 +162,8 @@ nlohmann::ordered_json record_of(const bench_options & options, const model & m,
     j["commit"] = source_commit();
     j["ggml"] = ggml_version_text();
     j["cpu"] = cpu_name();
+    j["device"] =
+        options.model.device.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(options.model.device);
     j["n_cores"] = hardware_threads();
     j["n_threads"] = options.model.threads > 0 ? options.model.threads : hardware_threads();
     j["date"] = utc_time();
@@ -232,6 +235,11 @@ void draw(const bench_options & options, const model & m, const results & all) {
 
 int bench(bench_options options, const invocation & call) {
     std::sort(options.lengths.begin(), options.lengths.end());
+    const bool on_gpu = !options.model.device.empty();
+    options.stock_flash_attention = options.stock_flash_attention || on_gpu;
+    if (options.stock_ubatch == 0) {
+        options.stock_ubatch = on_gpu ? options.model.n_ubatch : 512;
+    }
     backend b(default_backend_paths(), options.model.verbose);
     const model m = load_model(options.model, call.stop);
     const chosen_plan chosen = choose_plan(options.plan, m.facts(), true);
@@ -290,10 +298,10 @@ command add_bench(CLI::App & app) {
               ->check(CLI::Range(int64_t{0}, int64_t{1} << 20)),
           "N", "0");
     shown(sub->add_option("-f,--file", options->document, "the document, plain text"), "FILE", options->document);
-    sub->add_flag("--stock-fa", options->stock_flash_attention, "stock with flash attention");
+    sub->add_flag("--stock-fa", options->stock_flash_attention, "stock with flash attention; on a GPU always");
     shown(sub->add_option("--stock-ub", options->stock_ubatch, "stock's prompt tokens of one evaluation")
               ->check(CLI::Range(1, 1 << 20)),
-          "N", "512");
+          "N", "512; on a GPU the same as --ubatch");
     shown(sub->add_option("--out", options->out, "append a JSON line per mode and length"), "FILE", "");
     shown(sub->add_option("--plot", options->plot, "draw PREFIX.png and PREFIX.svg with gnuplot"), "PREFIX", "");
     sub->add_flag("--json", options->json, "one JSON object on stdout instead of the table");

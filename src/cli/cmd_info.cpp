@@ -89,6 +89,7 @@ json host_json(const host_build & host) {
     j["ggml_version"] = host.ggml_version;
     j["ggml_commit"] = host.ggml_commit;
     j["same_ggml"] = host.same_ggml();
+    j["cuda"] = host.cuda;
     if (host.kind == host_kind::unloadable) {
         j["why"] = host.problem;
     } else if (!host.same_ggml()) {
@@ -167,10 +168,16 @@ json collect(const info_options & options) {
     try {
         loaded = std::make_unique<backend>(default_backend_paths(), options.verbose);
         ours["registered"] = true;
+        ours["gpu"] = json::parse(loaded->statistics())["gpu"]["devices"];
     } catch (const failure & error) {
         ours["registered"] = false;
         ours["why"] = error.what();
     }
+#ifdef TMX_CUDA
+    ours["cuda_kernels"] = true;
+#else
+    ours["cuda_kernels"] = false;
+#endif
     j["backend"] = ours;
     const bool plan_asked = !options.plan.reference.empty() || !options.plan.layers.empty();
     if (!options.model.empty()) {
@@ -211,6 +218,19 @@ void print(const json & j, int width) {
         const bool fast = kernel.value("fast_precision", false);
         line("  " + text_of(kernel["name"]), text_of(kernel["why"]) + (fast ? " (exact and fast precision)" : ""));
     }
+    fmt::print("\nGPUs\n");
+    const json & ours = j["backend"];
+    if (!ours["cuda_kernels"].get<bool>()) {
+        line("  none", "this build has no CUDA kernels: it was made without nvcc, or with -DTMX_CUDA=OFF");
+    } else if (!ours.contains("gpu") || ours["gpu"].empty()) {
+        line("  none", "this build has CUDA kernels, but its llama.cpp finds no NVIDIA GPU that they run on");
+    } else {
+        for (const json & gpu : ours["gpu"]) {
+            line("  " + text_of(gpu["name"]),
+                 fmt::format("in front of {}, kernel {}; choose it with --device {}", text_of(gpu["wraps"]),
+                             text_of(gpu["kernel"]), text_of(gpu["name"])));
+        }
+    }
     const json & host = j["llama"];
     fmt::print("\nllama.cpp\n");
     line("  program", text_of(host["program"]).empty() ? "none" : text_of(host["program"]));
@@ -218,6 +238,12 @@ void print(const json & j, int width) {
         line("  ggml", fmt::format("{} ({})", text_of(host["ggml_version"]), text_of(host["ggml_commit"])));
     }
     line("  backend", (host["loads_backend"].get<bool>() ? "will load: " : "will NOT load: ") + text_of(host["why"]));
+    if (!text_of(host["program"]).empty()) {
+        line("  GPUs", !host["cuda"].get<bool>() ? "none: it has no CUDA backend"
+                       : ours["cuda_kernels"].get<bool>()
+                           ? "it has llama.cpp's CUDA backend: --device TriangleMix0 is the first GPU with our kernels"
+                           : "it has llama.cpp's CUDA backend, but this build has no CUDA kernels for it");
+    }
     std::string presets;
     for (const json & preset : j["presets"]) {
         presets += (presets.empty() ? "" : ", ") + text_of(preset);

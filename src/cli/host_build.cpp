@@ -153,6 +153,11 @@ host_build inspect_host(const std::string & where) {
             host.ggml_library = path;
         }
         cpu_linked = cpu_linked || name.starts_with("libggml-cpu");
+        host.cuda = host.cuda || name.starts_with("libggml-cuda");
+    }
+    std::error_code error;
+    for (const std::string & beside : {host.program, host.ggml_library}) {
+        host.cuda = host.cuda || fs::exists(fs::path(beside).parent_path() / "libggml-cuda.so", error);
     }
     if (listed.exit_code != 0) {
         host.problem = "the dynamic loader cannot load " + host.program + ": " + listed.output;

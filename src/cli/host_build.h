@@ -17,6 +17,7 @@ struct host_build {
     std::string ggml_library;  // the libggml-base that it uses; "" if none
     std::string ggml_version;  // what that library calls itself, "0.25.3"
     std::string ggml_commit;   // "0c1e57098"
+    bool cuda = false;         // has llama.cpp's CUDA backend, linked in or beside it
     std::string problem;       // unloadable: why, and what to do
 
     bool same_ggml() const;   // the version and commit that our backend was built against

@@ -94,6 +94,9 @@ void add_model_options(CLI::App & app, model_options & options) {
     shown(app.add_option("--ubatch", options.n_ubatch, "also -ub: prompt tokens of one evaluation, in our arms")
               ->check(CLI::Range(64, 1 << 20)),
           "N", "2048");
+    shown(app.add_option("--device", options.device,
+                         "compute on that GPU, e.g. TriangleMix0 (trianglemix info lists them)"),
+          "NAME", "the CPU");
     app.add_flag("-v,--verbose", options.verbose, "show llama.cpp's own messages on stderr");
 }
 
@@ -219,7 +222,7 @@ model load_model(const model_options & options, const std::atomic<bool> & stop) 
         }
         return !stop.load(std::memory_order_relaxed);
     };
-    model loaded(file, progress);
+    model loaded(file, progress, true, options.device);
     if (live) {
         fmt::print(stderr, "\r\x1b[K");
     }

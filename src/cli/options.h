@@ -23,6 +23,7 @@ struct model_options {
     int32_t threads = 0;  // 0: all that this process may use
     int32_t n_ctx = 0;    // 0: the model's training length
     int32_t n_ubatch = 2048;
+    std::string device;  // a GPU of ggml, "TriangleMix0"; "": the CPU
     bool verbose = false;
 
     std::string file() const;  // the path, or the embedded model's

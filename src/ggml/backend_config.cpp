@@ -12,8 +12,9 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {"DISABLE", "KERNEL", "LAST",   "LAYERS", "MIN_ROWS", "PLAN",  "PRECISION",
-                                        "SINK",    "STATS",  "STATUS", "STRICT", "TAIL",     "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {"DISABLE",  "KERNEL", "LAST",      "LAYERS", "MIN_KEYS",
+                                        "MIN_ROWS", "PLAN",   "PRECISION", "SINK",   "STATS",
+                                        "STATUS",   "STRICT", "TAIL",      "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
     constexpr size_t k_longest = 80;
@@ -48,6 +49,9 @@ class config_reader {
         }
         if (const std::optional<int64_t> rows = number("MIN_ROWS", 1)) {
             config.min_rows = *rows;
+        }
+        if (const std::optional<int64_t> keys = number("MIN_KEYS", 1)) {
+            config.min_keys = *keys;
         }
         config.kernel = text_of("KERNEL");
         config.stats = text_of("STATS") == "0" ? "" : text_of("STATS");

@@ -8,6 +8,7 @@ namespace tmx {
 namespace {
 
 constexpr int32_t k_unset = -1;
+constexpr size_t k_most_caches = 8;  // several a context only with hybrid models
 
 // Indices [0, n) of a list, each taken once; `take_from` gives the first free one at or after an index, cyclically.
 class free_slots {
@@ -62,6 +63,16 @@ int32_t cell_table::position(int64_t cell, const key_probe & keys) const {
     return entries_[index].position;
 }
 
+bool cell_table::ascending(int64_t first, int64_t n, const key_probe & keys) const {
+    for (int64_t i = 0; i < n; ++i) {
+        const int32_t place = position(first + i, keys);
+        if (place != k_unset && place != i) {
+            return false;
+        }
+    }
+    return true;
+}
+
 std::vector<int32_t> cell_table::order(std::span<const int32_t> visible, int64_t first, const key_probe & keys) const {
     std::vector<int32_t> cell_of(visible.size(), k_unset);
     std::vector<int32_t> unknown;
@@ -88,6 +99,19 @@ std::vector<int32_t> cell_table::order(std::span<const int32_t> visible, int64_t
         before = cell;
     }
     return cell_of;
+}
+
+cell_table & cell_tables::of(const void * cache) {
+    const auto known =
+        std::find_if(caches_.begin(), caches_.end(), [&](const known_cache & each) { return each.cache == cache; });
+    if (known != caches_.end()) {
+        return known->table;
+    }
+    if (caches_.size() == k_most_caches) {
+        caches_.erase(caches_.begin());
+    }
+    caches_.push_back({cache, {}});
+    return caches_.back().table;
 }
 
 }  // namespace tmx

@@ -29,6 +29,9 @@ class cell_table {
     // Position of a cell, or -1: never seen, or its key has changed since.
     int32_t position(int64_t cell, const key_probe & keys) const;
 
+    // Whether order() would leave cells [first, first + n) as they are: no known position says otherwise.
+    bool ascending(int64_t first, int64_t n, const key_probe & keys) const;
+
     // Orders `visible` (distinct, ascending, counted from cell `first`) by position: the result's element i is the one
     // of position i, counted likewise. Known cells take their place; unknown ones fill the places between in ascending
     // cell order, going on from the cell before them and wrapping around, as llama.cpp hands cells out. With nothing
@@ -42,6 +45,19 @@ class cell_table {
         int32_t position = -1;
     };
     std::vector<entry> entries_;  // by cell
+};
+
+// The tables of a context's KV caches, by the cache's identity; the oldest is forgotten when there are too many.
+class cell_tables {
+  public:
+    cell_table & of(const void * cache);
+
+  private:
+    struct known_cache {
+        const void * cache = nullptr;
+        cell_table table;
+    };
+    std::vector<known_cache> caches_;  // newest last
 };
 
 }  // namespace tmx

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "ggml/accel_device.h"
+#include "ggml/proxy_device.h"
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
 #include "trianglemix/backend_control.h"
@@ -58,6 +59,15 @@ void reset_statistics() {
     process_statistics().reset();
 }
 
+// llama.cpp calls it for every backend whose registry is ours.
+void set_n_threads(ggml_backend_t backend, int n_threads) {
+    if (is_proxy(backend)) {
+        proxy_set_n_threads(backend, n_threads);
+    } else {
+        accel_set_n_threads(backend, n_threads);
+    }
+}
+
 template <class Function>
 void * address(Function * function) {
     return reinterpret_cast<void *>(function);
@@ -70,7 +80,7 @@ constexpr tmx_set_enabled_t k_set_enabled = set_enabled;
 constexpr tmx_set_precision_t k_set_precision = set_precision;
 constexpr tmx_statistics_t k_statistics = read_statistics;
 constexpr tmx_reset_statistics_t k_reset_statistics = reset_statistics;
-constexpr ggml_backend_set_n_threads_t k_set_n_threads = accel_set_n_threads;
+constexpr ggml_backend_set_n_threads_t k_set_n_threads = set_n_threads;
 
 }  // namespace
 

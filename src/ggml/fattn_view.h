@@ -35,7 +35,8 @@ bool softmax_without_flash(const ggml_tensor * op, int64_t min_rows);
 
 // Non-owning but for what ggml does not store. Not copyable: args point into it.
 struct fattn_view {
-    // REQUIRES !why_declined(op, 1), data allocated in host memory.
+    // REQUIRES !why_declined(op, 1), data allocated. Pointers of args are the tensors' own, in whatever memory they
+    // are; only alibi_slope, and the mask of a node that has none, are in host memory.
     explicit fattn_view(const ggml_tensor * op);
     fattn_view(const fattn_view &) = delete;
     fattn_view & operator=(const fattn_view &) = delete;

@@ -1,6 +1,7 @@
 #include "ggml/graph_inputs.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <string_view>
 
@@ -13,9 +14,10 @@ void for_each_tensor(const ggml_cgraph * graph, Visit visit) {
     if (set.keys == nullptr || set.used == nullptr) {
         return;
     }
-    for (size_t i = 0; i < set.size; ++i) {
-        if (ggml_bitset_get(set.used, i)) {
-            visit(set.keys[i]);
+    constexpr size_t k_word = sizeof(ggml_bitset_t) * 8;
+    for (size_t word = 0; word * k_word < set.size; ++word) {
+        for (ggml_bitset_t bits = set.used[word]; bits != 0; bits &= bits - 1) {
+            visit(set.keys[word * k_word + static_cast<size_t>(std::countr_zero(bits))]);
         }
     }
 }
@@ -34,10 +36,43 @@ class sole_tensor {
     bool ambiguous_ = false;
 };
 
-bool readable(const ggml_tensor * tensor, ggml_type type) {
+bool in_host_memory(const ggml_tensor * tensor) {
     const ggml_backend_buffer_t buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
-    return tensor->type == type && tensor->data != nullptr && ggml_is_contiguous(tensor) &&
-           (buffer == nullptr || ggml_backend_buffer_is_host(buffer));
+    return tensor->data != nullptr && (buffer == nullptr || ggml_backend_buffer_is_host(buffer));
+}
+
+bool readable(const ggml_tensor * tensor, ggml_type type) {
+    return tensor->type == type && ggml_is_contiguous(tensor) && in_host_memory(tensor);
+}
+
+// Of "TriangleMix0#attn_inp_kq_mask#0", device TriangleMix0: the part between the marks; "" if it is no such name.
+std::string_view name_of_original(const ggml_tensor * copy, std::string_view device) {
+    std::string_view name(copy->name);
+    if (device.empty() || !name.starts_with(device) || !name.substr(device.size()).starts_with('#')) {
+        return {};
+    }
+    name.remove_prefix(device.size() + 1);
+    return name.substr(0, name.rfind('#') == std::string_view::npos ? 0 : name.rfind('#'));
+}
+
+bool is_input_named(const ggml_tensor * tensor, std::string_view name) {
+    return tensor->op == GGML_OP_NONE && !name.empty() && name == tensor->name;
+}
+
+// The tensor itself if the host can read it, else the sole host tensor that it can be a copy of; null if there is none.
+const ggml_tensor * host_original(const ggml_cgraph * graph, const ggml_tensor * tensor, std::string_view device) {
+    if (tensor == nullptr || device.empty() || in_host_memory(tensor)) {
+        return tensor;
+    }
+    const std::string_view name = name_of_original(tensor, device);
+    sole_tensor original;
+    for_each_tensor(graph, [&](const ggml_tensor * each) {
+        if (is_input_named(each, name) && each->type == tensor->type && ggml_are_same_shape(each, tensor) &&
+            in_host_memory(each)) {
+            original.offer(each);
+        }
+    });
+    return original.get();
 }
 
 void set_output_rows(const ggml_tensor * out_ids, ubatch_view & view) {
@@ -80,9 +115,18 @@ int32_t number_after(std::string_view name, std::string_view prefix) {
 
 }  // namespace
 
-graph_inputs read_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & fattn) {
-    const ggml_tensor * k = node->src[1];
-    const ggml_tensor * cache = k->view_src;
+std::optional<mask_reason> without_runs(const fattn_view & fattn, int32_t layer) {
+    if (!fattn.has_mask) {
+        return mask_reason::no_mask;
+    }
+    if (layer < 0) {
+        return mask_reason::no_layer;
+    }
+    return fattn.mask_per_head ? std::optional(mask_reason::mask_per_head) : std::nullopt;
+}
+
+input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const char * device) {
+    const ggml_tensor * cache = node->src[1]->view_src;
     sole_tensor positions;
     sole_tensor own_cells;
     sole_tensor out_ids;
@@ -91,21 +135,39 @@ graph_inputs read_inputs(const ggml_cgraph * graph, const ggml_tensor * node, co
             own_cells.offer(tensor->src[1]);
         } else if (is_output_ids(tensor)) {
             out_ids.offer(tensor);
-        } else if (tensor->op == GGML_OP_NONE && std::string_view(tensor->name) == "inp_pos") {
+        } else if (is_input_named(tensor, "inp_pos")) {
             positions.offer(tensor);
         }
     });
+    const std::string_view device_name = device != nullptr ? device : "";
+    return {.mask = host_original(graph, node->src[3], device_name),
+            .positions = positions.get(),
+            .own_cells = host_original(graph, own_cells.get(), device_name),
+            .out_ids = out_ids.get()};
+}
 
+graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
+    const ggml_tensor * k = node->src[1];
+    const ggml_tensor * cache = k->view_src;
     graph_inputs inputs;
     inputs.view = view_of_mask(fattn);
-    inputs.out_ids = out_ids.get();
+    inputs.out_ids = tensors.out_ids;
     ubatch_view & view = inputs.view;
     set_output_rows(inputs.out_ids, view);
 
     inputs.missing = mask_reason::no_inputs;
     const int64_t n_tokens = view.n_stream * view.n_rows;
-    const ggml_tensor * pos = positions.get();
-    const ggml_tensor * cells = own_cells.get();
+    if (tensors.mask == nullptr) {
+        return inputs;
+    }
+    if (tensors.mask != node->src[3]) {
+        const auto stride = [&](int axis) { return static_cast<int64_t>(tensors.mask->nb[axis] / sizeof(uint16_t)); };
+        view.mask = static_cast<const uint16_t *>(tensors.mask->data);
+        view.mask_stride_stream = tensors.mask->ne[3] > 1 ? stride(3) : 0;
+        view.mask_stride_row = stride(1);
+    }
+    const ggml_tensor * pos = tensors.positions;
+    const ggml_tensor * cells = tensors.own_cells;
     if (pos == nullptr || cells == nullptr || !readable(pos, GGML_TYPE_I32) || !readable(cells, GGML_TYPE_I64) ||
         ggml_nelements(cells) != n_tokens) {
         return inputs;
@@ -131,7 +193,7 @@ graph_inputs read_inputs(const ggml_cgraph * graph, const ggml_tensor * node, co
     view.first_cell = inputs.first_cell;  // a vector keeps its storage when it is moved
     view.positions = static_cast<const int32_t *>(pos->data);
     view.own_cells = static_cast<const int64_t *>(cells->data);
-    inputs.keys = {base, static_cast<ptrdiff_t>(row_bytes)};
+    inputs.keys = {in_host_memory(cache) ? base : nullptr, static_cast<ptrdiff_t>(row_bytes)};
     inputs.cache = cache;
     inputs.missing.reset();
     return inputs;

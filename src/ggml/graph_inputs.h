@@ -1,5 +1,8 @@
 // Reads from a llama.cpp graph what find_runs() needs beside the node itself. Every graph view shares the whole graph's
 // hash set of tensors, so the inputs are found there even from a split that holds one node.
+//
+// On a GPU the nodes read copies that the scheduler made of the inputs. It names them after the originals
+// ("TriangleMix0#attn_inp_kq_mask#0"), which lie in the hash set too, in host memory, unchanged while the device works.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +25,24 @@ struct graph_inputs {
     std::vector<int64_t> first_cell;  // what view.first_cell points to
 };
 
-// REQUIRES node is a FLASH_ATTN_EXT with a mask, one for all heads, whose keys have a layer; `fattn` is its view.
-graph_inputs read_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & fattn);
+// The tensors that hold them, each null where there is none, or several that could be it.
+struct input_tensors {
+    const ggml_tensor * mask = nullptr;       // the node's, or what it was copied from
+    const ggml_tensor * positions = nullptr;  // inp_pos
+    const ggml_tensor * own_cells =
+        nullptr;  // indices of the SET_ROWS that fills the node's key cache, or their origin
+    const ggml_tensor * out_ids = nullptr;
+};
+
+// Why a node has no such inputs: its rows see every key, its keys have no layer, or its heads have masks of their own.
+std::optional<mask_reason> without_runs(const fattn_view & fattn, int32_t layer);
+
+// REQUIRES node is a FLASH_ATTN_EXT that is not without_runs().
+//          `device`: name of the backend whose copies the node reads; null: the node reads host memory.
+input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const char * device);
+
+// REQUIRES `fattn` is the node's view. The cache's data is read only if it is in host memory; else keys has no base.
+graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn);
 
 // The view of a node that shares its mask with one whose inputs were read before: for fingerprint() only. Positions and
 // cells are left out, since their memory may already serve later nodes of the evaluation; out_ids is used only if the

@@ -15,7 +15,8 @@ struct layer_rule {
     bool triangle = false;
     triangle_shape shape;
     tail_policy tail = tail_policy::chunk;
-    int64_t prompt_length = -1;  // < 0: unknown
+    int64_t prompt_length = -1;            // < 0: unknown
+    const uint8_t * dense_head = nullptr;  // [n_head] as in attention_args; null: none
 };
 
 // Segments of one attention node. Their `cells` point into `found`, which must outlive them.

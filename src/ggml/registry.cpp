@@ -6,11 +6,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "ggml/abi.h"
 #include "ggml/accel_device.h"
 #include "ggml/backend_config.h"
 #include "ggml/control.h"
+#include "ggml/proxy_device.h"
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
 #include "ggml/version_check.h"
@@ -24,23 +27,46 @@ struct close_file {
 };
 using file_handle = std::unique_ptr<std::FILE, close_file>;
 
-size_t n_devices = 0;     // 0: switched off
+bool switched_on = false;
 std::string stats_where;  // TRIANGLEMIX_STATS
+
+// Never destroyed: hosts free their backends while the process exits, in any order.
+std::vector<std::unique_ptr<proxy_device>> & proxies() {
+    static auto & devices = *new std::vector<std::unique_ptr<proxy_device>>;
+    return devices;
+}
+
+size_t n_devices() {
+    return switched_on ? 1 + proxies().size() : 0;
+}
 
 const char * registry_name(ggml_backend_reg_t) {
     return TMX_BACKEND_NAME;
 }
 
 size_t registry_device_count(ggml_backend_reg_t) {
-    return n_devices;
+    return n_devices();
 }
 
 ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) {
-    return index < n_devices ? accel_device(reg) : nullptr;
+    if (index >= n_devices()) {
+        return nullptr;
+    }
+    return index == 0 ? accel_device(reg) : proxies()[index - 1]->handle();
 }
 
+// What a wrapped backend's registry offers beyond ours is passed on only where it takes no backend and no device: it
+// would not know a proxy's.
 void * registry_address(ggml_backend_reg_t, const char * name) {
-    return control_address(name);
+    if (void * ours = control_address(name)) {
+        return ours;
+    }
+    for (const char * neutral : {"ggml_backend_register_host_buffer", "ggml_backend_unregister_host_buffer"}) {
+        if (std::string_view(name) == neutral && !proxies().empty()) {
+            return ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(proxies().front()->wrapped()), name);
+        }
+    }
+    return nullptr;
 }
 
 ggml_backend_reg registry = {
@@ -78,7 +104,15 @@ void write_status(const std::string & where, const std::string & refusal) {
     if (where.empty()) {
         return;
     }
-    nlohmann::ordered_json line = {{"registered", refusal.empty()}, {"version", TMX_VERSION}, {"devices", n_devices}};
+    nlohmann::ordered_json line = {{"registered", refusal.empty()}, {"version", TMX_VERSION}, {"devices", n_devices()}};
+    if (!proxies().empty()) {
+        line["gpu"] = nlohmann::ordered_json::array();
+        for (const std::unique_ptr<proxy_device> & proxy : proxies()) {
+            line["gpu"].push_back({{"name", proxy->candidate().name},
+                                   {"wraps", ggml_backend_dev_name(proxy->wrapped())},
+                                   {"kernel", proxy->candidate().kernel}});
+        }
+    }
     if (refusal.empty()) {
         line["kernel"] = kernel_in_use(process_settings().snapshot());
     } else {
@@ -115,6 +149,18 @@ std::string check_settings(config_result & read) {
     return read.config.strict ? bad_values : "";
 }
 
+void make_proxies() {
+    std::vector<proxy_facts> facts;
+    for (proxy_candidate & candidate : proxy_candidates()) {
+        const std::string wraps = ggml_backend_dev_name(candidate.device);
+        GGML_LOG_INFO("TriangleMix %s: device %s in front of %s, kernel %s; choose it with --device %s\n", TMX_VERSION,
+                      candidate.name.c_str(), wraps.c_str(), candidate.kernel.c_str(), candidate.name.c_str());
+        facts.push_back({candidate.name, wraps, candidate.kernel});
+        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate)));
+    }
+    process_statistics().set_proxies(std::move(facts));
+}
+
 ggml_backend_reg_t start() {
     config_result read = read_config(process_environment());
     const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, {ggml_version(), ggml_commit()});
@@ -135,7 +181,8 @@ ggml_backend_reg_t start() {
         return nullptr;
     }
     process_settings().apply(read.config);
-    n_devices = 1;
+    switched_on = true;
+    make_proxies();
     const settings_snapshot now = process_settings().snapshot();
     GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
                   TMX_VERSION, kernel_in_use(now).c_str(), std::string(name_of(now.arithmetic)).c_str(),

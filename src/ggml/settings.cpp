@@ -28,6 +28,7 @@ void settings::apply(const backend_config & config) {
     now_.strict = config.strict;
     asked_ = config.arithmetic;
     min_rows_.store(config.min_rows, std::memory_order_relaxed);
+    min_keys_.store(config.min_keys, std::memory_order_relaxed);
 }
 
 std::string settings::set_plan(const char * json) {

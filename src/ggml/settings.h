@@ -36,6 +36,7 @@ class settings {
 
     bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
     int64_t min_rows() const { return min_rows_.load(std::memory_order_relaxed); }
+    int64_t min_keys() const { return min_keys_.load(std::memory_order_relaxed); }
     settings_snapshot snapshot() const;
 
     // "" if this CPU, with the kernel that was forced, computes with that precision, else why not.
@@ -49,6 +50,7 @@ class settings {
     std::optional<precision> asked_;  // by the user; wins over the plan's
     std::atomic<bool> enabled_{true};
     std::atomic<int64_t> min_rows_{k_default_min_rows};
+    std::atomic<int64_t> min_keys_{k_default_min_keys};
 };
 
 settings & process_settings();

@@ -1,5 +1,6 @@
 #include "ggml/statistics.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -34,6 +35,35 @@ std::string kernel_in_use(const settings_snapshot & now) {
         }
     }
     return "none";
+}
+
+node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds) {
+    node_record record{.kind = node_kind::dense,
+                       .layer = layer,
+                       .triangle_layer = rule.triangle,
+                       .found = &found,
+                       .pairs = {},
+                       .seconds = seconds};
+    if (rule.triangle && !found.runs.empty()) {
+        record.kind = node_kind::triangle;
+    } else if (!found.masked.empty()) {
+        record.kind = node_kind::masked;
+    }
+    node_shape shape{.n_head = args.n_head,
+                     .n_head_kv = args.n_head_kv,
+                     .n_kv = args.n_kv,
+                     .d_qk = args.d_qk,
+                     .d_v = args.d_v,
+                     .n_dense_head = 0,
+                     .kv_bytes_per_elem =
+                         static_cast<double>(block_bytes(args.k_type)) / static_cast<double>(block_elems(args.k_type))};
+    if (args.dense_head != nullptr) {
+        shape.n_dense_head =
+            std::count_if(args.dense_head, args.dense_head + args.n_head, [](uint8_t dense) { return dense != 0; });
+    }
+    record.pairs = count_pairs(segments, shape);
+    return record;
 }
 
 void statistics::classified(const ubatch_record & record) {
@@ -78,6 +108,21 @@ void statistics::fell_back(const char * reason) {
 void statistics::plan_refused(const std::string & difference) {
     const std::lock_guard lock(mutex_);
     sums_.refusal = difference;
+}
+
+void statistics::proxied_graph(bool cut) {
+    const std::lock_guard lock(mutex_);
+    (cut ? sums_.cut_graphs : sums_.whole_graphs)++;
+}
+
+bool statistics::passed_on(const std::string & reason) {
+    const std::lock_guard lock(mutex_);
+    return sums_.passed_on[reason]++ == 0;
+}
+
+void statistics::set_proxies(std::vector<proxy_facts> proxies) {
+    const std::lock_guard lock(mutex_);
+    proxies_ = std::move(proxies);
 }
 
 void statistics::reset() {
@@ -136,6 +181,15 @@ std::string statistics::json(const settings & current) const {
         }
     }
     out["declined"] = std::move(declined);
+    out["gpu"] = {{"devices", ordered_json::array()},
+                  {"graphs", {{"cut", sums_.cut_graphs}, {"whole", sums_.whole_graphs}}},
+                  {"passed_on", ordered_json::object()}};
+    for (const proxy_facts & proxy : proxies_) {
+        out["gpu"]["devices"].push_back({{"name", proxy.name}, {"wraps", proxy.wraps}, {"kernel", proxy.kernel}});
+    }
+    for (const auto & [reason, count] : sums_.passed_on) {
+        out["gpu"]["passed_on"][reason] = count;
+    }
     out["layers"] = ordered_json::array();
     for (const auto & [index, layer] : sums_.layers) {
         out["layers"].push_back({{"layer", index},
@@ -159,6 +213,13 @@ std::string statistics::summary(const settings & current) const {
         text += buffer;
         text += '\n';
     };
+    if (!sums_.passed_on.empty() || sums_.cut_graphs + sums_.whole_graphs > 0) {
+        line("GPU: %lld graphs cut, %lld whole", static_cast<long long>(sums_.cut_graphs),
+             static_cast<long long>(sums_.whole_graphs));
+    }
+    for (const auto & [reason, count] : sums_.passed_on) {
+        line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
+    }
     const int64_t n_nodes = sums_.nodes[0] + sums_.nodes[1] + sums_.nodes[2];
     if (n_nodes == 0) {
         line(

@@ -34,10 +34,21 @@ struct node_record {
     double seconds = 0;
 };
 
+// REQUIRES `found` outlives the record.
+node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds);
+
 // One classification of a ubatch.
 struct ubatch_record {
     const ubatch_runs * found = nullptr;
     double seconds = 0;
+};
+
+// A GPU proxy that is registered.
+struct proxy_facts {
+    std::string name;
+    std::string wraps;   // name of the device behind it
+    std::string kernel;  // what computes there
 };
 
 class statistics {
@@ -48,8 +59,15 @@ class statistics {
     void classified(const ubatch_record & record);
     void computed(const node_record & record);
     void fell_back(const char * reason);  // a triangle layer, or something asked for, was computed exactly instead
+    // One graph of a GPU proxy: cut up to compute attention nodes, or passed on whole.
+    void proxied_graph(bool cut);
+    // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.
+    bool passed_on(const std::string & reason);
     void plan_refused(const std::string & difference);
     void reset();
+
+    // What this process offers, for the JSON; not reset.
+    void set_proxies(std::vector<proxy_facts> proxies);
 
     std::string json(const settings & current) const;
     std::string summary(const settings & current) const;  // a few lines for people
@@ -78,10 +96,14 @@ class statistics {
         double classify_seconds = 0;
         std::map<int32_t, layer_sum> layers;
         std::string refusal;
+        int64_t cut_graphs = 0;
+        int64_t whole_graphs = 0;
+        std::map<std::string, int64_t> passed_on;
     };
 
     mutable std::mutex mutex_;
     sums sums_;
+    std::vector<proxy_facts> proxies_;
     std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
 };
 

@@ -25,13 +25,14 @@ std::vector<own_row> read_rows(const ubatch_view & view) {
     return rows;
 }
 
-// Whether row sees exactly what the row before it sees, and its own cell: bytewise equal but for that entry.
-bool continues(const uint16_t * mask, const uint16_t * mask_before, const own_row & row, const own_row & before,
-               int64_t n_kv) {
-    if (row.cell < 0 || before.cell < 0 || row.position != before.position + 1) {
-        return false;
-    }
-    const int64_t cell = row.cell;
+// What can be told from two entries: the row sees its own cell, which the row before it does not.
+bool may_continue(const uint16_t * mask, const uint16_t * mask_before, const own_row & row, const own_row & before) {
+    return row.cell >= 0 && before.cell >= 0 && row.position == before.position + 1 &&
+           mask[row.cell] == ubatch_view::k_visible && mask_before[row.cell] == ubatch_view::k_hidden;
+}
+
+// Whether two rows are bytewise equal but for one cell, visible in the later one and hidden in the one before.
+bool adds_only(int64_t cell, const uint16_t * mask, const uint16_t * mask_before, int64_t n_kv) {
     return mask[cell] == ubatch_view::k_visible && mask_before[cell] == ubatch_view::k_hidden &&
            std::memcmp(mask, mask_before, static_cast<size_t>(cell) * sizeof(uint16_t)) == 0 &&
            std::memcmp(mask + cell + 1, mask_before + cell + 1,
@@ -52,15 +53,34 @@ mask_counts count_entries(const uint16_t * mask, int64_t n_kv) {
     return counts;
 }
 
+// Well spread numbers in [0, n), the same ones every time.
+class spread {
+  public:
+    explicit spread(int64_t seed) : state_(static_cast<uint64_t>(seed) * 0x9e3779b97f4a7c15u + 1) {}
+    int64_t below(int64_t n) {
+        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+        return static_cast<int64_t>((state_ >> 33) % static_cast<uint64_t>(n));
+    }
+
+  private:
+    uint64_t state_;
+};
+
+enum class mask_reading : uint8_t { complete, sampled };
+
 class run_finder {
   public:
-    run_finder(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads)
-        : view_(view), table_(table), keys_(keys), rows_(read_rows(view)), continues_(rows_.size()) {
+    run_finder(const ubatch_view & view, cell_table & table, const key_probe & keys, mask_reading reading,
+               int n_threads)
+        : view_(view), table_(table), keys_(keys), reading_(reading), rows_(read_rows(view)), continues_(rows_.size()) {
         check_continuations(n_threads);
         read_output_rows();
     }
 
-    ubatch_runs find() {
+    // Whether samples were all as a causal run has them, and every row found its run.
+    bool regular() const { return regular_ && found_.masked.empty(); }
+
+    ubatch_runs & find() {
         for (int64_t stream = 0; stream < view_.n_stream; ++stream) {
             for (int64_t row = 0; row < view_.n_rows;) {
                 int64_t end = row + 1;
@@ -71,7 +91,7 @@ class run_finder {
                 row = end;
             }
         }
-        return std::move(found_);
+        return found_;
     }
 
   private:
@@ -81,15 +101,18 @@ class run_finder {
         const auto n = static_cast<int64_t>(rows_.size());
         const int64_t n_rows = view_.n_rows;
         constexpr int64_t k_worth_threads = 1 << 20;  // mask entries; fewer are read sooner than threads are woken
-        const bool threads_pay = n * view_.n_kv >= k_worth_threads;
+        const bool sampled = reading_ == mask_reading::sampled;
+        const bool threads_pay = !sampled && n * view_.n_kv >= k_worth_threads;
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (threads_pay)
         for (int64_t i = 0; i < n; ++i) {
             const int64_t row = i % n_rows;
             if (row > 0) {
                 const int64_t stream = i / n_rows;
                 const auto at = static_cast<size_t>(i);
-                continues_[at] = continues(view_.mask_row(stream, row), view_.mask_row(stream, row - 1), rows_[at],
-                                           rows_[at - 1], view_.n_kv);
+                const uint16_t * mask = view_.mask_row(stream, row);
+                const uint16_t * mask_before = view_.mask_row(stream, row - 1);
+                continues_[at] = may_continue(mask, mask_before, rows_[at], rows_[at - 1]) &&
+                                 (sampled || adds_only(rows_[at].cell, mask, mask_before, view_.n_kv));
             }
         }
     }
@@ -140,6 +163,10 @@ class run_finder {
         if (!set_keys(run, mask, first.cell)) {
             return add_masked(stream, begin, end, mask_reason::cell_order);
         }
+        if (reading_ == mask_reading::sampled && !samples_agree(run)) {
+            regular_ = false;
+            return;
+        }
         for (int64_t row = begin; row < end; ++row) {
             const size_t at = index(stream, row);
             table_.learn(view_.own_cells[at], rows_[at].position, keys_);
@@ -150,8 +177,78 @@ class run_finder {
         found_.runs.push_back(std::move(run));
     }
 
+    bool samples_agree(const causal_run & run) const {
+        return rows_agree(run) && last_row_agrees(run);
+    }
+
+    // Of every row: the first rank, which a window drops first. Of some rows: ranks that it must see and must not see,
+    // and cells in which it must equal the row before. Each read misses the cache.
+    bool rows_agree(const causal_run & run) const {
+        constexpr int64_t k_rows_apart = 8;
+        constexpr int k_samples = 6;
+        const int64_t n_ranks = run.rank_begin + run.rows();
+        for (int64_t row = run.row_begin; row < run.row_end; ++row) {
+            const int64_t rank = run.rank_begin + row - run.row_begin;
+            const uint16_t * mask = view_.mask_row(run.stream, row);
+            spread random(rank);
+            uint16_t seen = mask[run.cell_of(0)];
+            bool agree = true;
+            for (int i = 0; i < k_samples && row % k_rows_apart == 0; ++i) {
+                seen |= mask[run.cell_of(random.below(rank + 1))];
+                if (rank + 1 < n_ranks) {
+                    const int64_t later = rank + 1 + random.below(n_ranks - rank - 1);
+                    agree = agree && mask[run.cell_of(later)] == ubatch_view::k_hidden;
+                }
+                if (row > run.row_begin) {
+                    const int64_t cell = random.below(view_.n_kv);
+                    agree = agree && (mask[cell] == view_.mask_row(run.stream, row - 1)[cell] ||
+                                      cell == rows_[index(run.stream, row)].cell);
+                }
+            }
+            if (!agree || seen != ubatch_view::k_visible) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    // The last row sees what the first one sees, and the run's own cells: as many as its rank says, and no others.
+    bool last_row_agrees(const causal_run & run) const {
+        const uint16_t * first = view_.mask_row(run.stream, run.row_begin);
+        const uint16_t * last = view_.mask_row(run.stream, run.row_end - 1);
+        const mask_counts counts = count_entries(last, view_.n_kv);
+        bool all_kept = true;
+        for (int64_t cell = 0; cell < view_.n_kv; ++cell) {
+            all_kept &= first[cell] != ubatch_view::k_visible || last[cell] == ubatch_view::k_visible;
+        }
+        for (int64_t row = run.row_begin; row < run.row_end; ++row) {
+            all_kept &= last[rows_[index(run.stream, row)].cell] == ubatch_view::k_visible;
+        }
+        return all_kept && counts.visible == run.rank_begin + run.rows() &&
+               counts.visible + counts.hidden == view_.n_kv;
+    }
+
+    // The common case at a glance: cells [begin, begin + ranks) in order, and nothing known that says otherwise.
+    bool one_stretch(const causal_run & run, const uint16_t * mask) const {
+        const int64_t begin = int64_t{rows_[index(run.stream, run.row_begin)].cell} - run.rank_begin;
+        if (begin < 0 || mask[begin] != ubatch_view::k_visible ||
+            std::memcmp(mask + begin, mask + begin + 1, static_cast<size_t>(run.rank_begin) * sizeof(uint16_t)) != 0) {
+            return false;
+        }
+        for (int64_t row = run.row_begin; row < run.row_end; ++row) {
+            if (rows_[index(run.stream, row)].cell != begin + run.rank_begin + row - run.row_begin) {
+                return false;
+            }
+        }
+        return table_.ascending(view_.first_cell[static_cast<size_t>(run.stream)] + begin, run.rank_begin, keys_);
+    }
+
     // Rank -> cell: what the first row sees, in order, then the run's own cells.
     bool set_keys(causal_run & run, const uint16_t * mask, int32_t first_cell) {
+        if (one_stretch(run, mask)) {
+            run.key_begin = first_cell - run.rank_begin;
+            return true;
+        }
         std::vector<int32_t> before;
         before.reserve(static_cast<size_t>(run.rank_begin + run.rows()));
         for (int64_t cell = 0; cell < view_.n_kv; ++cell) {
@@ -167,11 +264,11 @@ class run_finder {
             cells.push_back(rows_[index(run.stream, row)].cell);
         }
         run.key_begin = cells.front();
-        bool one_stretch = true;
+        bool ascending = true;
         for (size_t rank = 1; rank < cells.size(); ++rank) {
-            one_stretch = one_stretch && cells[rank] == cells[rank - 1] + 1;
+            ascending = ascending && cells[rank] == cells[rank - 1] + 1;
         }
-        if (!one_stretch) {
+        if (!ascending) {
             run.cells = std::move(cells);
         }
         return true;
@@ -180,9 +277,11 @@ class run_finder {
     const ubatch_view & view_;
     cell_table & table_;
     const key_probe & keys_;
+    mask_reading reading_;
     std::vector<own_row> rows_;
     std::vector<uint8_t> continues_;  // bytes, not bits: written by several threads
     std::vector<uint8_t> is_output_;
+    bool regular_ = true;
     ubatch_runs found_;
 };
 
@@ -246,7 +345,35 @@ ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason) {
 }
 
 ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads) {
-    return run_finder(view, table, keys, n_threads).find();
+    return std::move(run_finder(view, table, keys, mask_reading::complete, n_threads).find());
+}
+
+std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, cell_table & table, const key_probe & keys) {
+    run_finder finder(view, table, keys, mask_reading::sampled, 1);
+    ubatch_runs & found = finder.find();
+    return finder.regular() ? std::optional(std::move(found)) : std::nullopt;
+}
+
+bool mask_confirms(const ubatch_view & view, const ubatch_runs & found, int64_t part, int64_t n_parts) {
+    int64_t n_rows = 0;
+    for (const causal_run & run : found.runs) {
+        n_rows += run.rows();
+    }
+    const int64_t begin = part * n_rows / n_parts;
+    const int64_t end = (part + 1) * n_rows / n_parts;
+    int64_t before = 0;  // rows of the runs so far
+    for (const causal_run & run : found.runs) {
+        const int64_t first = std::max(run.row_begin + 1, run.row_begin + begin - before);
+        const int64_t last = std::min(run.row_end, run.row_begin + end - before);
+        for (int64_t row = first; row < last; ++row) {
+            const int64_t cell = run.cell_of(run.rank_begin + row - run.row_begin);
+            if (!adds_only(cell, view.mask_row(run.stream, row), view.mask_row(run.stream, row - 1), view.n_kv)) {
+                return false;
+            }
+        }
+        before += run.rows();
+    }
+    return true;
 }
 
 uint64_t fingerprint(const ubatch_view & view, const ubatch_runs & found) {

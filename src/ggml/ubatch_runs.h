@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -64,6 +65,9 @@ struct causal_run {
     std::vector<int64_t> output_rows;  // relative to row_begin, ascending, distinct
 
     int64_t rows() const { return row_end - row_begin; }
+    bool operator==(const causal_run &) const = default;
+    // REQUIRES 0 <= rank < rank_begin + rows().
+    int64_t cell_of(int64_t rank) const { return cells.empty() ? key_begin + rank : cells[static_cast<size_t>(rank)]; }
 };
 
 struct masked_rows {
@@ -88,6 +92,17 @@ ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
 //          `keys` addresses cells counted over the whole cache.
 // COST     One pass over the mask (2 bytes a pair), on n_threads.
 ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);
+
+// The same, having read a few entries of each row and all of each run's first and last row: O(rows + keys). Whatever a
+// sliding window, an attention sink or a non-causal model does to a mask shows there, and then, or if any row would be
+// masked, the result is empty: ask find_runs(). Otherwise it is what find_runs() finds, provided that mask_confirms().
+std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, cell_table & table, const key_probe & keys);
+
+// Whether every entry of the mask is as `found` says; the first row of each run is taken as checked. Looks at the
+// mask's rows [part * n / n_parts, (part + 1) * n / n_parts) only, n being all rows of all runs.
+// REQUIRES found was found from a mask of that shape and holds no masked rows; 0 <= part < n_parts.
+// COST     2 bytes a pair.
+bool mask_confirms(const ubatch_view & view, const ubatch_runs & found, int64_t part = 0, int64_t n_parts = 1);
 
 // Changes when another ubatch's mask or output rows lie where this one's did. Reads three mask rows a run.
 uint64_t fingerprint(const ubatch_view & view, const ubatch_runs & found);

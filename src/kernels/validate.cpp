@@ -18,9 +18,17 @@ bool good_dim(int64_t d) {
     return d >= 16 && d <= cpu::k_max_dim && d % 16 == 0;
 }
 
-status validate_tensors(const attention_args & a) {
+status validate_segment(const attention_args & a, const attention_segment & s, size_t i);
+
+}  // namespace
+
+status validate_pointers(const attention_args & a) {
     TMX_REQUIRE(a.q != nullptr && a.k != nullptr && a.v != nullptr && a.out != nullptr,
                 "q, k, v and out must not be null");
+    return {};
+}
+
+status validate_shape(const attention_args & a) {
     TMX_REQUIRE(a.n_batch >= 1, "n_batch is %lld, must be at least 1", static_cast<long long>(a.n_batch));
     TMX_REQUIRE(a.n_head >= 1 && a.n_head_kv >= 1 && a.n_head % a.n_head_kv == 0,
                 "n_head is %lld, n_head_kv %lld: must be positive, the first a multiple of the second",
@@ -49,6 +57,17 @@ status validate_tensors(const attention_args & a) {
                 static_cast<long long>(a.v_stride_row), static_cast<long long>(a.d_v), static_cast<long long>(v_block));
     return {};
 }
+
+status validate_segments(const attention_args & a, std::span<const attention_segment> segments) {
+    for (size_t i = 0; i < segments.size(); ++i) {
+        if (status s = validate_segment(a, segments[i], i); !s.ok()) {
+            return s;
+        }
+    }
+    return {};
+}
+
+namespace {
 
 status validate_segment(const attention_args & a, const attention_segment & s, size_t i) {
     TMX_REQUIRE(s.batch >= 0 && s.batch < a.n_batch, "segment %zu: batch is %d, must be in [0, %lld)", i, s.batch,
@@ -83,23 +102,21 @@ status validate_segment(const attention_args & a, const attention_segment & s, s
     return {};
 }
 
-#undef TMX_REQUIRE
-
 }  // namespace
+
+#undef TMX_REQUIRE
 
 status validate(const attention_args & args, std::span<const attention_segment> segments, const cpu_context & ctx) {
     if (ctx.n_threads < 1) {
         return status::error(status_code::invalid_argument, "n_threads is %d, must be at least 1", ctx.n_threads);
     }
-    if (status s = validate_tensors(args); !s.ok()) {
+    if (status s = validate_pointers(args); !s.ok()) {
         return s;
     }
-    for (size_t i = 0; i < segments.size(); ++i) {
-        if (status s = validate_segment(args, segments[i], i); !s.ok()) {
-            return s;
-        }
+    if (status s = validate_shape(args); !s.ok()) {
+        return s;
     }
-    return {};
+    return validate_segments(args, segments);
 }
 
 }  // namespace tmx

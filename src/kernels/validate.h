@@ -1,4 +1,4 @@
-// Argument checks of attention_forward, apart from what it computes.
+// Argument checks, apart from what is computed; on every kind of device the same.
 #pragma once
 
 #include <span>
@@ -7,6 +7,11 @@
 
 namespace tmx {
 
+status validate_pointers(const attention_args & args);
+status validate_shape(const attention_args & args);
+status validate_segments(const attention_args & args, std::span<const attention_segment> segments);
+
+// All that attention_forward() of the CPU requires.
 status validate(const attention_args & args, std::span<const attention_segment> segments, const cpu_context & ctx);
 
 }  // namespace tmx

@@ -52,22 +52,44 @@ bool render_template(const char * chat_template, std::string & before, std::stri
     return true;
 }
 
+ggml_backend_dev_t gpu_named(const std::string & name) {
+    const ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
+    const auto is_gpu = [](ggml_backend_dev_t each) {
+        const enum ggml_backend_dev_type type = ggml_backend_dev_type(each);
+        return type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+    };
+    if (device != nullptr && is_gpu(device)) {
+        return device;
+    }
+    std::string there;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        if (is_gpu(ggml_backend_dev_get(i))) {
+            there += there.empty() ? "" : ", ";
+            there += ggml_backend_dev_name(ggml_backend_dev_get(i));
+        }
+    }
+    throw failure("no GPU device " + name + " here; " +
+                  (there.empty() ? "llama.cpp lists none (was it built with CUDA, and this program too?)"
+                                 : "there are " + there));
+}
+
 }  // namespace
 
 void model::free_model::operator()(llama_model * model) const {
     llama_model_free(model);
 }
 
-model::model(const std::string & path, const std::function<bool(float)> & progress, bool weights) {
+model::model(const std::string & path, const std::function<bool(float)> & progress, bool weights,
+             const std::string & device) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) {
         throw failure("no model file at " + path);
     }
     llama_model_params params = llama_model_default_params();
-    // Everything stays on the CPU: an empty device list, not "all there are".
-    ggml_backend_dev_t no_devices[] = {nullptr};
-    params.devices = no_devices;
-    params.n_gpu_layers = 0;
+    // An empty device list is the CPU alone, not "all there are".
+    ggml_backend_dev_t devices[] = {device.empty() ? nullptr : gpu_named(device), nullptr};
+    params.devices = devices;
+    params.n_gpu_layers = device.empty() ? 0 : -1;
     params.vocab_only = !weights;
     bool stopped = false;
     struct loading {

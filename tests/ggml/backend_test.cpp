@@ -2,22 +2,16 @@
 // the CPU backend alone, with the same mask or with one that spells out the plan.
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "ggml/accel_device.h"
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
 #include "mini_model.h"
+#include "steps.h"
 
 namespace tmx::test {
 namespace {
-
-// Both sides compute in f32 from the same f16 keys and values; the bound of stock test-backend-ops is 5e-4.
-constexpr double k_same = 1e-6;
-constexpr double k_other = 1e-3;
-
-constexpr triangle_shape k_shape{.n_sink = 4, .n_window = 24, .n_last = 16};
 
 class backend_test : public testing::Test {
   protected:
@@ -56,75 +50,10 @@ class backend_test : public testing::Test {
     static ggml_backend_dev_t ours() { return accel_device(nullptr); }
 };
 
-using dense_row = std::function<bool(int64_t row)>;
-
-// The ubatch's mask with what a triangle layer drops taken out, from the definition: positions, not ranks.
-fake_ubatch spelled_out(fake_ubatch ubatch, const fake_cache & cache, const dense_row & dense) {
-    for (int64_t row = 0; row < ubatch.n_rows; ++row) {
-        const int32_t i = ubatch.positions[static_cast<size_t>(row)];
-        for (int64_t cell = 0; cell < ubatch.n_kv && !dense(row); ++cell) {
-            const int32_t j = cache.cells()[static_cast<size_t>(cell)].position;
-            if (ubatch.visible(0, row, cell) && !(j < k_shape.n_sink || i - j < k_shape.n_window)) {
-                ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
-            }
-        }
-    }
-    return ubatch;
-}
-
-struct step {
-    fake_ubatch ubatch;
-    std::vector<int32_t> users;
-    dense_row dense;   // which rows a triangle layer keeps dense
-    fake_cache after;  // the cache once the ubatch is in it
-};
-
-step prompt_step(fake_cache & cache, int32_t user, int64_t n_rows, const dense_row & dense, bool output = true) {
-    fake_ubatch ubatch = cache.add_prompt(user, n_rows, output);
-    return {ubatch, std::vector<int32_t>(static_cast<size_t>(n_rows), user), dense, cache};
-}
-
-step mixed_step(fake_cache & cache, const std::vector<std::pair<int32_t, int>> & parts, const dense_row & dense) {
-    std::vector<fake_row> rows;
-    std::vector<int32_t> users;
-    for (const auto & [user, n] : parts) {
-        rows.insert(rows.end(), static_cast<size_t>(n), {user, false});
-        users.insert(users.end(), static_cast<size_t>(n), user);
-    }
-    rows.back().output = true;
-    return {cache.add(rows), users, dense, cache};
-}
-
-// One graph for all steps, as llama.cpp reuses it. Triangle layers are held against the spelled-out mask, others
-// against the ubatch's own.
 void check_steps(const mini_shape & shape, const std::vector<step> & steps, const std::vector<int> & triangle,
                  int64_t n_output = 1) {
-    const int64_t n_rows = steps.front().ubatch.n_rows;
-    const int64_t n_cells = steps.front().ubatch.n_kv;
-    mini_model tested(shape, n_rows, n_cells, n_output, accel_device(nullptr));
-    mini_model exact(shape, n_rows, n_cells, n_output, nullptr);
-    mini_model sparse(shape, n_rows, n_cells, n_output, nullptr);
-    EXPECT_EQ(tested.n_ours(), shape.n_layer);
-    for (size_t s = 0; s < steps.size(); ++s) {
-        SCOPED_TRACE("step " + std::to_string(s));
-        const step & now = steps[s];
-        ASSERT_TRUE(tested.compute(now.ubatch, now.users));
-        ASSERT_TRUE(exact.compute(now.ubatch, now.users));
-        ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
-        for (int layer = 0; layer < shape.n_layer; ++layer) {
-            SCOPED_TRACE("layer " + std::to_string(layer));
-            const bool is_triangle = std::find(triangle.begin(), triangle.end(), layer) != triangle.end();
-            const mini_model & reference = is_triangle ? sparse : exact;
-            EXPECT_LT(relative_error(tested.output(layer), reference.output(layer)), k_same);
-        }
-    }
+    check_steps(accel_device(nullptr), shape, steps, triangle, n_output);
 }
-
-dense_row last_rows(int64_t n_rows) {
-    return [n_rows](int64_t row) { return row >= n_rows - k_shape.n_last; };
-}
-
-const dense_row k_every_row = [](int64_t) { return true; };
 
 TEST_F(backend_test, exact_without_a_plan) {
     fake_cache cache(256);

@@ -59,7 +59,9 @@ void mini_model::build() {
         ggml_format_name(cache_k_.back(), "cache_k_l%d", il);
         ggml_format_name(cache_v_.back(), "cache_v_l%d", il);
     }
-    cache_buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_, ggml_backend_cpu_buffer_type());
+    // A GPU's cache lies on the GPU; an ACCEL device's default buffer type is the CPU's.
+    cache_buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_,
+                                                             ggml_backend_get_default_buffer_type(backends_.front()));
     ggml_backend_buffer_clear(cache_buffer_, 0);
 
     ggml_context * ctx = graph_context_ = ggml_init(params);

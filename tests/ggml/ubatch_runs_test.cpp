@@ -14,9 +14,26 @@ namespace {
 class ubatch_runs_test : public testing::Test {
   protected:
     ubatch_runs classify(const fake_ubatch & ubatch, int n_threads = 2) {
+        cell_table untouched = table_;
+        const std::optional<ubatch_runs> sampled = find_runs_sampled(ubatch.view(), untouched, cache_.keys());
         ubatch_runs found = find_runs(ubatch.view(), table_, cache_.keys(), n_threads);
         expect_exact_cover(ubatch, found);
+        expect_same_or_refused(ubatch, sampled, found);
         return found;
+    }
+
+    // Samples say nothing, or what all of the mask says, or else the whole mask contradicts them.
+    static void expect_same_or_refused(const fake_ubatch & ubatch, const std::optional<ubatch_runs> & sampled,
+                                       const ubatch_runs & found) {
+        if (!sampled) {
+            return;
+        }
+        bool confirmed = true;
+        for (int64_t part = 0; part < 3; ++part) {
+            confirmed = mask_confirms(ubatch.view(), *sampled, part, 3) && confirmed;
+        }
+        EXPECT_EQ(mask_confirms(ubatch.view(), *sampled), confirmed);
+        EXPECT_EQ(confirmed, found.masked.empty() && found.runs == sampled->runs);
     }
 
     fake_cache cache_{256};
@@ -222,6 +239,8 @@ TEST_F(ubatch_runs_test, sliding_window_rows_become_masked_where_the_window_drop
             ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
         }
     }
+    cell_table fresh;
+    EXPECT_FALSE(find_runs_sampled(ubatch.view(), fresh, cache_.keys())) << "samples must show a window";
     const ubatch_runs found = classify(ubatch);
     ASSERT_EQ(found.runs.size(), 1u);
     EXPECT_EQ(found.runs[0].rows(), n_window);
@@ -268,6 +287,9 @@ TEST_F(ubatch_runs_test, one_wrong_entry_anywhere_is_seen) {
             const ubatch_runs found = find_runs(bad.view(), fresh, cache_.keys(), 1);
             ASSERT_FALSE(found.masked.empty()) << "row " << row << " cell " << cell;
             expect_exact_cover(bad, found);
+            cell_table other;
+            const std::optional<ubatch_runs> sampled = find_runs_sampled(bad.view(), other, cache_.keys());
+            ASSERT_FALSE(sampled && mask_confirms(bad.view(), *sampled)) << "row " << row << " cell " << cell;
         }
     }
 }

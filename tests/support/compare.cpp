@@ -12,14 +12,14 @@ namespace {
 
 constexpr double k_u32 = 0x1p-24;
 
-double roundoff(precision arithmetic) {
-    return arithmetic == precision::fast ? 0x1p-8 : k_u32;
+double roundoff(rounding operands) {
+    return operands == rounding::f32 ? k_u32 : operands == rounding::bf16 ? 0x1p-8 : 0x1p-11;
 }
-double allowance(precision arithmetic) {
-    return arithmetic == precision::fast ? 1.0 : 4.0;
+double allowance(rounding operands) {
+    return operands == rounding::f32 ? 4.0 : 1.0;
 }
 
-double relative_noise(const oracle_row & row, precision arithmetic) {
+double relative_noise(const oracle_row & row, rounding arithmetic) {
     return roundoff(arithmetic) * (2 + row.operand_spread) + k_u32 * 2 * row.logit_size;
 }
 
@@ -96,7 +96,7 @@ bool fold(const worst_element & at, worst_element & worst, double & plain_error)
 }
 
 std::string element_rule(slice & part, const attention_args & plain, const attention_args & kernel,
-                         precision arithmetic, double & used) {
+                         rounding arithmetic, double & used) {
     for (const oracle_row * row : part.rows) {
         const double noise = relative_noise(*row, arithmetic);
         for (int64_t dim = 0; dim < kernel.d_v; ++dim) {
@@ -133,7 +133,7 @@ std::string element_rule(slice & part, const attention_args & plain, const atten
 }
 
 std::string slice_rule(const slice & part, const attention_args & plain, const attention_args & kernel,
-                       precision arithmetic, double & used) {
+                       rounding arithmetic, double & used) {
     double kernel_error = 0;
     double plain_error = 0;
     double size = 0;
@@ -173,7 +173,7 @@ std::string slice_rule(const slice & part, const attention_args & plain, const a
 }  // namespace
 
 comparison compare(std::span<const oracle_row> oracle, const attention_args & plain, const attention_args & kernel,
-                   precision arithmetic) {
+                   rounding arithmetic) {
     std::map<std::pair<int64_t, int64_t>, slice> slices;
     for (const oracle_row & row : oracle) {
         slices[{row.batch, row.head}].rows.push_back(&row);

@@ -1,7 +1,7 @@
 // compare.h -- when is a kernel's result right? The error bound is derived from the data, not tuned.
 //
 // A row of attention is o = sum_j p_j v_j with p = softmax(s). Let u be the unit roundoff of the products' operands
-// (2^-24 for f32; 2^-8 for bf16 in `fast`), u32 = 2^-24, V the largest |v| that the row keeps. To first order:
+// (2^-24 for f32, 2^-8 for bf16, 2^-11 for f16), u32 = 2^-24, V the largest |v| that the row keeps. To first order:
 //   - rounding v_j, p_j, the sum's last step and the division moves o by a few u * V. Two of them do not average out;
 //   - rounding the operands of s_j = scale * sum_d q_d k_jd moves s_j by about u * scale * sqrt(sum_d (q_d k_jd)^2):
 //   the
@@ -15,7 +15,7 @@
 // Element rule  |kernel - oracle| / n <= 2 * max over the (batch, head) slice of |plain - oracle| / n + c, where
 // `plain`
 //               is the same formula written naively in the same precision (plain.h). c is 4 for f32: a different order
-//               of summation, online rescaling and a polynomial exp each add about one. It is 1 for bf16: those are f32
+//               of summation, online rescaling and a polynomial exp each add about one. It is 1 for bf16 and f16: those are f32
 //               steps there, and only whether the softmax sum adds rounded weights is free.
 // Slice rule    cosine-type difference d(x) = |x - oracle|^2 / (|x|^2 + |oracle|^2) of each slice:
 //               sqrt(d(kernel)) <= 2 * sqrt(d(plain)) + c * |n'| / sqrt(|x|^2 + |oracle|^2), with n' as n, but with
@@ -30,6 +30,7 @@
 #include <string>
 
 #include "oracle.h"
+#include "plain.h"
 #include "trianglemix/attention.h"
 
 namespace tmx::test {
@@ -42,6 +43,11 @@ struct comparison {
 
 // `plain` and `kernel` are the args of the two calls; they differ in out and lse.
 comparison compare(std::span<const oracle_row> oracle, const attention_args & plain, const attention_args & kernel,
-                   precision arithmetic);
+                   rounding operands);
+
+inline comparison compare(std::span<const oracle_row> oracle, const attention_args & plain,
+                          const attention_args & kernel, precision arithmetic) {
+    return compare(oracle, plain, kernel, rounding_of(arithmetic));
+}
 
 }  // namespace tmx::test

@@ -13,12 +13,20 @@ namespace {
 
 constexpr float k_infinity = std::numeric_limits<float>::infinity();
 
-float operand(float value, precision arithmetic) {
-    return arithmetic == precision::fast ? bf16_to_f32(f32_to_bf16(value)) : value;
+float operand(float value, rounding arithmetic) {
+    switch (arithmetic) {
+        case rounding::f32:
+            break;
+        case rounding::bf16:
+            return bf16_to_f32(f32_to_bf16(value));
+        case rounding::f16:
+            return f16_to_f32(f32_to_f16(value));
+    }
+    return value;
 }
 
 std::vector<float> decode(const void * tensor, dtype type, int64_t first_offset, int64_t stride_row, int64_t n_rows,
-                          int64_t dim, precision arithmetic) {
+                          int64_t dim, rounding arithmetic) {
     std::vector<float> result(static_cast<size_t>(n_rows * dim));
     for (int64_t row = 0; row < n_rows; ++row) {
         for (int64_t i = 0; i < dim; ++i) {
@@ -30,7 +38,7 @@ std::vector<float> decode(const void * tensor, dtype type, int64_t first_offset,
 }
 
 void attend(const attention_args & args, const attention_segment & segment, int64_t head, int64_t row,
-            const std::vector<float> & keys, const std::vector<float> & values, precision arithmetic) {
+            const std::vector<float> & keys, const std::vector<float> & values, rounding arithmetic) {
     const float * query =
         args.q + segment.batch * args.q_stride_batch + head * args.q_stride_head + row * args.q_stride_row;
     const std::vector<kept_key> kept = kept_keys(args, segment, head, row);
@@ -79,7 +87,7 @@ void attend(const attention_args & args, const attention_segment & segment, int6
 
 }  // namespace
 
-void plain_attention(const attention_args & args, std::span<const attention_segment> segments, precision arithmetic,
+void plain_attention(const attention_args & args, std::span<const attention_segment> segments, rounding arithmetic,
                      int64_t row_step) {
     const int64_t group = args.n_head / args.n_head_kv;
     for (int64_t batch = 0; batch < args.n_batch; ++batch) {

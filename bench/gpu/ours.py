@@ -1,0 +1,58 @@
+"""Our CUDA kernels for PyTorch tensors, through bench/gpu/c_api.cpp."""
+import ctypes
+
+import torch
+
+P = ctypes.c_void_p
+I = ctypes.c_int64
+
+
+class Ours:
+    """One context on the current device; `kernel` is "", "sm90a" or "sm80"."""
+
+    def __init__(self, library, kernel=""):
+        self.c = ctypes.CDLL(library)
+        for name, result, arguments in (
+                ("error", ctypes.c_char_p, []),
+                ("context", P, [ctypes.c_int, ctypes.c_char_p]),
+                ("drop_context", None, [P]),
+                ("prepare", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, I]),
+                ("flops", ctypes.c_double, [P]),
+                ("facts", None, [P] + [ctypes.POINTER(I)] * 4),
+                ("drop_work", None, [P]),
+                ("forward", ctypes.c_int, [P, P, P, P, P, P, P, P])):
+            function = getattr(self.c, "tmx_bench_" + name)
+            function.restype, function.argtypes = result, arguments
+        self.context = self.c.tmx_bench_context(0, kernel.encode())
+        self.check(self.context)
+
+    def check(self, good):
+        if not good:
+            raise RuntimeError(self.c.tmx_bench_error().decode())
+
+    def stream(self):
+        return torch.cuda.current_stream().cuda_stream
+
+    def prepare(self, n, rows, heads, heads_kv, dim, bf16, band):
+        """`rows` (begin, end) of a prompt of n tokens; `band` (sink, window, last), or None for dense."""
+        sink, window, last = band or (0, 0, 0)
+        work = self.c.tmx_bench_prepare(self.context, self.stream(), n, rows[0], rows[1], heads, heads_kv, dim,
+                                        int(bf16), sink, window, last)
+        self.check(work)
+        return work
+
+    def flops(self, work):
+        return self.c.tmx_bench_flops(work)
+
+    def facts(self, work):
+        values = [I() for _ in range(4)]
+        self.c.tmx_bench_facts(work, *[ctypes.byref(v) for v in values])
+        return dict(zip(("items", "key_tiles", "block_keys", "partials"), (v.value for v in values)))
+
+    def drop(self, work):
+        self.c.tmx_bench_drop_work(work)
+
+    def forward(self, work, q, k, v, out, lse=None):
+        """q and out [rows, heads, dim] f32; k and v [n, heads_kv, dim]."""
+        self.check(self.c.tmx_bench_forward(self.context, work, self.stream(), q.data_ptr(), k.data_ptr(), v.data_ptr(),
+                                            out.data_ptr(), lse.data_ptr() if lse is not None else None) == 0)

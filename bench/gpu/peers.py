@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""One attention layer of Llama-3.1-8B's shape on an NVIDIA GPU: our CUDA kernels beside PyTorch's, in one process.
+
+Dense cuDNN (bf16, causal), FlexAttention with the Triangle mask (bf16, compiled), and ours (f16 and bf16 keys and values,
+f32 queries and outputs as ggml has them), run in turns. TFLOP/s count kept pairs only. Also measured: the card's copy
+bandwidth and matrix product, our error against double precision on sampled rows beside a plain same-precision
+implementation's, and Triangle prefill in ubatches. Appends one JSON line a measurement to --out.
+
+  cmake --preset release && cmake --build --preset release --target tmx_bench_gpu
+  python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so
+"""
+import argparse
+import json
+import math
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+
+from ours import Ours
+
+HEADS, HEADS_KV, DIM = 32, 8, 128
+BAND = (8, 512, 128)  # sink, window, last: the paper's
+
+
+def event_ms(run):
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end)
+
+
+def race(ways, budget_ms):
+    """Times of each way, run in turns; `ways` is {name: function}. More rounds of short ones."""
+    for run in ways.values():
+        run()
+    torch.cuda.synchronize()
+    once = sum(event_ms(run) for run in ways.values())
+    rounds = max(3, min(30, int(budget_ms / once)))
+    times = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, run in ways.items():
+            times[name].append(event_ms(run))
+    return times
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.rows = []
+        torch.manual_seed(int(time.time()))
+        self.facts = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
+                      "cudnn": torch.backends.cudnn.version(), "driver": options.driver, "commit": options.commit,
+                      "unix_time": int(time.time())}
+
+    def tensors(self, n, bf16):
+        kind = torch.bfloat16 if bf16 else torch.float16
+        q = torch.randn(n, HEADS, DIM, device="cuda")
+        k = torch.randn(n, HEADS_KV, DIM, device="cuda").to(kind)
+        v = torch.randn(n, HEADS_KV, DIM, device="cuda").to(kind)
+        return q, k, v, torch.empty_like(q)
+
+    def record(self, case, n, kernel, times, flops, baseline=None, **more):
+        times = sorted(times)
+        ms = statistics.median(times)
+        row = {"case": case, "tokens": n, "heads": HEADS, "heads_kv": HEADS_KV, "dim": DIM, "kernel": kernel,
+               "reps": len(times), "median_ms": ms, "p10_ms": times[len(times) // 10],
+               "p90_ms": times[-1 - len(times) // 10], "tflops": flops / ms / 1e9 if flops else None}
+        if baseline:
+            row["baseline"], row["ratio"] = baseline[0], baseline[1] / ms
+        row.update(more)
+        row.update(self.facts)
+        self.rows.append(row)
+        ratio = f"{row['ratio']:7.2f}x {row['baseline']}" if baseline else ""
+        speed = f"{row['tflops']:7.0f}" if flops else "      -"
+        print(f"{case:<26}{n:>8} {kernel:<18}{ms:>10.3f} ms{speed} {ratio}", flush=True)
+        return ms
+
+    def ceilings(self):
+        source = torch.randn(1 << 30, device="cuda")
+        target = torch.empty_like(source)
+        times = race({"copy": lambda: target.copy_(source)}, 60)["copy"]
+        ms = self.record("copy", 0, "cudaMemcpy", times, 0, gb_per_s=2 * source.nbytes / statistics.median(times) / 1e6)
+        print(f"  copy {2 * source.nbytes / ms / 1e6:.0f} GB/s")
+        del source, target
+        a = torch.randn(8192, 8192, device="cuda").bfloat16()
+        b = torch.randn(8192, 8192, device="cuda").bfloat16()
+        self.record("gemm 8192 bf16", 0, "cuBLAS", race({"gemm": lambda: a @ b}, 60)["gemm"], 2 * 8192.0**3)
+
+    def check(self, ours, n, bf16, band):
+        """Largest error on sampled rows, ours and plain's, against double precision."""
+        q, k, v, out = self.tensors(n, bf16)
+        out.fill_(math.nan)
+        work = ours.prepare(n, (0, n), HEADS, HEADS_KV, DIM, bf16, band)
+        ours.forward(work, q, k, v, out)
+        torch.cuda.synchronize()
+        ours.drop(work)
+        if not torch.isfinite(out).all():
+            raise RuntimeError(f"unwritten or wrong output at {n}")
+        sample = torch.cat([torch.randint(0, n, (24,)), torch.tensor([0, 1, 31, 32, 511, 512, 543, n - 129, n - 128,
+                                                                       n - 1])]).cuda()
+        position = torch.arange(n, device="cuda")
+        i, j = sample[:, None], position[None, :]
+        kept = j <= i
+        if band:
+            sink, window, last = band
+            kept &= (j < sink) | (i - j < window) | (i >= n - last)
+        worst = [0.0, 0.0]
+        total = [0.0, 0.0, 0.0]
+        for head in range(0, HEADS, 5):
+            kv = head // (HEADS // HEADS_KV)
+            results = []
+            for exact in (True, False):
+                kind = torch.float64 if exact else k.dtype
+                qs, ks, vs = q[sample, head], k[:, kv], v[:, kv]
+                s = (qs.to(kind).to(torch.float64) @ ks.double().T) / math.sqrt(DIM)
+                s = s.masked_fill(~kept, -math.inf)
+                if not exact:
+                    s = s.float()
+                p = torch.exp(s - s.max(dim=1, keepdim=True).values)
+                results.append((p.to(kind).double() @ vs.double()) / p.double().sum(1, keepdim=True))
+            exact, plain = results
+            mine = out[sample, head].double()
+            worst[0] = max(worst[0], (mine - exact).abs().max().item())
+            worst[1] = max(worst[1], (plain - exact).abs().max().item())
+            total[0] += (mine - exact).square().sum().item()
+            total[1] += (plain - exact).square().sum().item()
+            total[2] += exact.square().sum().item()
+        relative = [math.sqrt(t / total[2]) for t in total[:2]]
+        name = f"{'triangle' if band else 'dense'} {n} {'bf16' if bf16 else 'f16'}"
+        good = relative[0] <= 2 * relative[1] and worst[0] <= 2 * worst[1]
+        print(f"  error {name:<24} ours {worst[0]:.2e} plain {worst[1]:.2e}; relative {relative[0]:.2e} "
+              f"{relative[1]:.2e} {'fine' if good else 'TOO LARGE'}", flush=True)
+        self.rows.append(dict(case="error " + name, tokens=n, kernel="ours", max_error=worst[0], max_error_plain=worst[1],
+                              relative_error=relative[0], relative_error_plain=relative[1], good=good, **self.facts))
+
+    def lengths(self, kernels):
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+        flex = torch.compile(flex_attention, dynamic=False)
+        for n in self.options.lengths:
+            q, k, v, out = self.tensors(n, False)
+            kb, vb = k.bfloat16(), v.bfloat16()
+            ways, flops = {}, {}
+            works = []
+            for label, ours in kernels.items():
+                for bf16 in (False, True) if label != "sm80" else (False,):
+                    for case, band in (("dense", None), ("triangle", BAND)):
+                        if label == "sm80" and case == "dense" and n > 32768:
+                            continue
+                        work = ours.prepare(n, (0, n), HEADS, HEADS_KV, DIM, bf16, band)
+                        works.append((ours, work))
+                        name = f"{case}|{label} {'bf16' if bf16 else 'f16'}"
+                        ways[name] = (lambda o=ours, w=work, b=bf16: o.forward(w, q, kb if b else k, vb if b else v, out))
+                        flops[case] = ours.flops(work)
+            if not self.options.no_peers:
+                qb = q.bfloat16().transpose(0, 1)[None].contiguous()
+                kt, vt = (x.transpose(0, 1)[None].contiguous() for x in (kb, vb))
+                ke, ve = (x.repeat_interleave(HEADS // HEADS_KV, dim=1) for x in (kt, vt))
+
+                def cudnn():
+                    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+                        return F.scaled_dot_product_attention(qb, ke, ve, is_causal=True)
+
+                def kept(b, h, i, j):
+                    return (j <= i) & ((j < BAND[0]) | (i - j < BAND[1]) | (i >= n - BAND[2]))
+
+                block_mask = create_block_mask(kept, None, None, n, n, device="cuda", _compile=True)
+                ways["dense|cuDNN"] = cudnn
+                ways["triangle|FlexAttention"] = lambda: flex(qb, kt, vt, block_mask=block_mask, enable_gqa=True)
+            times = race(ways, self.options.budget_ms)
+            median = {name: statistics.median(t) for name, t in times.items()}
+            for name, t in times.items():
+                case, kernel = name.split("|")
+                baseline = None
+                if kernel not in ("cuDNN", "FlexAttention") and "dense|cuDNN" in median:
+                    baseline = ("dense cuDNN", median["dense|cuDNN"])
+                self.record(case, n, kernel, t, flops[case], baseline)
+                if case == "triangle" and kernel.startswith("sm90a") and "triangle|FlexAttention" in median:
+                    print(f"{'':>66}{median['triangle|FlexAttention'] / median[name]:7.2f}x FlexAttention")
+            for ours, work in works:
+                ours.drop(work)
+
+    def ubatches(self, ours, n, case, band):
+        q, k, v, out = self.tensors(n, False)
+        ways = {}
+        works = []
+        for ubatch in self.options.ubatches + [n]:
+            chunks = [(b, min(b + ubatch, n)) for b in range(0, n, ubatch)]
+            made = [(c, ours.prepare(n, c, HEADS, HEADS_KV, DIM, False, band)) for c in chunks]
+            works += [w for _, w in made]
+
+            def run(made=made):
+                for (begin, end), work in made:
+                    ours.forward(work, q[begin:end], k, v, out[begin:end])
+            ways[str(ubatch)] = run
+        times = race(ways, self.options.budget_ms)
+        one = statistics.median(times[str(n)])
+        for ubatch, t in times.items():
+            self.record(f"{case} ubatch {ubatch}", n, ours.name, t, None, ("one launch", one))
+        for work in works:
+            ours.drop(work)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--library", default="build/bin/libtmx_bench_gpu.so")
+    parser.add_argument("--lengths", type=int, nargs="*", default=[8192, 32768, 65536, 131072])
+    parser.add_argument("--check-lengths", type=int, nargs="*", default=[8192, 65536, 131072])
+    parser.add_argument("--ubatches", type=int, nargs="*", default=[2048, 4096])
+    parser.add_argument("--budget-ms", type=float, default=3000, help="measuring time of one race")
+    parser.add_argument("--kernels", nargs="*", default=["sm90a", "sm80"])
+    parser.add_argument("--no-peers", action="store_true", help="only our kernels")
+    parser.add_argument("--out", default="", help="append JSON lines to this file")
+    parser.add_argument("--commit", default="unknown")
+    parser.add_argument("--driver", default="unknown")
+    options = parser.parse_args()
+    bench = Bench(options)
+    kernels = {}
+    for name in options.kernels:
+        kernels[name] = Ours(options.library, name)
+        kernels[name].name = name
+    bench.ceilings()
+    for ours in kernels.values():
+        for n in options.check_lengths:
+            bench.check(ours, n, False, BAND)
+            bench.check(ours, n, True, BAND)
+            bench.check(ours, n, False, None)
+    if options.lengths:
+        bench.lengths(kernels)
+        if options.ubatches:
+            first = next(iter(kernels.values()))
+            bench.ubatches(first, max(options.lengths), "triangle", BAND)
+    if options.out:
+        with open(options.out, "a", encoding="utf-8") as file:
+            for row in bench.rows:
+                file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

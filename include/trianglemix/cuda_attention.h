@@ -1,0 +1,114 @@
+// trianglemix/cuda_attention.h -- the same attention as attention.h, on an NVIDIA GPU (compute capability 8.0 and up).
+//
+// Three calls. Once per evaluation (ubatch) and rule: cuda_prepare() cuts the segments into tile lists and uploads
+// them. Once per layer: cuda_attention_forward() launches. Before either: cuda_declines() says whether a node is
+// covered. This header includes nothing of CUDA, so that it can be used where the toolkit is not; streams are `void *`
+// for cudaStream_t. In builds without CUDA (TMX_CUDA=OFF) none of these functions exist.
+//
+//   std::unique_ptr<cuda_context> ctx;        std::shared_ptr<cuda_work> work;
+//   cuda_context::create(device, ctx);
+//   each ubatch and rule:  cuda_prepare(args_of_any_layer, segments, {}, *ctx, stream, work);
+//   each layer:            cuda_attention_forward(args, *work, *ctx, stream);
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "trianglemix/attention.h"
+#include "trianglemix/status.h"
+
+namespace tmx {
+
+// Why no kernel here computes this call, as text that lives forever; null if one does. Looks at shapes, types and
+// options only: pointers may be null, no device is asked, so it can answer a scheduler's question.
+//
+// COVERED  k_type and v_type among f16, q8_0, q4_0, or both bf16; d_qk, d_v multiples of 16 in 16..256 (fast: both 64,
+//          80, 96, 128, 256); any n_head that n_head_kv divides; any strides; dense_head; lse.
+// NOT      f32 keys or values, masks, logit_softcap, sink_logit, alibi_slope, 2^31 keys or rows and more.
+const char * cuda_declines(const attention_args & args) noexcept;
+
+// One more way to say what a segment's rows keep: for every stretch of `list_rows` rows, the blocks of keys that its
+// rows visit. Row i of the segment keeps key j iff j <= rank of i and some block of its list holds j; the segment's
+// `kept` is ignored. Host memory, read by cuda_prepare() only.
+struct cuda_block_lists {
+    int64_t block_keys = 64;          // keys of a block; a power of two, at least 16. Blocks start at any rank
+    int64_t list_rows = 128;          // rows of a list; list t holds rows [t * list_rows, (t + 1) * list_rows) of the
+                                      // segment
+    bool per_query_head = false;      // lists for every query head, else for every key head (its group shares them)
+    const int64_t * begin = nullptr;  // [heads * lists + 1] list of (head, t) is first_rank[begin[h * lists + t], ...)
+    const int32_t * first_rank = nullptr;  // rank of each block's first key; ascending and disjoint in a list
+};
+
+// What one thread drives one device with: the kernel in use, pinned upload buffers, scratch. All calls with one context
+// must use one stream, or streams that the caller orders one after the other.
+//
+// THREADS  One call at a time per context; contexts are independent.
+class cuda_context {
+  public:
+    // ERRORS  unsupported: the device is older than sm_80, or the driver older than this build's CUDA.
+    //         device_error, out_of_memory.
+    static status create(int device, std::unique_ptr<cuda_context> & ctx) noexcept;
+    ~cuda_context();
+    cuda_context(const cuda_context &) = delete;
+    cuda_context & operator=(const cuda_context &) = delete;
+
+    int device() const noexcept;
+    // "sm90a" (TMA and wgmma, Hopper only) or "sm80" (cp.async and mma.sync, everything since Ampere).
+    const char * kernel() const noexcept;
+    // For tests and measurements. ERRORS unsupported: this device cannot run it. invalid_argument: no such kernel.
+    // Works prepared before stay good for the kernel they were prepared for.
+    status force_kernel(const char * name) noexcept;
+
+    struct state;
+    state & internals() noexcept { return *state_; }
+
+  private:
+    cuda_context() noexcept;
+    std::unique_ptr<state> state_;
+};
+
+// Tile lists of one evaluation, resident on the device; opaque. Good for any number of forward calls of the shape it
+// was prepared for. May be dropped while its kernels still run. Must not outlive its context.
+struct cuda_work;
+
+// Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Waits for
+// nothing.
+//
+// SHAPES   args: every size, stride, type and dense_head of the calls to come. Its pointers are not read, except
+//          dense_head (HOST memory), and k, v for their alignment: pass one layer's.
+//          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
+//          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
+// COST     Host time and upload grow with rows * n_head_kv / 128, some 50 ns and 96 bytes each.
+// ERRORS   invalid_argument, unsupported (what cuda_declines() says, or a masked segment), out_of_memory,
+//          device_error. `work` is then unchanged.
+status cuda_prepare(const attention_args & args, std::span<const attention_segment> segments,
+                    std::span<const cuda_block_lists> lists, cuda_context & ctx, void * stream,
+                    std::shared_ptr<cuda_work> & work) noexcept;
+
+// Enqueues the attention of the segments that `work` was prepared for.
+//
+// SHAPES   q, k, v, out, lse: DEVICE memory. Sizes, strides and types as in cuda_prepare(); pointers at least as
+// aligned
+//          as there (16 bytes for k and v is what needs no staging copy). lse may be null.
+// NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
+//          on every run of one kernel, work and device.
+// ERRORS   invalid_argument: the shape differs from the work's. device_error: a launch failed; out is then undefined.
+//          Later faults surface at the caller's next synchronisation of the stream.
+status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
+                              void * stream) noexcept;
+
+// What a work holds, for statistics and logs.
+struct cuda_work_facts {
+    const char * kernel = "";  // kernel that it was prepared for
+    int64_t n_items = 0;       // tiles of queries, counting every part of a split one
+    int64_t n_key_tiles = 0;   // over all items
+    int64_t block_keys = 0;    // keys of a tile
+    int64_t n_partials = 0;    // parts whose results are combined by a second kernel
+    bool staged = false;       // keys and values are copied (gathered, dequantised) first
+    int64_t upload_bytes = 0;
+    int64_t scratch_bytes = 0;
+};
+cuda_work_facts facts_of(const cuda_work & work) noexcept;
+
+}  // namespace tmx

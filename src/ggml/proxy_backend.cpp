@@ -1,0 +1,196 @@
+// The backend interface of a proxy: everything is the wrapped backend's, but for graphs.
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <new>
+
+#include "ggml/proxy_device.h"
+
+namespace tmx {
+namespace {
+
+struct proxy_state {
+    ggml_backend_t wrapped = nullptr;
+    std::unique_ptr<proxy_evaluator> graphs;
+    std::string name;
+
+    ~proxy_state() {
+        graphs.reset();  // waits for its own work, which reads the wrapped backend's memory
+        ggml_backend_free(wrapped);
+    }
+};
+
+proxy_state & state_of(ggml_backend_t backend) {
+    return *static_cast<proxy_state *>(backend->context);
+}
+
+ggml_backend_t wrapped_of(ggml_backend_t backend) {
+    return state_of(backend).wrapped;
+}
+
+const char * backend_name(ggml_backend_t backend) {
+    return state_of(backend).name.c_str();
+}
+
+void backend_free(ggml_backend_t backend) {
+    delete &state_of(backend);
+    delete backend;
+}
+
+void backend_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data, size_t offset, size_t size) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.set_tensor_async(wrapped, tensor, data, offset, size);
+}
+
+void backend_get_async(ggml_backend_t backend, const ggml_tensor * tensor, void * data, size_t offset, size_t size) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.get_tensor_async(wrapped, tensor, data, offset, size);
+}
+
+void backend_set_2d_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data, size_t offset, size_t size,
+                          size_t n_copies, size_t stride_tensor, size_t stride_data) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.set_tensor_2d_async(wrapped, tensor, data, offset, size, n_copies, stride_tensor, stride_data);
+}
+
+void backend_get_2d_async(ggml_backend_t backend, const ggml_tensor * tensor, void * data, size_t offset, size_t size,
+                          size_t n_copies, size_t stride_tensor, size_t stride_data) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.get_tensor_2d_async(wrapped, tensor, data, offset, size, n_copies, stride_tensor, stride_data);
+}
+
+// ggml asks the target's backend. Either end may be a proxy; the wrapped backends know each other only by themselves.
+bool backend_copy_async(ggml_backend_t from, ggml_backend_t to, const ggml_tensor * source, ggml_tensor * target) {
+    const ggml_backend_t wrapped = unwrapped(to);
+    return wrapped->iface.cpy_tensor_async(unwrapped(from), wrapped, source, target);
+}
+
+void backend_synchronize(ggml_backend_t backend) {
+    state_of(backend).graphs->synchronize();
+}
+
+ggml_backend_graph_plan_t backend_plan_create(ggml_backend_t backend, const ggml_cgraph * graph) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    return wrapped->iface.graph_plan_create(wrapped, graph);
+}
+
+void backend_plan_free(ggml_backend_t backend, ggml_backend_graph_plan_t plan) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.graph_plan_free(wrapped, plan);
+}
+
+void backend_plan_update(ggml_backend_t backend, ggml_backend_graph_plan_t plan, const ggml_cgraph * graph) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.graph_plan_update(wrapped, plan, graph);
+}
+
+ggml_status backend_plan_compute(ggml_backend_t backend, ggml_backend_graph_plan_t plan) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    return wrapped->iface.graph_plan_compute(wrapped, plan);
+}
+
+ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
+    try {
+        return state_of(backend).graphs->compute(graph);
+    } catch (const std::bad_alloc &) {
+        GGML_LOG_ERROR("TriangleMix: out of memory\n");
+        return GGML_STATUS_ALLOC_FAILED;
+    } catch (const std::exception & error) {
+        GGML_LOG_ERROR("TriangleMix: %s\n", error.what());
+        return GGML_STATUS_FAILED;
+    }
+}
+
+void backend_event_record(ggml_backend_t backend, ggml_backend_event_t event) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.event_record(wrapped, event);
+}
+
+void backend_event_wait(ggml_backend_t backend, ggml_backend_event_t event) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.event_wait(wrapped, event);
+}
+
+void backend_graph_optimize(ggml_backend_t backend, ggml_cgraph * graph, ggml_backend_graph_optimize_params * params) {
+    const ggml_backend_t wrapped = wrapped_of(backend);
+    wrapped->iface.graph_optimize(wrapped, graph, params);
+}
+
+// What the wrapped backend leaves out, ours leaves out: ggml tells by the null pointer.
+ggml_backend_i interface_like(const ggml_backend_i & wrapped) {
+    const auto like = [](auto theirs, auto ours) { return theirs != nullptr ? ours : nullptr; };
+    return {
+        .get_name = backend_name,
+        .free = backend_free,
+        .set_tensor_async = like(wrapped.set_tensor_async, &backend_set_async),
+        .get_tensor_async = like(wrapped.get_tensor_async, &backend_get_async),
+        .set_tensor_2d_async = like(wrapped.set_tensor_2d_async, &backend_set_2d_async),
+        .get_tensor_2d_async = like(wrapped.get_tensor_2d_async, &backend_get_2d_async),
+        .cpy_tensor_async = like(wrapped.cpy_tensor_async, &backend_copy_async),
+        .synchronize = like(wrapped.synchronize, &backend_synchronize),
+        .graph_plan_create = like(wrapped.graph_plan_create, &backend_plan_create),
+        .graph_plan_free = like(wrapped.graph_plan_free, &backend_plan_free),
+        .graph_plan_update = like(wrapped.graph_plan_update, &backend_plan_update),
+        .graph_plan_compute = like(wrapped.graph_plan_compute, &backend_plan_compute),
+        .graph_compute = backend_compute,
+        .event_record = like(wrapped.event_record, &backend_event_record),
+        .event_wait = like(wrapped.event_wait, &backend_event_wait),
+        .graph_optimize = like(wrapped.graph_optimize, &backend_graph_optimize),
+    };
+}
+
+ggml_guid_t proxy_guid() {
+    static ggml_guid guid = {0x54, 0x72, 0x69, 0x4d, 0x69, 0x78, 0x2d, 0x67,
+                             0x70, 0x75, 0x2d, 0x70, 0x72, 0x6f, 0x78, 0x79};
+    return &guid;
+}
+
+std::unique_ptr<attention_executor> executor_of(const proxy_device & device) {
+    std::unique_ptr<attention_executor> executor;
+    const status made = device.candidate().make_executor(executor);
+    if (!made.ok()) {
+        GGML_LOG_ERROR("TriangleMix: %s: no attention kernel here, everything is left to the wrapped device: %s\n",
+                       device.candidate().name.c_str(), made.message());
+        return nullptr;
+    }
+    return executor;
+}
+
+}  // namespace
+
+bool is_proxy(ggml_backend_t backend) {
+    return backend != nullptr && ggml_guid_matches(ggml_backend_guid(backend), proxy_guid());
+}
+
+ggml_backend_t unwrapped(ggml_backend_t backend) {
+    return is_proxy(backend) ? wrapped_of(backend) : backend;
+}
+
+void proxy_set_n_threads(ggml_backend_t backend, int n_threads) {
+    state_of(backend).graphs->set_n_threads(n_threads);
+}
+
+ggml_backend_t proxy_backend(proxy_device & device, const char * params) {
+    try {
+        auto state = std::make_unique<proxy_state>();
+        state->name = device.candidate().name;
+        state->wrapped = ggml_backend_dev_init(device.wrapped(), params);
+        if (state->wrapped == nullptr) {
+            GGML_LOG_ERROR("TriangleMix: %s: the wrapped device does not start\n", device.candidate().name.c_str());
+            return nullptr;
+        }
+        state->graphs = std::make_unique<proxy_evaluator>(device.candidate().name, state->wrapped, executor_of(device),
+                                                          process_settings(), process_statistics(), device.limits());
+        auto * backend = new ggml_backend{.guid = proxy_guid(),
+                                          .iface = interface_like(state->wrapped->iface),
+                                          .device = device.handle(),
+                                          .context = state.get()};
+        static_cast<void>(state.release());
+        return backend;
+    } catch (const std::bad_alloc &) {
+        GGML_LOG_ERROR("TriangleMix: out of memory\n");
+        return nullptr;
+    }
+}
+
+}  // namespace tmx

@@ -1,0 +1,398 @@
+#include "ggml/proxy_evaluator.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "ggml/node_work.h"
+
+namespace tmx {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+bool is_view_or_nothing(const ggml_tensor * node) {
+    switch (node->op) {
+        case GGML_OP_NONE:
+        case GGML_OP_RESHAPE:
+        case GGML_OP_VIEW:
+        case GGML_OP_PERMUTE:
+        case GGML_OP_TRANSPOSE:
+            return true;
+        default:
+            return ggml_is_empty(node) || (node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0;
+    }
+}
+
+bool same_rule(const layer_rule & a, const layer_rule & b, int64_t n_head) {
+    if (a.triangle != b.triangle) {
+        return false;
+    }
+    if (!a.triangle) {
+        return true;
+    }
+    const bool same_heads =
+        a.dense_head == b.dense_head || (a.dense_head != nullptr && b.dense_head != nullptr &&
+                                         std::equal(a.dense_head, a.dense_head + n_head, b.dense_head));
+    // Shape, tail and prompt length are the plan's, and there is one plan an evaluation.
+    return same_heads;
+}
+
+// Whether a work prepared for one serves the other: all that attention_args says but the pointers, and those as far as
+// their alignment goes.
+bool same_shape(const attention_args & a, const attention_args & b) {
+    const auto alignment = [](const void * p) { return reinterpret_cast<uintptr_t>(p) % 16; };
+    return a.k_type == b.k_type && a.v_type == b.v_type && a.n_batch == b.n_batch && a.n_head == b.n_head &&
+           a.n_head_kv == b.n_head_kv && a.n_q == b.n_q && a.n_kv == b.n_kv && a.d_qk == b.d_qk && a.d_v == b.d_v &&
+           a.q_stride_batch == b.q_stride_batch && a.q_stride_head == b.q_stride_head &&
+           a.q_stride_row == b.q_stride_row && a.k_stride_batch == b.k_stride_batch &&
+           a.k_stride_head == b.k_stride_head && a.k_stride_row == b.k_stride_row &&
+           a.v_stride_batch == b.v_stride_batch && a.v_stride_head == b.v_stride_head &&
+           a.v_stride_row == b.v_stride_row && a.out_stride_batch == b.out_stride_batch &&
+           a.out_stride_row == b.out_stride_row && a.out_stride_head == b.out_stride_head && a.scale == b.scale &&
+           alignment(a.k) == alignment(b.k) && alignment(a.v) == alignment(b.v);
+}
+
+const char * failure_name(const status & failed) {
+    switch (failed.code()) {
+        case status_code::out_of_memory:
+            return "out_of_memory";
+        case status_code::unsupported:
+            return "unsupported";
+        default:
+            return "device_error";
+    }
+}
+
+}  // namespace
+
+proxy_evaluator::proxy_evaluator(std::string device, ggml_backend_t wrapped,
+                                 std::unique_ptr<attention_executor> executor, settings & current,
+                                 statistics & counters, proxy_limits limits)
+    : device_(std::move(device)),
+      wrapped_(wrapped),
+      executor_(std::move(executor)),
+      settings_(current),
+      statistics_(counters),
+      limits_(limits),
+      rules_(current, counters) {
+    const ggml_backend_i & iface = wrapped_->iface;
+    if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
+        ready_ = ggml_backend_event_new(wrapped_->device);
+        done_ = ggml_backend_event_new(wrapped_->device);
+    }
+}
+
+proxy_evaluator::~proxy_evaluator() {
+    ubatches_.clear();
+    works_.clear();
+    if (executor_ != nullptr) {
+        static_cast<void>(executor_->synchronize());
+    }
+    ggml_backend_event_free(ready_);
+    ggml_backend_event_free(done_);
+}
+
+void proxy_evaluator::synchronize() {
+    // Our work comes before an event that the wrapped backend's queue waits for, so its end is the end of all.
+    ggml_backend_synchronize(wrapped_);
+}
+
+ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
+    const std::vector<int> & nodes = attention_nodes(graph);
+    steps_.clear();
+    works_.clear();
+    ubatches_.clear();
+    // However this ends, nobody reads the host's masks after it.
+    const struct check_end {
+        std::deque<classified> & ubatches;
+        ~check_end() {
+            for (classified & each : ubatches) {
+                each.check.reset();
+            }
+        }
+    } end{ubatches_};
+    const auto whole = [&] {
+        statistics_.proxied_graph(false);
+        return ggml_backend_graph_compute_async(wrapped_, graph);
+    };
+    if (nodes.empty() || executor_ == nullptr || !settings_.enabled()) {
+        return whole();
+    }
+    const auto first =
+        std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
+    if (first == nodes.end()) {
+        learn_cells(graph, nodes);
+        return whole();
+    }
+    // The device gets something to do before the mask is looked at.
+    const int passed = expects_steps_ ? *first : 0;
+    if (const ggml_status result = pass_on(graph, 0, passed); result != GGML_STATUS_SUCCESS) {
+        return result;
+    }
+    if (!plan_steps(graph, nodes)) {
+        return GGML_STATUS_FAILED;
+    }
+    expects_steps_ = !steps_.empty();
+    if (passed == 0 && steps_.empty()) {
+        return whole();
+    }
+    statistics_.proxied_graph(true);
+    const ggml_status result = run_steps(graph, passed);
+    return masks_confirmed() ? result : GGML_STATUS_FAILED;
+}
+
+// A graph's uid stands for its nodes and all that they read from: llama.cpp gives a new one whenever it splits anew. A
+// node list of its own (an evaluation callback's view) has none.
+const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * graph) {
+    if (graph->uid != 0 && graph->uid == known_uid_ && graph->nodes == known_nodes_) {
+        return known_attention_;
+    }
+    known_uid_ = graph->uid;
+    known_nodes_ = graph->nodes;
+    known_attention_.clear();
+    known_inputs_.clear();
+    for (int i = 0; i < graph->n_nodes; ++i) {
+        if (graph->nodes[i]->op == GGML_OP_FLASH_ATTN_EXT && !is_view_or_nothing(graph->nodes[i])) {
+            known_attention_.push_back(i);
+        }
+    }
+    return known_attention_;
+}
+
+const input_tensors & proxy_evaluator::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {
+    const ggml_tensor * cache = node->src[1]->view_src;
+    const auto known = std::find_if(known_inputs_.begin(), known_inputs_.end(), [&](const known_inputs & each) {
+        return each.mask == node->src[3] && each.cache == cache;
+    });
+    if (known != known_inputs_.end()) {
+        return known->tensors;
+    }
+    known_inputs_.push_back({node->src[3], cache, find_inputs(graph, node, device_.c_str())});
+    return known_inputs_.back().tensors;
+}
+
+// Why a node is not worth handing over; null if it is.
+const char * proxy_evaluator::too_small(const ggml_tensor * node) const {
+    if (node->src[0]->ne[1] < settings_.min_rows()) {
+        return "rows";
+    }
+    return node->src[1]->ne[1] < settings_.min_keys() ? "keys" : nullptr;
+}
+
+// False: strict mode forbids the evaluation.
+bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes) {
+    rules_.begin();
+    rules_.check_plan(graph, executor_->kernel());
+    for (const int i : nodes) {
+        if (const char * reason = too_small(graph->nodes[i])) {
+            pass_on_node(reason);
+        } else if (!plan_step(graph, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool proxy_evaluator::plan_step(const ggml_cgraph * graph, int index) {
+    const ggml_tensor * node = graph->nodes[index];
+    const int32_t layer = layer_of_keys(node->src[1]);
+    const layer_rule rule = rules_.rule_of(layer, node->src[0]->ne[2]);
+    const auto leave = [&](const char * reason, const char * why = "") {
+        pass_on_node(reason, why);
+        return rules_.permits_exact(layer, rule, reason);
+    };
+    if (const auto reason = why_declined(node, 1)) {
+        return leave(to_string(*reason));
+    }
+    auto view = std::make_unique<fattn_view>(node);
+    view->args.dense_head = rule.dense_head;
+    if (const auto reason = without_runs(*view, layer)) {
+        return leave(to_string(*reason));
+    }
+    attention_args without_mask = view->args;
+    without_mask.mask = nullptr;
+    if (const char * why = executor_->declines(without_mask)) {
+        return leave("kernel", why);
+    }
+    const classified & ubatch = classify(graph, node, *view);
+    // The kernels take rows in runs only, so one masked row leaves the whole node to the wrapped backend.
+    if (!rules_.permits(layer, rule, ubatch.found, 1)) {
+        return false;
+    }
+    if (!ubatch.found.masked.empty()) {
+        pass_on_node(to_string(ubatch.found.masked.front().reason));
+        return true;
+    }
+    view->args = without_mask;
+    const prepared * how = prepare(ubatch, rule, view->args);
+    if (how == nullptr) {
+        return rules_.permits_exact(layer, rule, "device");
+    }
+    steps_.push_back({index, layer, std::move(view), rule, how});
+    return true;
+}
+
+const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph * graph, const ggml_tensor * node,
+                                                              const fattn_view & view) {
+    const attention_args & args = view.args;
+    const auto known = std::find_if(ubatches_.begin(), ubatches_.end(), [&](const classified & each) {
+        return each.mask == node->src[3] && each.n_stream == args.n_batch && each.n_rows == args.n_q &&
+               each.n_kv == args.n_kv;
+    });
+    if (known != ubatches_.end()) {
+        return *known;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    classified & now = ubatches_.emplace_back();
+    now.mask = node->src[3];
+    now.n_stream = args.n_batch;
+    now.n_rows = args.n_q;
+    now.n_kv = args.n_kv;
+    now.inputs = read_inputs(inputs_of(graph, node), node, view);
+    const graph_inputs & inputs = now.inputs;
+    if (inputs.missing) {
+        now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
+    } else {
+        cell_table & cells = caches_.of(inputs.cache);
+        const int64_t mask_bytes = args.n_batch * args.n_q * args.n_kv * static_cast<int64_t>(sizeof(uint16_t));
+        std::optional<ubatch_runs> sampled;
+        if (mask_bytes >= limits_.deferred_mask_bytes && !read_masks_first_) {
+            sampled = find_runs_sampled(inputs.view, cells, inputs.keys);
+        }
+        if (sampled) {
+            now.found = std::move(*sampled);
+            now.check = std::make_unique<mask_check>(inputs.view, now.found, n_threads_);
+        } else {
+            now.found = find_runs(inputs.view, cells, inputs.keys, n_threads_);
+        }
+    }
+    statistics_.classified({&now.found, seconds_since(start)});
+    return now;
+}
+
+const proxy_evaluator::prepared * proxy_evaluator::prepare(const classified & ubatch, const layer_rule & rule,
+                                                           const attention_args & args) {
+    const auto known = std::find_if(works_.begin(), works_.end(), [&](const prepared & each) {
+        return each.ubatch == &ubatch && same_rule(each.rule, rule, args.n_head) && same_shape(each.shape, args);
+    });
+    if (known != works_.end()) {
+        return &*known;
+    }
+    prepared now{&ubatch, rule, args, make_segments(ubatch.found, rule), nullptr};
+    const status result = executor_->prepare(args, now.segments, now.work);
+    if (!result.ok()) {
+        pass_on_node(failure_name(result), result.message());
+        return nullptr;
+    }
+    works_.push_back(std::move(now));
+    return &works_.back();
+}
+
+// A decode row's cell may have held another user's key; what it holds now is known here.
+void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
+    const ggml_tensor * mask = nullptr;
+    for (const int i : nodes) {
+        const ggml_tensor * node = graph->nodes[i];
+        if (node->src[3] == mask || node->src[3] == nullptr || layer_of_keys(node->src[1]) < 0 ||
+            why_declined(node, 1)) {
+            continue;
+        }
+        mask = node->src[3];  // layers that share one share the cells
+        const fattn_view view(node);
+        const graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
+        if (inputs.missing) {
+            continue;
+        }
+        cell_table & cells = caches_.of(inputs.cache);
+        for (int64_t row = 0; row < inputs.view.n_stream * inputs.view.n_rows; ++row) {
+            if (inputs.view.own_cells[row] >= 0 && inputs.view.positions[row] >= 0) {
+                cells.learn(inputs.view.own_cells[row], inputs.view.positions[row], inputs.keys);
+            }
+        }
+    }
+}
+
+// Nodes before `passed` are enqueued.
+ggml_status proxy_evaluator::run_steps(ggml_cgraph * graph, int passed) {
+    for (const step & now : steps_) {
+        ggml_status result = pass_on(graph, passed, now.node);
+        if (result != GGML_STATUS_SUCCESS) {
+            return result;
+        }
+        const auto start = std::chrono::steady_clock::now();
+        const status ours = run_step(now);
+        if (ours.ok()) {
+            statistics_.computed(describe_node(now.view->args, now.layer, now.rule, now.how->ubatch->found,
+                                               now.how->segments, seconds_since(start)));
+        } else {
+            pass_on_node(failure_name(ours), ours.message());
+            if (!rules_.permits_exact(now.layer, now.rule, failure_name(ours))) {
+                return GGML_STATUS_FAILED;
+            }
+            result = pass_on(graph, now.node, now.node + 1);
+            if (result != GGML_STATUS_SUCCESS) {
+                return result;
+            }
+        }
+        passed = now.node + 1;
+    }
+    return pass_on(graph, passed, graph->n_nodes);
+}
+
+status proxy_evaluator::run_step(const step & now) {
+    if (ready_ == nullptr || done_ == nullptr) {
+        ggml_backend_synchronize(wrapped_);
+        status result = executor_->forward(now.view->args, now.how->work);
+        const status finished = executor_->synchronize();
+        return result.ok() ? finished : result;
+    }
+    wrapped_->iface.event_record(wrapped_, ready_);
+    status result = executor_->wait_for(ready_);
+    if (result.ok()) {
+        result = executor_->forward(now.view->args, now.how->work);
+    }
+    // After a failure too: what was enqueued before it must be over before others write the same memory.
+    const status recorded = executor_->record(done_);
+    if (recorded.ok()) {
+        wrapped_->iface.event_wait(wrapped_, done_);
+    }
+    return result.ok() ? recorded : result;
+}
+
+ggml_status proxy_evaluator::pass_on(ggml_cgraph * graph, int begin, int end) {
+    if (std::all_of(graph->nodes + begin, graph->nodes + end, is_view_or_nothing)) {
+        return GGML_STATUS_SUCCESS;
+    }
+    ggml_cgraph view = ggml_graph_view(graph, begin, end);
+    return ggml_backend_graph_compute_async(wrapped_, &view);
+}
+
+bool proxy_evaluator::masks_confirmed() {
+    bool confirmed = true;
+    for (classified & each : ubatches_) {
+        if (each.check != nullptr && !each.check->passed()) {
+            confirmed = false;
+        }
+    }
+    if (!confirmed) {
+        read_masks_first_ = true;
+        statistics_.fell_back("mask_not_as_sampled");
+        GGML_LOG_ERROR(
+            "TriangleMix: %s: an attention mask is irregular in a way that its samples did not show, so this "
+            "evaluation "
+            "is void; from now on this context reads every mask whole before it computes. Repeat the prompt\n",
+            device_.c_str());
+    }
+    return confirmed;
+}
+
+void proxy_evaluator::pass_on_node(const char * reason, const char * why) {
+    const std::string text = *why != '\0' ? std::string(reason) + ": " + why : reason;
+    if (statistics_.passed_on(text) && *why != '\0') {
+        GGML_LOG_WARN("TriangleMix: %s: attention is left to the wrapped device (%s)\n", device_.c_str(), text.c_str());
+    }
+}
+
+}  // namespace tmx

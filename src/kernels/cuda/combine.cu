@@ -1,0 +1,60 @@
+// Joins the partial results of items that were split over their keys, always in the order of their parts.
+#include "kernels/cuda/combine.h"
+#include "kernels/cuda/softmax.cuh"
+
+namespace tmx::cuda {
+namespace {
+
+constexpr int k_threads = 128;
+constexpr int k_block_rows = 8;  // packed rows of a block, 16 threads each
+
+__global__ void __launch_bounds__(k_threads)
+    combine_kernel(const __grid_constant__ kernel_params params, const combine_item * combines) {
+    constexpr int k_row_threads = k_threads / k_block_rows;
+    const combine_item combine = combines[blockIdx.x];
+    const work_item & item = params.items[combine.item];
+    const int row = blockIdx.y * k_block_rows + threadIdx.x / k_row_threads;
+    if (row >= item.packed_rows()) {
+        return;
+    }
+    const int64_t first = int64_t{combine.first_partial} * k_item_rows + row;
+    float maximum = -INFINITY;
+    for (int part = 0; part < combine.n_parts; ++part) {
+        maximum = fmaxf(maximum, params.partial.scales[first + int64_t{part} * k_item_rows].x);
+    }
+    const float base = maximum == -INFINITY ? 0.0f : maximum;
+    float sum = 0;
+    for (int part = 0; part < combine.n_parts; ++part) {
+        const float2 scale = params.partial.scales[first + int64_t{part} * k_item_rows];
+        sum += ptx::exp2(scale.x - base) * scale.y;
+    }
+    const packed_row at = unpack(item, row);
+    const int64_t out_row = item.row_begin + at.position;
+    const int64_t head = item.head_begin + at.head;
+    const float factor = sum > 0 ? 1.0f / sum : 0.0f;
+    float * target = params.out + item.batch * params.out_stride_batch + out_row * params.out_stride_row +
+                     head * params.out_stride_head;
+    for (int dim = threadIdx.x % k_row_threads; dim < params.d_v; dim += k_row_threads) {
+        float total = 0;
+        for (int part = 0; part < combine.n_parts; ++part) {
+            const int64_t place = first + int64_t{part} * k_item_rows;
+            total += ptx::exp2(params.partial.scales[place].x - base) *
+                     params.partial.sums[place * params.partial.width + dim];
+        }
+        target[dim] = total * factor;
+    }
+    if (params.lse != nullptr && threadIdx.x % k_row_threads == 0) {
+        params.lse[(int64_t{item.batch} * params.n_head + head) * params.n_q + out_row] = natural_lse(maximum, sum);
+    }
+}
+
+}  // namespace
+
+cudaError_t combine(const kernel_params & params, const combine_item * combines, int32_t n_combines,
+                    cudaStream_t stream) {
+    const dim3 grid(n_combines, k_item_rows / k_block_rows);
+    combine_kernel<<<grid, k_threads, 0, stream>>>(params, combines);
+    return cudaGetLastError();
+}
+
+}  // namespace tmx::cuda

@@ -1,0 +1,198 @@
+#include "kernels/cuda/context.h"
+
+#include <cstring>
+#include <new>
+
+namespace tmx::cuda {
+
+const char * name_of(architecture arch) {
+    return arch == architecture::sm90a ? "sm90a" : "sm80";
+}
+
+status device_status(cudaError_t error, const char * doing) {
+    const status_code code =
+        error == cudaErrorMemoryAllocation ? status_code::out_of_memory : status_code::device_error;
+    return status::error(code, "%s: %s", doing, cudaGetErrorString(error));
+}
+
+device_scope::device_scope(int device) {
+    changed_ = cudaGetDevice(&before_) == cudaSuccess && before_ != device;
+    if (changed_) {
+        cudaSetDevice(device);
+    }
+}
+device_scope::~device_scope() {
+    if (changed_) {
+        cudaSetDevice(before_);
+    }
+}
+
+namespace {
+
+size_t rounded(size_t bytes) {
+    size_t result = size_t{1} << 16;
+    while (result < bytes) {
+        result *= 2;
+    }
+    return result;
+}
+
+}  // namespace
+
+slab_pool::~slab_pool() {
+    const device_scope scope(device_);
+    for (const slab & s : free_) {
+        cudaFree(s.data);
+    }
+}
+
+cudaError_t slab_pool::take(size_t bytes, slab & result) {
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < free_.size(); ++i) {
+        if (free_[i].bytes >= bytes && free_[i].bytes <= 4 * rounded(bytes)) {
+            result = free_[i];
+            free_.erase(free_.begin() + static_cast<std::ptrdiff_t>(i));
+            return cudaSuccess;
+        }
+    }
+    slab fresh;
+    fresh.bytes = rounded(bytes);
+    const cudaError_t error = cudaMalloc(&fresh.data, fresh.bytes);
+    if (error == cudaSuccess) {
+        result = fresh;
+    }
+    return error;
+}
+
+void slab_pool::give(const slab & s) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(s);
+}
+
+upload_buffers::~upload_buffers() {
+    for (const auto & b : buffers_) {
+        cudaEventSynchronize(b->copied);
+        cudaEventDestroy(b->copied);
+        cudaFreeHost(b->data);
+    }
+}
+
+cudaError_t upload_buffers::take(size_t bytes, buffer *& result) {
+    for (const auto & b : buffers_) {
+        if (b->bytes >= bytes && cudaEventQuery(b->copied) == cudaSuccess) {
+            result = b.get();
+            return cudaSuccess;
+        }
+    }
+    (void)cudaGetLastError();  // "not ready" is no error of ours
+    auto fresh = std::make_unique<buffer>();
+    fresh->bytes = rounded(bytes);
+    if (const cudaError_t error = cudaEventCreateWithFlags(&fresh->copied, cudaEventDisableTiming);
+        error != cudaSuccess) {
+        return error;
+    }
+    if (const cudaError_t error = cudaHostAlloc(&fresh->data, fresh->bytes, cudaHostAllocDefault);
+        error != cudaSuccess) {
+        cudaEventDestroy(fresh->copied);
+        return error;
+    }
+    buffers_.push_back(std::move(fresh));
+    result = buffers_.back().get();
+    return cudaSuccess;
+}
+
+scratch::~scratch() {
+    if (data_ != nullptr) {
+        cudaFree(data_);
+    }
+}
+
+cudaError_t scratch::reserve(size_t bytes, cudaStream_t stream) {
+    if (bytes <= bytes_) {
+        return cudaSuccess;
+    }
+    void * fresh = nullptr;
+    if (const cudaError_t error = cudaMallocAsync(&fresh, bytes, stream); error != cudaSuccess) {
+        return error;
+    }
+    if (data_ != nullptr) {
+        cudaFreeAsync(data_, stream);
+    }
+    data_ = fresh;
+    bytes_ = bytes;
+    return cudaSuccess;
+}
+
+}  // namespace tmx::cuda
+
+namespace tmx {
+
+cuda_context::cuda_context() noexcept = default;
+
+cuda_context::~cuda_context() {
+    if (state_ != nullptr) {
+        const cuda::device_scope scope(state_->device);
+        state_.reset();
+    }
+}
+
+status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noexcept try {
+    int n_devices = 0;
+    if (const cudaError_t error = cudaGetDeviceCount(&n_devices); error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return status::error(status_code::unsupported, "no usable NVIDIA driver: %s", cudaGetErrorString(error));
+    }
+    if (device < 0 || device >= n_devices) {
+        return status::error(status_code::invalid_argument, "device is %d, must be in [0, %d)", device, n_devices);
+    }
+    const cuda::device_scope scope(device);
+    int major = 0;
+    int minor = 0;
+    int n_sm = 0;
+    for (const auto & [value, attribute] : {std::pair{&major, cudaDevAttrComputeCapabilityMajor},
+                                            {&minor, cudaDevAttrComputeCapabilityMinor},
+                                            {&n_sm, cudaDevAttrMultiProcessorCount}}) {
+        if (const cudaError_t error = cudaDeviceGetAttribute(value, attribute, device); error != cudaSuccess) {
+            return cuda::device_status(error, "reading the device's attributes");
+        }
+    }
+    if (major < 8) {
+        return status::error(status_code::unsupported, "compute capability %d.%d, at least 8.0 is needed", major,
+                             minor);
+    }
+    std::unique_ptr<cuda_context> result(new cuda_context);
+    result->state_ = std::make_unique<state>();
+    state & s = *result->state_;
+    s.device = device;
+    s.n_sm = n_sm;
+    s.hopper = major == 9 && minor == 0;
+    s.arch = s.hopper ? cuda::architecture::sm90a : cuda::architecture::sm80;
+    s.slabs = std::make_shared<cuda::slab_pool>(device);
+    ctx = std::move(result);
+    return {};
+} catch (const std::bad_alloc &) {
+    return status::error(status_code::out_of_memory, "no memory for a context");
+}
+
+int cuda_context::device() const noexcept {
+    return state_->device;
+}
+
+const char * cuda_context::kernel() const noexcept {
+    return cuda::name_of(state_->arch);
+}
+
+status cuda_context::force_kernel(const char * name) noexcept {
+    for (const cuda::architecture arch : {cuda::architecture::sm80, cuda::architecture::sm90a}) {
+        if (std::strcmp(name, cuda::name_of(arch)) == 0) {
+            if (arch == cuda::architecture::sm90a && !state_->hopper) {
+                return status::error(status_code::unsupported, "kernel: this device cannot run \"%s\"", name);
+            }
+            state_->arch = arch;
+            return {};
+        }
+    }
+    return status::error(status_code::invalid_argument, "kernel: no kernel named \"%s\" in this build", name);
+}
+
+}  // namespace tmx

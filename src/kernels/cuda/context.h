@@ -1,0 +1,129 @@
+// What a context and a work hold, and how their memory lives.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/stage.h"
+#include "kernels/cuda/work_list.h"
+#include "trianglemix/cuda_attention.h"
+
+namespace tmx::cuda {
+
+enum class architecture : uint8_t { sm80, sm90a };
+
+// The compiled kernels of one architecture, ascending by dim; of one dim, all tile sizes.
+std::span<const kernel_variant> variants_of(architecture arch);
+const char * name_of(architecture arch);
+
+status device_status(cudaError_t error, const char * doing);
+
+// Makes `device` current for a scope.
+class device_scope {
+  public:
+    explicit device_scope(int device);
+    ~device_scope();
+    device_scope(const device_scope &) = delete;
+    device_scope & operator=(const device_scope &) = delete;
+
+  private:
+    int before_ = -1;
+    bool changed_ = false;
+};
+
+// Device memory for tile lists, used again once a work is dropped: the next upload into it is enqueued behind whatever
+// still reads it.
+class slab_pool {
+  public:
+    explicit slab_pool(int device) : device_(device) {}
+    ~slab_pool();
+    struct slab {
+        void * data = nullptr;
+        size_t bytes = 0;
+    };
+    cudaError_t take(size_t bytes, slab & result);
+    void give(const slab & s);
+
+  private:
+    int device_;
+    std::mutex mutex_;
+    std::vector<slab> free_;
+};
+
+// Pinned memory that an upload is read from. A buffer whose copy has not finished is left alone; another one is made.
+class upload_buffers {
+  public:
+    ~upload_buffers();
+    struct buffer {
+        void * data = nullptr;
+        size_t bytes = 0;
+        cudaEvent_t copied = nullptr;
+    };
+    cudaError_t take(size_t bytes, buffer *& result);
+
+  private:
+    std::vector<std::unique_ptr<buffer>> buffers_;
+};
+
+// Device memory that grows in the order of a stream, so that growing waits for nothing.
+class scratch {
+  public:
+    ~scratch();
+    cudaError_t reserve(size_t bytes, cudaStream_t stream);
+    void * data() const { return data_; }
+    size_t bytes() const { return bytes_; }
+
+  private:
+    void * data_ = nullptr;
+    size_t bytes_ = 0;
+};
+
+}  // namespace tmx::cuda
+
+namespace tmx {
+
+struct cuda_context::state {
+    int device = 0;
+    int n_sm = 0;
+    bool hopper = false;
+    cuda::architecture arch = cuda::architecture::sm80;
+    std::shared_ptr<cuda::slab_pool> slabs;
+    cuda::upload_buffers uploads;
+    cuda::scratch partial_sums;
+    cuda::scratch partial_scales;
+    cuda::scratch staged_k;
+    cuda::scratch staged_v;
+    cuda::scratch counter;  // kernel_params::next_item
+};
+
+struct cuda_work {
+    ~cuda_work() {
+        if (slabs != nullptr) {
+            slabs->give(slab);
+        }
+    }
+    attention_args shape;  // of the calls; pointers unused
+    cuda::architecture arch = cuda::architecture::sm80;
+    const cuda::kernel_variant * variant = nullptr;
+    std::shared_ptr<cuda::slab_pool> slabs;
+    cuda::slab_pool::slab slab;
+    const cuda::work_item * items = nullptr;  // the following: device memory inside the slab
+    const cuda::combine_item * combines = nullptr;
+    const int32_t * first_ranks = nullptr;
+    const cuda::stage_job * jobs = nullptr;
+    const int32_t * cells = nullptr;
+    int32_t n_items = 0;
+    int32_t n_combines = 0;
+    int32_t n_partials = 0;
+    int32_t n_jobs = 0;
+    int32_t longest_job = 0;
+    int32_t n_staged_keys = 0;  // 0: keys and values are read in place
+    cuda_work_facts facts;
+};
+
+}  // namespace tmx

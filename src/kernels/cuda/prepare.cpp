@@ -1,0 +1,303 @@
+// Once per evaluation and rule: tile lists, their upload, and the scratch that the calls will need.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "kernels/cuda/context.h"
+#include "kernels/validate.h"
+
+namespace tmx {
+namespace {
+
+using namespace cuda;
+
+// What is copied before attention, and where segments find their keys.
+struct staging_plan {
+    std::vector<key_place> places;  // one per segment
+    std::vector<stage_job> jobs;
+    std::vector<int32_t> cells;
+    int32_t n_keys = 0;  // 0: nothing is copied
+    int32_t longest = 0;
+};
+
+bool in_place(const void * data, dtype type, int64_t stride_batch, int64_t stride_head, int64_t stride_row) {
+    return (type == dtype::f16 || type == dtype::bf16) && reinterpret_cast<uintptr_t>(data) % 16 == 0 &&
+           stride_batch % 8 == 0 && stride_head % 8 == 0 && stride_row % 8 == 0;
+}
+
+bool needs_staging(const attention_args & args, std::span<const attention_segment> segments) {
+    return !in_place(args.k, args.k_type, args.k_stride_batch, args.k_stride_head, args.k_stride_row) ||
+           !in_place(args.v, args.v_type, args.v_stride_batch, args.v_stride_head, args.v_stride_row) ||
+           std::any_of(segments.begin(), segments.end(),
+                       [](const attention_segment & s) { return s.cells != nullptr; });
+}
+
+bool same_keys(const attention_segment & a, const attention_segment & b) {
+    return a.batch == b.batch && a.cells == b.cells && (a.cells != nullptr || a.key_begin == b.key_begin);
+}
+
+int64_t n_ranks(const attention_segment & s) {
+    return s.rank_begin + s.row_end - s.row_begin;
+}
+
+// Segments of the same keys share one stretch of the staged tensor; of it, the ranks that some row keeps are copied.
+staging_plan plan_staging(const attention_args & args, std::span<const attention_segment> segments,
+                          std::span<const cuda_block_lists> lists) {
+    staging_plan plan;
+    plan.places.resize(segments.size());
+    if (!needs_staging(args, segments)) {
+        for (size_t i = 0; i < segments.size(); ++i) {
+            plan.places[i] = {static_cast<int32_t>(segments[i].key_begin), segments[i].batch};
+        }
+        return plan;
+    }
+    std::vector<bool> done(segments.size(), false);
+    for (size_t i = 0; i < segments.size(); ++i) {
+        if (done[i]) {
+            continue;
+        }
+        const attention_segment & first = segments[i];
+        int64_t end = 0;
+        int64_t sink_end = 0;
+        int64_t window_begin = std::numeric_limits<int64_t>::max();
+        for (size_t j = i; j < segments.size(); ++j) {
+            const attention_segment & s = segments[j];
+            if (done[j] || !same_keys(first, s) || s.row_begin == s.row_end) {
+                continue;
+            }
+            done[j] = true;
+            plan.places[j] = {plan.n_keys, 0};
+            const bool listed = !lists.empty() && lists[j].begin != nullptr;
+            const band kept = listed || args.dense_head != nullptr ? band{} : s.kept;
+            const key_ranges keys = visited_keys(kept, {s.rank_begin, n_ranks(s)});
+            sink_end = larger(sink_end, keys.sink.end);
+            window_begin = smaller(window_begin, keys.window.begin);
+            end = larger(end, keys.window.end);
+        }
+        if (end == 0) {
+            continue;
+        }
+        int32_t cells_begin = -1;
+        if (first.cells != nullptr) {
+            cells_begin = static_cast<int32_t>(plan.cells.size());
+            plan.cells.insert(plan.cells.end(), first.cells, first.cells + end);
+        }
+        for (const index_range & ranks : {index_range{0, smaller(sink_end, window_begin)}, {window_begin, end}}) {
+            if (!ranks.empty()) {
+                plan.jobs.push_back({first.batch,
+                                     static_cast<int32_t>(first.cells != nullptr ? 0 : first.key_begin),
+                                     cells_begin,
+                                     static_cast<int32_t>(ranks.begin),
+                                     static_cast<int32_t>(ranks.size()),
+                                     plan.n_keys + static_cast<int32_t>(ranks.begin),
+                                     {}});
+                plan.longest = std::max(plan.longest, static_cast<int32_t>(ranks.size()));
+            }
+        }
+        plan.n_keys += static_cast<int32_t>(end);
+    }
+    return plan;
+}
+
+// The tile size that has the least work, counting what a tile costs besides its keys as 8 more.
+const kernel_variant * choose_variant(architecture arch, const attention_args & args,
+                                      std::span<const attention_segment> segments,
+                                      std::span<const cuda_block_lists> lists, std::span<const key_place> places,
+                                      int n_sm, work_list & list) {
+    const kernel_variant * best = nullptr;
+    const int64_t dim = larger(args.d_qk, args.d_v);
+    int32_t best_dim = 0;
+    int64_t least = 0;
+    for (const kernel_variant & v : variants_of(arch)) {
+        if (v.bf16 != (args.k_type == dtype::bf16) || v.dim < dim || (best != nullptr && v.dim != best_dim)) {
+            continue;
+        }
+        work_list candidate = make_work_list(args, segments, lists, places, {v.tile_keys, n_sm});
+        const int64_t cost = candidate.n_key_tiles * (v.tile_keys + 8);
+        if (best == nullptr || cost < least) {
+            best = &v;
+            best_dim = v.dim;
+            least = cost;
+            list = std::move(candidate);
+        }
+    }
+    return best;
+}
+
+// Where each array of the upload starts.
+struct upload_layout {
+    size_t bytes = 0;
+    template <typename T>
+    size_t add(const std::vector<T> & array) {
+        const size_t offset = bytes;
+        bytes += (array.size() * sizeof(T) + 15) / 16 * 16;
+        return offset;
+    }
+};
+
+#define TMX_CUDA_TRY(call, doing)                                   \
+    do {                                                            \
+        if (const cudaError_t error = call; error != cudaSuccess) { \
+            (void)cudaGetLastError();                               \
+            return device_status(error, doing);                     \
+        }                                                           \
+    } while (false)
+
+status upload(const work_list & list, const staging_plan & plan, cuda_context::state & s, cudaStream_t stream,
+              cuda_work & work) {
+    upload_layout layout;
+    const size_t items = layout.add(list.items);
+    const size_t combines = layout.add(list.combines);
+    const size_t first_ranks = layout.add(list.first_ranks);
+    const size_t jobs = layout.add(plan.jobs);
+    const size_t cells = layout.add(plan.cells);
+    TMX_CUDA_TRY(s.slabs->take(layout.bytes, work.slab), "memory for tile lists");
+    work.slabs = s.slabs;
+    upload_buffers::buffer * buffer = nullptr;
+    TMX_CUDA_TRY(s.uploads.take(layout.bytes, buffer), "pinned memory for tile lists");
+    auto * host = static_cast<uint8_t *>(buffer->data);
+    const auto copy = [&](size_t offset, const auto & array) {
+        if (!array.empty()) {
+            std::memcpy(host + offset, array.data(), array.size() * sizeof array[0]);
+        }
+    };
+    copy(items, list.items);
+    copy(combines, list.combines);
+    copy(first_ranks, list.first_ranks);
+    copy(jobs, plan.jobs);
+    copy(cells, plan.cells);
+    TMX_CUDA_TRY(cudaMemcpyAsync(work.slab.data, host, layout.bytes, cudaMemcpyHostToDevice, stream),
+                 "uploading tile lists");
+    TMX_CUDA_TRY(cudaEventRecord(buffer->copied, stream), "uploading tile lists");
+    const auto * base = static_cast<const uint8_t *>(work.slab.data);
+    work.items = reinterpret_cast<const work_item *>(base + items);
+    work.combines = reinterpret_cast<const combine_item *>(base + combines);
+    work.first_ranks = reinterpret_cast<const int32_t *>(base + first_ranks);
+    work.jobs = reinterpret_cast<const stage_job *>(base + jobs);
+    work.cells = reinterpret_cast<const int32_t *>(base + cells);
+    work.facts.upload_bytes = static_cast<int64_t>(layout.bytes);
+    return {};
+}
+
+status reserve_scratch(const attention_args & args, cuda_context::state & s, cudaStream_t stream, cuda_work & work) {
+    if (s.counter.data() == nullptr) {
+        TMX_CUDA_TRY(s.counter.reserve(sizeof(int32_t), stream), "memory for a counter");
+        TMX_CUDA_TRY(cudaMemsetAsync(s.counter.data(), 0, sizeof(int32_t), stream), "memory for a counter");
+    }
+    const size_t partial_rows = static_cast<size_t>(work.n_partials) * k_item_rows;
+    const size_t sums = partial_rows * static_cast<size_t>(args.d_v) * sizeof(float);
+    const size_t scales = partial_rows * sizeof(float2);
+    const size_t staged_rows = static_cast<size_t>(work.n_staged_keys) * static_cast<size_t>(args.n_head_kv);
+    const size_t k = staged_rows * static_cast<size_t>(args.d_qk) * 2;
+    const size_t v = staged_rows * static_cast<size_t>(args.d_v) * 2;
+    TMX_CUDA_TRY(s.partial_sums.reserve(sums, stream), "memory for partial results");
+    TMX_CUDA_TRY(s.partial_scales.reserve(scales, stream), "memory for partial results");
+    TMX_CUDA_TRY(s.staged_k.reserve(k, stream), "memory for staged keys");
+    TMX_CUDA_TRY(s.staged_v.reserve(v, stream), "memory for staged values");
+    work.facts.scratch_bytes = static_cast<int64_t>(sums + scales + k + v);
+    return {};
+}
+
+status validate_lists(const attention_args & args, std::span<const attention_segment> segments,
+                      std::span<const cuda_block_lists> lists) {
+    if (!lists.empty() && lists.size() != segments.size()) {
+        return status::error(status_code::invalid_argument, "%zu block lists for %zu segments", lists.size(),
+                             segments.size());
+    }
+    for (size_t i = 0; i < lists.size(); ++i) {
+        const cuda_block_lists & l = lists[i];
+        if (l.begin == nullptr) {
+            continue;
+        }
+        if (l.block_keys < k_slice || !std::has_single_bit(static_cast<uint64_t>(l.block_keys)) || l.list_rows < 1) {
+            return status::error(
+                status_code::invalid_argument,
+                "block list %zu: block_keys is %lld (a power of two, at least %d), list_rows %lld (>= 1)", i,
+                static_cast<long long>(l.block_keys), k_slice, static_cast<long long>(l.list_rows));
+        }
+        const int64_t n_rows = segments[i].row_end - segments[i].row_begin;
+        const int64_t n_lists =
+            (n_rows + l.list_rows - 1) / l.list_rows * (l.per_query_head ? args.n_head : args.n_head_kv);
+        for (int64_t list = 0; list < n_lists; ++list) {
+            int64_t end = 0;
+            for (int64_t block = l.begin[list]; block < l.begin[list + 1]; ++block) {
+                if (l.first_rank[block] < end) {
+                    return status::error(status_code::invalid_argument,
+                                         "block list %zu: blocks of list %lld are not ascending and disjoint", i,
+                                         static_cast<long long>(list));
+                }
+                end = l.first_rank[block] + l.block_keys;
+            }
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+status cuda_prepare(const attention_args & args, std::span<const attention_segment> segments,
+                    std::span<const cuda_block_lists> lists, cuda_context & ctx, void * stream,
+                    std::shared_ptr<cuda_work> & work) noexcept try {
+    if (status s = validate_shape(args); !s.ok()) {
+        return s;
+    }
+    if (const char * reason = cuda_declines(args); reason != nullptr) {
+        return status::error(status_code::unsupported, "%s", reason);
+    }
+    for (const attention_segment & s : segments) {
+        if (s.masked) {
+            return status::error(status_code::unsupported, "masked segment");
+        }
+    }
+    if (status s = validate_segments(args, segments); !s.ok()) {
+        return s;
+    }
+    if (status s = validate_lists(args, segments, lists); !s.ok()) {
+        return s;
+    }
+    cuda_context::state & state = ctx.internals();
+    const device_scope scope(state.device);
+    const staging_plan plan = plan_staging(args, segments, lists);
+    work_list list;
+    auto result = std::make_shared<cuda_work>();
+    result->arch = state.arch;
+    result->variant = choose_variant(state.arch, args, segments, lists, plan.places, state.n_sm, list);
+    if (result->variant == nullptr) {
+        return status::error(status_code::unsupported, "no %s kernel for this type and head dimension in this build",
+                             name_of(state.arch));
+    }
+    result->shape = args;
+    result->n_items = static_cast<int32_t>(list.items.size());
+    result->n_combines = static_cast<int32_t>(list.combines.size());
+    result->n_partials = list.n_partials;
+    result->n_jobs = static_cast<int32_t>(plan.jobs.size());
+    result->longest_job = plan.longest;
+    result->n_staged_keys = plan.n_keys;
+    result->facts.kernel = name_of(state.arch);
+    result->facts.n_items = result->n_items;
+    result->facts.n_key_tiles = list.n_key_tiles;
+    result->facts.block_keys = result->variant->tile_keys;
+    result->facts.n_partials = list.n_partials;
+    result->facts.staged = plan.n_keys > 0;
+    if (result->n_items > 0) {
+        if (status s = upload(list, plan, state, static_cast<cudaStream_t>(stream), *result); !s.ok()) {
+            return s;
+        }
+        if (status s = reserve_scratch(args, state, static_cast<cudaStream_t>(stream), *result); !s.ok()) {
+            return s;
+        }
+    }
+    work = std::move(result);
+    return {};
+} catch (const std::bad_alloc &) {
+    return status::error(status_code::out_of_memory, "no host memory for tile lists");
+}
+
+#undef TMX_CUDA_TRY
+
+cuda_work_facts facts_of(const cuda_work & work) noexcept {
+    return work.facts;
+}
+
+}  // namespace tmx

@@ -1,0 +1,197 @@
+// The fetching warps of a block: one draws work items, one copies keys and values, the others convert queries.
+#pragma once
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/sm90/config.cuh"
+#include "kernels/cuda/sm90/tensor_map.h"
+
+namespace tmx::cuda::sm90 {
+
+template <typename C>
+__device__ void load_tile(const work_item & item, const int32_t * first_ranks, int32_t tile, const CUtensorMap & map,
+                          const CUtensorMap & slice_map, uint8_t * shared, uint64_t & full) {
+    const uint32_t address = ptx::shared_address(shared);
+    const int32_t first = tile * C::k_slices;
+    const int32_t n_slices = smaller(C::k_slices, item.n_slices - first);
+    const int32_t begin = slice_rank(item, first_ranks, first);
+    const int32_t last = slice_rank(item, first_ranks, first + C::k_slices - 1);
+    const bool banded = item.list_begin < 0 && first >= item.sink_slices();
+    if (banded || last - begin == C::k_keys - k_slice) {
+        ptx::barrier_arrive_expect(full, C::k_tile_bytes);
+        for (int panel = 0; panel < C::k_panels; ++panel) {
+            ptx::load_box(address + panel * C::k_keys * k_row_bytes, &map, full, panel * k_panel_dims,
+                          item.key_base + begin, item.head_kv, item.kv_batch);
+        }
+        return;
+    }
+    ptx::barrier_arrive_expect(full, n_slices * C::k_panels * k_slice * k_row_bytes);
+    for (int32_t slice = 0; slice < n_slices; ++slice) {
+        const int32_t rank = slice_rank(item, first_ranks, first + slice);
+        for (int panel = 0; panel < C::k_panels; ++panel) {
+            ptx::load_box(address + (panel * C::k_keys + slice * k_slice) * k_row_bytes, &slice_map, full,
+                          panel * k_panel_dims, item.key_base + rank, item.head_kv, item.kv_batch);
+        }
+    }
+}
+
+// Asks for an item's queries to be in the L2 cache by the time they are converted.
+__device__ inline void prefetch_queries(const kernel_params & params, const work_item & item, int lane) {
+    if (!params.q_by_16) {
+        return;
+    }
+    const float * base = params.q + item.batch * params.q_stride_batch + item.head_begin * params.q_stride_head;
+    for (int row = lane; row < item.packed_rows(); row += 32) {
+        const packed_row at = unpack(item, row);
+        ptx::prefetch_to_l2(
+            base + (item.row_begin + at.position) * params.q_stride_row + at.head * params.q_stride_head,
+            params.d_qk * sizeof(float));
+    }
+}
+
+// One warp: puts work items into the block's ring, ahead of their use. The block's first item is its own number; the
+// rest are drawn. The last draw of all blocks resets the counter.
+template <typename C>
+__device__ void draw_items(const kernel_params & params, shared_memory<C> & shared) {
+    const int lane = threadIdx.x % 32;
+    ring<k_item_slots> items;
+    int32_t index = blockIdx.x;
+    while (true) {
+        ptx::barrier_wait(shared.item_empty[items.slot], items.parity ^ 1);
+        work_item & item = shared.items[items.slot];
+        if (index < params.n_items) {
+            const int * source = reinterpret_cast<const int *>(params.items + index);
+            if (lane < static_cast<int>(sizeof(work_item) / sizeof(int))) {
+                reinterpret_cast<int *>(&item)[lane] = source[lane];
+            }
+        } else if (lane == 0) {
+            item.n_rows = 0;
+        }
+        __syncwarp();
+        if (lane == 0) {
+            ptx::barrier_arrive(shared.item_full[items.slot]);
+        }
+        if (index >= params.n_items) {
+            return;
+        }
+        prefetch_queries(params, item, lane);
+        items.advance();
+        if (lane == 0) {
+            const int32_t n_blocks = static_cast<int32_t>(gridDim.x);
+            index = atomicAdd(params.next_item, 1) + n_blocks;
+            if (index == params.n_items + n_blocks - 1) {
+                *params.next_item = 0;
+            }
+        }
+        index = __shfl_sync(0xffffffff, index, 0);
+    }
+}
+
+// One warp, of which one thread works: keys and values of one item after the other.
+template <typename C>
+__device__ void copy_keys_and_values(const kernel_params & params, const tensor_maps & maps,
+                                     shared_memory<C> & shared) {
+    if (threadIdx.x % 32 != 0) {
+        return;
+    }
+    ring<k_item_slots> items;
+    ring<k_stages> k_ring;
+    ring<k_stages> v_ring;
+    while (true) {
+        ptx::barrier_wait(shared.item_full[items.slot], items.parity);
+        const work_item & item = shared.items[items.slot];
+        if (item.n_rows == 0) {
+            return;
+        }
+        for (int32_t tile = item.tile_begin; tile < item.tile_end; ++tile) {
+            ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
+            load_tile<C>(item, params.first_ranks, tile, maps.k, maps.k_slice, shared.k[k_ring.slot],
+                         shared.k_full[k_ring.slot]);
+            k_ring.advance();
+            ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
+            load_tile<C>(item, params.first_ranks, tile, maps.v, maps.v_slice, shared.v[v_ring.slot],
+                         shared.v_full[v_ring.slot]);
+            v_ring.advance();
+        }
+        ptx::barrier_arrive(shared.item_empty[items.slot]);
+        items.advance();
+    }
+}
+
+// Where the four dims from `dim` on of a row lie in a swizzled panel.
+template <typename C>
+__device__ inline uint32_t q_offset(int row, int dim) {
+    const int panel = dim / k_panel_dims;
+    const int chunk = dim % k_panel_dims / 8;
+    return panel * k_item_rows * k_row_bytes + row * k_row_bytes + (chunk ^ (row & 7)) * 16 + dim % 8 * 2;
+}
+
+// Some warps: queries from f32 to the type of the products, for one item after the other. A warp takes every
+// C::k_loader_warps-th row, whole; a lane four dims of it at a time.
+template <typename C>
+__device__ void convert_queries(const kernel_params & params, shared_memory<C> & shared, int warp) {
+    constexpr int k_in_flight = 4;  // rows; with more, registers spill
+    const int lane = threadIdx.x % 32;
+    ring<k_item_slots> items;
+    ring<C::k_q_buffers> buffers;
+    while (true) {
+        ptx::barrier_wait(shared.item_full[items.slot], items.parity);
+        const work_item & item = shared.items[items.slot];
+        if (item.n_rows == 0) {
+            return;
+        }
+        const int32_t n_heads = item.n_heads;
+        const int32_t n_packed = item.packed_rows();
+        const int32_t head_step = C::k_loader_warps % n_heads;
+        const int32_t position_step = C::k_loader_warps / n_heads;
+        const float * base = params.q + item.batch * params.q_stride_batch + item.head_begin * params.q_stride_head +
+                             item.row_begin * params.q_stride_row;
+        ptx::barrier_wait(shared.q_empty[buffers.slot], buffers.parity ^ 1);
+        uint8_t * target = shared.q[buffers.slot];
+        for (int dim = lane * 4; dim < C::k_dim; dim += 128) {
+            packed_row at = unpack(item, warp);
+            for (int first = warp; first < k_item_rows; first += k_in_flight * C::k_loader_warps) {
+                float4 quads[k_in_flight];
+#pragma unroll
+                for (int i = 0; i < k_in_flight; ++i) {
+                    quads[i] = make_float4(0, 0, 0, 0);
+                    if (first + i * C::k_loader_warps < n_packed && dim < params.d_qk) {
+                        const float * source =
+                            base + at.position * params.q_stride_row + at.head * params.q_stride_head + dim;
+                        if (params.q_by_16) {
+                            quads[i] = __ldg(reinterpret_cast<const float4 *>(source));
+                        } else {
+                            quads[i] = make_float4(source[0], source[1], source[2], source[3]);
+                        }
+                    }
+                    at.head += head_step;
+                    at.position += position_step;
+                    if (at.head >= n_heads) {
+                        at.head -= n_heads;
+                        ++at.position;
+                    }
+                }
+#pragma unroll
+                for (int i = 0; i < k_in_flight; ++i) {
+                    const int row = first + i * C::k_loader_warps;
+                    if (row < k_item_rows) {
+                        const float sign = params.q_sign;
+                        *reinterpret_cast<uint2 *>(target + q_offset<C>(row, dim)) =
+                            make_uint2(ptx::pack<typename C::element>(quads[i].x * sign, quads[i].y * sign),
+                                       ptx::pack<typename C::element>(quads[i].z * sign, quads[i].w * sign));
+                    }
+                }
+            }
+        }
+        ptx::fence_async_proxy();
+        __syncwarp();
+        if (lane == 0) {
+            ptx::barrier_arrive(shared.q_full[buffers.slot]);
+            ptx::barrier_arrive(shared.item_empty[items.slot]);
+        }
+        buffers.advance();
+        items.advance();
+    }
+}
+
+}  // namespace tmx::cuda::sm90

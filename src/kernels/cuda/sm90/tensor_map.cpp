@@ -1,0 +1,62 @@
+#include "kernels/cuda/sm90/tensor_map.h"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+
+namespace tmx::cuda::sm90 {
+namespace {
+
+using encode_fn = decltype(&cuTensorMapEncodeTiled);
+
+// The driver's function, found at run time: the library must load where there is no driver.
+encode_fn find_encode() {
+    void * function = nullptr;
+    cudaDriverEntryPointQueryResult found{};
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+    if (error != cudaSuccess || found != cudaDriverEntryPointSuccess) {
+        return nullptr;
+    }
+    return reinterpret_cast<encode_fn>(function);
+}
+
+struct tensor {
+    const void * data;
+    int64_t dim, stride_batch, stride_head, stride_row;
+};
+
+bool encode(encode_fn function, const kernel_params & params, const tensor & t, uint32_t box_keys, bool bf16,
+            CUtensorMap & map) {
+    // An axis of one element may have any stride; the engine wants a valid one all the same.
+    const auto bytes = [&](int64_t stride, int64_t n) { return static_cast<cuuint64_t>(n > 1 ? stride : t.dim) * 2; };
+    const cuuint64_t sizes[4] = {static_cast<cuuint64_t>(t.dim), static_cast<cuuint64_t>(params.n_kv),
+                                 static_cast<cuuint64_t>(params.n_head_kv), static_cast<cuuint64_t>(params.n_kv_batch)};
+    const cuuint64_t strides[3] = {bytes(t.stride_row, params.n_kv), bytes(t.stride_head, params.n_head_kv),
+                                   bytes(t.stride_batch, params.n_kv_batch)};
+    const cuuint32_t box[4] = {64, box_keys, 1, 1};
+    const cuuint32_t steps[4] = {1, 1, 1, 1};
+    return function(&map, bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
+                    const_cast<void *>(t.data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                    CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                    CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+}  // namespace
+
+cudaError_t make_maps(const kernel_params & params, int32_t tile_keys, bool bf16, tensor_maps & maps) {
+    static const encode_fn function = find_encode();
+    if (function == nullptr) {
+        return cudaErrorNotSupported;
+    }
+    const tensor k{params.k, params.d_qk, params.k_stride_batch, params.k_stride_head, params.k_stride_row};
+    const tensor v{params.v, params.d_v, params.v_stride_batch, params.v_stride_head, params.v_stride_row};
+    const auto tile = static_cast<uint32_t>(tile_keys);
+    const bool good = encode(function, params, k, tile, bf16, maps.k) &&
+                      encode(function, params, v, tile, bf16, maps.v) &&
+                      encode(function, params, k, k_slice, bf16, maps.k_slice) &&
+                      encode(function, params, v, k_slice, bf16, maps.v_slice);
+    return good ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+}  // namespace tmx::cuda::sm90

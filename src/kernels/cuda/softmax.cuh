@@ -1,0 +1,146 @@
+// Online softmax of a thread's two rows (those of an MMA accumulator: four threads share a row), in base 2.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/work_item.h"
+
+namespace tmx::cuda {
+
+// Accumulator of one 16 x 8 block of logits: columns 2 * (lane % 4) + {0, 1} of rows lane / 4 (c[0], c[1]) and
+// lane / 4 + 8 (c[2], c[3]).
+struct row_pair {
+    float maximum[2];  // of the logits so far, before scaling; -inf if none was kept
+    float sum[2];      // of this thread's weights
+
+    __device__ void start() {
+        maximum[0] = maximum[1] = -INFINITY;
+        sum[0] = sum[1] = 0;
+    }
+};
+
+// What a packed row keeps. Rows beyond the item's last are computed like it, and never written.
+__device__ inline kept_row kept_by(const work_item & item, int row) {
+    const packed_row at = unpack(item, smaller(row, item.packed_rows() - 1));
+    return row_of(item.kept(), item.rank_begin + at.position);
+}
+
+// -inf where packed rows first_row and first_row + 8 drop the key, for the tile that starts with slice `first_slice`.
+// `logits` is [blocks of 8 keys][4].
+template <int k_blocks>
+__device__ inline void mask_logits(float (&logits)[k_blocks * 4], int first_row, const work_item & item,
+                                   const int32_t * first_ranks, int32_t first_slice) {
+    const kept_row kept[2] = {kept_by(item, first_row), kept_by(item, first_row + 8)};
+    const int column = threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int block = 0; block < k_blocks; ++block) {
+        const int32_t slice = first_slice + block / 2;
+        const int32_t first = slice_rank(item, first_ranks, slice) + block % 2 * 8 + column;
+        const int32_t limit = slice_limit(item, slice);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const int32_t rank = first + i % 2;
+            if (rank >= limit || !keeps(kept[i / 2], rank)) {
+                logits[block * 4 + i] = -INFINITY;
+            }
+        }
+    }
+}
+
+// Logits become weights; rescale[r] is what earlier sums of row r must be multiplied by.
+template <int k_blocks>
+__device__ inline void weigh(float (&logits)[k_blocks * 4], row_pair & rows, float scale_log2, float (&rescale)[2]) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        float maximum = rows.maximum[r];
+#pragma unroll
+        for (int block = 0; block < k_blocks; ++block) {
+            maximum = fmaxf(maximum, fmaxf(logits[block * 4 + r * 2], logits[block * 4 + r * 2 + 1]));
+        }
+        maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 1));
+        maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 2));
+        const float base = maximum == -INFINITY ? 0.0f : maximum;
+        rescale[r] = ptx::exp2((rows.maximum[r] - base) * scale_log2);
+        rows.maximum[r] = maximum;
+        const float offset = k_weight_shift - base * scale_log2;
+        float sum = 0;
+#pragma unroll
+        for (int block = 0; block < k_blocks; ++block) {
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+                float & logit = logits[block * 4 + r * 2 + i];
+                logit = ptx::exp2(fmaf(logit, scale_log2, offset));
+                sum += logit;
+            }
+        }
+        rows.sum[r] = rows.sum[r] * rescale[r] + sum;
+    }
+}
+
+// Sum of a row over the four threads that share it.
+__device__ inline float whole_sum(float sum) {
+    sum += __shfl_xor_sync(0xffffffff, sum, 1);
+    return sum + __shfl_xor_sync(0xffffffff, sum, 2);
+}
+
+// Natural log-sum-exp from a maximum in base 2 and a sum of weights; -inf if nothing was kept.
+__device__ inline float natural_lse(float maximum_log2, float sum) {
+    constexpr float k_ln_2 = 0.693147180559945f;
+    return sum > 0 ? k_ln_2 * (maximum_log2 + log2f(sum) - k_weight_shift) : -INFINITY;
+}
+
+// Rows of an item's result to where they belong: `out`, or its partial results. `sums` is [blocks of 8 dims][4].
+template <int k_blocks>
+__device__ inline void write_rows(const kernel_params & params, const work_item & item, int first_row,
+                                  const float (&sums)[k_blocks * 4], const row_pair & rows) {
+    const int column = threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const int row = first_row + r * 8;
+        const float sum = whole_sum(rows.sum[r]);
+        if (row >= item.packed_rows()) {
+            continue;
+        }
+        const float maximum = rows.maximum[r] * params.scale_log2;
+        if (item.partial >= 0) {
+            const int64_t place = int64_t{item.partial} * k_item_rows + row;
+            float * target = params.partial.sums + place * params.partial.width + column;
+#pragma unroll
+            for (int block = 0; block < k_blocks; ++block) {
+                if (block * 8 < params.d_v) {
+                    *reinterpret_cast<float2 *>(target + block * 8) =
+                        make_float2(sums[block * 4 + r * 2], sums[block * 4 + r * 2 + 1]);
+                }
+            }
+            if (column == 0) {
+                params.partial.scales[place] = make_float2(maximum, sum);
+            }
+            continue;
+        }
+        const packed_row at = unpack(item, row);
+        const int64_t out_row = item.row_begin + at.position;
+        const int64_t head = item.head_begin + at.head;
+        const float factor = sum > 0 ? 1.0f / sum : 0.0f;
+        float * target = params.out + item.batch * params.out_stride_batch + out_row * params.out_stride_row +
+                         head * params.out_stride_head + column;
+#pragma unroll
+        for (int block = 0; block < k_blocks; ++block) {
+            if (block * 8 < params.d_v) {
+                const float2 pair = make_float2(sums[block * 4 + r * 2] * factor, sums[block * 4 + r * 2 + 1] * factor);
+                if (params.out_by_8) {
+                    *reinterpret_cast<float2 *>(target + block * 8) = pair;
+                } else {
+                    target[block * 8] = pair.x;
+                    target[block * 8 + 1] = pair.y;
+                }
+            }
+        }
+        if (params.lse != nullptr && column == 0) {
+            params.lse[(int64_t{item.batch} * params.n_head + head) * params.n_q + out_row] = natural_lse(maximum, sum);
+        }
+    }
+}
+
+}  // namespace tmx::cuda

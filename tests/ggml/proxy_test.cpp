@@ -1,0 +1,382 @@
+// The GPU proxy in front of a GPU that is none (fake_gpu.h): what it forwards, where it cuts graphs, that results are
+// the CPU backend's, that nothing is computed before its inputs are there, and what happens when something goes wrong.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "fake_gpu.h"
+#include "ggml/control.h"
+#include "ggml/proxy_device.h"
+#include "ggml/settings.h"
+#include "ggml/statistics.h"
+#include "steps.h"
+
+namespace tmx::test {
+namespace {
+
+plan triangle_plan(const std::vector<int> & layers) {
+    plan p;
+    p.name = "test";
+    p.shape = k_shape;
+    for (const int layer : layers) {
+        p.layers.resize(static_cast<size_t>(layer) + 1);
+        p.layers.back().kind = layer_kind::triangle;
+    }
+    return p;
+}
+
+class proxy_test : public testing::Test {
+  protected:
+    static void SetUpTestSuite() { ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER); }
+
+    void SetUp() override {
+        process_statistics().reset();
+        process_settings().set_enabled(true);
+        process_settings().set_prompt_length(-1);
+        apply({});
+    }
+
+    static void apply(backend_config config) {
+        config.min_keys = 1;  // these graphs are small
+        process_settings().apply(config);
+    }
+
+    static void apply_plan(const std::vector<int> & layers, bool strict = false) {
+        backend_config config;
+        config.chosen = triangle_plan(layers);
+        config.strict = strict;
+        apply(config);
+    }
+
+    static nlohmann::json stats() { return nlohmann::json::parse(process_statistics().json(process_settings())); }
+
+    // Everything that backend_test checks of the CPU device in one go: chunks, users mixed, cells out of order.
+    static std::vector<step> busy_steps(fake_cache & cache) {
+        std::vector<step> steps;
+        steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
+        steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
+                                   [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
+        std::vector<int32_t> cells;
+        for (int32_t cell = 400; cell < 460; ++cell) {
+            cells.push_back(cell);
+        }
+        for (int32_t cell = 300; cell < 360; ++cell) {
+            cells.push_back(cell);
+        }
+        cache.force_cells(cells);
+        steps.push_back(prompt_step(cache, 3, 120, last_rows(120)));
+        cache.force_cells({});
+        steps.push_back(mixed_step(cache, {{1, 1}, {2, 80}, {0, 39}},
+                                   [](int64_t row) { return row < 1 || (row >= 65 && row < 81) || row >= 104; }));
+        return steps;
+    }
+
+    fake_gpu gpu_;
+    executor_faults faults_;
+    proxy_device proxy_{nullptr, candidate_for(gpu_, &faults_)};
+};
+
+TEST_F(proxy_test, is_the_wrapped_device_under_its_own_name) {
+    const ggml_backend_dev_t device = proxy_.handle();
+    EXPECT_STREQ(ggml_backend_dev_name(device), "TriangleMix0");
+    EXPECT_EQ(ggml_backend_dev_type(device), GGML_BACKEND_DEVICE_TYPE_GPU);
+    EXPECT_EQ(std::string(ggml_backend_dev_description(device)).find("fake GPU"), 0u);
+    ggml_backend_dev_props props;
+    ggml_backend_dev_get_props(device, &props);
+    EXPECT_STREQ(props.name, "TriangleMix0");
+    EXPECT_STREQ(props.device_id, "0000:00:fa.0") << "so that llama.cpp takes it for the same GPU, and skips one";
+    EXPECT_EQ(props.memory_total, size_t{4} << 30);
+    EXPECT_TRUE(props.caps.async);
+    EXPECT_TRUE(props.caps.events);
+    EXPECT_FALSE(props.caps.host_buffer);
+    EXPECT_EQ(ggml_backend_dev_host_buffer_type(device), nullptr);
+    EXPECT_EQ(device->iface.buffer_from_host_ptr, nullptr);
+}
+
+TEST_F(proxy_test, buffers_are_the_wrapped_devices) {
+    const ggml_backend_dev_t device = proxy_.handle();
+    const ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(device);
+    EXPECT_EQ(ggml_backend_buft_get_device(type), device) << "llama.cpp sums up memory by it";
+    EXPECT_STREQ(ggml_backend_buft_name(type), "TriangleMix0");
+    EXPECT_FALSE(ggml_backend_buft_is_host(type));
+    EXPECT_EQ(ggml_backend_buft_get_alignment(type), ggml_backend_buft_get_alignment(gpu_.buffer_type()));
+    for (const ggml_backend_buffer_type_t each : {type, gpu_.buffer_type()}) {
+        EXPECT_TRUE(ggml_backend_dev_supports_buft(device, each));
+    }
+    EXPECT_FALSE(ggml_backend_dev_supports_buft(device, ggml_backend_cpu_buffer_type()));
+    const ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(type, 4096);
+    ASSERT_NE(buffer, nullptr);
+    EXPECT_EQ(ggml_backend_buffer_get_type(buffer), gpu_.buffer_type());
+    ggml_backend_buffer_free(buffer);
+    const ggml_backend_buffer_t none = ggml_backend_buft_alloc_buffer(type, 0);
+    EXPECT_EQ(ggml_backend_buft_get_device(ggml_backend_buffer_get_type(none)), device);
+    ggml_backend_buffer_free(none);
+}
+
+TEST_F(proxy_test, backends_see_each_other_unwrapped) {
+    const ggml_backend_t a = ggml_backend_dev_init(proxy_.handle(), nullptr);
+    const ggml_backend_t b = ggml_backend_dev_init(proxy_.handle(), nullptr);
+    const ggml_backend_t plain = ggml_backend_dev_init(gpu_.device(), nullptr);
+    EXPECT_TRUE(is_proxy(a));
+    EXPECT_FALSE(is_proxy(plain));
+    EXPECT_STREQ(ggml_backend_name(a), "TriangleMix0");
+    EXPECT_EQ(a->device, proxy_.handle());
+    EXPECT_FALSE(a->iface.cpy_tensor_async(b, a, nullptr, nullptr));
+    EXPECT_FALSE(a->iface.cpy_tensor_async(plain, a, nullptr, nullptr));
+    ASSERT_EQ(gpu_.copies.size(), 2u);
+    EXPECT_EQ(gpu_.copies[0], std::pair(unwrapped(b), unwrapped(a)));
+    EXPECT_EQ(gpu_.copies[1], std::pair(plain, unwrapped(a)));
+    a->iface.graph_optimize(a, nullptr, nullptr);
+    EXPECT_EQ(gpu_.n_optimized, 1);
+    EXPECT_EQ(a->iface.set_tensor_2d_async, nullptr) << "what the wrapped backend lacks, the proxy lacks";
+    EXPECT_EQ(a->iface.graph_plan_create, nullptr);
+    const ggml_backend_event_t event = ggml_backend_event_new(proxy_.handle());
+    EXPECT_EQ(event->device, gpu_.device());
+    ggml_backend_event_record(event, a);
+    ggml_backend_event_wait(b, event);
+    ggml_backend_event_synchronize(event);
+    ggml_backend_event_free(event);
+    const auto set_n_threads =
+        reinterpret_cast<ggml_backend_set_n_threads_t>(control_address("ggml_backend_set_n_threads"));
+    set_n_threads(a, 3);
+    for (const ggml_backend_t backend : {a, b, plain}) {
+        ggml_backend_free(backend);
+    }
+}
+
+TEST_F(proxy_test, exact_without_a_plan) {
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {}, busy_steps(cache), {});
+    const nlohmann::json now = stats();
+    EXPECT_EQ(now["nodes"]["dense"], 12);
+    EXPECT_EQ(now["ubatches"]["all"], 4);
+    EXPECT_EQ(now["ubatches"]["reordered"], 2);
+    EXPECT_EQ(now["gpu"]["graphs"]["cut"], 4);
+    EXPECT_TRUE(now["gpu"]["passed_on"].empty()) << now["gpu"];
+    EXPECT_EQ(faults_.n_forwarded, 12);
+    EXPECT_EQ(faults_.n_prepared, 4) << "once an evaluation and rule";
+    for (const seen_graph & graph : gpu_.graphs) {
+        EXPECT_FALSE(graph.has_attention);
+    }
+}
+
+TEST_F(proxy_test, a_plan_is_the_mask_it_stands_for) {
+    apply_plan({0, 2});
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {}, busy_steps(cache), {0, 2});
+    const nlohmann::json now = stats();
+    EXPECT_EQ(now["nodes"]["triangle"], 8);
+    EXPECT_EQ(now["nodes"]["dense"], 4);
+    EXPECT_GT(now["pairs"]["skipped"], 0);
+    EXPECT_EQ(faults_.n_prepared, 8) << "two rules";
+}
+
+TEST_F(proxy_test, without_events_the_host_waits) {
+    for (const bool asynchronous : {false, true}) {
+        fake_gpu gpu({.asynchronous = asynchronous, .events = false});
+        proxy_device proxy(nullptr, candidate_for(gpu));
+        apply_plan({1});
+        fake_cache cache(512);
+        check_steps(proxy.handle(), {}, busy_steps(cache), {1});
+    }
+}
+
+TEST_F(proxy_test, masks_read_while_the_device_works) {
+    proxy_device proxy(nullptr, candidate_for(gpu_, &faults_), {.deferred_mask_bytes = 1});
+    apply_plan({0, 2});
+    fake_cache cache(512);
+    check_steps(proxy.handle(), {}, busy_steps(cache), {0, 2});
+    EXPECT_TRUE(stats()["fallbacks"].empty()) << stats()["fallbacks"];
+    EXPECT_TRUE(stats()["gpu"]["passed_on"].empty()) << stats()["gpu"];
+}
+
+// A hidden entry that the samples miss.
+fake_ubatch irregular(const fake_ubatch & good) {
+    for (int64_t row = 40; row < good.n_rows - 1; ++row) {
+        for (int64_t cell = 1; cell < row; ++cell) {
+            fake_ubatch bad = good;
+            bad.mask_at(row, cell) = ubatch_view::k_hidden;
+            cell_table fresh;
+            if (find_runs_sampled(bad.view(), fresh, {})) {
+                return bad;
+            }
+        }
+    }
+    ADD_FAILURE() << "samples see everything";
+    return good;
+}
+
+TEST_F(proxy_test, a_mask_that_samples_misjudge_fails_once_and_is_exact_then) {
+    proxy_device proxy(nullptr, candidate_for(gpu_, &faults_), {.deferred_mask_bytes = 1});
+    fake_cache cache(256);
+    step now = prompt_step(cache, 0, 120, k_every_row);
+    now.ubatch = irregular(now.ubatch);
+    mini_model tested({}, 120, 256, 1, proxy.handle());
+    mini_model exact({}, 120, 256, 1, nullptr);
+    EXPECT_FALSE(tested.compute(now.ubatch, now.users));
+    EXPECT_EQ(stats()["fallbacks"]["mask_not_as_sampled"], 1);
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+    for (int layer = 0; layer < 3; ++layer) {
+        EXPECT_LT(relative_error(tested.output(layer), exact.output(layer)), k_same);
+    }
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["visible_count"], 3);
+}
+
+TEST_F(proxy_test, decode_graphs_go_through_whole) {
+    fake_cache cache(256);
+    const step prompt = prompt_step(cache, 0, 8, k_every_row);
+    mini_model tested({}, 8, 256, 1, proxy_.handle());
+    mini_model same({}, 8, 256, 1, gpu_.device());
+    for (int i = 0; i < 2; ++i) {
+        gpu_.graphs.clear();
+        ASSERT_TRUE(tested.compute(prompt.ubatch, prompt.users));
+        const std::vector<seen_graph> by_proxy = gpu_.graphs;
+        ASSERT_TRUE(same.compute(prompt.ubatch, prompt.users));
+        ASSERT_EQ(by_proxy.size(), gpu_.graphs.size() - by_proxy.size()) << "a graph was cut";
+        EXPECT_NE(by_proxy.front().uid, 0u) << "the scheduler's own graph, not a view";
+        EXPECT_TRUE(by_proxy.front().has_attention);
+        for (int layer = 0; layer < 3; ++layer) {
+            EXPECT_EQ(tested.output(layer), same.output(layer)) << "bit for bit";
+        }
+    }
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 2);
+    EXPECT_EQ(stats()["gpu"]["graphs"]["cut"], 0);
+    EXPECT_EQ(stats()["ubatches"]["all"], 0);
+}
+
+// Keys cannot be read on a device, so what is known of a cell must not grow stale: rows that are not ours count, too.
+TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
+    fake_cache cache(256);
+    mini_model tested({}, 64, 256, 1, proxy_.handle());
+    mini_model sparse({}, 64, 256, 1, nullptr);
+    const auto both = [&](const step & now, int64_t min_rows) {
+        backend_config config;
+        config.chosen = triangle_plan({0, 1, 2});
+        config.min_rows = min_rows;
+        apply(config);
+        EXPECT_TRUE(tested.compute(now.ubatch, now.users));
+        EXPECT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
+    };
+    both(prompt_step(cache, 1, 64, last_rows(64)), 1);
+    cache.remove(1);
+    std::vector<int32_t> backwards;
+    for (int32_t cell = 63; cell >= 0; --cell) {
+        backwards.push_back(cell);
+    }
+    cache.force_cells(backwards);
+    both(prompt_step(cache, 0, 64, last_rows(64)), 1000);
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 1);
+    std::vector<int32_t> after;
+    for (int32_t cell = 64; cell < 128; ++cell) {
+        after.push_back(cell);
+    }
+    cache.force_cells(after);
+    both(prompt_step(cache, 0, 64, last_rows(64)), 1);
+    EXPECT_EQ(stats()["nodes"]["triangle"], 6);
+    for (int layer = 0; layer < 3; ++layer) {
+        EXPECT_LT(relative_error(tested.output(layer), sparse.output(layer)), k_same);
+    }
+}
+
+TEST_F(proxy_test, irregular_masks_are_left_to_the_wrapped_device) {
+    apply_plan({0});
+    fake_cache cache(256);
+    step now = prompt_step(cache, 0, 100, k_every_row);
+    for (int64_t row = 0; row < 100; ++row) {  // sliding window of 40
+        for (int64_t cell = 0; cell + 40 <= row; ++cell) {
+            now.ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
+        }
+    }
+    check_steps(proxy_.handle(), {.n_layer = 2}, {now}, {});
+    const nlohmann::json counted = stats();
+    EXPECT_EQ(counted["gpu"]["passed_on"]["visible_count"], 2);
+    EXPECT_EQ(counted["fallbacks"]["visible_count"], 1) << "of the triangle layer";
+
+    apply_plan({0}, true);
+    mini_model strict({.n_layer = 2}, 100, 256, 1, proxy_.handle());
+    EXPECT_FALSE(strict.compute(now.ubatch, now.users));
+}
+
+TEST_F(proxy_test, what_the_kernels_do_not_cover_is_left_to_the_wrapped_device) {
+    faults_.declines = "no such kernel";
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {}, busy_steps(cache), {});
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["kernel: no such kernel"], 12);
+    EXPECT_EQ(stats()["gpu"]["graphs"]["cut"], 1) << "once it was tried, graphs stay whole";
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 3);
+    apply_plan({1}, true);
+    fake_cache other(256);
+    const step now = prompt_step(other, 0, 100, k_every_row);
+    mini_model strict({}, 100, 256, 1, proxy_.handle());
+    EXPECT_FALSE(strict.compute(now.ubatch, now.users));
+}
+
+TEST_F(proxy_test, failures_of_the_device_leave_the_host_alive_and_right) {
+    apply_plan({1});
+    const status failures[] = {status::error(status_code::out_of_memory, "no memory"),
+                               status::error(status_code::device_error, "launch failed")};
+    for (const bool prepares : {false, true}) {
+        for (const status & failed : failures) {
+            process_statistics().reset();
+            faults_ = {};
+            (prepares ? faults_.prepare : faults_.forward) = failed;
+            fake_cache cache(512);
+            check_steps(proxy_.handle(), {}, busy_steps(cache), {});
+            const std::string reason = failed.code() == status_code::out_of_memory ? "out_of_memory" : "device_error";
+            EXPECT_EQ(stats()["gpu"]["passed_on"][reason + ": " + failed.message()], 12) << stats()["gpu"];
+            EXPECT_EQ(stats()["fallbacks"].size(), 1u) << stats()["fallbacks"];
+        }
+    }
+}
+
+TEST_F(proxy_test, without_an_executor_everything_is_passed_on) {
+    proxy_candidate broken = candidate_for(gpu_);
+    broken.make_executor = [](std::unique_ptr<attention_executor> &) {
+        return status::error(status_code::out_of_memory, "no memory");
+    };
+    proxy_device proxy(nullptr, std::move(broken));
+    fake_cache cache(512);
+    check_steps(proxy.handle(), {}, busy_steps(cache), {});
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 4);
+}
+
+TEST_F(proxy_test, few_keys_are_left_to_the_wrapped_device) {
+    process_settings().apply({});
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {}, busy_steps(cache), {});
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 4);
+    fake_cache larger(1024);
+    check_steps(proxy_.handle(), {}, {prompt_step(larger, 0, 70, k_every_row)}, {});
+    EXPECT_EQ(stats()["nodes"]["dense"], 3);
+}
+
+TEST_F(proxy_test, disabled_passes_everything_on) {
+    process_settings().set_enabled(false);
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {}, busy_steps(cache), {});
+    EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 4);
+    EXPECT_EQ(faults_.n_prepared, 0);
+}
+
+TEST_F(proxy_test, several_positions_a_row_and_missing_outputs) {
+    apply_plan({0, 1, 2});
+    fake_cache cache(256);
+    check_steps(proxy_.handle(), {.pos_per_row = 4}, {prompt_step(cache, 0, 200, k_every_row)}, {});
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["positions_2d"], 3);
+    fake_cache other(256);
+    check_steps(proxy_.handle(), {.output_ids = false}, {prompt_step(other, 0, 200, k_every_row)}, {});
+    EXPECT_EQ(stats()["nodes"]["triangle"], 3);
+    EXPECT_EQ(stats()["pairs"]["skipped"], 0);
+}
+
+TEST_F(proxy_test, contexts_come_and_go) {
+    apply_plan({0, 1, 2});
+    for (int i = 0; i < 5; ++i) {
+        fake_cache cache(256);
+        check_steps(proxy_.handle(), {}, {prompt_step(cache, 0, 150, last_rows(150))}, {0, 1, 2});
+    }
+}
+
+}  // namespace
+}  // namespace tmx::test
