@@ -1,4 +1,5 @@
-// profile/attention_back.h -- the reverse pass of causal attention, tile by tile, with what the probe counts on the way.
+// profile/attention_back.h -- the reverse pass of causal attention, tile by tile, with what the probe counts on the
+// way.
 //
 // For one head, with S = scale * q k^T, A = softmax(S), o = A v and the derivative do of the probed logit by o:
 //     dA = do v^T        D_i = sum_j A_ij dA_ij = do_i . o_i        dS = A * (dA - D)
@@ -33,7 +34,8 @@ struct attention_back_args {
     int32_t n_threads = 1;
 };
 
-// NUMERICS f32 products and sums within a tile, sums over tiles of a head in f32 (dq, dk, dv) and double (sums). The work
+// NUMERICS f32 products and sums within a tile, sums over tiles of a head in f32 (dq, dk, dv) and double (sums). The
+// work
 //          is cut in a way that depends on the arguments alone, so the bits do not depend on the number of threads.
 // COST     14 d FLOP a pair and head in tiles of 64 x 64; memory: 2 * n * d floats for each piece of work, about 16
 //          pieces, or n_head if that is more.

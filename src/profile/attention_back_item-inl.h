@@ -1,5 +1,5 @@
-// One piece of the attention's reverse pass: rows [row_begin, row_end) of one head against all their keys. Compiled once
-// per Highway target.
+// One piece of the attention's reverse pass: rows [row_begin, row_end) of one head against all their keys. Compiled
+// once per Highway target.
 
 #if defined(TMX_PROFILE_BACK_ITEM_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TMX_PROFILE_BACK_ITEM_INL_H

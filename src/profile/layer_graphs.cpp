@@ -171,8 +171,7 @@ void layer_graphs::build_after_back(ggml_backend_t backend) {
     ggml_tensor * dz = ggml_mul_mat(c, w.down.transposed, dx_next);
     ggml_tensor * dup = ggml_mul(c, dz, ggml_silu(c, gate));
     ggml_tensor * dgate = ggml_silu_back(c, ggml_mul(c, dz, up), gate);
-    ggml_tensor * df =
-        ggml_add(c, ggml_mul_mat(c, w.gate.transposed, dgate), ggml_mul_mat(c, w.up.transposed, dup));
+    ggml_tensor * df = ggml_add(c, ggml_mul_mat(c, w.gate.transposed, dgate), ggml_mul_mat(c, w.up.transposed, dup));
     ggml_tensor * dy = ggml_add(c, norm_back(c, y, w.ffn_norm, df), dx_next);
     after_back_.output(ggml_mul_mat(c, w.o.transposed, dy));
     after_back_.output(dy);

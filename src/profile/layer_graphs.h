@@ -28,10 +28,10 @@ class row_graph {
     };
 
     ggml_context * context() const { return context_.get(); }
-    ggml_tensor * input(int64_t row_elems);          // [row_elems, n_rows]
-    ggml_tensor * positions();                       // [n_rows] i32: filled with each row's position
-    void output(ggml_tensor * tensor);               // in the order in which `run` gives them
-    void finish(ggml_backend_t backend);             // allocates. ERRORS failure: no memory
+    ggml_tensor * input(int64_t row_elems);  // [row_elems, n_rows]
+    ggml_tensor * positions();               // [n_rows] i32: filled with each row's position
+    void output(ggml_tensor * tensor);       // in the order in which `run` gives them
+    void finish(ggml_backend_t backend);     // allocates. ERRORS failure: no memory
     int64_t n_rows() const { return n_rows_; }
 
     // Rows [begin, begin + count) of each array; inputs and outputs in the order they were declared.

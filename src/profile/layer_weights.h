@@ -1,8 +1,8 @@
 // profile/layer_weights.h -- the weights of one layer at a time, in f32, where a ggml backend computes with them.
 //
 // ggml rounds activations to 8 bits, or to f16, where weights are quantised; a derivative of that is no derivative. So
-// weights become f32 here. Matrices are kept a second time transposed: the reverse pass multiplies by the transpose, and
-// ggml's product wants both operands contiguous along the axis that is summed.
+// weights become f32 here. Matrices are kept a second time transposed: the reverse pass multiplies by the transpose,
+// and ggml's product wants both operands contiguous along the axis that is summed.
 #pragma once
 
 #include <ggml-backend.h>

@@ -23,10 +23,10 @@ constexpr const char * k_use_ablation = " Use --method ablation, which measures 
 
 // Tensors of a layer that the probe computes with; anything else in a layer means arithmetic that it does not know.
 constexpr std::array<std::string_view, 18> k_layer_tensors = {
-    "attn_norm.weight",   "attn_q.weight",      "attn_q.bias",        "attn_k.weight",   "attn_k.bias",
-    "attn_v.weight",      "attn_v.bias",        "attn_output.weight", "attn_output.bias", "attn_q_norm.weight",
-    "attn_k_norm.weight", "ffn_norm.weight",    "ffn_gate.weight",    "ffn_gate.bias",   "ffn_up.weight",
-    "ffn_up.bias",        "ffn_down.weight",    "ffn_down.bias"};
+    "attn_norm.weight",   "attn_q.weight",   "attn_q.bias",        "attn_k.weight",    "attn_k.bias",
+    "attn_v.weight",      "attn_v.bias",     "attn_output.weight", "attn_output.bias", "attn_q_norm.weight",
+    "attn_k_norm.weight", "ffn_norm.weight", "ffn_gate.weight",    "ffn_gate.bias",    "ffn_up.weight",
+    "ffn_up.bias",        "ffn_down.weight", "ffn_down.bias"};
 constexpr std::array<std::string_view, 5> k_model_tensors = {"token_embd.weight", "output_norm.weight", "output.weight",
                                                              "output.bias", "rope_freqs.weight"};
 // Written by old converters; llama.cpp ignores it.
@@ -189,11 +189,10 @@ void model_file::check_tensors() const {
         const size_t dot = name.find('.', 4);
         const bool in_layer = name.starts_with("blk.") && dot != std::string::npos;
         const std::string_view own = in_layer ? std::string_view(name).substr(dot + 1) : std::string_view(name);
-        const bool known = in_layer ? std::find(k_layer_tensors.begin(), k_layer_tensors.end(), own) !=
-                                              k_layer_tensors.end() ||
-                                          own == k_ignored
-                                    : std::find(k_model_tensors.begin(), k_model_tensors.end(), own) !=
-                                          k_model_tensors.end();
+        const bool known =
+            in_layer ? std::find(k_layer_tensors.begin(), k_layer_tensors.end(), own) != k_layer_tensors.end() ||
+                           own == k_ignored
+                     : std::find(k_model_tensors.begin(), k_model_tensors.end(), own) != k_model_tensors.end();
         if (!known) {
             throw failure(path_ + ": the gradient probe does not know what tensor " + name + " does." + k_use_ablation);
         }

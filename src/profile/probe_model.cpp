@@ -151,8 +151,7 @@ const file_tensor & output_matrix(const model_file & file) {
 std::vector<float> probe_model::head(const std::vector<float> & x) {
     const probe_shape & s = shape();
     const std::vector<float> weight = vector_of(*file_.find("output_norm.weight"), 0);
-    const std::vector<double> h =
-        normalised(x.data() + (n_ - 1) * s.n_embd, weight, static_cast<double>(s.rms_eps));
+    const std::vector<double> h = normalised(x.data() + (n_ - 1) * s.n_embd, weight, static_cast<double>(s.rms_eps));
     const file_tensor & matrix = output_matrix(file_);
     std::vector<float> logits(static_cast<size_t>(s.n_vocab));
     if (const file_tensor * bias = file_.find("output.bias")) {

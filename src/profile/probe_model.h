@@ -26,16 +26,16 @@ struct probe_options {
     int32_t n_threads = 1;
     int64_t rows_per_block = 512;  // of the graphs between attentions
     triangle_shape shape;
-    const std::atomic<bool> * stop = nullptr;     // becomes true: the running call throws `interrupted`
+    const std::atomic<bool> * stop = nullptr;    // becomes true: the running call throws `interrupted`
     std::function<void(double share)> progress;  // share of the running call that is done; may be empty
 };
 
 // y = logit of `target` behind the prompt's last token.
 struct gradient_result {
     int32_t target = 0;
-    double log_probability = 0;         // of the target
-    std::vector<float> logits;          // behind the last token
-    std::vector<head_sums> sums;        // [n_layer * n_head]
+    double log_probability = 0;        // of the target
+    std::vector<float> logits;         // behind the last token
+    std::vector<head_sums> sums;       // [n_layer * n_head]
     std::array<int64_t, 3> n_pairs{};  // of each section, the same for every head
 };
 

@@ -46,11 +46,11 @@ TEST(EmbeddedModel, LogitsAreLlamaCpps) {
     backend b({default_backend_paths().llama_bin, ""}, false);
     const model m(weights.path());
     std::string text;
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 25; ++i) {
         text += "Room " + std::to_string(100 + i) + " holds " + std::to_string(i * 7919 % 1000) + " boxes. ";
     }
     const std::vector<token_id> ids = m.tokenise_prompt(text + "How many boxes are in room 107?").ids;
-    ASSERT_GT(ids.size(), 512U);
+    ASSERT_GT(ids.size(), 256U);
 
     arm stock;
     stock.ours = false;

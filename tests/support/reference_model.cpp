@@ -173,8 +173,7 @@ void reference_model::rotate(row & x, int n_heads, int position) const {
         for (int pair = 0; pair < half; ++pair) {
             double angle = position * std::pow(s.rope_base, -2.0 * pair / s.d_head);
             if (s.rope_factors) {
-                angle /= static_cast<double>(
-                    model_.tensors.at("rope_freqs.weight").values[static_cast<size_t>(pair)]);
+                angle /= static_cast<double>(model_.tensors.at("rope_freqs.weight").values[static_cast<size_t>(pair)]);
             }
             angle /= s.rope_factor;
             // llama rotates neighbours, qwen the two halves.
