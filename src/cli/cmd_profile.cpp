@@ -31,6 +31,7 @@ another way to choose measures nothing twice. docs/profile.md has the formulas.
 Examples:
   trianglemix profile -m model.gguf --kl-budget 0.01 -o plan.json --report plan.html
   trianglemix profile -m model.gguf --method both --length 4096,7600 --samples 3 --select 15 -o plan.json --curve
+  trianglemix profile -m model.gguf --layers 10-29 --yardsticks --length 4096 -o checked.json --report checked.html
   trianglemix profile -m model.gguf --data prompts.jsonl --select 12 --per-head -o plan.json
 )";
 
@@ -42,8 +43,9 @@ struct profile_options {
     std::string data;
     std::vector<std::string> texts;
     std::vector<std::string> check_texts;
-    std::string method = "gradient";
+    std::string method;
     std::string score;
+    std::string layers;
     std::optional<int64_t> select;
     std::optional<double> threshold;
     std::optional<double> kl_budget;
@@ -126,10 +128,14 @@ profile_settings settings_of(const profile_options & options, const invocation &
     }
     s.prompts.texts = read_all(options.texts);
     s.prompts.check_texts = read_all(options.check_texts);
-    s.gradient = options.method != "ablation";
-    s.ablation = options.method != "gradient";
+    const bool choosing = options.layers.empty();
+    const std::string method = !options.method.empty() ? options.method : choosing ? "gradient" : "none";
+    s.gradient = method == "gradient" || method == "both";
+    s.ablation = method == "ablation" || method == "both";
     s.score = !options.score.empty() ? options.score : s.ablation ? "ablation" : "contribution";
-    if (options.select) {
+    if (!choosing) {
+        s.how = choose_by::given;
+    } else if (options.select) {
         s.how = choose_by::count;
         s.value = static_cast<double>(*options.select);
     } else if (options.threshold) {
@@ -222,6 +228,14 @@ int run(const profile_options & options, const invocation & call) {
     backend b(default_backend_paths(), options.model.verbose);
     const model m = load_model(options.model, call.stop);
     check_lengths(settings, m.facts());
+    if (settings.how == choose_by::given) {
+        const parsed<std::vector<int32_t>> layers = parse_layer_set(options.layers, m.facts().n_layer);
+        if (!layers.ok()) {
+            throw failure("--layers: " + layers.error);
+        }
+        settings.given = layers.value;
+        settings.value = static_cast<double>(layers.value.size());
+    }
     if (std::filesystem::exists(settings.record_path)) {
         fmt::print(stderr, "going on with {}\n", settings.record_path);
     }
@@ -289,7 +303,7 @@ command add_profile(CLI::App & app) {
     add_prompt_options(*sub, *options);
     shown(sub->add_option("--method", options->method, "how layers are judged")
               ->check(CLI::IsMember({"gradient", "ablation", "both"})),
-          "gradient|ablation|both", "gradient");
+          "gradient|ablation|both", "gradient; none with --layers");
     std::vector<std::string> scores = {"ablation"};
     for (const score_kind & kind : score_kinds()) {
         scores.emplace_back(kind.name);
@@ -308,6 +322,12 @@ command add_profile(CLI::App & app) {
         "B", "0.01");
     select->excludes(threshold)->excludes(budget);
     threshold->excludes(budget);
+    shown(sub->add_option("--layers", options->layers, "choose nothing: check this set"), "SET", "")
+        ->excludes(select)
+        ->excludes(threshold)
+        ->excludes(budget);
+    sub->add_flag("--yardsticks", s.yardsticks,
+                  "measure stock llama.cpp's own variations beside the check: settings, and its q8_0 cache");
     sub->add_flag("--curve", s.curve, "measure the KL of the growing set, from one to all");
     shown(sub->add_option("--tokens", s.n_following, "dense continuation tokens compared behind the first")
               ->check(CLI::Range(int64_t{0}, int64_t{4096})),

@@ -64,19 +64,29 @@ json check_json(const profile_result & r) {
 
 }  // namespace
 
+namespace {
+
+const char * method_of(const profile_settings & settings) {
+    if (settings.gradient && settings.ablation) {
+        return "both";
+    }
+    return settings.gradient ? "gradient" : settings.ablation ? "ablation" : "none";
+}
+
+}  // namespace
+
 std::string provenance_of(const profile_settings & settings, const profile_result & r) {
+    const bool given = settings.how == choose_by::given;
     json file = {{"source", "trianglemix profile"},
                  {"model_file", std::filesystem::path(settings.model_path).filename().string()},
                  {"model_sha256", r.model_sha256},
-                 {"method", settings.gradient && settings.ablation ? "both"
-                            : settings.gradient                    ? "gradient"
-                                                                   : "ablation"},
-                 {"ordered_by", settings.score},
+                 {"method", method_of(settings)},
+                 {"ordered_by", given ? "given" : settings.score},
                  {"units", settings.per_head ? "heads" : "layers"},
                  {"data", data_json(settings)},
                  {"chosen_by", {{name_of(settings.how), settings.value}}},
                  {"size", r.chosen.size}};
-    if (r.order.units.size() <= k_most_scores) {
+    if (!given && r.order.units.size() <= k_most_scores) {
         json scores = json::object();
         for (size_t i = 0; i < r.order.units.size(); ++i) {
             scores[name_of(r.order.units[i])] = rounded(r.order.scores[i]);

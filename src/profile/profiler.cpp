@@ -94,6 +94,9 @@ class profile_run {
         if (result_.chosen.checked && result_.chosen.size > 0) {
             result_.check = sets_->measure_all("check", chosen_units(), held_out_, sink_);
         }
+        if (settings_.yardsticks) {
+            result_.yardsticks = sets_->measure_yardsticks(held_out_, sink_);
+        }
         add_measured_sizes();
         make_plan();
         return std::move(result_);
@@ -142,12 +145,25 @@ class profile_run {
     }
 
     void order() {
+        if (settings_.how == choose_by::given) {
+            order_given();
+            return;
+        }
         if (settings_.score == "ablation") {
             result_.order = order_units(result_.units, result_.unit_kl);
         } else {
             const score_kind & kind = *find_score(settings_.score);
             result_.order = order_units(result_.units, unit_scores(result_, kind, section::middle));
         }
+    }
+
+    // The user's layers first; among them and among the others there is no order.
+    void order_given() {
+        std::vector<double> scores(result_.units.size(), 1.0);
+        for (const int32_t layer : settings_.given) {
+            scores[static_cast<size_t>(layer)] = 0;
+        }
+        result_.order = order_units(result_.units, scores);
     }
 
     double kl(std::span<const unit> set, bool held_out) {
@@ -201,8 +217,9 @@ std::vector<double> unit_scores(const profile_result & r, const score_kind & kin
 
 profile_result run_profile(const profile_settings & settings, backend & b, const model & m,
                            const progress_sink & sink) {
-    if (settings.score == "ablation" ? !settings.ablation
-                                     : !settings.gradient || find_score(settings.score) == nullptr) {
+    const bool scored =
+        settings.score == "ablation" ? settings.ablation : settings.gradient && find_score(settings.score) != nullptr;
+    if (settings.how == choose_by::given ? settings.per_head : !scored) {
         throw failure("layers cannot be ordered by '" + settings.score + "', which this method does not measure");
     }
     return profile_run(settings, b, m, sink).run();
@@ -217,6 +234,11 @@ std::string scores_jsonl(const profile_result & r) {
         for (const set_effect & e : r.ablation[u]) {
             text += set_json(e, name_of(r.units[u])).dump() + "\n";
         }
+    }
+    for (const auto & [way, e] : r.yardsticks) {
+        record_store::json record = set_json(e, way);
+        record["held_out"] = true;
+        text += record.dump() + "\n";
     }
     for (const set_effect & e : r.check) {
         record_store::json record =

@@ -32,8 +32,9 @@ struct profile_result {
     std::vector<score_quality> qualities;           // with both methods
     ordered_units order;
     selection chosen;
-    std::vector<measured_size> curve;  // ascending sizes, on the prompts that choose
-    std::vector<set_effect> check;     // of the chosen set on held-out prompts
+    std::vector<measured_size> curve;                            // ascending sizes, on the prompts that choose
+    std::vector<set_effect> check;                               // of the chosen set on held-out prompts
+    std::vector<std::pair<std::string, set_effect>> yardsticks;  // on held-out prompts
     plan value;
 };
 

@@ -41,8 +41,10 @@ std::string summary(const profile_settings & settings, const profile_result & r)
     std::string text =
         fmt::format("<p class=\"key\"><b>{} of {} {} take Triangle attention</b>: <code>{}</code></p>\n<p>",
                     r.chosen.size, r.units.size(), units, html_text(format_units(chosen_units(r))));
-    text += fmt::format("Ordered by {}, chosen by {} = {}. ", html_text(settings.score), name_of(settings.how),
-                        show_number(settings.value));
+    text += settings.how == choose_by::given
+                ? std::string("Given by the user. ")
+                : fmt::format("Ordered by {}, chosen by {} = {}. ", html_text(settings.score), name_of(settings.how),
+                              show_number(settings.value));
     if (!r.check.empty()) {
         double worst = 0;
         double following = 0;
@@ -217,6 +219,32 @@ std::string speed_table(const profile_result & r) {
     return section_of_page("Expected speed", "Pairs are counted; other parts of a prefill stay as they are.", table);
 }
 
+std::string yardstick_table(const profile_result & r) {
+    std::map<std::string, std::vector<set_effect>> by_way;
+    for (const auto & [way, effect] : r.yardsticks) {
+        by_way[way].push_back(effect);
+    }
+    if (!r.check.empty()) {
+        by_way["this plan"] = r.check;
+    }
+    std::string table =
+        "<table>\n" + cells({"way", "mean first-token KL", "worst", "mean KL of following tokens"}, "th");
+    for (const auto & [way, effects] : by_way) {
+        double worst = 0;
+        double following = 0;
+        for (const set_effect & e : effects) {
+            worst = std::max(worst, e.distance.first_kl);
+            following += e.distance.following_kl / static_cast<double>(effects.size());
+        }
+        table +=
+            cells({html_text(way), show_number(mean_first_kl(effects)), show_number(worst), show_number(following)});
+    }
+    return section_of_page(
+        "Beside what users already accept",
+        "Stock llama.cpp's own variations against exact dense attention, on the same held-out prompts.",
+        table + "</table>\n");
+}
+
 std::string score_table(const profile_settings & settings, const profile_result & r) {
     std::vector<std::string> titles = {settings.per_head ? "layer.head" : "layer", "order", html_text(settings.score)};
     if (!r.unit_kl.empty()) {
@@ -292,7 +320,13 @@ std::string report_html(const profile_settings & settings, const profile_result 
     if (!r.qualities.empty()) {
         page += agreement(settings, r);
     }
-    page += speed_table(r) + score_table(settings, r);
+    if (!r.yardsticks.empty()) {
+        page += yardstick_table(r);
+    }
+    page += speed_table(r);
+    if (settings.how != choose_by::given) {
+        page += score_table(settings, r);
+    }
     page += "<h2>How</h2>\n<p><code>" + html_text(facts.command) + "</code></p>\n<p class=\"note\">" +
             html_text(facts.date + "; " + facts.machine + "; " + facts.version) + "<br>model sha256 <code>" +
             r.model_sha256 + "</code></p>\n";

@@ -42,7 +42,17 @@ class chooser {
 }  // namespace
 
 const char * name_of(choose_by how) {
-    return how == choose_by::count ? "count" : how == choose_by::threshold ? "threshold" : "kl_budget";
+    switch (how) {
+        case choose_by::given:
+            return "given";
+        case choose_by::count:
+            return "count";
+        case choose_by::threshold:
+            return "threshold";
+        case choose_by::kl_budget:
+            return "kl_budget";
+    }
+    return "?";
 }
 
 ordered_units order_units(const std::vector<unit> & units, const std::vector<double> & scores) {
@@ -64,8 +74,8 @@ selection choose(const ordered_units & order, choose_by how, double value, bool 
     if (how != choose_by::kl_budget) {
         const auto by_threshold =
             std::count_if(order.scores.begin(), order.scores.end(), [&](double score) { return score <= value; });
-        c.result.size = how == choose_by::count ? std::clamp<int64_t>(static_cast<int64_t>(value), 0, n_units)
-                                                : static_cast<int64_t>(by_threshold);
+        c.result.size = how != choose_by::threshold ? std::clamp<int64_t>(static_cast<int64_t>(value), 0, n_units)
+                                                    : static_cast<int64_t>(by_threshold);
         if (has_held_out) {
             c.kl(c.result.size, true);
         }

@@ -12,6 +12,7 @@
 namespace tmx {
 
 enum class choose_by : uint8_t {
+    given,      // the user's own set, to be checked: the first N units of an order that begins with it
     count,      // the first N units of the order
     threshold,  // units whose score is at most T
     kl_budget,  // as many units as keep the mean first-token KL within B nats

@@ -64,13 +64,13 @@ set_stage::set_stage(const profile_settings & settings, const std::string & mode
     shape_ = {f.architecture, f.n_layer, f.n_head, f.n_head_kv, f.d_head};
 }
 
-std::string set_stage::record_key(std::span<const unit> set, size_t prompt) {
-    return "set|" + model_key_ + "|" + prompts_.prompt(prompt).key + "|" + format_units(set) + "|" +
-           key_of(settings_.shape) + "|" + settings_.precision + "|" + std::to_string(settings_.n_following);
+std::string set_stage::record_key(const std::string & way, size_t prompt) {
+    return "set|" + model_key_ + "|" + prompts_.prompt(prompt).key + "|" + way + "|" + key_of(settings_.shape) + "|" +
+           settings_.precision + "|" + std::to_string(settings_.n_following);
 }
 
 bool set_stage::on_file(std::span<const unit> set, size_t prompt) {
-    return records_.find(record_key(set, prompt)) != nullptr;
+    return records_.find(record_key(format_units(set), prompt)) != nullptr;
 }
 
 void set_stage::forget(size_t prompt) {
@@ -132,7 +132,11 @@ const set_stage::reference & set_stage::dense(size_t prompt) {
 }
 
 set_effect set_stage::measure(std::span<const unit> set, size_t prompt) {
-    const std::string key = record_key(set, prompt);
+    return measure_arm(arm_of(set, prompts_.n_tokens(prompt)), prompt);
+}
+
+set_effect set_stage::measure_arm(const arm & how, size_t prompt) {
+    const std::string key = record_key(how.name, prompt);
     const std::string name = prompts_.specs()[prompt].name();
     const json * record = records_.find(key);
     if (record == nullptr) {
@@ -142,15 +146,56 @@ set_effect set_stage::measure(std::span<const unit> set, size_t prompt) {
         e.prompt = name;
         e.n_tokens = static_cast<int64_t>(p.ids.size());
         std::vector<token_id> continuation = base.continuation;
-        const logit_rows rows = rows_of(arm_of(set, e.n_tokens), p.ids, continuation, e.seconds);
+        const logit_rows rows = rows_of(how, p.ids, continuation, e.seconds);
         e.distance = compare_rows(base.rows, rows);
         e.dense_seconds = base.seconds;
         const auto target = static_cast<size_t>(p.target >= 0 ? p.target : argmax(base.rows.front()));
         e.target_dense = log_softmax(base.rows.front()).at(target);
         e.target_set = log_softmax(rows.front()).at(target);
-        record = &records_.append(key, set_json(e, format_units(set)));
+        record = &records_.append(key, set_json(e, how.name));
     }
     return effect_of(*record, name);
+}
+
+std::vector<arm> set_stage::yardsticks(int64_t n_prompt) const {
+    arm stock = arm_of({}, n_prompt);
+    stock.ours = false;
+    stock.name = "stock llama.cpp, flash attention";
+    arm without = stock;
+    without.name = "stock llama.cpp, no flash attention, ubatch 512";
+    without.context.flash_attention = false;
+    without.context.n_ubatch = 512;
+    arm small_cache = stock;
+    small_cache.name = "stock llama.cpp, q8_0 cache";
+    small_cache.context.kv = kv_type::q8_0;
+    return {stock, without, small_cache};
+}
+
+std::vector<std::pair<std::string, set_effect>> set_stage::measure_yardsticks(std::span<const size_t> prompts,
+                                                                              const progress_sink & sink) {
+    double weight = 0;
+    for (const size_t prompt : prompts) {
+        for (const arm & how : yardsticks(prompts_.n_tokens(prompt))) {
+            const bool known = records_.find(record_key(how.name, prompt)) != nullptr;
+            weight += known ? 0 : stage_clock::weight_of(prompts_.n_tokens(prompt));
+        }
+    }
+    stage_clock clock("beside", weight, sink);
+    std::vector<std::pair<std::string, set_effect>> effects;
+    for (const size_t prompt : prompts) {
+        for (const arm & how : yardsticks(prompts_.n_tokens(prompt))) {
+            const bool known = records_.find(record_key(how.name, prompt)) != nullptr;
+            const std::string item = fmt::format("{}, {}", prompts_.specs()[prompt].name(), how.name);
+            if (!known) {
+                clock.begin(item, stage_clock::weight_of(prompts_.n_tokens(prompt)));
+            }
+            effects.emplace_back(how.name, measure_arm(how, prompt));
+            if (!known) {
+                clock.end(fmt::format("{}: KL {:.2e}", item, effects.back().second.distance.first_kl));
+            }
+        }
+    }
+    return effects;
 }
 
 std::vector<set_effect> set_stage::measure_all(const std::string & stage, std::span<const unit> set,

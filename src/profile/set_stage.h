@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "profile/prompt_pool.h"
@@ -39,6 +40,11 @@ class set_stage {
 
     bool on_file(std::span<const unit> set, size_t prompt);
     set_effect measure(std::span<const unit> set, size_t prompt);
+
+    // Changes that users accept without a thought, to see a set's KL beside: stock llama.cpp in our place, with and
+    // without flash attention, and its 8-bit cache.
+    std::vector<std::pair<std::string, set_effect>> measure_yardsticks(std::span<const size_t> prompts,
+                                                                       const progress_sink & sink);
     void forget(size_t prompt);  // its dense answer
 
     // Over prompts, in their order, with progress.
@@ -60,7 +66,9 @@ class set_stage {
     model_shape shape_;
     std::map<size_t, reference> references_;
 
-    std::string record_key(std::span<const unit> set, size_t prompt);
+    std::string record_key(const std::string & way, size_t prompt);
+    set_effect measure_arm(const arm & how, size_t prompt);  // the arm's name names it in records
+    std::vector<arm> yardsticks(int64_t n_prompt) const;
     arm arm_of(std::span<const unit> set, int64_t n_prompt) const;
     logit_rows rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
                        double & seconds);

@@ -21,9 +21,11 @@ struct profile_settings {
     bool per_head = false;
     triangle_shape shape;
     std::string score = "contribution";  // of scores.h, or "ablation": what orders layers
+    std::vector<int32_t> given;          // choose_by::given: these layers
     choose_by how = choose_by::count;
     double value = 0;          // count, threshold or budget
     bool curve = false;        // measure the growing set at every size (at most k_curve_points of them)
+    bool yardsticks = false;   // measure stock llama.cpp's own variations on held-out prompts
     int64_t n_following = 16;  // tokens of the dense continuation that sets are compared over
     std::string precision = "exact";
     int32_t n_threads = 1;
