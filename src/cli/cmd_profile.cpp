@@ -187,6 +187,7 @@ void draw_pngs(const std::string & report, const profile_result & r) {
     }
     if (!r.curve.empty()) {
         plot_line line{"prompts that choose", {{0, 0}}};
+        line.points.reserve(r.curve.size() + 1);
         for (const measured_size & m : r.curve) {
             line.points.emplace_back(static_cast<double>(m.size), m.mean_kl);
         }

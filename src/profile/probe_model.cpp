@@ -34,10 +34,10 @@ ggml_backend_holder open_cpu_backend(int32_t n_threads) {
     return backend;
 }
 
-probe_model::probe_model(const model_file & file, probe_options options)
+probe_model::probe_model(const model_file & file, probe_options options, ggml_backend_holder backend)
     : file_(file),
       options_(std::move(options)),
-      backend_(open_cpu_backend(options_.n_threads)),
+      backend_(backend != nullptr ? std::move(backend) : open_cpu_backend(options_.n_threads)),
       weights_(file, backend_.get()),
       graphs_(file.shape(), weights_, backend_.get(), options_.rows_per_block) {
     attention_.n_threads = options_.n_threads;

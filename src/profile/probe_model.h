@@ -39,13 +39,14 @@ struct gradient_result {
     std::array<int64_t, 3> n_pairs{};  // of each section, the same for every head
 };
 
-// REQUIRES the file to outlive it; a loaded ggml CPU backend.
+// REQUIRES the file to outlive it; a loaded ggml CPU backend, or `backend`: another one for the graphs between
+//          attentions. Attention and its reverse pass are computed on the CPU.
 // ERRORS   failure, interrupted, std::bad_alloc.
 // NUMERICS f32; the same bits on every run with the same number of threads.
 // THREADS  One call at a time.
 class probe_model {
   public:
-    probe_model(const model_file & file, probe_options options);
+    probe_model(const model_file & file, probe_options options, ggml_backend_holder backend = nullptr);
 
     // target < 0: the token that the model itself would generate first. REQUIRES at least one token, each of the
     // vocabulary.

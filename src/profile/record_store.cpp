@@ -40,7 +40,7 @@ const record_store::json * record_store::find(const std::string & key) const {
     return found == records_.end() ? nullptr : &found->second;
 }
 
-const record_store::json & record_store::append(const std::string & key, json record) {
+const record_store::json & record_store::append(const std::string & key, const json & record) {
     json whole = {{"key", key}};
     whole.update(record);
     out_ << whole.dump() << std::endl;

@@ -21,7 +21,7 @@ class record_store {
     const json * find(const std::string & key) const;  // null if there is none
 
     // Returns the stored record. ERRORS failure: the disk is full.
-    const json & append(const std::string & key, json record);
+    const json & append(const std::string & key, const json & record);
 
     const std::string & path() const { return path_; }
     size_t n_found() const { return n_found_; }  // when it was opened

@@ -249,6 +249,8 @@ std::string score_table(const profile_settings & settings, const profile_result 
     std::vector<std::string> titles = {settings.per_head ? "layer.head" : "layer", "order", html_text(settings.score)};
     if (!r.unit_kl.empty()) {
         titles.emplace_back("KL alone");
+        titles.emplace_back("KL of following tokens");
+        titles.emplace_back("log p of the target, change");
     }
     titles.emplace_back("plan");
     std::string table = "<table>\n" + cells(titles, "th");
@@ -262,6 +264,14 @@ std::string score_table(const profile_settings & settings, const profile_result 
                                         fmt::format("{:.3e}", r.order.scores[at])};
         if (!r.unit_kl.empty()) {
             row.push_back(fmt::format("{:.2e}", r.unit_kl[u]));
+            double following = 0;
+            double target = 0;
+            for (const set_effect & e : r.ablation[u]) {
+                following += e.distance.following_kl / static_cast<double>(r.ablation[u].size());
+                target += (e.target_set - e.target_dense) / static_cast<double>(r.ablation[u].size());
+            }
+            row.push_back(fmt::format("{:.2e}", following));
+            row.push_back(fmt::format("{:+.4f}", target));
         }
         row.emplace_back(static_cast<int64_t>(at) < r.chosen.size ? "triangle" : "dense");
         table += cells(row);

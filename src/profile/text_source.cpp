@@ -106,6 +106,7 @@ document make_prose(uint64_t seed, int64_t n_words) {
 document shuffle_texts(uint64_t seed, const std::vector<std::string> & texts) {
     random_source random(seed);
     std::vector<const std::string *> order;
+    order.reserve(texts.size());
     for (const std::string & text : texts) {
         order.push_back(&text);
     }

@@ -1,7 +1,6 @@
 // profile/unit_set.h -- what is chosen: layers, or single heads of layers; and the plan that a choice makes.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,7 +14,8 @@ struct unit {
     int32_t layer = 0;
     int32_t head = -1;  // -1: all of the layer's heads
 
-    auto operator<=>(const unit &) const = default;
+    bool operator==(const unit &) const = default;
+    bool operator<(const unit & other) const { return layer != other.layer ? layer < other.layer : head < other.head; }
 };
 
 std::string name_of(const unit & u);  // "12", "12.3"

@@ -56,7 +56,7 @@ TEST_P(Gradient, EqualsFiniteDifferences) {
     const gradient_case & c = GetParam();
     const tiny_model tiny = make_tiny_model(c.shape, 1);
     const std::vector<int> tokens = tokens_of(c.n, c.shape.n_vocab);
-    const reference_model reference(tiny, tokens);
+    reference_model reference(tiny, tokens);
 
     const model_file file(write_tiny_gguf(tiny, c.name));
     probe_options options;

@@ -25,6 +25,15 @@ std::vector<double> softmax(const std::vector<double> & scores) {
     return weights;
 }
 
+// Plain pointers where the time goes: the sanitizers' builds inline nothing.
+double dot(const double * a, const double * b, int n) {
+    double sum = 0;
+    for (int c = 0; c < n; ++c) {
+        sum += a[c] * b[c];
+    }
+    return sum;
+}
+
 }  // namespace
 
 tiny_model make_tiny_model(const tiny_shape & s, uint32_t seed) {
@@ -99,18 +108,18 @@ reference_model::reference_model(const tiny_model & model, const std::vector<int
     for (int layer = 0; layer < s.n_layer; ++layer) {
         layer_state state;
         state.x = x;
-        state.q.resize(x.size());
-        state.k.resize(x.size());
-        state.v.resize(x.size());
+        state.p.q.resize(x.size());
+        state.p.k.resize(x.size());
+        state.p.v.resize(x.size());
         state.attention.assign(static_cast<size_t>(s.n_head), std::vector<row>(x.size()));
         for (int i = 0; i < n_; ++i) {
             const auto at = static_cast<size_t>(i);
-            project(layer, x[at], i, state.q[at], state.k[at], state.v[at]);
+            project(layer, x[at], i, state.p.q[at], state.p.k[at], state.p.v[at]);
         }
         for (int i = 0; i < n_; ++i) {
             const auto at = static_cast<size_t>(i);
             std::vector<row> attention(static_cast<size_t>(s.n_head));
-            state.out.push_back(attend_row(state, i, &attention));
+            state.out.push_back(attend_row(state.p, i, &attention));
             for (size_t h = 0; h < attention.size(); ++h) {
                 state.attention[h][at] = attention[h];
             }
@@ -118,7 +127,6 @@ reference_model::reference_model(const tiny_model & model, const std::vector<int
         }
         layers_.push_back(std::move(state));
     }
-    last_x_ = x;
     for (int token = 0; token < s.n_vocab; ++token) {
         logits_.push_back(logit(x.back(), token));
     }
@@ -137,14 +145,16 @@ const tiny_tensor & reference_model::output() const {
 reference_model::row reference_model::product(const row & x, int layer, const std::string & name) const {
     const tiny_tensor & weight = *find(layer, name + ".weight");
     const tiny_tensor * bias = find(layer, name + ".bias");
-    row result;
+    row result(static_cast<size_t>(weight.n_rows));
+    const float * values = weight.values.data();
+    const double * from = x.data();
+    double * to = result.data();
     for (int r = 0; r < weight.n_rows; ++r) {
         double sum = bias != nullptr ? static_cast<double>(bias->values[static_cast<size_t>(r)]) : 0.0;
         for (int c = 0; c < weight.n_cols; ++c) {
-            sum += static_cast<double>(weight.values[static_cast<size_t>(r * weight.n_cols + c)]) *
-                   x[static_cast<size_t>(c)];
+            sum += static_cast<double>(values[r * weight.n_cols + c]) * from[c];
         }
-        result.push_back(sum);
+        to[r] = sum;
     }
     return result;
 }
@@ -206,29 +216,33 @@ reference_model::row reference_model::scores(int head, const row & q, const std:
     const int kv = head / (s.n_head / s.n_head_kv);
     row result;
     for (int j = 0; j <= i; ++j) {
-        double sum = 0;
-        for (int c = 0; c < s.d_head; ++c) {
-            sum += q[static_cast<size_t>(head * s.d_head + c)] *
-                   k[static_cast<size_t>(j)][static_cast<size_t>(kv * s.d_head + c)];
-        }
-        result.push_back(sum / std::sqrt(static_cast<double>(s.d_head)));
+        const double * key = k[static_cast<size_t>(j)].data() + kv * s.d_head;
+        result.push_back(dot(q.data() + head * s.d_head, key, s.d_head) / std::sqrt(static_cast<double>(s.d_head)));
     }
     return result;
 }
 
-reference_model::row reference_model::attend_row(const layer_state & state, int i, std::vector<row> * attention) const {
+// sum_j weights[j] v[j] of one head, into its place in `out`.
+void reference_model::gather(int head, const row & weights, const std::vector<row> & v, row & out) const {
+    const tiny_shape & s = model_.shape;
+    const int kv = head / (s.n_head / s.n_head_kv);
+    double * to = out.data() + head * s.d_head;
+    std::fill(to, to + s.d_head, 0.0);
+    for (size_t j = 0; j < weights.size(); ++j) {
+        const double weight = weights[j];
+        const double * from = v[j].data() + kv * s.d_head;
+        for (int c = 0; c < s.d_head; ++c) {
+            to[c] += weight * from[c];
+        }
+    }
+}
+
+reference_model::row reference_model::attend_row(const projections & p, int i, std::vector<row> * attention) const {
     const tiny_shape & s = model_.shape;
     row out(static_cast<size_t>(s.n_head * s.d_head), 0.0);
     for (int head = 0; head < s.n_head; ++head) {
-        const row weights = softmax(scores(head, state.q[static_cast<size_t>(i)], state.k, i));
-        const int kv = head / (s.n_head / s.n_head_kv);
-        for (int j = 0; j <= i; ++j) {
-            for (int c = 0; c < s.d_head; ++c) {
-                out[static_cast<size_t>(head * s.d_head + c)] +=
-                    weights[static_cast<size_t>(j)] *
-                    state.v[static_cast<size_t>(j)][static_cast<size_t>(kv * s.d_head + c)];
-            }
-        }
+        const row weights = softmax(scores(head, p.q[static_cast<size_t>(i)], p.k, i));
+        gather(head, weights, p.v, out);
         if (attention != nullptr) {
             (*attention)[static_cast<size_t>(head)] = weights;
         }
@@ -271,54 +285,50 @@ double reference_model::attention(int layer, int head, int i, int j) const {
 }
 
 // Only row i of the changed layer differs; above it, rows from i on; in the last layer only the last row matters.
-double reference_model::logit_with(what kind, int layer, int head, int i, int j, double change, int target) const {
+double reference_model::logit_with(what kind, int layer, int head, int i, int j, double change, int target) {
     const tiny_shape & s = model_.shape;
     const layer_state & base = layers_[static_cast<size_t>(layer)];
     const auto row_i = static_cast<size_t>(i);
     row weights = base.attention[static_cast<size_t>(head)][row_i];
     if (kind == what::score) {
-        row changed = scores(head, base.q[row_i], base.k, i);
+        row changed = scores(head, base.p.q[row_i], base.p.k, i);
         changed[static_cast<size_t>(j)] += change;
         weights = softmax(changed);
     } else {
         weights[static_cast<size_t>(j)] += change;
     }
     row out = base.out[row_i];
-    const int kv = head / (s.n_head / s.n_head_kv);
-    for (int c = 0; c < s.d_head; ++c) {
-        double sum = 0;
-        for (int key = 0; key <= i; ++key) {
-            sum += weights[static_cast<size_t>(key)] *
-                   base.v[static_cast<size_t>(key)][static_cast<size_t>(kv * s.d_head + c)];
-        }
-        out[static_cast<size_t>(head * s.d_head + c)] = sum;
-    }
-    std::vector<row> x = layer + 1 < s.n_layer ? layers_[static_cast<size_t>(layer) + 1].x : last_x_;
-    x[row_i] = finish(layer, base.x[row_i], out);
-    int changed_end = i + 1;  // rows [i, changed_end) of x differ
+    gather(head, weights, base.p.v, out);
+    // Rows i, i + 1, ... of the input of the layer above, as far as they differ.
+    std::vector<row> changed = {finish(layer, base.x[row_i], out)};
     for (int above = layer + 1; above < s.n_layer; ++above) {
-        const layer_state & same = layers_[static_cast<size_t>(above)];
-        layer_state state;
-        state.q = same.q;
-        state.k = same.k;
-        state.v = same.v;
-        for (int r = i; r < changed_end; ++r) {
-            const auto at = static_cast<size_t>(r);
-            project(above, x[at], r, state.q[at], state.k[at], state.v[at]);
+        layer_state & state = layers_[static_cast<size_t>(above)];
+        projections kept;
+        for (size_t r = 0; r < changed.size(); ++r) {
+            projections & p = state.p;
+            const size_t at = row_i + r;
+            kept.q.push_back(p.q[at]);
+            kept.k.push_back(p.k[at]);
+            kept.v.push_back(p.v[at]);
+            project(above, changed[r], static_cast<int>(at), p.q[at], p.k[at], p.v[at]);
         }
-        const int first = above == s.n_layer - 1 ? n_ - 1 : i;
-        std::vector<row> next = above + 1 < s.n_layer ? layers_[static_cast<size_t>(above) + 1].x : last_x_;
-        for (int r = first; r < n_; ++r) {
-            const auto at = static_cast<size_t>(r);
-            next[at] = finish(above, x[at], attend_row(state, r, nullptr));
+        std::vector<row> next;
+        for (int r = above == s.n_layer - 1 ? n_ - 1 : i; r < n_; ++r) {
+            const auto at = static_cast<size_t>(r) - row_i;
+            const row & x = at < changed.size() ? changed[at] : state.x[static_cast<size_t>(r)];
+            next.push_back(finish(above, x, attend_row(state.p, r, nullptr)));
         }
-        x = std::move(next);
-        changed_end = n_;
+        for (size_t r = 0; r < changed.size(); ++r) {
+            state.p.q[row_i + r] = kept.q[r];
+            state.p.k[row_i + r] = kept.k[r];
+            state.p.v[row_i + r] = kept.v[r];
+        }
+        changed = std::move(next);
     }
-    return logit(x.back(), target);
+    return logit(changed.back(), target);
 }
 
-double reference_model::derivative(what kind, int layer, int head, int i, int j, int target) const {
+double reference_model::derivative(what kind, int layer, int head, int i, int j, int target) {
     if (layer == model_.shape.n_layer - 1 && i != n_ - 1) {
         return 0;  // the last layer's other rows reach no logit
     }

@@ -49,21 +49,24 @@ class reference_model {
     double attention(int layer, int head, int i, int j) const;      // A
 
     // dy/dA[i][j] or dy/dS[i][j] of one head by a central difference; y: the target's logit. Softmax is not applied
-    // again behind a changed A.
+    // again behind a changed A. Everything is as it was when it returns.
     enum class what : uint8_t { attention, score };
-    double derivative(what kind, int layer, int head, int i, int j, int target) const;
+    double derivative(what kind, int layer, int head, int i, int j, int target);
 
   private:
     using row = std::vector<double>;
+    struct projections {
+        std::vector<row> q, k, v;  // [n]
+    };
     struct layer_state {
-        std::vector<row> x, q, k, v;              // [n]
+        std::vector<row> x;  // [n]
+        projections p;
         std::vector<std::vector<row>> attention;  // [head][i][j]
         std::vector<row> out;                     // [n] heads side by side
     };
     const tiny_model & model_;
     int n_;
     std::vector<layer_state> layers_;
-    std::vector<row> last_x_;
     std::vector<double> logits_;
 
     const tiny_tensor * find(int layer, const std::string & name) const;
@@ -72,10 +75,11 @@ class reference_model {
     void project(int layer, const row & x, int position, row & q, row & k, row & v) const;
     void rotate(row & x, int n_heads, int position) const;
     row scores(int head, const row & q, const std::vector<row> & k, int i) const;
-    row attend_row(const layer_state & state, int i, std::vector<row> * attention) const;
+    void gather(int head, const row & weights, const std::vector<row> & v, row & out) const;
+    row attend_row(const projections & p, int i, std::vector<row> * attention) const;
     row finish(int layer, const row & x, const row & out) const;
     double logit(const row & x, int token) const;
-    double logit_with(what kind, int layer, int head, int i, int j, double change, int target) const;
+    double logit_with(what kind, int layer, int head, int i, int j, double change, int target);
     const tiny_tensor & output() const;
 };
 
