@@ -95,7 +95,7 @@ class Plans(Case):
     def test_both_methods_to_a_budget_with_report(self):
         report = os.path.join(self.folder, "report.html")
         scores = os.path.join(self.folder, "scores.jsonl")
-        arguments = ["--method", "both", "--builtin", "kv", "--length", "150", "--samples", "1", "--check-samples", "1",
+        arguments = ["--method", "both", "--builtin", "kv", "--length", "120", "--samples", "1", "--check-samples", "1",
                      "--kl-budget", "0.05", "--report", report, "--scores", scores]  # fmt: skip
         done = run(*command(self.folder, *arguments))
         self.check(done, 0, "rank correlation", "checked on 1 other prompts")
@@ -127,14 +127,14 @@ class Plans(Case):
 
         # Another way to choose measures only what it needs: nothing, with a count and no check.
         before = text_of(self.folder, "plan.json.records.jsonl")
-        done = run(*command(self.folder, "--builtin", "kv", "--length", "150", "--samples", "1", "--check-samples", "0",
+        done = run(*command(self.folder, "--builtin", "kv", "--length", "120", "--samples", "1", "--check-samples", "0",
                             "--per-head", "--select", "40"))  # fmt: skip
         self.check(done, 0, "40 of 270 heads")
         self.assertEqual(text_of(self.folder, "plan.json.records.jsonl"), before)
         self.assertIn("per_head", json.loads(text_of(self.folder, "plan.json")))
 
     def test_stopped_and_gone_on_is_the_same_as_at_once(self):
-        arguments = ["--builtin", "needle", "--length", "140", "--samples", "3", "--check-samples", "0", "--select", "9"]
+        arguments = ["--builtin", "needle", "--length", "110", "--samples", "3", "--check-samples", "0", "--select", "9"]
         whole = os.path.join(self.folder, "whole")
         parts = os.path.join(self.folder, "parts")
         os.mkdir(whole)
