@@ -180,6 +180,7 @@ void draw_pngs(const std::string & report, const profile_result & r) {
     const std::string prefix = std::filesystem::path(report).replace_extension().string();
     if (!r.gradients.empty()) {
         std::vector<plot_line> lines;
+        lines.reserve(k_sections.size());
         for (const section s : k_sections) {
             lines.push_back({name_of(s), gradient_curve(r, s)});
         }
