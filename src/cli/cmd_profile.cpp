@@ -1,0 +1,354 @@
+// `trianglemix profile`: find, for a model, which layers can take Triangle attention, and write the plan.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "cli/build_info.h"
+#include "cli/commands.h"
+#include "cli/machine.h"
+#include "cli/options.h"
+#include "cli/plot.h"
+#include "cli/terminal.h"
+#include "profile/model_file.h"
+#include "profile/profiler.h"
+#include "profile/report.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+constexpr const char * k_examples = R"(
+Methods: gradient  derivative of the first token's logit by every attention weight (llama, qwen2, qwen3 files)
+         ablation  each layer alone made triangle, compared with dense: slower, any model that the backend runs
+         both      ... and how well the first predicts the second
+Whatever was measured is kept beside the plan, in PLAN.records.jsonl: a stopped run goes on with the same command, and
+another way to choose measures nothing twice. docs/profile.md has the formulas.
+
+Examples:
+  trianglemix profile -m model.gguf --kl-budget 0.01 -o plan.json --report plan.html
+  trianglemix profile -m model.gguf --method both --length 4096,7600 --samples 3 --select 15 -o plan.json --curve
+  trianglemix profile -m model.gguf --layers 10-29 --yardsticks --length 4096 -o checked.json --report checked.html
+  trianglemix profile -m model.gguf --data prompts.jsonl --select 12 --per-head -o plan.json
+)";
+
+struct profile_options {
+    model_options model;
+    profile_settings settings;
+    std::vector<std::string> kinds;
+    std::vector<int64_t> lengths = {2048};
+    std::string data;
+    std::vector<std::string> texts;
+    std::vector<std::string> check_texts;
+    std::string method;
+    std::string score;
+    std::string layers;
+    std::optional<int64_t> select;
+    std::optional<double> threshold;
+    std::optional<double> kl_budget;
+    std::string out = "plan.json";
+    std::string report;
+    std::string scores;
+};
+
+// One line, redrawn on a terminal; finished items stay. Elsewhere finished items only.
+class profile_screen {
+  public:
+    void show(const profile_progress & p) {
+        const double now = seconds_now();
+        std::string left = p.seconds_left >= 0 ? ", " + show_seconds(p.seconds_left) + " left" : "";
+        if (p.item_ended) {
+            fmt::print(stderr, "{}{:>8} {:3.0f}%  {}{}\n", live_ ? "\r\x1b[K" : "", p.stage, 100 * p.share, p.item,
+                       left);
+        } else if (live_ && now - last_ > 0.2) {
+            fmt::print(stderr, "\r\x1b[K{:>8} {:3.0f}%  {}{}", p.stage, 100 * p.share, p.item, left);
+            std::fflush(stderr);
+            last_ = now;
+        }
+    }
+    ~profile_screen() {
+        if (live_) {
+            fmt::print(stderr, "\r\x1b[K");
+        }
+    }
+
+  private:
+    bool live_ = isatty(STDERR_FILENO) == 1;
+    double last_ = 0;
+};
+
+std::vector<std::string> read_all(const std::vector<std::string> & paths) {
+    std::vector<std::string> texts;
+    for (const std::string & path : paths) {
+        texts.push_back(read_file(path));
+        if (texts.back().empty()) {
+            throw failure(path + " is empty");
+        }
+    }
+    return texts;
+}
+
+void write_file(const std::string & path, const std::string & text) {
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    out << text;
+    out.close();
+    if (!out) {
+        throw failure("cannot write " + path);
+    }
+}
+
+// Before hours of measuring, not behind them.
+void check_writable(const std::string & path) {
+    if (path.empty()) {
+        return;
+    }
+    const bool existed = std::filesystem::exists(path);
+    if (!std::ofstream(path, std::ios::app)) {
+        throw failure("cannot write " + path);
+    }
+    if (!existed) {
+        std::filesystem::remove(path);
+    }
+}
+
+profile_settings settings_of(const profile_options & options, const invocation & call) {
+    profile_settings s = options.settings;
+    s.model_path = options.model.file();
+    s.prompts.lengths = options.lengths;
+    for (const std::string & kind : options.kinds) {
+        s.prompts.kinds.push_back(parse_prompt_kind(kind));
+    }
+    if (!options.data.empty()) {
+        s.prompts.data = read_data_file(options.data);
+    } else if (s.prompts.kinds.empty()) {
+        s.prompts.kinds.assign(std::begin(k_all_kinds), std::end(k_all_kinds));
+    }
+    s.prompts.texts = read_all(options.texts);
+    s.prompts.check_texts = read_all(options.check_texts);
+    const bool choosing = options.layers.empty();
+    const std::string method = !options.method.empty() ? options.method : choosing ? "gradient" : "none";
+    s.gradient = method == "gradient" || method == "both";
+    s.ablation = method == "ablation" || method == "both";
+    s.score = !options.score.empty() ? options.score : s.ablation ? "ablation" : "contribution";
+    if (!choosing) {
+        s.how = choose_by::given;
+    } else if (options.select) {
+        s.how = choose_by::count;
+        s.value = static_cast<double>(*options.select);
+    } else if (options.threshold) {
+        s.how = choose_by::threshold;
+        s.value = *options.threshold;
+    } else {
+        s.how = choose_by::kl_budget;
+        s.value = options.kl_budget.value_or(0.01);
+    }
+    if (s.how == choose_by::kl_budget && s.prompts.check_samples == 0) {
+        throw failure("--kl-budget needs prompts that are kept back to check it: --check-samples 1 or more");
+    }
+    s.n_threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
+    s.n_ubatch = options.model.n_ubatch;
+    s.record_path = options.out + ".records.jsonl";
+    s.stop = &call.stop;
+    return s;
+}
+
+void check_lengths(const profile_settings & s, const model_facts & facts) {
+    for (const int64_t length : s.prompts.lengths) {
+        if (!s.prompts.kinds.empty() && length + s.n_following + 1 > facts.n_ctx_train) {
+            throw failure(
+                fmt::format("--length {} and {} following tokens are more than the {} that the model was trained for",
+                            length, s.n_following, facts.n_ctx_train));
+        }
+        if (length <= s.shape.n_sink + s.shape.n_window + s.shape.n_last) {
+            fmt::print(
+                stderr,
+                "note: {} tokens are within sink + window + last: a triangle layer skips nothing there, and has no "
+                "score\n",
+                length);
+        }
+    }
+}
+
+void draw_pngs(const std::string & report, const profile_result & r) {
+    if (!plotting_available()) {
+        fmt::print(stderr, "note: no PNGs beside the report, gnuplot is not installed\n");
+        return;
+    }
+    const std::string prefix = std::filesystem::path(report).replace_extension().string();
+    if (!r.gradients.empty()) {
+        std::vector<plot_line> lines;
+        lines.reserve(k_sections.size());
+        for (const section s : k_sections) {
+            lines.push_back({name_of(s), gradient_curve(r, s)});
+        }
+        draw_plot(prefix + "-gradient", {"Mean |dy/dA| by layer", "layer", "mean |dy/dA|"}, lines);
+    }
+    if (!r.curve.empty()) {
+        plot_line line{"prompts that choose", {{0, 0}}};
+        line.points.reserve(r.curve.size() + 1);
+        for (const measured_size & m : r.curve) {
+            line.points.emplace_back(static_cast<double>(m.size), m.mean_kl);
+        }
+        draw_plot(prefix + "-kl",
+                  {"KL from dense of the growing set", "triangle layers or heads", "mean first-token KL, nats"},
+                  {line});
+    }
+}
+
+void print_result(const profile_options & options, const profile_settings & s, const profile_result & r) {
+    const std::span<const unit> chosen = std::span(r.order.units).first(static_cast<size_t>(r.chosen.size));
+    fmt::print("{} of {} {} triangle: {}\n", r.chosen.size, r.units.size(), s.per_head ? "heads" : "layers",
+               format_units(chosen));
+    if (!r.check.empty()) {
+        double worst = 0;
+        for (const set_effect & e : r.check) {
+            worst = std::max(worst, e.distance.first_kl);
+        }
+        fmt::print("checked on {} other prompts: mean first-token KL {:.4f} nats, worst {:.4f}\n", r.check.size(),
+                   mean_first_kl(r.check), worst);
+    }
+    for (const score_quality & q : r.qualities) {
+        fmt::print("{:>21}: rank correlation with measured KL {:.3f} ({:.3f} to {:.3f})\n", q.score,
+                   q.rank_correlation.value, q.rank_correlation.low, q.rank_correlation.high);
+    }
+    fmt::print("attention pairs computed at 8192 tokens: {:.1f}%, at 131072: {:.1f}%\n",
+               100 * pairs_kept(r.value, 8192), 100 * pairs_kept(r.value, 131072));
+    fmt::print("plan: {}\n", options.out);
+}
+
+int run(const profile_options & options, const invocation & call) {
+    profile_settings settings = settings_of(options, call);
+    for (const std::string & path : {options.out, options.report, options.scores}) {
+        check_writable(path);
+    }
+    if (settings.gradient) {
+        model_file(settings.model_path);  // refuses what it cannot compute before anything is measured
+    }
+    backend b(default_backend_paths(), options.model.verbose);
+    const model m = load_model(options.model, call.stop);
+    check_lengths(settings, m.facts());
+    if (settings.how == choose_by::given) {
+        const parsed<std::vector<int32_t>> layers = parse_layer_set(options.layers, m.facts().n_layer);
+        if (!layers.ok()) {
+            throw failure("--layers: " + layers.error);
+        }
+        settings.given = layers.value;
+        settings.value = static_cast<double>(layers.value.size());
+    }
+    if (std::filesystem::exists(settings.record_path)) {
+        fmt::print(stderr, "going on with {}\n", settings.record_path);
+    }
+    profile_result result;
+    {
+        profile_screen screen;
+        try {
+            result = run_profile(settings, b, m, [&](const profile_progress & p) { screen.show(p); });
+        } catch (const interrupted &) {
+            fmt::print(stderr, "\nstopped; what was measured is in {}, the same command goes on from there",
+                       settings.record_path);
+            throw;
+        }
+    }
+    write_file(options.out, write_plan(result.value));
+    if (!options.scores.empty()) {
+        write_file(options.scores, scores_jsonl(result));
+    }
+    if (!options.report.empty()) {
+        const report_facts facts = {call.command_line, fmt::format("{}, {} threads", cpu_name(), settings.n_threads),
+                                    fmt::format("trianglemix {} ({})", program_version(), source_commit()), utc_time()};
+        write_file(options.report, report_html(settings, result, facts));
+        draw_pngs(options.report, result);
+    }
+    print_result(options, settings, result);
+    return 0;
+}
+
+void add_prompt_options(CLI::App & sub, profile_options & options) {
+    prompt_settings & prompts = options.settings.prompts;
+    shown(sub.add_option("--builtin", options.kinds, "made prompts: key-value retrieval, needle in text, questions")
+              ->delimiter(',')
+              ->check(CLI::IsMember({"kv", "needle", "doc"})),
+          "kv,needle,doc", "all three, unless --data");
+    shown(sub.add_option("--data", options.data, "own prompts, JSON lines: docs/profile.md")->check(CLI::ExistingFile),
+          "FILE", "");
+    shown(sub.add_option("--length", options.lengths, "tokens of made prompts")
+              ->delimiter(',')
+              ->check(CLI::Range(int64_t{64}, int64_t{1} << 22)),
+          "L[,L...]", "2048");
+    shown(sub.add_option("--samples", prompts.samples, "of each kind and length, to choose layers with")
+              ->check(CLI::Range(int64_t{1}, int64_t{100000})),
+          "K", "4");
+    shown(sub.add_option("--check-samples", prompts.check_samples, "of each kind and length, to check the choice with")
+              ->check(CLI::Range(int64_t{0}, int64_t{100000})),
+          "K", "2");
+    shown(sub.add_option("--seed", prompts.seed, "of made prompts"), "N", "1");
+    shown(sub.add_option("--texts", options.texts, "files that made prompts take their text from")->delimiter(','),
+          "FILE[,FILE...]", "made prose");
+    shown(sub.add_option("--check-texts", options.check_texts, "... those that check the choice")->delimiter(','),
+          "FILE[,FILE...]", "as --texts");
+    sub.add_flag("--known-target", prompts.known_target,
+                 "probe the right answer's first token where it is known, not the model's own");
+}
+
+}  // namespace
+
+command add_profile(CLI::App & app) {
+    auto options = std::make_shared<profile_options>();
+    profile_settings & s = options->settings;
+    CLI::App * sub =
+        app.add_subcommand("profile", "Find which layers of a model can take Triangle attention; write a plan");
+    sub->footer(k_examples);
+    add_model_options(*sub, options->model);
+    add_prompt_options(*sub, *options);
+    shown(sub->add_option("--method", options->method, "how layers are judged")
+              ->check(CLI::IsMember({"gradient", "ablation", "both"})),
+          "gradient|ablation|both", "gradient; none with --layers");
+    std::vector<std::string> scores = {"ablation"};
+    for (const score_kind & kind : score_kinds()) {
+        scores.emplace_back(kind.name);
+    }
+    shown(sub->add_option("--order-by", options->score, "what orders layers")->check(CLI::IsMember(scores)), "SCORE",
+          "ablation where it is measured, else contribution");
+    sub->add_flag("--per-head", s.per_head, "choose single heads instead of layers");
+    CLI::Option * select = shown(
+        sub->add_option("--select", options->select, "so many, the least important")->check(CLI::NonNegativeNumber),
+        "N", "");
+    CLI::Option * threshold =
+        shown(sub->add_option("--threshold", options->threshold, "those whose score is at most T"), "T", "");
+    CLI::Option * budget = shown(
+        sub->add_option("--kl-budget", options->kl_budget, "as many as keep the mean first-token KL within B nats")
+            ->check(CLI::PositiveNumber),
+        "B", "0.01");
+    select->excludes(threshold)->excludes(budget);
+    threshold->excludes(budget);
+    shown(sub->add_option("--layers", options->layers, "choose nothing: check this set"), "SET", "")
+        ->excludes(select)
+        ->excludes(threshold)
+        ->excludes(budget);
+    sub->add_flag("--yardsticks", s.yardsticks,
+                  "measure stock llama.cpp's own variations beside the check: settings, and its q8_0 cache");
+    sub->add_flag("--curve", s.curve, "measure the KL of the growing set, from one to all");
+    shown(sub->add_option("--tokens", s.n_following, "dense continuation tokens compared behind the first")
+              ->check(CLI::Range(int64_t{0}, int64_t{4096})),
+          "N", "16");
+    shown(sub->add_option("--sink", s.shape.n_sink, "first tokens that every row sees")->check(CLI::NonNegativeNumber),
+          "N", "8");
+    shown(
+        sub->add_option("--window", s.shape.n_window, "recent tokens that every row sees")->check(CLI::PositiveNumber),
+        "N", "512");
+    shown(sub->add_option("--last", s.shape.n_last, "rows at the prompt's end that see everything")
+              ->check(CLI::NonNegativeNumber),
+          "N", "128");
+    shown(sub->add_option("--precision", s.precision, "of sets that are measured, and of the plan")
+              ->check(CLI::IsMember({"exact", "fast"})),
+          "exact|fast", "exact");
+    shown(sub->add_option("-o,--out", options->out, "the plan"), "FILE", "plan.json");
+    shown(sub->add_option("--report", options->report, "HTML page, with PNGs beside it"), "FILE", "");
+    shown(sub->add_option("--scores", options->scores, "JSON lines: every measurement behind the plan"), "FILE", "");
+    return [options](const invocation & call) { return run(*options, call); };
+}
+
+}  // namespace tmx

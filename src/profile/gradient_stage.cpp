@@ -1,0 +1,104 @@
+#include "profile/gradient_stage.h"
+
+#include <fmt/core.h>
+
+#include <memory>
+
+#include "profile/model_file.h"
+#include "profile/probe_model.h"
+#include "profile/stage_clock.h"
+
+namespace tmx {
+namespace {
+
+using json = record_store::json;
+
+prompt_gradient gradient_of_json(const json & record, const std::string & name) {
+    prompt_gradient g;
+    g.name = name;
+    g.n_tokens = record.at("n_tokens");
+    g.target = record.at("target");
+    g.log_probability = record.at("log_probability");
+    g.n_pairs = record.at("pairs");
+    for (const json & head : record.at("sums")) {
+        head_sums sums{};
+        for (size_t s = 0; s < sums.size(); ++s) {
+            const json & values = head.at(s);
+            sums[s] = {values.at(0), values.at(1), values.at(2), values.at(3)};
+        }
+        g.sums.push_back(sums);
+    }
+    return g;
+}
+
+}  // namespace
+
+std::string key_of(const triangle_shape & shape) {
+    return fmt::format("{},{},{}", shape.n_sink, shape.n_window, shape.n_last);
+}
+
+json gradient_json(const prompt_gradient & g) {
+    json sums = json::array();
+    for (const head_sums & head : g.sums) {
+        json sections = json::array();
+        for (const section_sums & s : head) {
+            sections.push_back({s.gradient, s.contribution, s.score_gradient, s.mass});
+        }
+        sums.push_back(std::move(sections));
+    }
+    return {{"type", "gradient"},
+            {"prompt", g.name},
+            {"n_tokens", g.n_tokens},
+            {"target", g.target},
+            {"log_probability", g.log_probability},
+            {"pairs", g.n_pairs},
+            {"sums", std::move(sums)}};
+}
+
+std::vector<prompt_gradient> measure_gradients(const profile_settings & settings, const std::string & model_key,
+                                               prompt_pool & prompts, record_store & records,
+                                               const progress_sink & sink) {
+    const auto record_key = [&](size_t number) {
+        return "gradient|" + model_key + "|" + prompts.prompt(number).key + "|" + key_of(settings.shape);
+    };
+    const std::vector<size_t> numbers = prompts.numbers(false);
+    double weight = 0;
+    for (const size_t number : numbers) {
+        if (records.find(record_key(number)) == nullptr) {
+            weight += stage_clock::weight_of(prompts.n_tokens(number));
+        }
+    }
+    stage_clock clock("gradient", weight, sink);
+    std::unique_ptr<model_file> file;
+    std::unique_ptr<probe_model> probe;
+    std::vector<prompt_gradient> gradients;
+    for (const size_t number : numbers) {
+        const probe_prompt & prompt = prompts.prompt(number);
+        const std::string name = prompts.specs()[number].name();
+        const std::string key = record_key(number);
+        const json * record = records.find(key);
+        if (record == nullptr) {
+            if (probe == nullptr) {
+                file = std::make_unique<model_file>(settings.model_path);
+                probe_options options;
+                options.n_threads = settings.n_threads;
+                options.shape = settings.shape;
+                options.stop = settings.stop;
+                options.progress = [&](double share) { clock.within(share); };
+                probe = std::make_unique<probe_model>(*file, options);
+            }
+            clock.begin(name, stage_clock::weight_of(prompts.n_tokens(number)));
+            gradient_result result = probe->gradient(prompt.ids, prompt.target);
+            const prompt_gradient g{name,           prompts.n_tokens(number), result.target, result.log_probability,
+                                    result.n_pairs, std::move(result.sums)};
+            record = &records.append(key, gradient_json(g));
+            clock.end(fmt::format("{}: {} tokens, log probability of the target {:.2f}", name, g.n_tokens,
+                                  g.log_probability));
+        }
+        // From the record, also when it was just measured: a resumed run has the same bits.
+        gradients.push_back(gradient_of_json(*record, name));
+    }
+    return gradients;
+}
+
+}  // namespace tmx

@@ -1,0 +1,102 @@
+#include "profile/plan_provenance.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace tmx {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// The plan format allows 4,096 values; single heads of a large model may be more, then only the chosen ones' worst
+// score is kept.
+constexpr size_t k_most_scores = 1500;
+
+// Six digits: enough to see, and the same text for the same bits.
+double rounded(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.6g", value);
+    return std::strtod(text, nullptr);
+}
+
+json data_json(const profile_settings & settings) {
+    const prompt_settings & p = settings.prompts;
+    json data = json::object();
+    if (!p.kinds.empty()) {
+        json kinds = json::array();
+        for (const prompt_kind kind : p.kinds) {
+            kinds.push_back(name_of(kind));
+        }
+        data["builtin"] = std::move(kinds);
+        data["lengths"] = p.lengths;
+        data["samples"] = p.samples;
+        data["check_samples"] = p.check_samples;
+        data["seed"] = p.seed;
+        data["texts"] = p.texts.empty() ? "made" : "own";
+    }
+    if (!p.data.empty()) {
+        data["own_prompts"] = p.data.size();
+    }
+    return data;
+}
+
+json check_json(const profile_result & r) {
+    double worst = 0;
+    double following = 0;
+    int64_t n_same = 0;
+    int64_t n_positions = 0;
+    for (const set_effect & e : r.check) {
+        worst = std::max(worst, e.distance.first_kl);
+        following += e.distance.following_kl / static_cast<double>(r.check.size());
+        n_same += e.distance.n_same_top;
+        n_positions += e.distance.n_positions;
+    }
+    return {{"prompts", r.check.size()},
+            {"mean_first_kl", rounded(mean_first_kl(r.check))},
+            {"worst_first_kl", rounded(worst)},
+            {"mean_following_kl", rounded(following)},
+            {"same_top", n_same},
+            {"positions", n_positions}};
+}
+
+}  // namespace
+
+namespace {
+
+const char * method_of(const profile_settings & settings) {
+    if (settings.gradient && settings.ablation) {
+        return "both";
+    }
+    return settings.gradient ? "gradient" : settings.ablation ? "ablation" : "none";
+}
+
+}  // namespace
+
+std::string provenance_of(const profile_settings & settings, const profile_result & r) {
+    const bool given = settings.how == choose_by::given;
+    json file = {{"source", "trianglemix profile"},
+                 {"model_file", std::filesystem::path(settings.model_path).filename().string()},
+                 {"model_sha256", r.model_sha256},
+                 {"method", method_of(settings)},
+                 {"ordered_by", given ? "given" : settings.score},
+                 {"units", settings.per_head ? "heads" : "layers"},
+                 {"data", data_json(settings)},
+                 {"chosen_by", {{name_of(settings.how), settings.value}}},
+                 {"size", r.chosen.size}};
+    if (!given && r.order.units.size() <= k_most_scores) {
+        json scores = json::object();
+        for (size_t i = 0; i < r.order.units.size(); ++i) {
+            scores[name_of(r.order.units[i])] = rounded(r.order.scores[i]);
+        }
+        file["scores"] = std::move(scores);
+    }
+    if (!r.check.empty()) {
+        file["check"] = check_json(r);
+    }
+    return file.dump();
+}
+
+}  // namespace tmx

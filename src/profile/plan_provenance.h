@@ -1,0 +1,14 @@
+// profile/plan_provenance.h -- what a plan says about where it comes from.
+#pragma once
+
+#include <string>
+
+#include "profile/profiler.h"
+
+namespace tmx {
+
+// Text of a JSON object, docs/plan_format.md lists its keys. The same measurements give the same text: no times, no
+// dates.
+std::string provenance_of(const profile_settings & settings, const profile_result & r);
+
+}  // namespace tmx

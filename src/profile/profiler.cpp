@@ -1,0 +1,252 @@
+#include "profile/profiler.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include "profile/gradient_stage.h"
+#include "profile/hash.h"
+#include "profile/plan_provenance.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+constexpr int64_t k_curve_points = 32;  // of the growing set; more units than that are taken some at a time
+
+model_shape shape_of_facts(const model_facts & f) {
+    return {f.architecture, f.n_layer, f.n_head, f.n_head_kv, f.d_head};
+}
+
+std::vector<double> mean_over(std::span<const size_t> prompts, const std::vector<std::vector<double>> & by_prompt) {
+    std::vector<double> mean(by_prompt.front().size(), 0.0);
+    for (const size_t prompt : prompts) {
+        for (size_t u = 0; u < mean.size(); ++u) {
+            mean[u] += by_prompt[prompt][u];
+        }
+    }
+    return mean;
+}
+
+// [prompt][unit]; scores are means over prompts of these.
+std::vector<std::vector<double>> scores_by_prompt(const profile_result & r, const score_kind & kind) {
+    std::vector<std::vector<double>> by_prompt;
+    profile_result one;
+    one.facts = r.facts;
+    one.units = r.units;
+    for (const prompt_gradient & g : r.gradients) {
+        one.gradients = {g};
+        by_prompt.push_back(unit_scores(one, kind, section::middle));
+    }
+    return by_prompt;
+}
+
+std::vector<score_quality> compare_scores(const profile_result & r) {
+    std::vector<std::vector<double>> kl(r.gradients.size(), std::vector<double>(r.units.size()));
+    for (size_t u = 0; u < r.units.size(); ++u) {
+        for (size_t prompt = 0; prompt < kl.size(); ++prompt) {
+            kl[prompt][u] = r.ablation[u][prompt].distance.first_kl;
+        }
+    }
+    std::vector<score_quality> qualities;
+    for (const score_kind & kind : score_kinds()) {
+        const std::vector<std::vector<double>> scores = scores_by_prompt(r, kind);
+        qualities.push_back(
+            {std::string(kind.name), bootstrap(static_cast<int64_t>(kl.size()), [&](std::span<const size_t> prompts) {
+                 return spearman(mean_over(prompts, scores), mean_over(prompts, kl));
+             })});
+    }
+    return qualities;
+}
+
+class profile_run {
+  public:
+    profile_run(const profile_settings & settings, backend & b, const model & m, const progress_sink & sink)
+        : settings_(settings), sink_(sink), prompts_(m, settings_.prompts), records_(settings.record_path) {
+        result_.facts = m.facts();
+        result_.model_sha256 = sha256_of_file(settings.model_path);
+        result_.units = all_units(shape_of_facts(m.facts()), settings.per_head);
+        model_key_ = result_.model_sha256.substr(0, 16);
+        sets_.emplace(settings_, model_key_, b, m, prompts_, records_);
+        choosing_ = prompts_.numbers(false);
+        held_out_ = prompts_.numbers(true);
+        if (choosing_.empty()) {
+            throw failure("there are no prompts to choose layers with");
+        }
+    }
+
+    profile_result run() {
+        if (settings_.gradient) {
+            result_.gradients = measure_gradients(settings_, model_key_, prompts_, records_, sink_);
+        }
+        if (settings_.ablation) {
+            ablate();
+        }
+        if (settings_.gradient && settings_.ablation) {
+            result_.qualities = compare_scores(result_);
+        }
+        order();
+        if (settings_.curve) {
+            measure_curve();
+        }
+        result_.chosen = choose(result_.order, settings_.how, settings_.value, !held_out_.empty(),
+                                [&](std::span<const unit> set, bool held_out) { return kl(set, held_out); });
+        if (result_.chosen.checked && result_.chosen.size > 0) {
+            result_.check = sets_->measure_all("check", chosen_units(), held_out_, sink_);
+        }
+        if (settings_.yardsticks) {
+            result_.yardsticks = sets_->measure_yardsticks(held_out_, sink_);
+        }
+        add_measured_sizes();
+        make_plan();
+        return std::move(result_);
+    }
+
+  private:
+    const profile_settings & settings_;
+    const progress_sink & sink_;
+    prompt_pool prompts_;
+    record_store records_;
+    std::string model_key_;
+    std::optional<set_stage> sets_;
+    std::vector<size_t> choosing_, held_out_;
+    profile_result result_;
+
+    void ablate() {
+        result_.ablation.resize(result_.units.size());
+        double weight = 0;
+        for (const size_t prompt : choosing_) {
+            for (const unit & u : result_.units) {
+                weight += sets_->on_file({&u, 1}, prompt) ? 0 : stage_clock::weight_of(prompts_.n_tokens(prompt));
+            }
+        }
+        stage_clock clock("ablation", weight, sink_);
+        // Prompt by prompt: each one's dense answer is needed once.
+        for (const size_t prompt : choosing_) {
+            for (size_t u = 0; u < result_.units.size(); ++u) {
+                const unit & alone = result_.units[u];
+                const bool known = sets_->on_file({&alone, 1}, prompt);
+                const std::string name = prompts_.specs()[prompt].name() + ", " + name_of(alone) + " alone";
+                if (!known) {
+                    clock.begin(name, stage_clock::weight_of(prompts_.n_tokens(prompt)));
+                }
+                result_.ablation[u].push_back(sets_->measure({&alone, 1}, prompt));
+                if (!known) {
+                    char text[32];
+                    std::snprintf(text, sizeof(text), ": KL %.2e", result_.ablation[u].back().distance.first_kl);
+                    clock.end(name + text);
+                }
+            }
+            sets_->forget(prompt);
+        }
+        for (const std::vector<set_effect> & effects : result_.ablation) {
+            result_.unit_kl.push_back(mean_first_kl(effects));
+        }
+    }
+
+    void order() {
+        if (settings_.how == choose_by::given) {
+            order_given();
+            return;
+        }
+        if (settings_.score == "ablation") {
+            result_.order = order_units(result_.units, result_.unit_kl);
+        } else {
+            const score_kind & kind = *find_score(settings_.score);
+            result_.order = order_units(result_.units, unit_scores(result_, kind, section::middle));
+        }
+    }
+
+    // The user's layers first; among them and among the others there is no order.
+    void order_given() {
+        std::vector<double> scores(result_.units.size(), 1.0);
+        for (const int32_t layer : settings_.given) {
+            scores[static_cast<size_t>(layer)] = 0;
+        }
+        result_.order = order_units(result_.units, scores);
+    }
+
+    double kl(std::span<const unit> set, bool held_out) {
+        const std::string stage = std::to_string(set.size()) + (held_out ? " checked" : " tried");
+        return mean_first_kl(sets_->measure_all(stage, set, held_out ? held_out_ : choosing_, sink_));
+    }
+
+    std::span<const unit> chosen_units() const {
+        return std::span(result_.order.units).first(static_cast<size_t>(result_.chosen.size));
+    }
+
+    void measure_curve() {
+        const auto n_units = static_cast<int64_t>(result_.units.size());
+        const int64_t n_points = std::min(n_units, k_curve_points);
+        for (int64_t i = 1; i <= n_points; ++i) {
+            const int64_t size = i * n_units / n_points;
+            const std::span<const unit> set = std::span(result_.order.units).first(static_cast<size_t>(size));
+            result_.curve.push_back({size, false, kl(set, false)});
+        }
+    }
+
+    // What choosing measured belongs to the curve, too.
+    void add_measured_sizes() {
+        for (const measured_size & m : result_.chosen.measured) {
+            const bool there = std::any_of(result_.curve.begin(), result_.curve.end(),
+                                           [&](const measured_size & c) { return c.size == m.size; });
+            if (!m.held_out && !there) {
+                result_.curve.push_back(m);
+            }
+        }
+        std::sort(result_.curve.begin(), result_.curve.end(),
+                  [](const measured_size & a, const measured_size & b) { return a.size < b.size; });
+    }
+
+    void make_plan() {
+        plan & p = result_.value;
+        p = plan_of_units(chosen_units(), shape_of_facts(result_.facts), settings_.shape);
+        p.tail = tail_policy::chunk;  // a host that does not know the length is the usual user of a file
+        p.arithmetic = parse_precision(settings_.precision).value;
+        p.name = result_.facts.name.substr(0, 100);
+        p.provenance = provenance_of(settings_, result_);
+    }
+};
+
+}  // namespace
+
+std::vector<double> unit_scores(const profile_result & r, const score_kind & kind, section where) {
+    const bool heads = !r.units.empty() && r.units.front().head >= 0;
+    return heads ? head_scores(r.gradients, kind, where) : layer_scores(r.gradients, r.facts.n_head, kind, where);
+}
+
+profile_result run_profile(const profile_settings & settings, backend & b, const model & m,
+                           const progress_sink & sink) {
+    const bool scored =
+        settings.score == "ablation" ? settings.ablation : settings.gradient && find_score(settings.score) != nullptr;
+    if (settings.how == choose_by::given ? settings.per_head : !scored) {
+        throw failure("layers cannot be ordered by '" + settings.score + "', which this method does not measure");
+    }
+    return profile_run(settings, b, m, sink).run();
+}
+
+std::string scores_jsonl(const profile_result & r) {
+    std::string text;
+    for (const prompt_gradient & g : r.gradients) {
+        text += gradient_json(g).dump() + "\n";
+    }
+    for (size_t u = 0; u < r.ablation.size(); ++u) {
+        for (const set_effect & e : r.ablation[u]) {
+            text += set_json(e, name_of(r.units[u])).dump() + "\n";
+        }
+    }
+    for (const auto & [way, e] : r.yardsticks) {
+        record_store::json record = set_json(e, way);
+        record["held_out"] = true;
+        text += record.dump() + "\n";
+    }
+    for (const set_effect & e : r.check) {
+        record_store::json record =
+            set_json(e, format_units(std::span(r.order.units).first(static_cast<size_t>(r.chosen.size))));
+        record["held_out"] = true;
+        text += record.dump() + "\n";
+    }
+    return text;
+}
+
+}  // namespace tmx

@@ -1,0 +1,143 @@
+#include "profile/prompt_list.h"
+
+#include <fmt/core.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "profile/hash.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr uint64_t k_unseen_seed = 1000;  // added to the seed of prompts that are kept back
+constexpr size_t k_kept_back = 3;         // of data, every third prompt
+
+data_prompt data_of_json(const json & object) {
+    data_prompt prompt;
+    bool has_prompt = false;
+    for (const auto & [key, value] : object.items()) {
+        if (key == "prompt") {
+            prompt.text = value.get<std::string>();
+            has_prompt = true;
+        } else if (key == "ids") {
+            prompt.ids = value.get<std::vector<token_id>>();
+        } else if (key == "chat_template") {
+            prompt.chat_template = value.get<bool>();
+        } else if (key == "target" && value.is_string()) {
+            prompt.target_text = value.get<std::string>();
+        } else if (key == "target") {
+            prompt.target = value.get<token_id>();
+        } else {
+            throw failure("unknown key \"" + key + "\"; there are prompt, ids, chat_template and target");
+        }
+    }
+    if (has_prompt == !prompt.ids.empty()) {
+        throw failure("needs either \"prompt\" (text) or \"ids\" (tokens)");
+    }
+    return prompt;
+}
+
+uint64_t seed_of(const prompt_spec & spec, prompt_kind kind) {
+    // One seed for each prompt; samples of other lengths and kinds share nothing.
+    return ((spec.seed * 1000003 + static_cast<uint64_t>(spec.sample)) * 1000003 + static_cast<uint64_t>(spec.length)) *
+               31 +
+           static_cast<uint64_t>(kind);
+}
+
+built_prompt prompt_of_data(const model & m, const data_prompt & data) {
+    built_prompt built;
+    built.ids = data.ids.empty() ? m.tokenise_prompt(data.text, !data.chat_template).ids : data.ids;
+    built.target = data.target;
+    if (!data.target_text.empty()) {
+        const std::vector<token_id> target = m.tokenise(data.target_text);
+        if (target.empty()) {
+            throw failure(fmt::format("data line {}: its target is no token", data.line));
+        }
+        built.target = target.front();
+    }
+    return built;
+}
+
+}  // namespace
+
+std::string prompt_spec::name() const {
+    return kind == "data" ? fmt::format("data line {}", sample) : fmt::format("{} {} #{}", kind, length, sample);
+}
+
+std::vector<data_prompt> read_data_file(const std::string & path) {
+    std::ifstream in(path);
+    if (!in) {
+        throw failure("cannot read " + path);
+    }
+    std::vector<data_prompt> prompts;
+    std::string line;
+    for (int64_t number = 1; std::getline(in, line); ++number) {
+        if (line.find_first_not_of(" \t\r") == std::string::npos) {
+            continue;
+        }
+        try {
+            data_prompt prompt = data_of_json(json::parse(line));
+            prompt.line = number;
+            prompts.push_back(std::move(prompt));
+        } catch (const failure & error) {
+            throw failure(fmt::format("{}, line {}: {}", path, number, error.what()));
+        } catch (const json::exception & error) {
+            throw failure(fmt::format("{}, line {}: {}", path, number, error.what()));
+        }
+    }
+    if (prompts.empty()) {
+        throw failure(path + " has no prompts");
+    }
+    return prompts;
+}
+
+std::vector<prompt_spec> list_prompts(const prompt_settings & settings) {
+    std::vector<prompt_spec> specs;
+    for (const bool held_out : {false, true}) {
+        const int64_t samples = held_out ? settings.check_samples : settings.samples;
+        const uint64_t seed = settings.seed + (held_out ? k_unseen_seed : 0);
+        for (int64_t sample = 0; sample < samples; ++sample) {
+            for (const int64_t length : settings.lengths) {
+                for (const prompt_kind kind : settings.kinds) {
+                    specs.push_back({name_of(kind), length, sample, seed, held_out, 0});
+                }
+            }
+        }
+        for (size_t i = 0; i < settings.data.size(); ++i) {
+            const bool kept_back = settings.check_samples > 0 && i % k_kept_back == k_kept_back - 1;
+            if (kept_back == held_out) {
+                specs.push_back({"data", 0, settings.data[i].line, 0, held_out, i});
+            }
+        }
+    }
+    return specs;
+}
+
+probe_prompt make_prompt(const model & m, const prompt_settings & settings, const prompt_spec & spec) {
+    built_prompt built;
+    if (spec.kind == "data") {
+        built = prompt_of_data(m, settings.data[spec.data_index]);
+    } else {
+        const prompt_kind kind = parse_prompt_kind(spec.kind);
+        const bool other_texts = spec.held_out && !settings.check_texts.empty();
+        built = build_prompt(m, kind, spec.length, seed_of(spec, kind),
+                             other_texts ? settings.check_texts : settings.texts);
+    }
+    probe_prompt prompt;
+    prompt.target = settings.known_target || spec.kind == "data" ? built.target : -1;
+    prompt.ids = std::move(built.ids);
+    if (prompt.ids.empty()) {
+        throw failure(spec.name() + " has no tokens");
+    }
+    sha256 hash;
+    hash.add(prompt.ids.data(), prompt.ids.size() * sizeof(token_id));
+    hash.add(&prompt.target, sizeof(prompt.target));
+    prompt.key = hash.hex().substr(0, 16);
+    return prompt;
+}
+
+}  // namespace tmx

@@ -1,0 +1,51 @@
+// profile/selection.h -- from an order of units to the set that a plan makes triangle.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "profile/unit_set.h"
+
+namespace tmx {
+
+enum class choose_by : uint8_t {
+    given,      // the user's own set, to be checked: the first N units of an order that begins with it
+    count,      // the first N units of the order
+    threshold,  // units whose score is at most T
+    kl_budget,  // as many units as keep the mean first-token KL within B nats
+};
+const char * name_of(choose_by how);
+
+// Units by score, least first; equal scores by layer and head.
+struct ordered_units {
+    std::vector<unit> units;
+    std::vector<double> scores;  // of units, in that order
+};
+ordered_units order_units(const std::vector<unit> & units, const std::vector<double> & scores);
+
+// A set of the first `size` units, measured.
+struct measured_size {
+    int64_t size = 0;
+    bool held_out = false;  // on prompts that had no part in choosing
+    double mean_kl = 0;     // of the first token, nats
+};
+
+struct selection {
+    int64_t size = 0;                     // chosen: this many units of the order
+    std::vector<measured_size> measured;  // in the order of measuring
+    bool checked = false;                 // the chosen set was measured on held-out prompts
+};
+
+// Mean first-token KL of a set over the prompts that choose, or over those held out.
+using set_kl = std::function<double(std::span<const unit> set, bool held_out)>;
+
+// count and threshold need no measurement; the chosen set is checked on held-out prompts where there are some.
+// kl_budget looks for the largest set within the budget on the prompts that choose, by bisection (a larger set of one
+// order rarely does less damage), then takes units away again, least sure first, until held-out prompts agree. A set of
+// no units has a KL of 0, so it always ends.
+selection choose(const ordered_units & order, choose_by how, double value, bool has_held_out, const set_kl & measure);
+
+}  // namespace tmx

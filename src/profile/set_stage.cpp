@@ -1,0 +1,223 @@
+#include "profile/set_stage.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "profile/gradient_stage.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+using json = record_store::json;
+
+set_effect effect_of(const json & record, const std::string & name) {
+    set_effect e;
+    e.prompt = name;
+    e.n_tokens = record.at("n_tokens");
+    e.distance.first_kl = record.at("first_kl");
+    e.distance.following_kl = record.at("following_kl");
+    e.distance.worst_kl = record.at("worst_kl");
+    e.distance.n_positions = record.at("n_positions");
+    e.distance.n_following = e.distance.n_positions - 1;
+    e.distance.n_same_top = record.at("n_same_top");
+    e.target_dense = record.at("target_dense");
+    e.target_set = record.at("target_set");
+    e.seconds = record.at("prefill_s");
+    e.dense_seconds = record.at("dense_prefill_s");
+    return e;
+}
+
+}  // namespace
+
+record_store::json set_json(const set_effect & e, const std::string & set) {
+    const fidelity & d = e.distance;
+    return {{"type", "set"},
+            {"set", set},
+            {"prompt", e.prompt},
+            {"n_tokens", e.n_tokens},
+            {"first_kl", d.first_kl},
+            {"following_kl", d.following_kl},
+            {"worst_kl", d.worst_kl},
+            {"n_positions", d.n_positions},
+            {"n_same_top", d.n_same_top},
+            {"target_dense", e.target_dense},
+            {"target_set", e.target_set},
+            {"prefill_s", e.seconds},
+            {"dense_prefill_s", e.dense_seconds}};
+}
+
+double mean_first_kl(std::span<const set_effect> effects) {
+    double sum = 0;
+    for (const set_effect & e : effects) {
+        sum += e.distance.first_kl;
+    }
+    return sum / static_cast<double>(effects.size());
+}
+
+set_stage::set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
+                     prompt_pool & prompts, record_store & records)
+    : settings_(settings), model_key_(model_key), backend_(b), model_(m), prompts_(prompts), records_(records) {
+    const model_facts & f = m.facts();
+    shape_ = {f.architecture, f.n_layer, f.n_head, f.n_head_kv, f.d_head};
+}
+
+std::string set_stage::record_key(const std::string & way, size_t prompt) {
+    return "set|" + model_key_ + "|" + prompts_.prompt(prompt).key + "|" + way + "|" + key_of(settings_.shape) + "|" +
+           settings_.precision + "|" + std::to_string(settings_.n_following);
+}
+
+bool set_stage::on_file(std::span<const unit> set, size_t prompt) {
+    return records_.find(record_key(format_units(set), prompt)) != nullptr;
+}
+
+void set_stage::forget(size_t prompt) {
+    references_.erase(prompt);
+}
+
+arm set_stage::arm_of(std::span<const unit> set, int64_t n_prompt) const {
+    arm a;
+    a.name = format_units(set);
+    a.precision = settings_.precision;
+    a.min_last = settings_.shape.n_last;
+    // Whole multiples of 256 cells are what llama.cpp rounds to.
+    a.context.n_ctx = static_cast<int32_t>((n_prompt + settings_.n_following + 1 + 255) / 256 * 256);
+    a.context.n_ubatch = settings_.n_ubatch;
+    a.context.n_threads = settings_.n_threads;
+    a.context.stop = settings_.stop;
+    if (!set.empty()) {
+        plan p = plan_of_units(set, shape_, settings_.shape);
+        p.arithmetic = parse_precision(settings_.precision).value;
+        a.plan_json = write_plan(p);
+    }
+    return a;
+}
+
+// Logits of the first token and behind each token of `continuation`; fills in `continuation` when it is empty.
+logit_rows set_stage::rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
+                              double & seconds) {
+    const std::unique_ptr<session> s = open_arm(backend_, model_, how);
+    const timed_prefill prefilled = prefill_arm(backend_, how, *s, ids);
+    seconds = prefilled.seconds;
+    logit_rows rows;
+    rows.emplace_back(s->last_logits().begin(), s->last_logits().end());
+    if (continuation.empty()) {
+        // Past an end token too: every prompt then gives the same number of positions.
+        token_id next = prefilled.first;
+        for (int64_t i = 0; i < settings_.n_following; ++i) {
+            continuation.push_back(next);
+            s->decode(next);
+            next = argmax(s->last_logits());
+        }
+        if (!s->roll_back(static_cast<int64_t>(ids.size()))) {
+            throw failure("this model's memory cannot be rolled back, so its continuation cannot be compared");
+        }
+    }
+    logit_rows forced = s->force(continuation);
+    std::move(forced.begin(), forced.end(), std::back_inserter(rows));
+    return rows;
+}
+
+const set_stage::reference & set_stage::dense(size_t prompt) {
+    const auto found = references_.find(prompt);
+    if (found != references_.end()) {
+        return found->second;
+    }
+    const std::vector<token_id> & ids = prompts_.prompt(prompt).ids;
+    reference made;
+    made.rows = rows_of(arm_of({}, static_cast<int64_t>(ids.size())), ids, made.continuation, made.seconds);
+    return references_.emplace(prompt, std::move(made)).first->second;
+}
+
+set_effect set_stage::measure(std::span<const unit> set, size_t prompt) {
+    return measure_arm(arm_of(set, prompts_.n_tokens(prompt)), prompt);
+}
+
+set_effect set_stage::measure_arm(const arm & how, size_t prompt) {
+    const std::string key = record_key(how.name, prompt);
+    const std::string name = prompts_.specs()[prompt].name();
+    const json * record = records_.find(key);
+    if (record == nullptr) {
+        const probe_prompt & p = prompts_.prompt(prompt);
+        const reference & base = dense(prompt);
+        set_effect e;
+        e.prompt = name;
+        e.n_tokens = static_cast<int64_t>(p.ids.size());
+        std::vector<token_id> continuation = base.continuation;
+        const logit_rows rows = rows_of(how, p.ids, continuation, e.seconds);
+        e.distance = compare_rows(base.rows, rows);
+        e.dense_seconds = base.seconds;
+        const auto target = static_cast<size_t>(p.target >= 0 ? p.target : argmax(base.rows.front()));
+        e.target_dense = log_softmax(base.rows.front()).at(target);
+        e.target_set = log_softmax(rows.front()).at(target);
+        record = &records_.append(key, set_json(e, how.name));
+    }
+    return effect_of(*record, name);
+}
+
+std::vector<arm> set_stage::yardsticks(int64_t n_prompt) const {
+    arm stock = arm_of({}, n_prompt);
+    stock.ours = false;
+    stock.name = "stock llama.cpp, flash attention";
+    arm without = stock;
+    without.name = "stock llama.cpp, no flash attention, ubatch 512";
+    without.context.flash_attention = false;
+    without.context.n_ubatch = 512;
+    arm small_cache = stock;
+    small_cache.name = "stock llama.cpp, q8_0 cache";
+    small_cache.context.kv = kv_type::q8_0;
+    return {stock, without, small_cache};
+}
+
+std::vector<std::pair<std::string, set_effect>> set_stage::measure_yardsticks(std::span<const size_t> prompts,
+                                                                              const progress_sink & sink) {
+    double weight = 0;
+    for (const size_t prompt : prompts) {
+        for (const arm & how : yardsticks(prompts_.n_tokens(prompt))) {
+            const bool known = records_.find(record_key(how.name, prompt)) != nullptr;
+            weight += known ? 0 : stage_clock::weight_of(prompts_.n_tokens(prompt));
+        }
+    }
+    stage_clock clock("beside", weight, sink);
+    std::vector<std::pair<std::string, set_effect>> effects;
+    for (const size_t prompt : prompts) {
+        for (const arm & how : yardsticks(prompts_.n_tokens(prompt))) {
+            const bool known = records_.find(record_key(how.name, prompt)) != nullptr;
+            const std::string item = fmt::format("{}, {}", prompts_.specs()[prompt].name(), how.name);
+            if (!known) {
+                clock.begin(item, stage_clock::weight_of(prompts_.n_tokens(prompt)));
+            }
+            effects.emplace_back(how.name, measure_arm(how, prompt));
+            if (!known) {
+                clock.end(fmt::format("{}: KL {:.2e}", item, effects.back().second.distance.first_kl));
+            }
+        }
+    }
+    return effects;
+}
+
+std::vector<set_effect> set_stage::measure_all(const std::string & stage, std::span<const unit> set,
+                                               std::span<const size_t> prompts, const progress_sink & sink) {
+    double weight = 0;
+    for (const size_t prompt : prompts) {
+        weight += on_file(set, prompt) ? 0 : stage_clock::weight_of(prompts_.n_tokens(prompt));
+    }
+    stage_clock clock(stage, weight, sink);
+    std::vector<set_effect> effects;
+    for (const size_t prompt : prompts) {
+        const bool known = on_file(set, prompt);
+        if (!known) {
+            clock.begin(prompts_.specs()[prompt].name(), stage_clock::weight_of(prompts_.n_tokens(prompt)));
+        }
+        effects.push_back(measure(set, prompt));
+        if (!known) {
+            clock.end(
+                fmt::format("{}: first-token KL {:.2e}", effects.back().prompt, effects.back().distance.first_kl));
+        }
+    }
+    return effects;
+}
+
+}  // namespace tmx

@@ -1,0 +1,83 @@
+// profile/set_stage.h -- what making a set of units triangle does to the answers, measured in llama.cpp with our
+// backend against the dense computation of the same prompts. Ablation is this with sets of one unit.
+//
+// Every probe is a whole prefill: stock llama.cpp has no way to enter a model above its first layer, so layers below
+// the lowest changed one are computed again. Each prompt's dense answer is computed once a run.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "profile/prompt_pool.h"
+#include "profile/record_store.h"
+#include "profile/settings.h"
+#include "profile/stage_clock.h"
+#include "profile/unit_set.h"
+#include "runtime/arm.h"
+
+namespace tmx {
+
+// One prompt computed with a set triangle, compared with its dense computation.
+struct set_effect {
+    std::string prompt;
+    int64_t n_tokens = 0;
+    fidelity distance;
+    double target_dense = 0;  // log-probability of the target as the first token
+    double target_set = 0;
+    double seconds = 0;  // prefill
+    double dense_seconds = 0;
+};
+
+// REQUIRES everything it is given to outlive it; our backend loaded. ERRORS failure, interrupted.
+class set_stage {
+  public:
+    set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
+              prompt_pool & prompts, record_store & records);
+
+    bool on_file(std::span<const unit> set, size_t prompt);
+    set_effect measure(std::span<const unit> set, size_t prompt);
+
+    // Changes that users accept without a thought, to see a set's KL beside: stock llama.cpp in our place, with and
+    // without flash attention, and its 8-bit cache.
+    std::vector<std::pair<std::string, set_effect>> measure_yardsticks(std::span<const size_t> prompts,
+                                                                       const progress_sink & sink);
+    void forget(size_t prompt);  // its dense answer
+
+    // Over prompts, in their order, with progress.
+    std::vector<set_effect> measure_all(const std::string & stage, std::span<const unit> set,
+                                        std::span<const size_t> prompts, const progress_sink & sink);
+
+  private:
+    struct reference {
+        logit_rows rows;
+        std::vector<token_id> continuation;
+        double seconds = 0;
+    };
+    const profile_settings & settings_;
+    std::string model_key_;
+    backend & backend_;
+    const model & model_;
+    prompt_pool & prompts_;
+    record_store & records_;
+    model_shape shape_;
+    std::map<size_t, reference> references_;
+
+    std::string record_key(const std::string & way, size_t prompt);
+    set_effect measure_arm(const arm & how, size_t prompt);  // the arm's name names it in records
+    std::vector<arm> yardsticks(int64_t n_prompt) const;
+    arm arm_of(std::span<const unit> set, int64_t n_prompt) const;
+    logit_rows rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
+                       double & seconds);
+    const reference & dense(size_t prompt);
+};
+
+// As in the record file.
+record_store::json set_json(const set_effect & e, const std::string & set);
+
+double mean_first_kl(std::span<const set_effect> effects);  // REQUIRES at least one
+
+}  // namespace tmx

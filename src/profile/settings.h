@@ -1,0 +1,47 @@
+// profile/settings.h -- what a profile is to do.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "profile/prompt_list.h"
+#include "profile/selection.h"
+#include "trianglemix/geometry.h"
+
+namespace tmx {
+
+struct profile_settings {
+    std::string model_path;
+    prompt_settings prompts;
+    bool gradient = true;
+    bool ablation = false;
+    bool per_head = false;
+    triangle_shape shape;
+    std::string score = "contribution";  // of scores.h, or "ablation": what orders layers
+    std::vector<int32_t> given;          // choose_by::given: these layers
+    choose_by how = choose_by::count;
+    double value = 0;          // count, threshold or budget
+    bool curve = false;        // measure the growing set at every size (at most k_curve_points of them)
+    bool yardsticks = false;   // measure stock llama.cpp's own variations on held-out prompts
+    int64_t n_following = 16;  // tokens of the dense continuation that sets are compared over
+    std::string precision = "exact";
+    int32_t n_threads = 1;
+    int32_t n_ubatch = 2048;
+    std::string record_path;
+    const std::atomic<bool> * stop = nullptr;
+};
+
+// How far a run is. Weights are about proportional to time.
+struct profile_progress {
+    std::string stage;         // "gradient", "ablation", "set", ...
+    std::string item;          // what was measured just now, or is being measured
+    double share = 0;          // of the stage, 0..1
+    double seconds_left = -1;  // of the stage; < 0: not known yet
+    bool item_ended = false;
+};
+using progress_sink = std::function<void(const profile_progress &)>;
+
+}  // namespace tmx

@@ -1,0 +1,170 @@
+"""`trianglemix profile` as its users meet it: plans, reports, stopping and going on, the same result twice.
+
+Usage: profile_test.py PROGRAM MODEL
+"""
+
+import html.parser
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM, MODEL = sys.argv[1:3]
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TRIANGLEMIX_")}
+ENVIRONMENT["OMP_WAIT_POLICY"] = "passive"  # test machines are shared
+
+# Short prompts and a small triangle: every section has pairs, and nothing takes long.
+SMALL = ["-m", MODEL, "-t", "2", "--sink", "4", "--window", "24", "--last", "16", "--tokens", "2"]
+
+
+def command(folder, *arguments):
+    return [PROGRAM, "profile", *SMALL, "-o", os.path.join(folder, "plan.json"), *arguments]
+
+
+def run(*arguments):
+    return subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+def text_of(folder, name):
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return file.read()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = scratch.name
+
+    def check(self, done, code, *texts):
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        for text in texts:
+            self.assertIn(text, done.stdout + done.stderr)
+
+
+class Usage(Case):
+    def test_wrong_usage(self):
+        self.check(run(*command(self.folder, "--select", "3", "--kl-budget", "0.1")), 2, "--select", "--kl-budget")
+        self.check(run(*command(self.folder, "--builtin", "poem")), 2, "poem")
+        self.check(run(*command(self.folder, "--order-by", "taste")), 2, "taste")
+        self.check(run(*command(self.folder, "--length", "9000")), 1, "9000", "8192")
+        self.check(run(*command(self.folder, "--order-by", "ablation", "--select", "1")), 1, "ablation", "does not measure")
+        self.check(run(*command(self.folder, "--kl-budget", "0.1", "--check-samples", "0")), 1, "--check-samples")
+        self.check(run(PROGRAM, "profile", "-m", MODEL, "-o", "/nowhere/plan.json"), 1, "/nowhere/plan.json")
+        self.check(run(PROGRAM, "profile", "-m", __file__), 1, "GGUF")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_help_teaches(self):
+        self.check(run(PROGRAM, "profile", "--help"), 0, "Examples:", "gradient", "--kl-budget", "records.jsonl")
+
+    def test_data_with_a_mistake(self):
+        data = os.path.join(self.folder, "data.jsonl")
+        with open(data, "w", encoding="utf-8") as file:
+            file.write('{"prompt": "fine"}\n{"prompts": "not"}\n')
+        self.check(run(*command(self.folder, "--data", data, "--select", "3")), 1, "line 2", "prompts")
+
+
+class Pages(html.parser.HTMLParser):
+    """Counts drawings, notes tags left open and anything fetched from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.n_svg, self.addresses = [], 0, []
+
+    def handle_starttag(self, tag, attrs):
+        self.n_svg += tag == "svg"
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+
+class Plans(Case):
+    def test_both_methods_to_a_budget_with_report(self):
+        report = os.path.join(self.folder, "report.html")
+        scores = os.path.join(self.folder, "scores.jsonl")
+        arguments = ["--method", "both", "--builtin", "kv", "--length", "120", "--samples", "1", "--check-samples", "1",
+                     "--kl-budget", "0.05", "--report", report, "--scores", scores]  # fmt: skip
+        done = run(*command(self.folder, *arguments))
+        self.check(done, 0, "rank correlation", "checked on 1 other prompts")
+        plan = json.loads(text_of(self.folder, "plan.json"))
+        made = plan["provenance"]
+        self.assertEqual((made["method"], made["ordered_by"], made["chosen_by"]), ("both", "ablation", {"kl_budget": 0.05}))
+        self.assertEqual(len(made["scores"]), 30)
+        self.assertGreater(made["size"], 0)
+        self.assertLessEqual(made["check"]["mean_first_kl"], 0.05)
+        self.assertRegex(made["model_sha256"], "^[0-9a-f]{64}$")
+        # The other commands take the plan.
+        self.check(run(PROGRAM, "info", "-m", MODEL, "--plan", os.path.join(self.folder, "plan.json")), 0)
+
+        page = text_of(self.folder, "report.html")
+        parser = Pages()
+        parser.feed(page)
+        self.assertEqual(parser.open, [])
+        self.assertEqual(parser.n_svg, 5)
+        self.assertEqual(parser.addresses, [])
+        self.assertEqual(set(re.findall(r"https?://[^\"' ]+", page)), {"http://www.w3.org/2000/svg"})
+        self.assertNotIn("nan", re.sub(r"[a-z]nan|nan[a-z]", "", page))
+        if os.path.exists("/usr/bin/gnuplot"):
+            for name in ("report-gradient.png", "report-kl.png"):
+                self.assertGreater(os.path.getsize(os.path.join(self.folder, name)), 1000)
+
+        rows = [json.loads(line) for line in text_of(self.folder, "scores.jsonl").splitlines()]
+        self.assertEqual(sum(r["type"] == "gradient" for r in rows), 1)
+        self.assertEqual(sum(r["type"] == "set" and "held_out" not in r for r in rows), 30)
+
+        # Another way to choose measures only what it needs: nothing, with a count and no check.
+        before = text_of(self.folder, "plan.json.records.jsonl")
+        done = run(*command(self.folder, "--builtin", "kv", "--length", "120", "--samples", "1", "--check-samples", "0",
+                            "--per-head", "--select", "40"))  # fmt: skip
+        self.check(done, 0, "40 of 270 heads")
+        self.assertEqual(text_of(self.folder, "plan.json.records.jsonl"), before)
+        self.assertIn("per_head", json.loads(text_of(self.folder, "plan.json")))
+
+    def test_stopped_and_gone_on_is_the_same_as_at_once(self):
+        arguments = ["--builtin", "needle", "--length", "110", "--samples", "3", "--check-samples", "0", "--select", "9"]
+        whole = os.path.join(self.folder, "whole")
+        parts = os.path.join(self.folder, "parts")
+        os.mkdir(whole)
+        os.mkdir(parts)
+        self.check(run(*command(whole, *arguments)), 0)
+        records = os.path.join(parts, "plan.json.records.jsonl")
+        process = subprocess.Popen(command(parts, *arguments), env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)  # fmt: skip
+        while process.poll() is None and not (os.path.exists(records) and os.path.getsize(records) > 0):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        if process.returncode != 0:  # a fast machine may have been through
+            self.assertEqual(process.returncode, 130)
+            self.assertIn("goes on from there", said)
+            self.assertFalse(os.path.exists(os.path.join(parts, "plan.json")))
+            self.assertLess(len(text_of(parts, "plan.json.records.jsonl").splitlines()), 3)
+        self.check(run(*command(parts, *arguments)), 0, "going on with")
+        for name in ("plan.json", "plan.json.records.jsonl"):
+            self.assertEqual(text_of(whole, name), text_of(parts, name), name)
+
+    def test_own_prompts(self):
+        data = os.path.join(self.folder, "data.jsonl")
+        with open(data, "w", encoding="utf-8") as file:
+            for i in range(2):
+                file.write(json.dumps({"prompt": f"Say {i}. " + "Lights are on in the harbour. " * 15, "target": " yes"}) + "\n")
+            file.write(json.dumps({"ids": list(range(100, 190)), "target": 42}) + "\n")
+        done = run(*command(self.folder, "--data", data, "--threshold", "1e30", "--check-samples", "1", "--order-by", "gradient"))
+        self.check(done, 0, "30 of 30 layers", "checked on 1 other prompts", "data line 1")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,82 @@
+// Built-in prompts in the embedded model's tokens (its weights are not loaded).
+#include <gtest/gtest.h>
+
+#include "profile/builtin_prompts.h"
+#include "profile/prompt_list.h"
+#include "runtime/backend.h"
+#include "runtime/failure.h"
+
+namespace tmx::test {
+namespace {
+
+const model & vocabulary() {
+    static backend b({default_backend_paths().llama_bin, ""}, false);
+    static const model m(TMX_TEST_MODEL, {}, false);
+    return m;
+}
+
+TEST(BuiltinPrompts, FillTheirLengthAndAreTheSameForTheSameSeed) {
+    const std::vector<std::string> texts = {
+        "The harbour is open all year. Boats come and go.\n\nIn winter there are few.\n\n"};
+    for (const prompt_kind kind : k_all_kinds) {
+        for (const std::vector<std::string> & from : {std::vector<std::string>{}, texts}) {
+            const built_prompt a = build_prompt(vocabulary(), kind, 700, 5, from);
+            EXPECT_LE(a.ids.size(), 700U) << name_of(kind);
+            EXPECT_GT(a.ids.size(), 640U) << name_of(kind);
+            EXPECT_EQ(a.ids, build_prompt(vocabulary(), kind, 700, 5, from).ids);
+            EXPECT_NE(a.ids, build_prompt(vocabulary(), kind, 700, 6, from).ids);
+        }
+    }
+}
+
+TEST(BuiltinPrompts, TheAnswerStandsInThePromptAndTheTargetBeginsIt) {
+    for (const prompt_kind kind : k_all_kinds) {
+        int n_answers = 0;
+        for (uint64_t seed = 0; seed < 8; ++seed) {
+            const built_prompt p = build_prompt(vocabulary(), kind, 500, seed, {});
+            if (p.answer.empty()) {
+                EXPECT_EQ(p.target, -1);
+                continue;
+            }
+            ++n_answers;
+            const std::string text = vocabulary().text(p.ids);
+            EXPECT_NE(text.find(p.answer), std::string::npos) << text;
+            const std::string first = vocabulary().piece(p.target);
+            EXPECT_EQ(p.answer.substr(0, first.size()), first) << name_of(kind) << " " << p.answer;
+        }
+        EXPECT_GE(n_answers, kind == prompt_kind::doc ? 3 : 8);
+    }
+}
+
+TEST(BuiltinPrompts, TooShortIsRefused) {
+    EXPECT_THROW(static_cast<void>(build_prompt(vocabulary(), prompt_kind::kv, 30, 1, {})), failure);
+    EXPECT_THROW(static_cast<void>(parse_prompt_kind("poem")), failure);
+}
+
+TEST(PromptList, OwnPromptsTemplatedRawAndAsTokens) {
+    prompt_settings settings;
+    settings.check_samples = 0;
+    data_prompt text;
+    text.text = "Hello there";
+    text.target_text = " World";
+    data_prompt raw = text;
+    raw.chat_template = false;
+    data_prompt ids;
+    ids.ids = {5, 6, 7};
+    settings.data = {text, raw, ids};
+    const std::vector<prompt_spec> specs = list_prompts(settings);
+    ASSERT_EQ(specs.size(), 3U);
+    const probe_prompt a = make_prompt(vocabulary(), settings, specs[0]);
+    const probe_prompt b = make_prompt(vocabulary(), settings, specs[1]);
+    const probe_prompt c = make_prompt(vocabulary(), settings, specs[2]);
+    EXPECT_GT(a.ids.size(), b.ids.size());
+    EXPECT_EQ(b.ids, vocabulary().tokenise("Hello there"));
+    EXPECT_EQ(a.target, vocabulary().tokenise(" World").front());
+    EXPECT_EQ(c.ids, (std::vector<token_id>{5, 6, 7}));
+    EXPECT_EQ(c.target, -1);
+    EXPECT_NE(a.key, b.key);
+    EXPECT_EQ(a.key, make_prompt(vocabulary(), settings, specs[0]).key);
+}
+
+}  // namespace
+}  // namespace tmx::test

@@ -1,0 +1,65 @@
+#include "tiny_gguf.h"
+
+#include <ggml.h>
+#include <gguf.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+
+namespace tmx::test {
+
+std::string write_tiny_gguf(const tiny_model & model, const std::string & name, const gguf_changes & changes) {
+    const tiny_shape & s = model.shape;
+    const std::unique_ptr<gguf_context, void (*)(gguf_context *)> file(gguf_init_empty(), gguf_free);
+    const std::string arch = changes.architecture.empty() ? s.architecture : changes.architecture;
+    const auto integer = [&](const std::string & key, int value) {
+        gguf_set_val_u32(file.get(), (arch + "." + key).c_str(), static_cast<uint32_t>(value));
+    };
+    const auto number = [&](const std::string & key, double value) {
+        gguf_set_val_f32(file.get(), (arch + "." + key).c_str(), static_cast<float>(value));
+    };
+    gguf_set_val_str(file.get(), "general.architecture", arch.c_str());
+    gguf_set_val_str(file.get(), "general.name", "tiny");
+    integer("block_count", s.n_layer);
+    integer("context_length", 512);
+    integer("embedding_length", s.n_embd);
+    integer("feed_forward_length", s.n_ff);
+    integer("attention.head_count", s.n_head);
+    integer("attention.head_count_kv", s.n_head_kv);
+    integer("attention.key_length", s.d_head);
+    integer("attention.value_length", s.d_head);
+    number("attention.layer_norm_rms_epsilon", s.eps);
+    number("rope.freq_base", s.rope_base);
+    if (s.rope_factor != 1) {
+        number("rope.scaling.factor", s.rope_factor);
+        gguf_set_val_str(file.get(), (arch + ".rope.scaling.type").c_str(), "linear");
+    }
+    size_t bytes = 1 << 16;
+    for (const auto & [tensor_name, tensor] : model.tensors) {
+        bytes += tensor.values.size() * sizeof(float) + 1024;
+    }
+    const std::unique_ptr<ggml_context, void (*)(ggml_context *)> context(ggml_init({bytes, nullptr, false}),
+                                                                          ggml_free);
+    const auto add = [&](const std::string & tensor_name, const tiny_tensor & tensor) {
+        ggml_tensor * added = tensor.n_rows == 1
+                                  ? ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, tensor.n_cols)
+                                  : ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, tensor.n_cols, tensor.n_rows);
+        ggml_set_name(added, tensor_name.c_str());
+        std::memcpy(added->data, tensor.values.data(), tensor.values.size() * sizeof(float));
+        gguf_add_tensor(file.get(), added);
+    };
+    for (const auto & [tensor_name, tensor] : model.tensors) {
+        if (tensor_name != changes.without) {
+            add(tensor_name, tensor);
+        }
+    }
+    if (!changes.extra_tensor.empty()) {
+        add(changes.extra_tensor, {1, 4, {1, 2, 3, 4}});
+    }
+    const std::string path = ::testing::TempDir() + "tmx_" + name + ".gguf";
+    EXPECT_TRUE(gguf_write_to_file(file.get(), path.c_str(), false)) << path;
+    return path;
+}
+
+}  // namespace tmx::test
