@@ -86,6 +86,12 @@ TMX_HOST_DEVICE constexpr bool keeps(const kept_row & row, int32_t j) {
     return j <= row.own && (j < row.n_sink || j >= row.first);
 }
 
+// The same with keys counted from rank `origin`, and none from rank `end` on: keeps(counted_from(row, origin, end), j)
+// is keeps(row, origin + j) && origin + j < end.
+TMX_HOST_DEVICE constexpr kept_row counted_from(const kept_row & row, int32_t origin, int32_t end) {
+    return {row.n_sink - origin, row.first - origin, (row.own < end ? row.own : end - 1) - origin};
+}
+
 // Keys that at least one row of [rows.begin, rows.end) keeps: the sink range, then the window range; the two are merged
 // into `window` (and `sink` left empty) when they touch, so no key is visited twice. REQUIRES rows not empty.
 struct key_ranges {

@@ -35,15 +35,16 @@ __device__ inline void mask_logits(float (&logits)[k_blocks * 4], int first_row,
     const kept_row kept[2] = {kept_by(item, first_row), kept_by(item, first_row + 8)};
     const int column = threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int block = 0; block < k_blocks; ++block) {
-        const int32_t slice = first_slice + block / 2;
-        const int32_t first = slice_rank(item, first_ranks, slice) + block % 2 * 8 + column;
-        const int32_t limit = slice_limit(item, slice);
+    for (int pair = 0; pair < k_blocks / 2; ++pair) {
+        const int32_t origin = slice_rank(item, first_ranks, first_slice + pair) + column;
+        const int32_t end = slice_limit(item, first_slice + pair);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const int32_t rank = first + i % 2;
-            if (rank >= limit || !keeps(kept[i / 2], rank)) {
-                logits[block * 4 + i] = -INFINITY;
+        for (int r = 0; r < 2; ++r) {
+            const kept_row near = counted_from(kept[r], origin, end);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {  // keys 0, 1, 8, 9 from the thread's first on
+                float & logit = logits[(pair * 2 + i / 2) * 4 + r * 2 + i % 2];
+                logit = keeps(near, i / 2 * 8 + i % 2) ? logit : -INFINITY;
             }
         }
     }
