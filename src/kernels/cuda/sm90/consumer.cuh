@@ -32,7 +32,7 @@ class consumer {
                 return;
             }
             compute(shared_.items[items_.slot]);
-            release(shared_.item_empty[items_.slot]);
+            ptx::barrier_arrive(shared_.item_empty[items_.slot]);
             items_.advance();
         }
     }
