@@ -29,6 +29,7 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/host"))
 
+WARM_UP = 4224  # tokens; no length that anybody asks for
 STAGES = ("devices", "ops", "answers", "decode", "prefill")
 
 
@@ -227,14 +228,14 @@ def prefill(run):
     lengths = [int(n) for n in run.options.lengths.split(",")]
     short, long = [n for n in lengths if n < 32768], [n for n in lengths if n >= 32768]
     plan = {"TRIANGLEMIX_LAYERS": run.options.layers}
-    for some, repeat in ((short, run.options.repeat), (long, 1)):
-        if some:
-            for result in llama_bench(run, both, some, 0, repeat, run.options.ubatch, some is short):
-                record(run, [result], way_of(run, result), "prefill", run.options.ubatch)
-    # One process: the long ones are warm after the short ones.
-    results = llama_bench(run, run.options.proxy, short[-1:] + long, 0, 1, run.options.triangle_ubatch, bool(short), **plan)
-    for result in results:
-        record(run, [result], "triangle", "prefill", run.options.triangle_ubatch)
+    for result in llama_bench(run, both, short, 0, run.options.repeat, run.options.ubatch, True) if short else []:
+        record(run, [result], way_of(run, result), "prefill", run.options.ubatch)
+    # Long prompts run once; a shorter one before them, which is not recorded, warms each device up.
+    for devices_, some, ubatch, settings in ((both, long, run.options.ubatch, {}),
+                                             (run.options.proxy, short[-1:] + long, run.options.triangle_ubatch, plan)):
+        for result in llama_bench(run, devices_, [WARM_UP, *some], 0, 1, ubatch, False, **settings) if some else []:
+            if result["n_prompt"] != WARM_UP:
+                record(run, [result], way_of(run, result, "triangle" if settings else "exact"), "prefill", ubatch)
 
 
 def table(run):
