@@ -1,5 +1,5 @@
-// What bench/gpu/peers.py calls: our kernels behind C functions, so that PyTorch's kernels and ours run in one process on
-// the same tensors. Not part of the product.
+// What bench/gpu/peers.py calls: our kernels behind C functions, so that PyTorch's kernels and ours run in one process
+// on the same tensors. Not part of the product.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -70,8 +70,8 @@ TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * str
     a.scale = 1.0f / __builtin_sqrtf(static_cast<float>(dim));
     std::vector<tmx::row_segment> stretches = {{{0, row_end - row_begin}, {}}};
     if (n_window > 0) {
-        stretches = tmx::resolve_segments({n_sink, n_window, n_last}, tmx::tail_policy::prompt,
-                                          {{row_begin, row_end}, n}, {});
+        stretches =
+            tmx::resolve_segments({n_sink, n_window, n_last}, tmx::tail_policy::prompt, {{row_begin, row_end}, n}, {});
     }
     std::vector<tmx::attention_segment> segments;
     for (const tmx::row_segment & stretch : stretches) {

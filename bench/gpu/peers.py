@@ -136,7 +136,7 @@ class Bench:
         good = relative[0] <= 2 * relative[1] and worst[0] <= 2 * worst[1]
         print(f"  error {name:<24} ours {worst[0]:.2e} plain {worst[1]:.2e}; relative {relative[0]:.2e} "
               f"{relative[1]:.2e} {'fine' if good else 'TOO LARGE'}", flush=True)
-        self.rows.append(dict(case="error " + name, tokens=n, kernel="ours", max_error=worst[0], max_error_plain=worst[1],
+        self.rows.append(dict(case="error", what=name, tokens=n, kernel=ours.name, max_error=worst[0], max_error_plain=worst[1],
                               relative_error=relative[0], relative_error_plain=relative[1], good=good, **self.facts))
 
     def lengths(self, kernels):

@@ -1,5 +1,5 @@
-// The tile lists of the CUDA kernels, without a GPU: every kept pair is computed exactly once, whatever the tile size, and
-// what a tile that needs no mask holds is kept.
+// The tile lists of the CUDA kernels, without a GPU: every kept pair is computed exactly once, whatever the tile size,
+// and what a tile that needs no mask holds is kept.
 #include <gtest/gtest.h>
 
 #include <cstdint>
