@@ -1,5 +1,5 @@
-// What bench/gpu/peers.py calls: our kernels behind C functions, so that PyTorch's kernels and ours run in one process on
-// the same tensors. Not part of the product.
+// What bench/gpu/peers.py calls: our kernels behind C functions, so that PyTorch's kernels and ours run in one process
+// on the same tensors. Not part of the product.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -48,13 +48,15 @@ TMX_BENCH_API void tmx_bench_drop_context(tmx::cuda_context * ctx) {
 }
 
 // Rows [row_begin, row_end) of a prompt of `n` tokens over the keys up to the last of them. Queries and outputs are
-// [n, n_head, dim] f32, keys and values [n, n_head_kv, dim]. n_window 0: dense.
+// [n, n_head, dim] f32, keys and values [n, n_head_kv, dim] of `type` (0 f16, 1 bf16,
+// 2 q8_0, 3 q4_0). n_window 0: dense.
 TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * stream, int64_t n, int64_t row_begin,
-                                             int64_t row_end, int64_t n_head, int64_t n_head_kv, int64_t dim, int bf16,
+                                             int64_t row_end, int64_t n_head, int64_t n_head_kv, int64_t dim, int type,
                                              int64_t n_sink, int64_t n_window, int64_t n_last) {
     auto result = std::make_unique<chunk_work>();
     tmx::attention_args & a = result->args;
-    a.k_type = a.v_type = bf16 != 0 ? tmx::dtype::bf16 : tmx::dtype::f16;
+    constexpr tmx::dtype types[] = {tmx::dtype::f16, tmx::dtype::bf16, tmx::dtype::q8_0, tmx::dtype::q4_0};
+    a.k_type = a.v_type = types[type];
     a.n_head = n_head;
     a.n_head_kv = n_head_kv;
     a.n_q = row_end - row_begin;
@@ -68,8 +70,8 @@ TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * str
     a.scale = 1.0f / __builtin_sqrtf(static_cast<float>(dim));
     std::vector<tmx::row_segment> stretches = {{{0, row_end - row_begin}, {}}};
     if (n_window > 0) {
-        stretches = tmx::resolve_segments({n_sink, n_window, n_last}, tmx::tail_policy::prompt,
-                                          {{row_begin, row_end}, n}, {});
+        stretches =
+            tmx::resolve_segments({n_sink, n_window, n_last}, tmx::tail_policy::prompt, {{row_begin, row_end}, n}, {});
     }
     std::vector<tmx::attention_segment> segments;
     for (const tmx::row_segment & stretch : stretches) {

@@ -16,7 +16,6 @@ Stages
 Rows go to --out, one JSON object a line; a table is printed. Exit status 1 if a check failed.
 """
 import argparse
-import collections
 import datetime
 import json
 import os
@@ -30,6 +29,7 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/host"))
 
+WARM_UP = 4224  # tokens; no length that anybody asks for
 STAGES = ("devices", "ops", "answers", "decode", "prefill")
 
 
@@ -69,8 +69,13 @@ def first_line(*command):
 class Runner:
     def __init__(self, options):
         self.options = options
+        # What matters to whoever repeats it; where files lie differs from machine to machine.
+        self.command = "bench/gpu/gpu_bench.py " + shlex.join(
+            ["--stages", options.stages, "--lengths", options.lengths, "--repeat", str(options.repeat), "--ubatch",
+             str(options.ubatch), "--triangle-ubatch", str(options.triangle_ubatch), "--layers", options.layers])
         self.rows = []
         self.failed = []
+        self.stock = {}  # seconds by kind and tokens
         self.n_processes = 0
         self.machine = first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
         self.commit = os.environ.get("TMX_COMMIT") or first_line("git", "-C", str(ROOT), "describe", "--always", "--dirty")
@@ -106,9 +111,8 @@ class Runner:
             self.failed.append(what)
 
     def row(self, **values):
-        values |= {"machine": self.machine, "commit": self.commit, "llama": self.options.llama,
-                   "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                   "command": shlex.join(sys.argv)}
+        values |= {"machine": self.machine, "commit": self.commit, "command": self.command,
+                   "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
         self.rows.append(values)
         if self.options.out:
             with open(self.options.out, "a", encoding="utf-8") as file:
@@ -200,9 +204,13 @@ def llama_bench(run, devices_, lengths, n_gen, repeat, ubatch, warm, **settings)
 def record(run, results, way, kind, ubatch):
     for result in results:
         times = sorted(ns / 1e9 for ns in result["samples_ns"])
+        n, median = result["n_prompt"] or result["n_gen"], times[len(times) // 2]
+        if way == "stock":
+            run.stock[(kind, n)] = median
         run.row(stage="bench", kind=kind, way=way, device=result["devices"], n_prompt=result["n_prompt"],
-                n_gen=result["n_gen"], ubatch=ubatch, seconds=times[len(times) // 2], samples_s=times,
-                model=pathlib.Path(run.options.big).name)
+                n_gen=result["n_gen"], ubatch=ubatch, seconds=median, samples_s=times, tokens_per_s=n / median,
+                against_stock=run.stock[(kind, n)] / median if (kind, n) in run.stock else None,
+                model=pathlib.Path(run.options.big).name, llama_commit=result["build_commit"])
 
 
 def way_of(run, result, exact="exact"):
@@ -220,26 +228,22 @@ def prefill(run):
     lengths = [int(n) for n in run.options.lengths.split(",")]
     short, long = [n for n in lengths if n < 32768], [n for n in lengths if n >= 32768]
     plan = {"TRIANGLEMIX_LAYERS": run.options.layers}
-    for some, repeat in ((short, run.options.repeat), (long, 1)):
-        if some:
-            for result in llama_bench(run, both, some, 0, repeat, run.options.ubatch, some is short):
-                record(run, [result], way_of(run, result), "prefill", run.options.ubatch)
-    # One process: the long ones are warm after the short ones.
-    results = llama_bench(run, run.options.proxy, short[-1:] + long, 0, 1, run.options.triangle_ubatch, bool(short), **plan)
-    for result in results:
-        record(run, [result], "triangle", "prefill", run.options.triangle_ubatch)
+    for result in llama_bench(run, both, short, 0, run.options.repeat, run.options.ubatch, True) if short else []:
+        record(run, [result], way_of(run, result), "prefill", run.options.ubatch)
+    # Long prompts run once; a shorter one before them, which is not recorded, warms each device up.
+    for devices_, some, ubatch, settings in ((both, long, run.options.ubatch, {}),
+                                             (run.options.proxy, short[-1:] + long, run.options.triangle_ubatch, plan)):
+        for result in llama_bench(run, devices_, [WARM_UP, *some], 0, 1, ubatch, False, **settings) if some else []:
+            if result["n_prompt"] != WARM_UP:
+                record(run, [result], way_of(run, result, "triangle" if settings else "exact"), "prefill", ubatch)
 
 
 def table(run):
-    best = collections.defaultdict(dict)
     for row in run.rows:
         if row["stage"] == "bench":
-            best[(row["kind"], row["n_prompt"] or row["n_gen"])][row["way"]] = (row["seconds"], row["ubatch"])
-    for (kind, n), ways in sorted(best.items()):
-        stock = ways.get("stock", (None,))[0]
-        print(f"{kind:8} {n:7}  " + "  ".join(
-            f"{way} {seconds:8.3f} s (ub {ubatch}{f', {stock / seconds:.2f}x' if stock else ''})"
-            for way, (seconds, ubatch) in ways.items()))
+            ratio = f"{row['against_stock']:5.2f}x" if row["against_stock"] else ""
+            print(f"{row['kind']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:9} ub {row['ubatch']}  "
+                  f"{row['seconds']:8.4f} s  {ratio}")
 
 
 def main():

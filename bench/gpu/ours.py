@@ -3,8 +3,17 @@ import ctypes
 
 import torch
 
+TYPES = ("f16", "bf16", "q8_0", "q4_0")
 P = ctypes.c_void_p
 I = ctypes.c_int64
+
+
+def encoded(kind, n, heads, dim):
+    """Random keys or values in a block format of ggml: 32 values and an f16 scale (0.01) a block."""
+    block = {"q8_0": 34, "q4_0": 18}[kind]
+    blocks = torch.randint(0, 256, (n, heads, dim // 32, block), device="cuda", dtype=torch.uint8)
+    blocks[..., :2] = torch.tensor([0.01], dtype=torch.float16).view(torch.uint8).cuda()
+    return blocks
 
 
 class Ours:
@@ -33,11 +42,11 @@ class Ours:
     def stream(self):
         return torch.cuda.current_stream().cuda_stream
 
-    def prepare(self, n, rows, heads, heads_kv, dim, bf16, band):
-        """`rows` (begin, end) of a prompt of n tokens; `band` (sink, window, last), or None for dense."""
+    def prepare(self, n, rows, heads, heads_kv, dim, kind, band):
+        """`rows` (begin, end) of a prompt of n tokens; `band` (sink, window, last), or None for dense; `kind` in TYPES."""
         sink, window, last = band or (0, 0, 0)
         work = self.c.tmx_bench_prepare(self.context, self.stream(), n, rows[0], rows[1], heads, heads_kv, dim,
-                                        int(bf16), sink, window, last)
+                                        TYPES.index(kind), sink, window, last)
         self.check(work)
         return work
 

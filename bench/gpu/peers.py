@@ -18,7 +18,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from ours import Ours
+from ours import Ours, encoded
 
 HEADS, HEADS_KV, DIM = 32, 8, 128
 BAND = (8, 512, 128)  # sink, window, last: the paper's
@@ -54,6 +54,7 @@ class Bench:
         torch.manual_seed(int(time.time()))
         self.facts = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
                       "cudnn": torch.backends.cudnn.version(), "driver": options.driver, "commit": options.commit,
+                      "command": "python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so",
                       "unix_time": int(time.time())}
 
     def tensors(self, n, bf16):
@@ -76,7 +77,8 @@ class Bench:
         self.rows.append(row)
         ratio = f"{row['ratio']:7.2f}x {row['baseline']}" if baseline else ""
         speed = f"{row['tflops']:7.0f}" if flops else "      -"
-        print(f"{case:<26}{n:>8} {kernel:<18}{ms:>10.3f} ms{speed} {ratio}", flush=True)
+        flex = f"{more['ratio_flex']:7.2f}x FlexAttention" if "ratio_flex" in more else ""
+        print(f"{case:<26}{n:>8} {kernel:<18}{ms:>10.3f} ms{speed} {ratio}{flex}", flush=True)
         return ms
 
     def ceilings(self):
@@ -94,7 +96,7 @@ class Bench:
         """Largest error on sampled rows, ours and plain's, against double precision."""
         q, k, v, out = self.tensors(n, bf16)
         out.fill_(math.nan)
-        work = ours.prepare(n, (0, n), HEADS, HEADS_KV, DIM, bf16, band)
+        work = ours.prepare(n, (0, n), HEADS, HEADS_KV, DIM, "bf16" if bf16 else "f16", band)
         ours.forward(work, q, k, v, out)
         torch.cuda.synchronize()
         ours.drop(work)
@@ -134,7 +136,7 @@ class Bench:
         good = relative[0] <= 2 * relative[1] and worst[0] <= 2 * worst[1]
         print(f"  error {name:<24} ours {worst[0]:.2e} plain {worst[1]:.2e}; relative {relative[0]:.2e} "
               f"{relative[1]:.2e} {'fine' if good else 'TOO LARGE'}", flush=True)
-        self.rows.append(dict(case="error " + name, tokens=n, kernel="ours", max_error=worst[0], max_error_plain=worst[1],
+        self.rows.append(dict(case="error", what=name, tokens=n, kernel=ours.name, max_error=worst[0], max_error_plain=worst[1],
                               relative_error=relative[0], relative_error_plain=relative[1], good=good, **self.facts))
 
     def lengths(self, kernels):
@@ -147,15 +149,21 @@ class Bench:
             kb, vb = k.bfloat16(), v.bfloat16()
             ways, flops = {}, {}
             works = []
+            caches = {"f16": (k, v), "bf16": (kb, vb)}
+            if n == max(self.options.lengths):
+                for kind in ("q8_0", "q4_0"):
+                    caches[kind] = (encoded(kind, n, HEADS_KV, DIM), encoded(kind, n, HEADS_KV, DIM))
             for label, ours in kernels.items():
-                for bf16 in (False, True) if label != "sm80" else (False,):
+                for kind, (keys, values) in caches.items():
+                    if label == "sm80" and kind != "f16":
+                        continue
                     for case, band in (("dense", None), ("triangle", BAND)):
-                        if label == "sm80" and case == "dense" and n > 32768:
+                        if case == "dense" and (label == "sm80" and n > 32768 or kind[0] == "q"):
                             continue
-                        work = ours.prepare(n, (0, n), HEADS, HEADS_KV, DIM, bf16, band)
+                        work = ours.prepare(n, (0, n), HEADS, HEADS_KV, DIM, kind, band)
                         works.append((ours, work))
-                        name = f"{case}|{label} {'bf16' if bf16 else 'f16'}"
-                        ways[name] = (lambda o=ours, w=work, b=bf16: o.forward(w, q, kb if b else k, vb if b else v, out))
+                        ways[f"{case}|{label} {kind}"] = (
+                            lambda o=ours, w=work, a=keys, b=values: o.forward(w, q, a, b, out))
                         flops[case] = ours.flops(work)
             if not self.options.no_peers:
                 qb = q.bfloat16().transpose(0, 1)[None].contiguous()
@@ -169,19 +177,23 @@ class Bench:
                 def kept(b, h, i, j):
                     return (j <= i) & ((j < BAND[0]) | (i - j < BAND[1]) | (i >= n - BAND[2]))
 
-                block_mask = create_block_mask(kept, None, None, n, n, device="cuda", _compile=True)
+                block_mask = torch.compile(create_block_mask)(kept, None, None, n, n, device="cuda")
                 ways["dense|cuDNN"] = cudnn
                 ways["triangle|FlexAttention"] = lambda: flex(qb, kt, vt, block_mask=block_mask, enable_gqa=True)
-            times = race(ways, self.options.budget_ms)
+            # Dense and Triangle apart: after a second of dense work the card is slower for a while.
+            times = {}
+            for case in ("dense", "triangle"):
+                times |= race({name: run for name, run in ways.items() if name.startswith(case)},
+                              self.options.budget_ms)
             median = {name: statistics.median(t) for name, t in times.items()}
             for name, t in times.items():
                 case, kernel = name.split("|")
-                baseline = None
-                if kernel not in ("cuDNN", "FlexAttention") and "dense|cuDNN" in median:
+                baseline, more = None, {}
+                if kernel != "cuDNN" and "dense|cuDNN" in median:
                     baseline = ("dense cuDNN", median["dense|cuDNN"])
-                self.record(case, n, kernel, t, flops[case], baseline)
-                if case == "triangle" and kernel.startswith("sm90a") and "triangle|FlexAttention" in median:
-                    print(f"{'':>66}{median['triangle|FlexAttention'] / median[name]:7.2f}x FlexAttention")
+                if case == "triangle" and "triangle|FlexAttention" in median:
+                    more["ratio_flex"] = median["triangle|FlexAttention"] / median[name]
+                self.record(case, n, kernel, t, flops[case], baseline, **more)
             for ours, work in works:
                 ours.drop(work)
 
@@ -191,7 +203,7 @@ class Bench:
         works = []
         for ubatch in self.options.ubatches + [n]:
             chunks = [(b, min(b + ubatch, n)) for b in range(0, n, ubatch)]
-            made = [(c, ours.prepare(n, c, HEADS, HEADS_KV, DIM, False, band)) for c in chunks]
+            made = [(c, ours.prepare(n, c, HEADS, HEADS_KV, DIM, "f16", band)) for c in chunks]
             works += [w for _, w in made]
 
             def run(made=made):
@@ -201,7 +213,7 @@ class Bench:
         times = race(ways, self.options.budget_ms)
         one = statistics.median(times[str(n)])
         for ubatch, t in times.items():
-            self.record(f"{case} ubatch {ubatch}", n, ours.name, t, None, ("one launch", one))
+            self.record(f"{case} ubatch {ubatch}", n, ours.name + " f16", t, None, ("one launch", one))
         for work in works:
             ours.drop(work)
 

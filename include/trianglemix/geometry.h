@@ -83,7 +83,18 @@ TMX_HOST_DEVICE constexpr kept_row row_of(const band & b, int64_t i) {
 }
 
 TMX_HOST_DEVICE constexpr bool keeps(const kept_row & row, int32_t j) {
-    return j <= row.own && (j < row.n_sink || j >= row.first);
+    return (j <= row.own) & ((j < row.n_sink) | (j >= row.first));  // no branches: three comparisons of a device
+}
+
+// The same with keys counted from rank `origin`, and none from rank `end` on: keeps(counted_from(row, origin, end), j)
+// is keeps(row, origin + j) && origin + j < end.
+TMX_HOST_DEVICE constexpr kept_row counted_from(const kept_row & row, int32_t origin, int32_t end) {
+    return {row.n_sink - origin, row.first - origin, (row.own < end ? row.own : end - 1) - origin};
+}
+
+// Whether a row keeps all keys [begin, end) through its window.
+TMX_HOST_DEVICE constexpr bool keeps_all(const kept_row & row, int32_t begin, int32_t end) {
+    return (begin >= row.first) & (end - 1 <= row.own);
 }
 
 // Keys that at least one row of [rows.begin, rows.end) keeps: the sink range, then the window range; the two are merged

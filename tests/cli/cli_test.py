@@ -57,6 +57,7 @@ class Arguments(Case):
         self.check(run("run", "-m", __file__), 1, "could not load", "GGUF")
         self.check(run("info", "--plan", "/nowhere.json"), 1, "/nowhere.json")
         self.check(run("info", "--plan", "preset:nobody"), 1, "nobody")
+        self.check(run("bench", "--device", "TriangleMix77"), 1, "no GPU device TriangleMix77 here")
 
     def test_a_switched_off_backend_is_an_error(self):
         self.check(run("run", "-m", MODEL, env={"TRIANGLEMIX_DISABLE": "1"}), 1, "TRIANGLEMIX_DISABLE")
@@ -64,6 +65,8 @@ class Arguments(Case):
     def test_info(self):
         info = json.loads(run("info", "--json", "--plan", "preset:llama-3.1-8b-instruct").stdout)
         self.assertTrue(info["backend"]["registered"], info["backend"])
+        self.assertIsInstance(info["backend"]["cuda_kernels"], bool)
+        self.assertIsInstance(info["backend"]["gpu"], list)
         picked = [k for k in info["kernels"] if k["why"].startswith("picked")]
         self.assertEqual(len(picked), 1)
         self.assertTrue(all(k["runs_here"] != k["why"].startswith("refused") for k in info["kernels"]))

@@ -95,8 +95,8 @@ status run_on_device(const problem & p, cuda_context & ctx, call_output & output
 }
 
 bool covered(const problem & p) {
-    return cuda_declines(p.args) == nullptr && std::none_of(p.segments.begin(), p.segments.end(),
-                                                            [](const attention_segment & s) { return s.masked; });
+    return cuda_declines(p.args) == nullptr &&
+           std::none_of(p.segments.begin(), p.segments.end(), [](const attention_segment & s) { return s.masked; });
 }
 
 TEST_P(cuda_conformance, matches_oracle) {

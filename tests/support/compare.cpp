@@ -95,8 +95,8 @@ bool fold(const worst_element & at, worst_element & worst, double & plain_error)
     return true;
 }
 
-std::string element_rule(slice & part, const attention_args & plain, const attention_args & kernel,
-                         rounding arithmetic, double & used) {
+std::string element_rule(slice & part, const attention_args & plain, const attention_args & kernel, rounding arithmetic,
+                         double & used) {
     for (const oracle_row * row : part.rows) {
         const double noise = relative_noise(*row, arithmetic);
         for (int64_t dim = 0; dim < kernel.d_v; ++dim) {

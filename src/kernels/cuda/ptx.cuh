@@ -47,10 +47,10 @@ __device__ inline void named_arrive(int id, int n_threads) {
 // 16 bytes from global to shared memory; zeros if `valid` is false (the source is then not read).
 __device__ inline void copy_16(uint32_t shared, const void * global, bool valid) {
     const int bytes = valid ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes));
 }
 __device__ inline void copy_commit() {
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    asm volatile("cp.async.commit_group;");
 }
 template <int k_pending>
 __device__ inline void copy_wait() {
@@ -62,14 +62,12 @@ __device__ inline void copy_wait() {
 __device__ inline void load_matrices(uint32_t (&r)[4], uint32_t shared) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared)
-                 : "memory");
+                 : "r"(shared));
 }
 __device__ inline void load_matrices_transposed(uint32_t (&r)[4], uint32_t shared) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared)
-                 : "memory");
+                 : "r"(shared));
 }
 
 // c += a * b: 16 x 8 += 16 x 16 times 16 x 8.
@@ -141,8 +139,9 @@ __device__ inline void load_box(uint32_t shared, const void * map, uint64_t & ba
         : "memory");
 }
 
-__device__ inline void prefetch_to_l2(const void * global, uint32_t n_bytes) {
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(n_bytes) : "memory");
+// Asks for the 128 bytes around an address to be in the L2 cache.
+__device__ inline void prefetch_to_l2(const void * global) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
 }
 
 template <int k_registers>

@@ -32,18 +32,25 @@ __device__ inline kept_row kept_by(const work_item & item, int row) {
 template <int k_blocks>
 __device__ inline void mask_logits(float (&logits)[k_blocks * 4], int first_row, const work_item & item,
                                    const int32_t * first_ranks, int32_t first_slice) {
-    const kept_row kept[2] = {kept_by(item, first_row), kept_by(item, first_row + 8)};
+    const work_item walk = item;  // read once, not once a slice
+    const kept_row kept[2] = {kept_by(walk, first_row), kept_by(walk, first_row + 8)};
     const int column = threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int block = 0; block < k_blocks; ++block) {
-        const int32_t slice = first_slice + block / 2;
-        const int32_t first = slice_rank(item, first_ranks, slice) + block % 2 * 8 + column;
-        const int32_t limit = slice_limit(item, slice);
+    for (int pair = 0; pair < k_blocks / 2; ++pair) {
+        const int32_t begin = slice_rank(walk, first_ranks, first_slice + pair);
+        const int32_t end = slice_limit(walk, first_slice + pair);
+        const bool whole = (begin + k_slice <= end) & keeps_all(kept[0], begin, begin + k_slice) &
+                           keeps_all(kept[1], begin, begin + k_slice);
+        if (__all_sync(0xffffffff, whole)) {
+            continue;
+        }
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const int32_t rank = first + i % 2;
-            if (rank >= limit || !keeps(kept[i / 2], rank)) {
-                logits[block * 4 + i] = -INFINITY;
+        for (int r = 0; r < 2; ++r) {
+            const kept_row near = counted_from(kept[r], begin + column, end);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {  // keys 0, 1, 8, 9 from the thread's first on
+                float & logit = logits[(pair * 2 + i / 2) * 4 + r * 2 + i % 2];
+                logit = keeps(near, i / 2 * 8 + i % 2) ? logit : -INFINITY;
             }
         }
     }
@@ -91,6 +98,27 @@ __device__ inline float natural_lse(float maximum_log2, float sum) {
     return sum > 0 ? k_ln_2 * (maximum_log2 + log2f(sum) - k_weight_shift) : -INFINITY;
 }
 
+// One row of a thread's sums, times a factor, from its first column on.
+template <int k_blocks>
+__device__ inline void write_row(float * target, const float (&sums)[k_blocks * 4], int r, float factor, int32_t n_dims,
+                                 bool by_8) {
+    if (by_8 && n_dims == k_blocks * 8) {
+#pragma unroll
+        for (int block = 0; block < k_blocks; ++block) {
+            *reinterpret_cast<float2 *>(target + block * 8) =
+                make_float2(sums[block * 4 + r * 2] * factor, sums[block * 4 + r * 2 + 1] * factor);
+        }
+        return;
+    }
+#pragma unroll
+    for (int block = 0; block < k_blocks; ++block) {
+        if (block * 8 < n_dims) {
+            target[block * 8] = sums[block * 4 + r * 2] * factor;
+            target[block * 8 + 1] = sums[block * 4 + r * 2 + 1] * factor;
+        }
+    }
+}
+
 // Rows of an item's result to where they belong: `out`, or its partial results. `sums` is [blocks of 8 dims][4].
 template <int k_blocks>
 __device__ inline void write_rows(const kernel_params & params, const work_item & item, int first_row,
@@ -106,14 +134,8 @@ __device__ inline void write_rows(const kernel_params & params, const work_item 
         const float maximum = rows.maximum[r] * params.scale_log2;
         if (item.partial >= 0) {
             const int64_t place = int64_t{item.partial} * k_item_rows + row;
-            float * target = params.partial.sums + place * params.partial.width + column;
-#pragma unroll
-            for (int block = 0; block < k_blocks; ++block) {
-                if (block * 8 < params.d_v) {
-                    *reinterpret_cast<float2 *>(target + block * 8) =
-                        make_float2(sums[block * 4 + r * 2], sums[block * 4 + r * 2 + 1]);
-                }
-            }
+            write_row<k_blocks>(params.partial.sums + place * params.partial.width + column, sums, r, 1.0f, params.d_v,
+                                true);
             if (column == 0) {
                 params.partial.scales[place] = make_float2(maximum, sum);
             }
@@ -122,21 +144,9 @@ __device__ inline void write_rows(const kernel_params & params, const work_item 
         const packed_row at = unpack(item, row);
         const int64_t out_row = item.row_begin + at.position;
         const int64_t head = item.head_begin + at.head;
-        const float factor = sum > 0 ? 1.0f / sum : 0.0f;
         float * target = params.out + item.batch * params.out_stride_batch + out_row * params.out_stride_row +
                          head * params.out_stride_head + column;
-#pragma unroll
-        for (int block = 0; block < k_blocks; ++block) {
-            if (block * 8 < params.d_v) {
-                const float2 pair = make_float2(sums[block * 4 + r * 2] * factor, sums[block * 4 + r * 2 + 1] * factor);
-                if (params.out_by_8) {
-                    *reinterpret_cast<float2 *>(target + block * 8) = pair;
-                } else {
-                    target[block * 8] = pair.x;
-                    target[block * 8 + 1] = pair.y;
-                }
-            }
-        }
+        write_row<k_blocks>(target, sums, r, sum > 0 ? 1.0f / sum : 0.0f, params.d_v, params.out_by_8);
         if (params.lse != nullptr && column == 0) {
             params.lse[(int64_t{item.batch} * params.n_head + head) * params.n_q + out_row] = natural_lse(maximum, sum);
         }

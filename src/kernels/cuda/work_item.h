@@ -54,7 +54,7 @@ static_assert(sizeof(work_item) == 96);
 // Rank of the first key of a slice; far beyond any row if the walk has no such slice.
 TMX_HOST_DEVICE constexpr int32_t slice_rank(const work_item & item, const int32_t * first_rank, int32_t slice) {
     if (slice >= item.n_slices) {
-        return std::numeric_limits<int32_t>::max() - k_slice;
+        return std::numeric_limits<int32_t>::max() / 2;
     }
     if (item.list_begin >= 0) {
         return first_rank[item.list_begin + (slice >> item.list_shift)] +

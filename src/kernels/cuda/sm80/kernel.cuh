@@ -44,7 +44,9 @@ class block_attention {
         : params_(params), item_(item), q_(ptx::shared_address(shared)) {}
 
     __device__ void run(uint8_t * shared) {
-        copy_keys(item_.tile_begin);
+        if (item_.tile_begin < item_.tile_end) {
+            copy_keys(item_.tile_begin);
+        }
         convert_queries(shared);
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
@@ -54,7 +56,10 @@ class block_attention {
                 sums_[band][i] = 0;
             }
         }
-        for (int32_t tile = item_.tile_begin; tile < item_.tile_end; ++tile) {
+        const int32_t tile_end = item_.tile_end;
+        const int32_t full_begin = item_.full_begin;
+        const int32_t full_end = item_.full_end;
+        for (int32_t tile = item_.tile_begin; tile < tile_end; ++tile) {
             ptx::copy_wait<0>();
             __syncthreads();  // the keys are there, and nobody reads the values of the tile before
             copy_values(tile);
@@ -65,17 +70,22 @@ class block_attention {
 #pragma unroll
             for (int band = 0; band < C::k_bands; ++band) {
                 float rescale[2];
-                if (tile < item_.full_begin || tile >= item_.full_end) {
+                if (tile < full_begin || tile >= full_end) {
                     mask_logits<C::k_keys / 8>(logits[band], first_row(band), item_, params_.first_ranks,
                                                tile * C::k_slices);
                 }
                 weigh<C::k_keys / 8>(logits[band], rows_[band], params_.scale_log2, rescale);
+                // Once a row's largest logit is found, its sums stay as they are.
+                if (__any_sync(0xffffffff, rescale[0] != 1.0f || rescale[1] != 1.0f)) {
 #pragma unroll
-                for (int i = 0; i < C::k_dim / 2; ++i) {
-                    sums_[band][i] *= rescale[i / 2 % 2];
+                    for (int i = 0; i < C::k_dim / 2; ++i) {
+                        sums_[band][i] *= rescale[i / 2 % 2];
+                    }
                 }
             }
-            copy_keys(tile + 1);
+            if (tile + 1 < tile_end) {
+                copy_keys(tile + 1);
+            }
             multiply_values(logits);
         }
 #pragma unroll
@@ -89,22 +99,46 @@ class block_attention {
         return (threadIdx.x / 32 * C::k_bands + band) * 16 + threadIdx.x % 32 / 4;
     }
 
-    // Starts copying one tile; keys that the walk does not visit, and dims that do not exist, become zeros.
+    // Starts copying one tile; keys that the walk does not visit, and dims that do not exist, become zeros. A thread
+    // always copies the same chunk of dims, of every k_step-th key.
     __device__ void copy_tile(int32_t tile, const T * head, int64_t stride_row, int32_t n_dims, uint32_t shared) {
-        constexpr int k_chunks = C::k_dim / 8;
-        if (tile < item_.tile_end) {
-            for (int i = threadIdx.x; i < C::k_keys * k_chunks; i += C::k_threads) {
-                const int key = i / k_chunks;
-                const int chunk = i % k_chunks;
-                const int32_t slice = tile * C::k_slices + key / k_slice;
-                const int32_t rank = slice_rank(item_, params_.first_ranks, slice) + key % k_slice;
-                const bool valid = rank < slice_limit(item_, slice) && chunk * 8 < n_dims;
-                const T * source = valid ? head + (item_.key_base + rank) * stride_row + chunk * 8 : head;
-                ptx::copy_16(shared + chunk_offset<C::k_keys>(key, chunk), source, valid);
+        constexpr int k_chunks = C::k_panels * 8;
+        constexpr int k_step = C::k_threads / k_chunks;
+        const int chunk = threadIdx.x % k_chunks;
+        const int first_key = threadIdx.x / k_chunks;
+        const bool exists = chunk * 8 < n_dims;
+        const int32_t first = tile * C::k_slices;
+        if (chunk * 8 < C::k_dim) {
+            const uint32_t target = shared + (chunk / 8 * C::k_keys + first_key) * k_row_bytes;
+            const T * source = head + chunk * 8;
+            if (item_.list_begin < 0 && first >= item_.sink_slices()) {
+                const int32_t rank = slice_rank(item_, nullptr, first) + first_key;
+                const int32_t n_keys = item_.key_end - rank;  // from the thread's first on
+                source += (item_.key_base + rank) * stride_row;
+#pragma unroll
+                for (int i = 0; i < C::k_keys / k_step; ++i) {
+                    const bool valid = exists && i * k_step < n_keys;
+                    ptx::copy_16(target + i * k_step * k_row_bytes + swizzled(chunk, first_key + i * k_step),
+                                 valid ? source : head, valid);
+                    source += k_step * stride_row;
+                }
+            } else {
+#pragma unroll 1
+                for (int key = first_key; key < C::k_keys; key += k_step) {
+                    const int32_t slice = first + key / k_slice;
+                    const int32_t rank = slice_rank(item_, params_.first_ranks, slice) + key % k_slice;
+                    const bool valid = exists && rank < slice_limit(item_, slice);
+                    ptx::copy_16(shared + chunk_offset<C::k_keys>(key, chunk),
+                                 valid ? source + (item_.key_base + rank) * stride_row : head, valid);
+                }
             }
         }
         ptx::copy_commit();
     }
+    __device__ static uint32_t swizzled(int chunk, int row) {
+        return ((chunk ^ row) & 7) * 16;
+    }
+
     __device__ void copy_keys(int32_t tile) {
         const T * keys = static_cast<const T *>(params_.k) + item_.kv_batch * params_.k_stride_batch +
                          item_.head_kv * params_.k_stride_head;
@@ -122,19 +156,23 @@ class block_attention {
         return k_tile() + C::k_tile_bytes;
     }
 
-    // Queries from f32 to the type of the products, into panels.
+    // Queries from f32 to the type of the products, into panels. A thread takes every k_step-th row's same chunk.
     __device__ void convert_queries(uint8_t * shared) {
-        constexpr int k_chunks = C::k_dim / 8;
+        constexpr int k_chunks = C::k_panels * 8;
+        constexpr int k_step = C::k_threads / k_chunks;
+        const int chunk = threadIdx.x % k_chunks;
+        const bool exists = chunk * 8 < params_.d_qk;
+        const float * base = params_.q + item_.batch * params_.q_stride_batch +
+                             item_.head_begin * params_.q_stride_head + item_.row_begin * params_.q_stride_row +
+                             chunk * 8;
+        const int32_t n_heads = item_.n_heads;
+        const int32_t n_packed = item_.packed_rows();
+        packed_row at = unpack(item_, threadIdx.x / k_chunks);
 #pragma unroll 4
-        for (int i = threadIdx.x; i < k_item_rows * k_chunks; i += C::k_threads) {
-            const int row = i / k_chunks;
-            const int chunk = i % k_chunks;
+        for (int row = threadIdx.x / k_chunks; row < k_item_rows; row += k_step) {
             float values[8] = {};
-            if (row < item_.packed_rows() && chunk * 8 < params_.d_qk) {
-                const packed_row at = unpack(item_, row);
-                const float * source = params_.q + item_.batch * params_.q_stride_batch +
-                                       (item_.head_begin + at.head) * params_.q_stride_head +
-                                       (item_.row_begin + at.position) * params_.q_stride_row + chunk * 8;
+            if (row < n_packed && exists) {
+                const float * source = base + at.position * params_.q_stride_row + at.head * params_.q_stride_head;
                 if (params_.q_by_16) {
                     *reinterpret_cast<float4 *>(values) = __ldg(reinterpret_cast<const float4 *>(source));
                     *reinterpret_cast<float4 *>(values + 4) = __ldg(reinterpret_cast<const float4 *>(source + 4));
@@ -152,6 +190,11 @@ class block_attention {
             }
             *reinterpret_cast<uint4 *>(shared + chunk_offset<k_item_rows>(row, chunk)) =
                 make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+            at.head += k_step;
+            while (at.head >= n_heads) {
+                at.head -= n_heads;
+                ++at.position;
+            }
         }
     }
 

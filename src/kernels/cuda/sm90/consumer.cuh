@@ -32,7 +32,7 @@ class consumer {
                 return;
             }
             compute(shared_.items[items_.slot]);
-            release(shared_.item_empty[items_.slot]);
+            ptx::barrier_arrive(shared_.item_empty[items_.slot]);
             items_.advance();
         }
     }
@@ -111,9 +111,9 @@ class consumer {
         }
     }
 
-    __device__ void wait_values(const work_item & item, int32_t tile) {
+    __device__ void wait_values(const work_item & item, int32_t tile, bool partial) {
         ptx::barrier_wait(shared_.v_full[v_ring_.slot], v_ring_.parity);
-        if (tile < item.full_begin || tile >= item.full_end) {
+        if (partial) {
             clear_unvisited(item, tile);
         }
     }
@@ -130,8 +130,13 @@ class consumer {
         }
 
         ptx::barrier_wait(shared_.q_full[q_ring_.slot], q_ring_.parity);
+        // The item lies in shared memory, which every barrier makes the compiler read again.
         int32_t tile = item.tile_begin;
-        if (tile < item.tile_end) {
+        const int32_t tile_end = item.tile_end;
+        const int32_t full_begin = item.full_begin;
+        const int32_t full_end = item.full_end;
+        const auto partial = [&](int32_t t) { return t < full_begin || t >= full_end; };
+        if (tile < tile_end) {
             ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
             ptx::wgmma_fence();
             issue_logits(logits);
@@ -139,25 +144,26 @@ class consumer {
             ptx::hold(logits);
             release(shared_.k_empty[k_ring_.slot]);
             k_ring_.advance();
-            if (tile < item.full_begin || tile >= item.full_end) {
+            if (partial(tile)) {
                 mask(logits, item, tile);
             }
             weigh<k_key_blocks>(logits, rows_, params_.scale_log2, rescale);
             pack_weights(weights, logits);
 
-            for (; tile + 1 < item.tile_end; ++tile) {
+            for (; tile + 1 < tile_end; ++tile) {
                 ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
                 ptx::named_sync(k_turn + warpgroup_, 256);
                 ptx::wgmma_fence();
                 issue_logits(logits);
-                wait_values(item, tile);
+                wait_values(item, tile, partial(tile));
+                ptx::wgmma_fence();  // the weights, in registers, are this instruction's to read now
                 issue_values(sums, weights, true);
                 ptx::named_arrive(k_turn + 1 - warpgroup_, 256);
                 ptx::wgmma_wait<1>();
                 ptx::hold(logits);
                 release(shared_.k_empty[k_ring_.slot]);
                 k_ring_.advance();
-                if (tile + 1 < item.full_begin || tile + 1 >= item.full_end) {
+                if (partial(tile + 1)) {
                     mask(logits, item, tile + 1);
                 }
                 weigh<k_key_blocks>(logits, rows_, params_.scale_log2, rescale);
@@ -173,7 +179,7 @@ class consumer {
                 pack_weights(weights, logits);
             }
             release(shared_.q_empty[q_ring_.slot]);
-            wait_values(item, tile);
+            wait_values(item, tile, partial(tile));
             ptx::wgmma_fence();
             issue_values(sums, weights, true);
             ptx::wgmma_wait<0>();

@@ -26,8 +26,8 @@ __global__ void __launch_bounds__(C::k_threads, 1)
             ptx::barrier_init(shared.v_empty[i], n_warps);
         }
         for (int i = 0; i < k_item_slots; ++i) {
-            ptx::barrier_init(shared.item_full[i], 1);
-            ptx::barrier_init(shared.item_empty[i], n_warps + C::k_loader_warps + 1);
+            ptx::barrier_init(shared.item_full[i], 32);
+            ptx::barrier_init(shared.item_empty[i], 32 * (n_warps + C::k_loader_warps) + 1);
         }
         ptx::barrier_init_fence();
         ptx::prefetch_tensor_map(&maps.k);

@@ -35,17 +35,18 @@ __device__ void load_tile(const work_item & item, const int32_t * first_ranks, i
     }
 }
 
-// Asks for an item's queries to be in the L2 cache by the time they are converted.
+// Asks for an item's queries to be in the L2 cache by the time they are converted. By ordinary prefetches: as bulk
+// copies of a row each they would keep the copy engine from the keys and values.
 __device__ inline void prefetch_queries(const kernel_params & params, const work_item & item, int lane) {
-    if (!params.q_by_16) {
-        return;
-    }
-    const float * base = params.q + item.batch * params.q_stride_batch + item.head_begin * params.q_stride_head;
+    constexpr int k_line_dims = 32;
+    const float * base = params.q + item.batch * params.q_stride_batch + item.head_begin * params.q_stride_head +
+                         item.row_begin * params.q_stride_row;
     for (int row = lane; row < item.packed_rows(); row += 32) {
         const packed_row at = unpack(item, row);
-        ptx::prefetch_to_l2(
-            base + (item.row_begin + at.position) * params.q_stride_row + at.head * params.q_stride_head,
-            params.d_qk * sizeof(float));
+        const float * source = base + at.position * params.q_stride_row + at.head * params.q_stride_head;
+        for (int dim = 0; dim < params.d_qk; dim += k_line_dims) {
+            ptx::prefetch_to_l2(source + dim);
+        }
     }
 }
 
@@ -67,13 +68,11 @@ __device__ void draw_items(const kernel_params & params, shared_memory<C> & shar
         } else if (lane == 0) {
             item.n_rows = 0;
         }
-        __syncwarp();
-        if (lane == 0) {
-            ptx::barrier_arrive(shared.item_full[items.slot]);
-        }
+        ptx::barrier_arrive(shared.item_full[items.slot]);
         if (index >= params.n_items) {
             return;
         }
+        __syncwarp();
         prefetch_queries(params, item, lane);
         items.advance();
         if (lane == 0) {
@@ -187,8 +186,8 @@ __device__ void convert_queries(const kernel_params & params, shared_memory<C> &
         __syncwarp();
         if (lane == 0) {
             ptx::barrier_arrive(shared.q_full[buffers.slot]);
-            ptx::barrier_arrive(shared.item_empty[items.slot]);
         }
+        ptx::barrier_arrive(shared.item_empty[items.slot]);
         buffers.advance();
         items.advance();
     }

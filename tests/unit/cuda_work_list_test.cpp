@@ -1,0 +1,233 @@
+// The tile lists of the CUDA kernels, without a GPU: every kept pair is computed exactly once, whatever the tile size,
+// and what a tile that needs no mask holds is kept.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "kernels/cuda/work_list.h"
+
+namespace tmx::cuda {
+namespace {
+
+struct call {
+    attention_args args;
+    std::vector<attention_segment> segments;
+    std::vector<cuda_block_lists> lists;
+    std::vector<key_place> places;
+
+    void add(int64_t row_begin, int64_t n_rows, int64_t rank_begin, const band & kept, int32_t batch = 0) {
+        attention_segment s;
+        s.batch = batch;
+        s.row_begin = row_begin;
+        s.row_end = row_begin + n_rows;
+        s.rank_begin = rank_begin;
+        s.key_begin = 1000 * static_cast<int64_t>(segments.size());
+        s.kept = kept;
+        segments.push_back(s);
+        places.push_back({static_cast<int32_t>(s.key_begin), batch});
+    }
+};
+
+call heads(int64_t n_head, int64_t n_head_kv) {
+    call c;
+    c.args.n_head = n_head;
+    c.args.n_head_kv = n_head_kv;
+    return c;
+}
+
+// How often each (batch, head, row, rank) is computed, by walking the items as the kernels do.
+using pair_counts = std::map<std::tuple<int32_t, int32_t, int32_t, int32_t>, int>;
+
+pair_counts walk(const work_list & list, int32_t tile_keys) {
+    pair_counts counts;
+    const int32_t tile_slices = tile_keys / k_slice;
+    for (const work_item & item : list.items) {
+        EXPECT_GT(item.n_rows, 0);
+        EXPECT_LE(item.packed_rows(), k_item_rows);
+        for (int32_t slice = item.tile_begin * tile_slices; slice < item.tile_end * tile_slices; ++slice) {
+            const int32_t tile = slice / tile_slices;
+            const bool masked = tile < item.full_begin || tile >= item.full_end;
+            for (int32_t k = 0; k < k_slice; ++k) {
+                const int32_t rank = slice_rank(item, list.first_ranks.data(), slice) + k;
+                const bool visited = rank < slice_limit(item, slice);
+                EXPECT_TRUE(masked || visited) << "a full tile holds a key that the walk does not visit";
+                for (int32_t packed = 0; packed < item.packed_rows(); ++packed) {
+                    const packed_row at = unpack(item, packed);
+                    const kept_row row = row_of(item.kept(), item.rank_begin + at.position);
+                    const bool kept = visited && keeps(row, rank);
+                    EXPECT_EQ(kept, keeps(counted_from(row, rank - 3, slice_limit(item, slice)), 3));
+                    EXPECT_TRUE(masked || kept) << "a full tile holds a dropped pair";
+                    if (kept) {
+                        ++counts[{item.batch, item.head_begin + at.head, item.row_begin + at.position, rank}];
+                    }
+                }
+            }
+        }
+    }
+    return counts;
+}
+
+// Compares with `is_kept(segment, head, rank of the row, rank of the key)` over all pairs.
+template <typename F>
+void expect_pairs(const call & c, const list_config & config, const F & is_kept) {
+    const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, config);
+    pair_counts counts = walk(list, config.tile_keys);
+    size_t n_kept = 0;
+    for (size_t i = 0; i < c.segments.size(); ++i) {
+        const attention_segment & s = c.segments[i];
+        for (int32_t head = 0; head < c.args.n_head; ++head) {
+            for (int64_t row = s.row_begin; row < s.row_end; ++row) {
+                const int64_t rank = s.rank_begin + row - s.row_begin;
+                for (int32_t key = 0; key <= rank; ++key) {
+                    if (!is_kept(i, head, rank, key)) {
+                        continue;
+                    }
+                    ++n_kept;
+                    const int found = counts[{s.batch, head, static_cast<int32_t>(row), key}];
+                    ASSERT_EQ(1, found) << "segment " << i << " head " << head << " row " << row << " key " << key;
+                }
+            }
+        }
+    }
+    EXPECT_EQ(n_kept, counts.size()) << "pairs computed that nobody keeps";
+}
+
+void expect_bands(const call & c) {
+    for (const int32_t tile_keys : {32, 64, 112, 128}) {
+        for (const int32_t n_slots : {1, 132}) {
+            expect_pairs(c, {tile_keys, n_slots}, [&](size_t i, int32_t head, int64_t rank, int64_t key) {
+                const bool exempt = c.args.dense_head != nullptr && c.args.dense_head[head] != 0;
+                return exempt || keeps(c.segments[i].kept, rank, key);
+            });
+        }
+    }
+}
+
+TEST(cuda_work_list, bands) {
+    for (const band & kept :
+         {band{}, band{0, 1}, band{8, 64}, band{0, 100}, band{17, 30}, band{200, 20}, band{8, 250}, band{5, 9}}) {
+        for (const int64_t rank_begin : {0, 1, 40, 200}) {
+            call c = heads(2, 1);
+            c.add(0, 150, rank_begin, kept);
+            expect_bands(c);
+        }
+    }
+}
+
+TEST(cuda_work_list, groups_of_heads) {
+    for (const auto & [n_head, n_head_kv] : {std::pair{1, 1}, {3, 1}, {14, 2}, {16, 1}, {5, 5}}) {
+        call c = heads(n_head, n_head_kv);
+        c.add(3, 70, 90, {8, 40});
+        expect_bands(c);
+    }
+    call many = heads(300, 1);  // more heads than an item has rows
+    many.add(0, 2, 5, {1, 2});
+    expect_bands(many);
+}
+
+TEST(cuda_work_list, segments_streams_and_dense_heads) {
+    const uint8_t dense[] = {0, 1, 1, 0, 0, 0};
+    call c = heads(6, 2);
+    c.args.dense_head = dense;
+    c.add(0, 40, 100, {4, 20});
+    c.add(40, 30, 140, {});
+    c.add(0, 33, 0, {4, 20}, 1);
+    expect_bands(c);
+}
+
+TEST(cuda_work_list, long_items_are_split_and_combined_in_order) {
+    call c = heads(4, 1);
+    c.add(0, 32, 4000, {});
+    const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, {64, 4});
+    ASSERT_EQ(1u, list.combines.size());
+    const combine_item & combine = list.combines[0];
+    EXPECT_EQ(list.n_partials, combine.n_parts);
+    EXPECT_GT(combine.n_parts, 1);
+    std::map<int32_t, const work_item *> parts;
+    for (const work_item & item : list.items) {
+        EXPECT_TRUE(parts.emplace(item.partial, &item).second);
+    }
+    int32_t next = 0;
+    for (const auto & [slot, item] : parts) {
+        EXPECT_EQ(next, item->tile_begin);
+        next = item->tile_end;
+    }
+    EXPECT_EQ(63, next);
+    EXPECT_GE(list.items[static_cast<size_t>(combine.item)].partial, combine.first_partial);
+}
+
+TEST(cuda_work_list, long_items_start_first) {
+    call c = heads(8, 2);
+    c.add(0, 3000, 0, {8, 64});
+    c.add(3000, 64, 3000, {});
+    const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, {64, 132});
+    const auto size_of = [](const work_item & item) { return item.tile_end - item.tile_begin; };
+    for (size_t i = 1; i < list.items.size(); ++i) {
+        EXPECT_LE(size_of(list.items[i]), 2 * size_of(list.items[i - 1]));
+    }
+}
+
+TEST(cuda_work_list, block_lists) {
+    for (const bool per_query_head : {false, true}) {
+        for (const int64_t block : {16, 32, 64, 128}) {
+            call c = heads(4, 2);
+            c.add(0, 100, 150, {});
+            cuda_block_lists lists;
+            lists.block_keys = block;
+            lists.list_rows = 48;
+            lists.per_query_head = per_query_head;
+            const int64_t n_lists = 3 * (per_query_head ? 4 : 2);
+            std::vector<int64_t> begin = {0};
+            std::vector<int32_t> first_rank;
+            for (int64_t list = 0; list < n_lists; ++list) {
+                for (int64_t rank = 5 * list % 37; rank < 250; rank += block * (1 + (list + rank) % 3)) {
+                    first_rank.push_back(static_cast<int32_t>(rank));
+                }
+                begin.push_back(static_cast<int64_t>(first_rank.size()));
+            }
+            lists.begin = begin.data();
+            lists.first_rank = first_rank.data();
+            c.lists = {lists};
+            for (const int32_t tile_keys : {64, 112, 128}) {
+                expect_pairs(c, {tile_keys, 2}, [&](size_t, int32_t head, int64_t rank, int64_t key) {
+                    const int64_t list = (per_query_head ? head : head / 2) * 3 + (rank - 150) / 48;
+                    for (int64_t i = begin[list]; i < begin[list + 1]; ++i) {
+                        if (key >= first_rank[i] && key < first_rank[i] + block) {
+                            return true;
+                        }
+                    }
+                    return false;
+                });
+            }
+        }
+    }
+}
+
+TEST(cuda_declines, names_what_is_not_covered) {
+    attention_args good;
+    good.n_head = 8;
+    good.n_head_kv = 2;
+    good.d_qk = good.d_v = 128;
+    EXPECT_EQ(nullptr, cuda_declines(good));
+    const auto reason = [&](auto change) {
+        attention_args args = good;
+        change(args);
+        const char * text = cuda_declines(args);
+        return std::string(text != nullptr ? text : "");
+    };
+    EXPECT_NE("", reason([](attention_args & a) { a.k_type = dtype::f32; }));
+    EXPECT_NE("", reason([](attention_args & a) { a.v_type = dtype::bf16; }));
+    EXPECT_NE("", reason([](attention_args & a) { a.d_qk = 72; }));
+    EXPECT_NE("", reason([](attention_args & a) { a.d_v = 512; }));
+    EXPECT_NE("", reason([](attention_args & a) { a.n_head = 9; }));
+    EXPECT_NE("", reason([](attention_args & a) { a.logit_softcap = 50; }));
+    EXPECT_NE("", reason([](attention_args & a) { a.n_kv = int64_t{1} << 31; }));
+    EXPECT_EQ("", reason([](attention_args & a) { a.k_type = dtype::q4_0; }));
+    EXPECT_EQ("", reason([](attention_args & a) { a.k_type = a.v_type = dtype::bf16; }));
+}
+
+}  // namespace
+}  // namespace tmx::cuda
