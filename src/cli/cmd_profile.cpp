@@ -211,8 +211,9 @@ void print_result(const profile_options & options, const profile_settings & s, c
                    mean_first_kl(r.check), worst);
     }
     for (const score_quality & q : r.qualities) {
-        fmt::print("{:>21}: rank correlation with measured KL {:.3f} ({:.3f} to {:.3f})\n", q.score,
-                   q.rank_correlation.value, q.rank_correlation.low, q.rank_correlation.high);
+        const interval & rank = q.rank_correlation;
+        fmt::print("{:>21}: rank correlation with measured KL {:.3f}{}\n", q.score, rank.value,
+                   r.gradients.size() < 3 ? "" : fmt::format(" ({:.3f} to {:.3f})", rank.low, rank.high));
     }
     fmt::print("attention pairs computed at 8192 tokens: {:.1f}%, at 131072: {:.1f}%\n",
                100 * pairs_kept(r.value, 8192), 100 * pairs_kept(r.value, 131072));

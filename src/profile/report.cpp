@@ -128,9 +128,12 @@ std::string ablation_chart(const profile_settings & settings, const profile_resu
 
 std::string agreement(const profile_settings & settings, const profile_result & r) {
     std::string table = "<table>\n" + cells({"score", "rank correlation", "95% interval over prompts"}, "th");
+    // Resamples of one or two prompts say nothing about others.
+    const bool few = r.gradients.size() < 3;
     for (const score_quality & q : r.qualities) {
-        table += cells({html_text(q.score), fmt::format("{:.3f}", q.rank_correlation.value),
-                        fmt::format("{:.3f} to {:.3f}", q.rank_correlation.low, q.rank_correlation.high)});
+        const std::string range = fmt::format("{:.3f} to {:.3f}", q.rank_correlation.low, q.rank_correlation.high);
+        table += cells(
+            {html_text(q.score), fmt::format("{:.3f}", q.rank_correlation.value), few ? "needs three prompts" : range});
     }
     table += "</table>\n";
     const score_kind * kind = find_score(settings.score);

@@ -6,8 +6,32 @@
 
 #include <cstring>
 #include <memory>
+#include <vector>
 
 namespace tmx::test {
+namespace {
+
+// llama.cpp loads no model without a tokeniser.
+void add_vocabulary(gguf_context * file, int n_vocab) {
+    std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+    for (int i = 3; i < n_vocab; ++i) {
+        tokens.push_back(std::string(1, 'w').append(std::to_string(i)));
+    }
+    std::vector<const char *> texts;
+    for (const std::string & token : tokens) {
+        texts.push_back(token.c_str());
+    }
+    const std::vector<float> scores(tokens.size(), 0.0F);
+    std::vector<int32_t> types(tokens.size(), 1);  // normal
+    types[0] = 2;                                  // unknown
+    types[1] = types[2] = 3;                       // control
+    gguf_set_val_str(file, "tokenizer.ggml.model", "llama");
+    gguf_set_arr_str(file, "tokenizer.ggml.tokens", texts.data(), texts.size());
+    gguf_set_arr_data(file, "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, scores.data(), scores.size());
+    gguf_set_arr_data(file, "tokenizer.ggml.token_type", GGUF_TYPE_INT32, types.data(), types.size());
+}
+
+}  // namespace
 
 std::string write_tiny_gguf(const tiny_model & model, const std::string & name, const gguf_changes & changes) {
     const tiny_shape & s = model.shape;
@@ -35,6 +59,12 @@ std::string write_tiny_gguf(const tiny_model & model, const std::string & name, 
         number("rope.scaling.factor", s.rope_factor);
         gguf_set_val_str(file.get(), (arch + ".rope.scaling.type").c_str(), "linear");
     }
+    if (changes.yarn_factor > 0) {
+        number("rope.scaling.factor", changes.yarn_factor);
+        gguf_set_val_str(file.get(), (arch + ".rope.scaling.type").c_str(), "yarn");
+        integer("rope.scaling.original_context_length", 32);
+    }
+    add_vocabulary(file.get(), s.n_vocab);
     size_t bytes = 1 << 16;
     for (const auto & [tensor_name, tensor] : model.tensors) {
         bytes += tensor.values.size() * sizeof(float) + 1024;

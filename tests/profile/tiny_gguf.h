@@ -7,12 +7,14 @@
 
 namespace tmx::test {
 
-// In the test's scratch folder; the path. without: names of tensors to leave out; extra_key: an integer key to add.
 struct gguf_changes {
-    std::string without;
-    std::string extra_tensor;
+    std::string without;       // a tensor to leave out
+    std::string extra_tensor;  // one to add
     std::string architecture;  // instead of the model's
+    double yarn_factor = 0;    // > 0: YaRN rotary scaling, which the reference model does not know
 };
+
+// In the test's scratch folder; returns the path.
 std::string write_tiny_gguf(const tiny_model & model, const std::string & name, const gguf_changes & changes = {});
 
 }  // namespace tmx::test
