@@ -54,7 +54,8 @@ struct chosen_plan {
 // plan's. ERRORS failure: unreadable, or it does not fit the model.
 chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known);
 
-// The model that a plan was made for, as far as the plan tells: for uses without a model file. ERRORS failure: unreadable.
+// The model that a plan was made for, as far as the plan tells: for uses without a model file. ERRORS failure:
+// unreadable.
 model_facts facts_of_plan(const std::string & reference);
 
 // Whether a GGUF's general.name names the model that a preset is for: every word of the preset's name, "instruct" left
