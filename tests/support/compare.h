@@ -15,8 +15,8 @@
 // Element rule  |kernel - oracle| / n <= 2 * max over the (batch, head) slice of |plain - oracle| / n + c, where
 // `plain`
 //               is the same formula written naively in the same precision (plain.h). c is 4 for f32: a different order
-//               of summation, online rescaling and a polynomial exp each add about one. It is 1 for bf16 and f16: those are f32
-//               steps there, and only whether the softmax sum adds rounded weights is free.
+//               of summation, online rescaling and a polynomial exp each add about one. It is 1 for bf16 and f16: those
+//               are f32 steps there, and only whether the softmax sum adds rounded weights is free.
 // Slice rule    cosine-type difference d(x) = |x - oracle|^2 / (|x|^2 + |oracle|^2) of each slice:
 //               sqrt(d(kernel)) <= 2 * sqrt(d(plain)) + c * |n'| / sqrt(|x|^2 + |oracle|^2), with n' as n, but with
 //               sqrt(sum_j p_j^2 v_j^2) for V: independent roundings add by squares. Each row is divided by its V
