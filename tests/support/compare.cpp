@@ -19,8 +19,8 @@ double allowance(rounding operands) {
     return operands == rounding::f32 ? 4.0 : 1.0;
 }
 
-double relative_noise(const oracle_row & row, rounding arithmetic) {
-    return roundoff(arithmetic) * (2 + row.operand_spread) + k_u32 * 2 * row.logit_size;
+double relative_noise(const oracle_row & row, rounding operands) {
+    return roundoff(operands) * (2 + row.operand_spread) + k_u32 * 2 * row.logit_size;
 }
 
 const float * out_row(const attention_args & args, const oracle_row & row) {
@@ -95,10 +95,10 @@ bool fold(const worst_element & at, worst_element & worst, double & plain_error)
     return true;
 }
 
-std::string element_rule(slice & part, const attention_args & plain, const attention_args & kernel, rounding arithmetic,
+std::string element_rule(slice & part, const attention_args & plain, const attention_args & kernel, rounding operands,
                          double & used) {
     for (const oracle_row * row : part.rows) {
-        const double noise = relative_noise(*row, arithmetic);
+        const double noise = relative_noise(*row, operands);
         for (int64_t dim = 0; dim < kernel.d_v; ++dim) {
             const worst_element at{0,
                                    row,
@@ -119,7 +119,7 @@ std::string element_rule(slice & part, const attention_args & plain, const atten
             }
         }
     }
-    const double c = allowance(arithmetic);
+    const double c = allowance(operands);
     const double bound = 2 * part.plain_error + c;
     const double lse_bound = 2 * part.plain_lse_error + c;
     used = std::max({used, part.worst.error / bound, part.worst_lse.error / lse_bound});
@@ -133,7 +133,7 @@ std::string element_rule(slice & part, const attention_args & plain, const atten
 }
 
 std::string slice_rule(const slice & part, const attention_args & plain, const attention_args & kernel,
-                       rounding arithmetic, double & used) {
+                       rounding operands, double & used) {
     double kernel_error = 0;
     double plain_error = 0;
     double size = 0;
@@ -143,7 +143,7 @@ std::string slice_rule(const slice & part, const attention_args & plain, const a
             continue;
         }
         const double weight = 1 / row->largest_value;
-        const double unit = relative_noise(*row, arithmetic) * row->value_spread * weight;
+        const double unit = relative_noise(*row, operands) * row->value_spread * weight;
         for (int64_t dim = 0; dim < kernel.d_v; ++dim) {
             const double oracle = row->out[static_cast<size_t>(dim)] * weight;
             const double x = out_row(kernel, *row)[dim] * weight;
@@ -154,7 +154,7 @@ std::string slice_rule(const slice & part, const attention_args & plain, const a
             noise += unit * unit;
         }
     }
-    const double bound = 2 * std::sqrt(plain_error) + allowance(arithmetic) * std::sqrt(noise);
+    const double bound = 2 * std::sqrt(plain_error) + allowance(operands) * std::sqrt(noise);
     if (!(size > 0)) {
         return {};
     }
@@ -173,16 +173,16 @@ std::string slice_rule(const slice & part, const attention_args & plain, const a
 }  // namespace
 
 comparison compare(std::span<const oracle_row> oracle, const attention_args & plain, const attention_args & kernel,
-                   rounding arithmetic) {
+                   rounding operands) {
     std::map<std::pair<int64_t, int64_t>, slice> slices;
     for (const oracle_row & row : oracle) {
         slices[{row.batch, row.head}].rows.push_back(&row);
     }
     comparison result;
     for (auto & [place, part] : slices) {
-        result.failure = element_rule(part, plain, kernel, arithmetic, result.used);
+        result.failure = element_rule(part, plain, kernel, operands, result.used);
         if (result.failure.empty()) {
-            result.failure = slice_rule(part, plain, kernel, arithmetic, result.used);
+            result.failure = slice_rule(part, plain, kernel, operands, result.used);
         }
         if (!result.failure.empty()) {
             break;

@@ -13,8 +13,12 @@ using encode_fn = decltype(&cuTensorMapEncodeTiled);
 encode_fn find_encode() {
     void * function = nullptr;
     cudaDriverEntryPointQueryResult found{};
+#if CUDART_VERSION >= 12050
     const cudaError_t error =
         cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
+#else
+    const cudaError_t error = cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &function, cudaEnableDefault, &found);
+#endif
     if (error != cudaSuccess || found != cudaDriverEntryPointSuccess) {
         return nullptr;
     }
