@@ -316,31 +316,31 @@ void task_queue::run() {
 void fake_event::record_on(task_queue & queue) {
     uint64_t mark = 0;
     {
-        const std::lock_guard lock(mutex_);
-        mark = ++asked_;
+        const std::lock_guard lock(marks_->mutex);
+        mark = ++marks_->asked;
     }
-    queue.push([this, mark] {
-        const std::lock_guard lock(mutex_);
-        reached_ = std::max(reached_, mark);
-        changed_.notify_all();
+    queue.push([marks = marks_, mark] {
+        const std::lock_guard lock(marks->mutex);
+        marks->reached = std::max(marks->reached, mark);
+        marks->changed.notify_all();
     });
 }
 
 void fake_event::hold(task_queue & queue) {
     uint64_t mark = 0;
     {
-        const std::lock_guard lock(mutex_);
-        mark = asked_;
+        const std::lock_guard lock(marks_->mutex);
+        mark = marks_->asked;
     }
-    queue.push([this, mark] {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return reached_ >= mark; });
+    queue.push([marks = marks_, mark] {
+        std::unique_lock lock(marks->mutex);
+        marks->changed.wait(lock, [&] { return marks->reached >= mark; });
     });
 }
 
 void fake_event::wait() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return reached_ >= asked_; });
+    std::unique_lock lock(marks_->mutex);
+    marks_->changed.wait(lock, [this] { return marks_->reached >= marks_->asked; });
 }
 
 fake_gpu::fake_gpu(fake_gpu_options options)

@@ -46,10 +46,15 @@ class fake_event {
     void wait();
 
   private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    uint64_t asked_ = 0;
-    uint64_t reached_ = 0;
+    // Shared with the tasks in the queues: as with CUDA's events, one may be freed while work that waits for it is
+    // pending.
+    struct marks {
+        std::mutex mutex;
+        std::condition_variable changed;
+        uint64_t asked = 0;
+        uint64_t reached = 0;
+    };
+    std::shared_ptr<marks> marks_ = std::make_shared<marks>();
 };
 
 struct seen_graph {
