@@ -91,12 +91,13 @@ bool ask_version(const std::string & library, std::string & version, std::string
     return static_cast<bool>(std::getline(lines, version)) && static_cast<bool>(std::getline(lines, commit));
 }
 
-std::string without_dirty(std::string commit) {
+// Without "-dirty"; "" where a build does not know its commit.
+std::string known_commit(std::string commit) {
     const std::string suffix = "-dirty";
     if (commit.ends_with(suffix)) {
         commit.resize(commit.size() - suffix.size());
     }
-    return commit;
+    return commit == "unknown" ? "" : commit;
 }
 
 }  // namespace
@@ -105,11 +106,12 @@ bool host_build::same_ggml() const {
     const std::string ours = built_against();  // "VERSION (COMMIT)"
     const size_t open = ours.find(" (");
     const std::string version = ours.substr(0, open);
-    const std::string commit = without_dirty(ours.substr(open + 2, ours.size() - open - 3));
-    const std::string theirs = without_dirty(ggml_commit);
-    // Abbreviations of one commit differ in length from build to build.
+    const std::string commit = known_commit(ours.substr(open + 2, ours.size() - open - 3));
+    const std::string theirs = known_commit(ggml_commit);
+    // The backend's own rule (src/ggml/version_check.h): abbreviations of one commit differ in length from build to
+    // build, and where a commit is not known the versions decide.
     const size_t shared = std::min(commit.size(), theirs.size());
-    return version == ggml_version && shared >= 7 && commit.compare(0, shared, theirs, 0, shared) == 0;
+    return version == ggml_version && commit.compare(0, shared, theirs, 0, shared) == 0;
 }
 
 std::string host_build::how() const {

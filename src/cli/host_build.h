@@ -20,7 +20,7 @@ struct host_build {
     bool cuda = false;         // has llama.cpp's CUDA backend, linked in or beside it
     std::string problem;       // unloadable: why, and what to do
 
-    bool same_ggml() const;   // the version and commit that our backend was built against
+    bool same_ggml() const;   // the version, and if both are known the commit, that our backend was built against
     std::string how() const;  // one sentence for people
 };
 

@@ -2,8 +2,11 @@
 // in statically; its streams and events are the driver's, so they order with those of ggml's own copy of the runtime.
 #include <cuda_runtime_api.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 #include "ggml/attention_executor.h"
 #include "trianglemix/cuda_attention.h"
@@ -97,9 +100,11 @@ int device_number(ggml_backend_dev_t device) {
         }
         static_cast<void>(cudaGetLastError());
     }
-    const char * name = ggml_backend_dev_name(device);
-    const char * digits = name + std::strcspn(name, "0123456789");
-    return *digits != '\0' ? std::atoi(digits) : -1;
+    const std::string_view name = ggml_backend_dev_name(device);
+    const std::string_view digits = name.substr(std::min(name.find_first_of("0123456789"), name.size()));
+    number = -1;
+    std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return number;
 }
 
 // "" and the kernel's name, or why no kernel runs there. Makes no CUDA context: that takes memory of a GPU nobody may
