@@ -30,7 +30,8 @@ using file_handle = std::unique_ptr<std::FILE, close_file>;
 bool switched_on = false;
 std::string stats_where;  // TRIANGLEMIX_STATS
 
-// Never destroyed: hosts free their backends while the process exits, in any order.
+// Made where it is first asked for, so never by a library that refuses to register. Never destroyed: hosts free their
+// backends while the process exits, in any order.
 std::vector<std::unique_ptr<proxy_device>> & proxies() {
     static auto & devices = *new std::vector<std::unique_ptr<proxy_device>>;
     return devices;
@@ -105,7 +106,7 @@ void write_status(const std::string & where, const std::string & refusal) {
         return;
     }
     nlohmann::ordered_json line = {{"registered", refusal.empty()}, {"version", TMX_VERSION}, {"devices", n_devices()}};
-    if (!proxies().empty()) {
+    if (n_devices() > 1) {  // a refused library is unloaded again and must leave nothing behind
         line["gpu"] = nlohmann::ordered_json::array();
         for (const std::unique_ptr<proxy_device> & proxy : proxies()) {
             line["gpu"].push_back({{"name", proxy->candidate().name},
