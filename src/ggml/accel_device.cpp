@@ -4,6 +4,7 @@
 #include <memory>
 #include <new>
 
+#include "ggml/backend_common.h"
 #include "ggml/evaluator.h"
 #include "trianglemix/backend_control.h"
 
@@ -25,46 +26,31 @@ void backend_free(ggml_backend_t backend) {
     delete backend;
 }
 
+ggml_status compute_node(evaluator & work, const ggml_cgraph * graph, const ggml_tensor * node) {
+    if (node->op != GGML_OP_FLASH_ATTN_EXT) {
+        GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n", ggml_op_name(node->op));
+        return GGML_STATUS_FAILED;
+    }
+    if (const auto reason = why_declined(node, 1)) {
+        GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n", to_string(*reason));
+        return GGML_STATUS_FAILED;
+    }
+    return work.compute(graph, node);
+}
+
 ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
-    try {
+    return guarded_compute([&] {
         for (int i = 0; i < graph->n_nodes; ++i) {
-            const ggml_tensor * node = graph->nodes[i];
-            if ((node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0 || ggml_is_empty(node)) {
+            if (computes_nothing(graph->nodes[i])) {
                 continue;
             }
-            switch (node->op) {
-                case GGML_OP_NONE:
-                case GGML_OP_RESHAPE:
-                case GGML_OP_VIEW:
-                case GGML_OP_PERMUTE:
-                case GGML_OP_TRANSPOSE:
-                    break;
-                case GGML_OP_FLASH_ATTN_EXT: {
-                    if (const auto reason = why_declined(node, 1)) {
-                        GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n",
-                                       to_string(*reason));
-                        return GGML_STATUS_FAILED;
-                    }
-                    const ggml_status result = evaluator_of(backend).compute(graph, node);
-                    if (result != GGML_STATUS_SUCCESS) {
-                        return result;
-                    }
-                    break;
-                }
-                default:
-                    GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n",
-                                   ggml_op_name(node->op));
-                    return GGML_STATUS_FAILED;
+            const ggml_status result = compute_node(evaluator_of(backend), graph, graph->nodes[i]);
+            if (result != GGML_STATUS_SUCCESS) {
+                return result;
             }
         }
         return GGML_STATUS_SUCCESS;
-    } catch (const std::bad_alloc &) {
-        GGML_LOG_ERROR("TriangleMix: out of memory\n");
-        return GGML_STATUS_ALLOC_FAILED;
-    } catch (const std::exception & error) {
-        GGML_LOG_ERROR("TriangleMix: %s\n", error.what());
-        return GGML_STATUS_FAILED;
-    }
+    });
 }
 
 constexpr ggml_backend_i k_backend_interface = {
@@ -155,13 +141,10 @@ void warn_flash_attention_is_off() {
 
 bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
     const settings & current = process_settings();
+    if (is_view(op)) {
+        return current.enabled();
+    }
     switch (op->op) {
-        case GGML_OP_NONE:
-        case GGML_OP_RESHAPE:
-        case GGML_OP_VIEW:
-        case GGML_OP_PERMUTE:
-        case GGML_OP_TRANSPOSE:
-            return current.enabled();
         case GGML_OP_FLASH_ATTN_EXT: {
             const auto reason =
                 current.enabled() ? why_declined(op, current.min_rows()) : std::optional(decline_reason::disabled);

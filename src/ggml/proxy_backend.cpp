@@ -1,9 +1,9 @@
 // The backend interface of a proxy: everything is the wrapped backend's, but for graphs.
 #include <algorithm>
-#include <exception>
 #include <memory>
 #include <new>
 
+#include "ggml/backend_common.h"
 #include "ggml/proxy_device.h"
 
 namespace tmx {
@@ -90,15 +90,7 @@ ggml_status backend_plan_compute(ggml_backend_t backend, ggml_backend_graph_plan
 }
 
 ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
-    try {
-        return state_of(backend).graphs->compute(graph);
-    } catch (const std::bad_alloc &) {
-        GGML_LOG_ERROR("TriangleMix: out of memory\n");
-        return GGML_STATUS_ALLOC_FAILED;
-    } catch (const std::exception & error) {
-        GGML_LOG_ERROR("TriangleMix: %s\n", error.what());
-        return GGML_STATUS_FAILED;
-    }
+    return guarded_compute([&] { return state_of(backend).graphs->compute(graph); });
 }
 
 void backend_event_record(ggml_backend_t backend, ggml_backend_event_t event) {

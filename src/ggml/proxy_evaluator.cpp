@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "ggml/backend_common.h"
 #include "ggml/node_work.h"
 
 namespace tmx {
@@ -10,19 +11,6 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-bool is_view_or_nothing(const ggml_tensor * node) {
-    switch (node->op) {
-        case GGML_OP_NONE:
-        case GGML_OP_RESHAPE:
-        case GGML_OP_VIEW:
-        case GGML_OP_PERMUTE:
-        case GGML_OP_TRANSPOSE:
-            return true;
-        default:
-            return ggml_is_empty(node) || (node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0;
-    }
 }
 
 bool same_rule(const layer_rule & a, const layer_rule & b, int64_t n_head) {
@@ -154,7 +142,7 @@ const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * gr
     known_attention_.clear();
     known_inputs_.clear();
     for (int i = 0; i < graph->n_nodes; ++i) {
-        if (graph->nodes[i]->op == GGML_OP_FLASH_ATTN_EXT && !is_view_or_nothing(graph->nodes[i])) {
+        if (graph->nodes[i]->op == GGML_OP_FLASH_ATTN_EXT && !computes_nothing(graph->nodes[i])) {
             known_attention_.push_back(i);
         }
     }
@@ -362,7 +350,7 @@ status proxy_evaluator::run_step(const step & now) {
 }
 
 ggml_status proxy_evaluator::pass_on(ggml_cgraph * graph, int begin, int end) {
-    if (std::all_of(graph->nodes + begin, graph->nodes + end, is_view_or_nothing)) {
+    if (std::all_of(graph->nodes + begin, graph->nodes + end, computes_nothing)) {
         return GGML_STATUS_SUCCESS;
     }
     ggml_cgraph view = ggml_graph_view(graph, begin, end);
