@@ -36,11 +36,15 @@ int64_t part_begin(int64_t n, int64_t part, int64_t n_parts) {
 
 }  // namespace
 
-void attention_back(const attention_back_args & args) {
-    const int64_t most_parts = std::max<int64_t>(args.n / k_least_rows, 1);
-    const int64_t n_parts = std::min((k_wanted_items + args.n_head - 1) / args.n_head, most_parts);
-    const int64_t n_items = args.n_head * n_parts;
-    const auto item_elems = static_cast<size_t>(args.n * args.d);
+void attention_back(const probe_backward_args & args, int32_t n_threads) {
+    const int64_t n = args.shape.n;
+    const int64_t n_head = args.shape.n_head;
+    const int64_t n_head_kv = args.shape.n_head_kv;
+    const int64_t d = args.shape.d;
+    const int64_t most_parts = std::max<int64_t>(n / k_least_rows, 1);
+    const int64_t n_parts = std::min((k_wanted_items + n_head - 1) / n_head, most_parts);
+    const int64_t n_items = n_head * n_parts;
+    const auto item_elems = static_cast<size_t>(n * d);
     std::vector<back_item> items(static_cast<size_t>(n_items));
     std::vector<float> dk_items(static_cast<size_t>(n_items) * item_elems);
     std::vector<float> dv_items(static_cast<size_t>(n_items) * item_elems);
@@ -49,14 +53,14 @@ void attention_back(const attention_back_args & args) {
         item.head = i / n_parts;
         // The last rows, the most work, come first.
         const int64_t part = n_parts - 1 - i % n_parts;
-        item.row_begin = part_begin(args.n, part, n_parts);
-        item.row_end = part_begin(args.n, part + 1, n_parts);
+        item.row_begin = part_begin(n, part, n_parts);
+        item.row_end = part_begin(n, part + 1, n_parts);
         item.dk = dk_items.data() + static_cast<size_t>(i) * item_elems;
         item.dv = dv_items.data() + static_cast<size_t>(i) * item_elems;
     }
     std::exception_ptr error;
     std::mutex error_mutex;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(args.n_threads)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads)
     for (int64_t i = 0; i < n_items; ++i) {
         try {
             HWY_DYNAMIC_DISPATCH(run_back_item)(args, items[static_cast<size_t>(i)]);
@@ -69,26 +73,26 @@ void attention_back(const attention_back_args & args) {
         std::rethrow_exception(error);
     }
     // Over the heads of a group and their parts, in that order, whoever computed them.
-    const int64_t items_of_group = n_items / args.n_head_kv;
-    const int64_t row = args.n_head_kv * args.d;
-#pragma omp parallel for schedule(static) num_threads(args.n_threads)
-    for (int64_t r = 0; r < args.n; ++r) {
-        for (int64_t kv = 0; kv < args.n_head_kv; ++kv) {
-            float * dk = args.dk + r * row + kv * args.d;
-            float * dv = args.dv + r * row + kv * args.d;
-            std::fill(dk, dk + args.d, 0.0F);
-            std::fill(dv, dv + args.d, 0.0F);
+    const int64_t items_of_group = n_items / n_head_kv;
+    const int64_t row = n_head_kv * d;
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+    for (int64_t r = 0; r < n; ++r) {
+        for (int64_t kv = 0; kv < n_head_kv; ++kv) {
+            float * dk = args.dk + r * row + kv * d;
+            float * dv = args.dv + r * row + kv * d;
+            std::fill(dk, dk + d, 0.0F);
+            std::fill(dv, dv + d, 0.0F);
             for (int64_t i = kv * items_of_group; i < (kv + 1) * items_of_group; ++i) {
-                const float * dk_item = items[static_cast<size_t>(i)].dk + r * args.d;
-                const float * dv_item = items[static_cast<size_t>(i)].dv + r * args.d;
-                for (int64_t c = 0; c < args.d; ++c) {
+                const float * dk_item = items[static_cast<size_t>(i)].dk + r * d;
+                const float * dv_item = items[static_cast<size_t>(i)].dv + r * d;
+                for (int64_t c = 0; c < d; ++c) {
                     dk[c] += dk_item[c];
                     dv[c] += dv_item[c];
                 }
             }
         }
     }
-    for (int64_t h = 0; h < args.n_head; ++h) {
+    for (int64_t h = 0; h < n_head; ++h) {
         args.sums[h] = {};
     }
     for (const back_item & item : items) {

@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "profile/attention_back.h"
 #include "profile/back_item.h"
+#include "profile/probe_attention.h"
 #include "profile/tile_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -57,12 +57,12 @@ struct packed_keys {
 
 class back_worker {
   public:
-    back_worker(const attention_back_args & args, back_item & item)
+    back_worker(const probe_backward_args & args, back_item & item)
         : args_(args),
           item_(item),
-          d_(args.d),
-          last_begin_(std::max<int64_t>(args.n - args.shape.n_last, 0)),
-          streaming_{args.shape.n_sink, args.shape.n_window} {
+          d_(args.shape.d),
+          last_begin_(std::max<int64_t>(args.shape.n - args.sections.n_last, 0)),
+          streaming_{args.sections.n_sink, args.sections.n_window} {
         const auto block = static_cast<size_t>(k_tile * d_);
         q_.resize(block);
         d_out_.resize(block);
@@ -74,8 +74,8 @@ class back_worker {
     }
 
     void run() {
-        const int64_t kv_head = item_.head / (args_.n_head / args_.n_head_kv);
-        const int64_t kv_stride = args_.n_head_kv * d_;
+        const int64_t kv_head = item_.head / (args_.shape.n_head / args_.shape.n_head_kv);
+        const int64_t kv_stride = args_.shape.n_head_kv * d_;
         keys_.pack(args_.k + kv_head * d_, kv_stride, d_, item_.row_end);
         values_.pack(args_.v + kv_head * d_, kv_stride, d_, item_.row_end);
         for (int64_t row = item_.row_begin; row < item_.row_end; row += k_tile) {
@@ -84,7 +84,7 @@ class back_worker {
     }
 
   private:
-    const attention_back_args & args_;
+    const probe_backward_args & args_;
     back_item & item_;
     int64_t d_;
     int64_t last_begin_;
@@ -96,8 +96,8 @@ class back_worker {
     float terms_[3 * k_tile] = {};
 
     void run_rows(int64_t row_begin, int64_t row_end) {
-        const int64_t stride = args_.n_head * d_;
-        load_rows(args_.q + item_.head * d_, stride, d_, row_begin, row_end, args_.scale, q_.data());
+        const int64_t stride = args_.shape.n_head * d_;
+        load_rows(args_.q + item_.head * d_, stride, d_, row_begin, row_end, args_.shape.scale, q_.data());
         load_rows(args_.d_out + item_.head * d_, stride, d_, row_begin, row_end, 1.0F, d_out_.data());
         std::fill(dq_.begin(), dq_.end(), 0.0F);
         for (int64_t i = row_begin; i < row_end; ++i) {
@@ -108,7 +108,7 @@ class back_worker {
                 dot += static_cast<double>(out[c]) * static_cast<double>(d_out[c]);
             }
             dot_[i - row_begin] = static_cast<float>(dot);
-            lse_[i - row_begin] = args_.lse[item_.head * args_.n + i];
+            lse_[i - row_begin] = args_.lse[item_.head * args_.shape.n + i];
         }
         for (int64_t key = 0; key < row_end; key += k_tile) {
             run_tile(row_begin, row_end, key);
@@ -116,7 +116,7 @@ class back_worker {
         for (int64_t i = row_begin; i < row_end; ++i) {
             float * dq = args_.dq + i * stride + item_.head * d_;
             for (int64_t c = 0; c < d_; ++c) {
-                dq[c] = args_.scale * dq_[static_cast<size_t>((i - row_begin) * d_ + c)];
+                dq[c] = args_.shape.scale * dq_[static_cast<size_t>((i - row_begin) * d_ + c)];
             }
         }
     }
@@ -147,7 +147,7 @@ class back_worker {
         product<false>({k_tile, d_, k_tile, s_.data(), 1, k_tile, d_out_.data(), d_, dv_.data(), d_});
         product<false>({k_tile, d_, k_tile, da_.data(), 1, k_tile, q_.data(), d_, dk_.data(), d_});
         product<true>({k_tile, d_, k_tile, da_.data(), k_tile, 1, keys_.rows.data() + at, d_, dq_.data(), d_});
-        const int64_t n_elems = std::min(k_tile, args_.n - key) * d_;
+        const int64_t n_elems = std::min(k_tile, args_.shape.n - key) * d_;
         float * dk = item_.dk + at;
         float * dv = item_.dv + at;
         for (int64_t c = 0; c < n_elems; ++c) {
@@ -176,7 +176,7 @@ class back_worker {
     }
 };
 
-inline void run_back_item(const attention_back_args & args, back_item & item) {
+inline void run_back_item(const probe_backward_args & args, back_item & item) {
     back_worker(args, item).run();
 }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 
-#include "profile/attention_back.h"
 #include "runtime/failure.h"
 #include "runtime/fidelity.h"
 
@@ -34,14 +33,14 @@ ggml_backend_holder open_cpu_backend(int32_t n_threads) {
     return backend;
 }
 
-probe_model::probe_model(const model_file & file, probe_options options, ggml_backend_holder backend)
+probe_model::probe_model(const model_file & file, probe_options options, ggml_backend_holder backend,
+                         std::unique_ptr<probe_attention> attention)
     : file_(file),
       options_(std::move(options)),
       backend_(backend != nullptr ? std::move(backend) : open_cpu_backend(options_.n_threads)),
       weights_(file, backend_.get()),
-      graphs_(file.shape(), weights_, backend_.get(), options_.rows_per_block) {
-    attention_.n_threads = options_.n_threads;
-}
+      graphs_(file.shape(), weights_, backend_.get(), options_.rows_per_block),
+      attention_(attention != nullptr ? std::move(attention) : make_cpu_probe_attention(options_.n_threads)) {}
 
 void probe_model::report(double share) const {
     if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
@@ -75,33 +74,15 @@ void probe_model::embed(std::span<const int32_t> tokens) {
     }
 }
 
-// q_, k_, v_ to out_ and lse_.
-void probe_model::attend(int32_t layer) {
+probe_attention_shape probe_model::attention_shape() const {
     const probe_shape & s = shape();
-    attention_args args;
-    args.q = q_.data();
-    args.k = k_.data();
-    args.v = v_.data();
-    args.out = out_.data();
-    args.lse = lse_.data();
-    args.k_type = dtype::f32;
-    args.v_type = dtype::f32;
-    args.n_head = s.n_head;
-    args.n_head_kv = s.n_head_kv;
-    args.n_q = n_;
-    args.n_kv = n_;
-    args.d_qk = s.d_head;
-    args.d_v = s.d_head;
-    args.q_stride_head = args.k_stride_head = args.v_stride_head = args.out_stride_head = s.d_head;
-    args.q_stride_row = args.out_stride_row = s.n_head * s.d_head;
-    args.k_stride_row = args.v_stride_row = s.n_head_kv * s.d_head;
-    args.scale = 1.0F / std::sqrt(static_cast<float>(s.d_head));
-    attention_segment all;
-    all.row_end = n_;
-    const status result = attention_forward(args, {&all, 1}, attention_);
-    if (!result.ok()) {
-        throw failure("attention of layer " + std::to_string(layer) + ": " + result.message());
-    }
+    return {n_, s.n_head, s.n_head_kv, s.d_head, 1.0F / std::sqrt(static_cast<float>(s.d_head))};
+}
+
+// q_, k_, v_ to out_ and lse_.
+void probe_model::attend() {
+    const row_segment all{{0, n_}, {}};
+    attention_->forward({attention_shape(), q_.data(), k_.data(), v_.data(), out_.data(), lse_.data(), {&all, 1}});
 }
 
 void probe_model::forward(std::span<const int32_t> tokens) {
@@ -113,7 +94,7 @@ void probe_model::forward(std::span<const int32_t> tokens) {
         const auto at = static_cast<size_t>(layer);
         weights_.load(layer, false);
         graphs_.before(n_, x_[at].data(), q_.data(), k_.data(), v_.data());
-        attend(layer);
+        attend();
         graphs_.after(n_, x_[at].data(), out_.data(), x_[at + 1].data());
     }
 }
@@ -211,31 +192,13 @@ void probe_model::start_backward(int32_t target) {
 
 // d_x_ from the layer's output to its input.
 void probe_model::backward(int32_t layer, head_sums * sums) {
-    const probe_shape & s = shape();
     const float * x = x_[static_cast<size_t>(layer)].data();
     weights_.load(layer, true);
     graphs_.before(n_, x, q_.data(), k_.data(), v_.data());
-    attend(layer);
+    attend();
     graphs_.after_back(n_, x, out_.data(), d_x_.data(), d_out_.data(), d_y_.data());
-    attention_back_args args;
-    args.q = q_.data();
-    args.k = k_.data();
-    args.v = v_.data();
-    args.out = out_.data();
-    args.lse = lse_.data();
-    args.d_out = d_out_.data();
-    args.dq = dq_.data();
-    args.dk = dk_.data();
-    args.dv = dv_.data();
-    args.sums = sums;
-    args.n = n_;
-    args.n_head = s.n_head;
-    args.n_head_kv = s.n_head_kv;
-    args.d = s.d_head;
-    args.scale = 1.0F / std::sqrt(static_cast<float>(s.d_head));
-    args.shape = options_.shape;
-    args.n_threads = options_.n_threads;
-    attention_back(args);
+    attention_->backward({attention_shape(), q_.data(), k_.data(), v_.data(), out_.data(), lse_.data(), d_out_.data(),
+                          dq_.data(), dk_.data(), dv_.data(), sums, options_.shape});
     graphs_.before_back(n_, x, dq_.data(), dk_.data(), dv_.data(), d_y_.data(), d_x_.data());
 }
 

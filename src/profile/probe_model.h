@@ -16,8 +16,7 @@
 #include "profile/layer_graphs.h"
 #include "profile/layer_weights.h"
 #include "profile/model_file.h"
-#include "profile/section_sums.h"
-#include "trianglemix/attention.h"
+#include "profile/probe_attention.h"
 #include "trianglemix/geometry.h"
 
 namespace tmx {
@@ -39,14 +38,15 @@ struct gradient_result {
     std::array<int64_t, 3> n_pairs{};  // of each section, the same for every head
 };
 
-// REQUIRES the file to outlive it; a loaded ggml CPU backend, or `backend`: another one for the graphs between
-//          attentions. Attention and its reverse pass are computed on the CPU.
+// REQUIRES the file to outlive it. `backend`, `attention`: where the graphs between attentions and attention itself are
+//          computed; null: on the CPU, for which a ggml CPU backend must be loaded.
 // ERRORS   failure, interrupted, std::bad_alloc.
 // NUMERICS f32; the same bits on every run with the same number of threads.
 // THREADS  One call at a time.
 class probe_model {
   public:
-    probe_model(const model_file & file, probe_options options, ggml_backend_holder backend = nullptr);
+    probe_model(const model_file & file, probe_options options, ggml_backend_holder backend = nullptr,
+                std::unique_ptr<probe_attention> attention = nullptr);
 
     // target < 0: the token that the model itself would generate first. REQUIRES at least one token, each of the
     // vocabulary.
@@ -63,7 +63,7 @@ class probe_model {
     ggml_backend_holder backend_;
     layer_weights weights_;
     layer_graphs graphs_;
-    cpu_context attention_;
+    std::unique_ptr<probe_attention> attention_;
     int64_t n_ = 0;
     std::vector<std::vector<float>> x_;  // [n_layer + 1][n, n_embd]: inputs of the layers, then the last one's output
     std::vector<float> q_, k_, v_, out_, lse_;
@@ -71,7 +71,8 @@ class probe_model {
 
     void embed(std::span<const int32_t> tokens);
     void forward(std::span<const int32_t> tokens);
-    void attend(int32_t layer);
+    probe_attention_shape attention_shape() const;
+    void attend();
     std::vector<float> head(const std::vector<float> & x);
     void start_backward(int32_t target);
     void backward(int32_t layer, head_sums * sums);
