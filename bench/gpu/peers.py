@@ -4,15 +4,19 @@
 Dense cuDNN (bf16, causal), FlexAttention with the Triangle mask (bf16, compiled), and ours (f16 and bf16 keys and values,
 f32 queries and outputs as ggml has them), run in turns. TFLOP/s count kept pairs only. Also measured: the card's copy
 bandwidth and matrix product, our error against double precision on sampled rows beside a plain same-precision
-implementation's, and Triangle prefill in ubatches. Appends one JSON line a measurement to --out.
+implementation's, and Triangle prefill in ubatches. With --stock, stock ggml's own dense kernel too, in ubatches as llama.cpp
+runs it, before and after ours at each length. Appends one JSON line a measurement to --out.
 
   cmake --preset release && cmake --build --preset release --target tmx_bench_gpu
-  python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so
+  python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so \
+    --stock build/bin/tmx_bench_stock_layer --llama .deps/llama-build-cuda/bin
 """
 import argparse
 import json
 import math
+import os
 import statistics
+import subprocess
 import time
 
 import torch
@@ -22,6 +26,8 @@ from ours import Ours, encoded
 
 HEADS, HEADS_KV, DIM = 32, 8, 128
 BAND = (8, 512, 128)  # sink, window, last: the paper's
+STOCK_UBATCH = 2048
+STOCK = f"ggml-cuda ub {STOCK_UBATCH}"
 
 
 def event_ms(run):
@@ -54,7 +60,8 @@ class Bench:
         torch.manual_seed(int(time.time()))
         self.facts = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
                       "cudnn": torch.backends.cudnn.version(), "driver": options.driver, "commit": options.commit,
-                      "command": "python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so",
+                      "command": "python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so"
+                                 + (" --stock build/bin/tmx_bench_stock_layer" if options.stock else ""),
                       "unix_time": int(time.time())}
 
     def tensors(self, n, bf16):
@@ -78,7 +85,8 @@ class Bench:
         ratio = f"{row['ratio']:7.2f}x {row['baseline']}" if baseline else ""
         speed = f"{row['tflops']:7.0f}" if flops else "      -"
         flex = f"{more['ratio_flex']:7.2f}x FlexAttention" if "ratio_flex" in more else ""
-        print(f"{case:<26}{n:>8} {kernel:<18}{ms:>10.3f} ms{speed} {ratio}{flex}", flush=True)
+        stock = f"{more['ratio_stock']:7.2f}x stock" if "ratio_stock" in more else ""
+        print(f"{case:<26}{n:>8} {kernel:<18}{ms:>10.3f} ms{speed} {ratio}{flex}{stock}", flush=True)
         return ms
 
     def ceilings(self):
@@ -91,6 +99,15 @@ class Bench:
         a = torch.randn(8192, 8192, device="cuda").bfloat16()
         b = torch.randn(8192, 8192, device="cuda").bfloat16()
         self.record("gemm 8192 bf16", 0, "cuBLAS", race({"gemm": lambda: a @ b}, 60)["gemm"], 2 * 8192.0**3)
+
+    def stock(self, n):
+        """Milliseconds of stock ggml's dense layer, a few rounds in a process of its own."""
+        command = [self.options.stock, "--tokens", str(n), "--ubatch", str(STOCK_UBATCH), "--rounds", "3"]
+        environment = dict(os.environ, LD_LIBRARY_PATH=self.options.llama)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return json.loads(done.stdout)["ms"]
 
     def check(self, ours, n, bf16, band):
         """Largest error on sampled rows, ours and plain's, against double precision."""
@@ -182,9 +199,12 @@ class Bench:
                 ways["triangle|FlexAttention"] = lambda: flex(qb, kt, vt, block_mask=block_mask, enable_gqa=True)
             # Dense and Triangle apart: after a second of dense work the card is slower for a while.
             times = {}
+            stock = self.stock(n) if self.options.stock else []
             for case in ("dense", "triangle"):
                 times |= race({name: run for name, run in ways.items() if name.startswith(case)},
                               self.options.budget_ms)
+                if case == "dense" and stock:
+                    times[f"dense|{STOCK}"] = stock + self.stock(n)
             median = {name: statistics.median(t) for name, t in times.items()}
             for name, t in times.items():
                 case, kernel = name.split("|")
@@ -193,6 +213,8 @@ class Bench:
                     baseline = ("dense cuDNN", median["dense|cuDNN"])
                 if case == "triangle" and "triangle|FlexAttention" in median:
                     more["ratio_flex"] = median["triangle|FlexAttention"] / median[name]
+                if stock and kernel != STOCK:
+                    more["ratio_stock"] = median[f"dense|{STOCK}"] / median[name]
                 self.record(case, n, kernel, t, flops[case], baseline, **more)
             for ours, work in works:
                 ours.drop(work)
@@ -227,6 +249,8 @@ def main():
     parser.add_argument("--budget-ms", type=float, default=3000, help="measuring time of one race")
     parser.add_argument("--kernels", nargs="*", default=["sm90a", "sm80"])
     parser.add_argument("--no-peers", action="store_true", help="only our kernels")
+    parser.add_argument("--stock", default="", help="tmx_bench_stock_layer, to measure stock ggml's kernel too")
+    parser.add_argument("--llama", default=".deps/llama-build-cuda/bin", help="with --stock: a llama.cpp build with CUDA")
     parser.add_argument("--out", default="", help="append JSON lines to this file")
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--driver", default="unknown")

@@ -28,7 +28,7 @@ case ${1-} in
 esac
 
 step "llama.cpp, model" scripts/setup.sh --cuda
-step "backend, kernel tests" build_preset release ggml-trianglemix tmx_bench_gpu test_cuda_conformance
+step "backend, kernel tests" build_preset release ggml-trianglemix tmx_bench_gpu tmx_bench_stock_layer test_cuda_conformance test_cuda_calls
 models=${TMX_GPU_MODELS:-$deps/models}
 big=$models/llama-3.1-8b-random-F16.gguf
 write_model() {
@@ -41,6 +41,8 @@ kernel_tests() { ctest --test-dir build -L gpu --output-on-failure; }
 step "kernels against the oracle" kernel_tests
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     step "one layer beside PyTorch's kernels" python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so \
+        --stock build/bin/tmx_bench_stock_layer --llama "$deps/llama-build-cuda/bin" \
+        --driver "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader -i 0)" \
         --commit "$(git describe --always --dirty)" --out docs/results/cuda_kernel.jsonl
 else
     say "== no PyTorch with CUDA: one layer is not measured beside its kernels"
