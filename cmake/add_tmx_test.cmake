@@ -1,11 +1,17 @@
 # add_tmx_test(NAME name SOURCES a.cpp ... LIBRARIES lib ... [LABELS l ...] [TIMEOUT seconds])
-# A GoogleTest executable, run whole by ctest as one test.
+# A GoogleTest executable, run whole by ctest as one test. Those with the label gpu also make up the target gpu_tests.
 function(add_tmx_test)
     cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
     find_package(GTest REQUIRED)
     add_executable(${ARG_NAME} ${ARG_SOURCES})
     target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LIBRARIES} tmx_warnings GTest::gtest GTest::gtest_main)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+    if(gpu IN_LIST ARG_LABELS)
+        if(NOT TARGET gpu_tests)
+            add_custom_target(gpu_tests)
+        endif()
+        add_dependencies(gpu_tests ${ARG_NAME})
+    endif()
     if(NOT ARG_TIMEOUT)
         set(ARG_TIMEOUT 300)
     endif()
