@@ -12,6 +12,8 @@ Stages
   answers   eight users at once on llama-server: stock device, proxy exact, proxy with a plan, and that plan on the CPU
   decode    tokens per second, stock device and proxy
   prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle (at --triangle-ubatch)
+  memory    (only when named; needs PyTorch) a card that is nearly full: where the stock device still works, the proxy
+            works or says why not; it never takes the process down
 
 Rows go to --out, one JSON object a line; a table is printed. Exit status 1 if a check failed.
 """
@@ -242,6 +244,35 @@ def prefill(run):
                 record(run, [result], way_of(run, result, "triangle" if settings else "exact"), "prefill", ubatch)
 
 
+BALLAST = """
+import sys, torch
+free, _ = torch.cuda.mem_get_info()
+held = torch.empty(free - (int(sys.argv[1]) << 20), dtype=torch.uint8, device="cuda")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def memory(run):
+    for left in range(400, 1700, 100):  # MiB; a process's CUDA context alone takes about 500
+        with subprocess.Popen([sys.executable, "-c", BALLAST, str(left)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True) as ballast:
+            held = ballast.stdout.readline().strip() == "held"
+            codes = {}
+            for device in (run.options.device, run.options.proxy) if held else ():
+                codes[device], _, log = run.program("llama-bench", "-m", run.options.small, "-ngl", "99", "-fa", "on", "-dev",
+                                                    device, "-p", "4096", "-n", "8", "-r", "1",
+                                                    TRIANGLEMIX_LAYERS=run.options.small_layers)
+                said = [line for line in log.splitlines() if "TriangleMix" in line and "memory" in line]
+                print("\n".join(said[:4]), flush=True)
+            ballast.stdin.close()
+        if not held:
+            raise RuntimeError("the card's memory could not be filled")
+        stock, proxy = codes.values()
+        run.check(stock != 0 or (isinstance(proxy, int) and proxy >= 0), f"{left} MiB left: stock {stock}, proxy {proxy}")
+        run.row(stage="memory", mib_left=left, stock=stock, proxy=proxy)
+
+
 def table(run):
     for row in run.rows:
         if row["stage"] == "bench":
@@ -256,7 +287,8 @@ def main():
         os.makedirs(options.statistics, exist_ok=True)
     run = Runner(options)
     print(f"{run.machine}; commit {run.commit}; llama.cpp in {options.llama}", flush=True)
-    stages = {"devices": devices, "ops": ops, "answers": answers, "decode": decode, "prefill": prefill}
+    stages = {"devices": devices, "ops": ops, "answers": answers, "decode": decode, "prefill": prefill,
+              "memory": memory}
     for name in options.stages.split(","):
         print(f"--- {name}", flush=True)
         try:
