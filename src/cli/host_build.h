@@ -1,6 +1,7 @@
 // cli/host_build.h -- how somebody's llama.cpp program was built, and so how it will load our backend.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace tmx {
