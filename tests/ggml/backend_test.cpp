@@ -8,6 +8,7 @@
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
 #include "mini_model.h"
+#include "nmse.h"
 #include "steps.h"
 
 namespace tmx::test {
@@ -78,7 +79,7 @@ TEST_F(backend_test, exact_with_every_key_type) {
         ASSERT_TRUE(tested.compute(now.ubatch, now.users));
         ASSERT_TRUE(reference.compute(now.ubatch, now.users));
         EXPECT_EQ(tested.n_ours(), 1);
-        EXPECT_LT(relative_error(tested.output(0), reference.output(0)), 5e-4) << "stock rounds queries to 8 bits here";
+        EXPECT_LT(nmse(tested.output(0), reference.output(0)), 5e-4) << "stock rounds queries to 8 bits here";
     }
 }
 
@@ -109,8 +110,8 @@ TEST_F(backend_test, a_plan_does_change_the_result) {
     mini_model exact({}, 200, 256, 1, nullptr);
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     ASSERT_TRUE(exact.compute(now.ubatch, now.users));
-    EXPECT_GT(relative_error(tested.output(0), exact.output(0)), k_other);
-    EXPECT_LT(relative_error(tested.output(1), exact.output(1)), k_same);
+    EXPECT_GT(nmse(tested.output(0), exact.output(0)), k_other);
+    EXPECT_LT(nmse(tested.output(1), exact.output(1)), k_same);
 }
 
 TEST_F(backend_test, mixed_ubatches_are_treated_by_the_plan) {
@@ -201,7 +202,7 @@ TEST_F(backend_test, dense_heads_of_a_triangle_layer) {
         const size_t head = i / 32 % 4;
         expected[i] = head % 2 == 0 ? banded[i] : expected[i];
     }
-    EXPECT_LT(relative_error(tested.output(0), expected), k_same);
+    EXPECT_LT(nmse(tested.output(0), expected), k_same);
 }
 
 TEST_F(backend_test, irregular_masks_are_exact_and_counted) {
@@ -301,10 +302,10 @@ TEST_F(backend_test, plan_changes_hold_from_the_next_evaluation) {
                                               .c_str()),
               "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
-    EXPECT_GT(relative_error(tested.output(0), exact), k_other);
+    EXPECT_GT(nmse(tested.output(0), exact), k_other);
     EXPECT_NE(process_settings().set_plan("{\"broken\""), "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
-    EXPECT_GT(relative_error(tested.output(0), exact), k_other) << "a refused plan must leave the old one";
+    EXPECT_GT(nmse(tested.output(0), exact), k_other) << "a refused plan must leave the old one";
     EXPECT_EQ(process_settings().set_plan(nullptr), "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     EXPECT_EQ(tested.output(0), exact);

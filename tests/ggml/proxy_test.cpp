@@ -9,6 +9,7 @@
 #include "ggml/proxy_device.h"
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
+#include "nmse.h"
 #include "steps.h"
 
 namespace tmx::test {
@@ -218,7 +219,7 @@ TEST_F(proxy_test, a_mask_that_samples_misjudge_fails_once_and_is_exact_then) {
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     ASSERT_TRUE(exact.compute(now.ubatch, now.users));
     for (int layer = 0; layer < 3; ++layer) {
-        EXPECT_LT(relative_error(tested.output(layer), exact.output(layer)), k_same);
+        EXPECT_LT(nmse(tested.output(layer), exact.output(layer)), k_same);
     }
     EXPECT_EQ(stats()["gpu"]["passed_on"]["visible_count"], 3);
 }
@@ -275,7 +276,7 @@ TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
     both(prompt_step(cache, 0, 64, last_rows(64)), 1);
     EXPECT_EQ(stats()["nodes"]["triangle"], 6);
     for (int layer = 0; layer < 3; ++layer) {
-        EXPECT_LT(relative_error(tested.output(layer), sparse.output(layer)), k_same);
+        EXPECT_LT(nmse(tested.output(layer), sparse.output(layer)), k_same);
     }
 }
 
