@@ -2,11 +2,9 @@
 // the CPU backend alone, with the same mask or with one that spells out the plan.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "device_fixture.h"
 #include "ggml/accel_device.h"
 #include "ggml/settings.h"
-#include "ggml/statistics.h"
 #include "mini_model.h"
 #include "nmse.h"
 #include "steps.h"
@@ -14,40 +12,9 @@
 namespace tmx::test {
 namespace {
 
-class backend_test : public testing::Test {
+class backend_test : public device_fixture {
   protected:
-    static void SetUpTestSuite() { ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER); }
-
-    void SetUp() override {
-        process_statistics().reset();
-        process_settings().set_enabled(true);
-        process_settings().set_prompt_length(-1);
-        apply({});
-    }
-
     static void apply(const backend_config & config) { process_settings().apply(config); }
-
-    static plan triangle_plan(std::vector<int> layers, tail_policy tail = tail_policy::chunk) {
-        plan p;
-        p.name = "test";
-        p.shape = k_shape;
-        p.tail = tail;
-        for (const int layer : layers) {
-            p.layers.resize(static_cast<size_t>(layer) + 1);
-            p.layers.back().kind = layer_kind::triangle;
-        }
-        return p;
-    }
-
-    static backend_config with_plan(plan p, bool strict = false) {
-        backend_config config;
-        config.chosen = std::move(p);
-        config.strict = strict;
-        return config;
-    }
-
-    static nlohmann::json stats() { return nlohmann::json::parse(process_statistics().json(process_settings())); }
-
     static ggml_backend_dev_t ours() { return accel_device(nullptr); }
 };
 

@@ -2,8 +2,7 @@
 // the CPU backend's, that nothing is computed before its inputs are there, and what happens when something goes wrong.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "device_fixture.h"
 #include "fake_gpu.h"
 #include "ggml/control.h"
 #include "ggml/proxy_device.h"
@@ -15,25 +14,10 @@
 namespace tmx::test {
 namespace {
 
-plan triangle_plan(const std::vector<int> & layers) {
-    plan p;
-    p.name = "test";
-    p.shape = k_shape;
-    for (const int layer : layers) {
-        p.layers.resize(static_cast<size_t>(layer) + 1);
-        p.layers.back().kind = layer_kind::triangle;
-    }
-    return p;
-}
-
-class proxy_test : public testing::Test {
+class proxy_test : public device_fixture {
   protected:
-    static void SetUpTestSuite() { ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER); }
-
     void SetUp() override {
-        process_statistics().reset();
-        process_settings().set_enabled(true);
-        process_settings().set_prompt_length(-1);
+        device_fixture::SetUp();
         apply({});
     }
 
@@ -43,13 +27,8 @@ class proxy_test : public testing::Test {
     }
 
     static void apply_plan(const std::vector<int> & layers, bool strict = false) {
-        backend_config config;
-        config.chosen = triangle_plan(layers);
-        config.strict = strict;
-        apply(config);
+        apply(with_plan(triangle_plan(layers), strict));
     }
-
-    static nlohmann::json stats() { return nlohmann::json::parse(process_statistics().json(process_settings())); }
 
     // Everything that backend_test checks of the CPU device in one go: chunks, users mixed, cells out of order.
     static std::vector<step> busy_steps(fake_cache & cache) {
@@ -252,8 +231,7 @@ TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
     mini_model tested({}, 64, 256, 1, proxy_.handle());
     mini_model sparse({}, 64, 256, 1, nullptr);
     const auto both = [&](const step & now, int64_t min_rows) {
-        backend_config config;
-        config.chosen = triangle_plan({0, 1, 2});
+        backend_config config = with_plan(triangle_plan({0, 1, 2}));
         config.min_rows = min_rows;
         apply(config);
         EXPECT_TRUE(tested.compute(now.ubatch, now.users));
