@@ -102,16 +102,9 @@ TEST_F(backend_test, cells_out_of_order) {
     apply(with_plan(triangle_plan({0, 2})));
     fake_cache cache(256);
     std::vector<step> steps;
-    const auto place = [&](int32_t begin, int32_t end) {
-        std::vector<int32_t> cells;
-        for (int32_t cell = begin; cell < end; ++cell) {
-            cells.push_back(cell);
-        }
-        cache.force_cells(cells);
-    };
-    place(150, 230);
+    cache.force_cells(cell_range(150, 230));
     steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
-    place(20, 100);
+    cache.force_cells(cell_range(20, 100));
     steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
     check_steps({}, steps, {0, 2});
     EXPECT_EQ(stats()["ubatches"]["reordered"], 1);
@@ -176,11 +169,7 @@ TEST_F(backend_test, irregular_masks_are_exact_and_counted) {
     apply(with_plan(triangle_plan({0})));
     fake_cache cache(256);
     step now = prompt_step(cache, 0, 100, k_every_row);
-    for (int64_t row = 0; row < 100; ++row) {  // sliding window of 40
-        for (int64_t cell = 0; cell + 40 <= row; ++cell) {
-            now.ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
-        }
-    }
+    now.ubatch.hide_beyond(40);
     // The first 40 rows, which the window does not reach, are a run: tail policy `chunk` keeps its last rows dense.
     now.dense = [](int64_t row) { return row >= 40 - k_shape.n_last; };
     check_steps({.n_layer = 2}, {now}, {0});

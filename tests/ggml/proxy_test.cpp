@@ -2,6 +2,8 @@
 // the CPU backend's, that nothing is computed before its inputs are there, and what happens when something goes wrong.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "device_fixture.h"
 #include "fake_gpu.h"
 #include "ggml/control.h"
@@ -36,13 +38,9 @@ class proxy_test : public device_fixture {
         steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
         steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
                                    [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
-        std::vector<int32_t> cells;
-        for (int32_t cell = 400; cell < 460; ++cell) {
-            cells.push_back(cell);
-        }
-        for (int32_t cell = 300; cell < 360; ++cell) {
-            cells.push_back(cell);
-        }
+        std::vector<int32_t> cells = cell_range(400, 460);
+        const std::vector<int32_t> lower = cell_range(300, 360);
+        cells.insert(cells.end(), lower.begin(), lower.end());
         cache.force_cells(cells);
         steps.push_back(prompt_step(cache, 3, 120, last_rows(120)));
         cache.force_cells({});
@@ -239,18 +237,12 @@ TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
     };
     both(prompt_step(cache, 1, 64, last_rows(64)), 1);
     cache.remove(1);
-    std::vector<int32_t> backwards;
-    for (int32_t cell = 63; cell >= 0; --cell) {
-        backwards.push_back(cell);
-    }
+    std::vector<int32_t> backwards = cell_range(0, 64);
+    std::reverse(backwards.begin(), backwards.end());
     cache.force_cells(backwards);
     both(prompt_step(cache, 0, 64, last_rows(64)), 1000);
     EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 1);
-    std::vector<int32_t> after;
-    for (int32_t cell = 64; cell < 128; ++cell) {
-        after.push_back(cell);
-    }
-    cache.force_cells(after);
+    cache.force_cells(cell_range(64, 128));
     both(prompt_step(cache, 0, 64, last_rows(64)), 1);
     EXPECT_EQ(stats()["nodes"]["triangle"], 6);
     for (int layer = 0; layer < 3; ++layer) {
@@ -262,11 +254,7 @@ TEST_F(proxy_test, irregular_masks_are_left_to_the_wrapped_device) {
     apply_plan({0});
     fake_cache cache(256);
     step now = prompt_step(cache, 0, 100, k_every_row);
-    for (int64_t row = 0; row < 100; ++row) {  // sliding window of 40
-        for (int64_t cell = 0; cell + 40 <= row; ++cell) {
-            now.ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
-        }
-    }
+    now.ubatch.hide_beyond(40);
     check_steps(proxy_.handle(), {.n_layer = 2}, {now}, {});
     const nlohmann::json counted = stats();
     EXPECT_EQ(counted["gpu"]["passed_on"]["visible_count"], 2);
