@@ -8,18 +8,39 @@
 namespace tmx {
 namespace {
 
-struct tail_word {
+// How files and users spell a value.
+template <typename T>
+struct spelling {
     std::string_view text;
-    tail_policy value;
+    T value;
 };
-constexpr tail_word tail_words[] = {
+constexpr spelling<tail_policy> k_tails[] = {
     {"prompt", tail_policy::prompt}, {"chunk", tail_policy::chunk}, {"output", tail_policy::output}};
+constexpr spelling<precision> k_precisions[] = {{"exact", precision::exact}, {"fast", precision::fast}};
 
-struct precision_word {
-    std::string_view text;
-    precision value;
-};
-constexpr precision_word precision_words[] = {{"exact", precision::exact}, {"fast", precision::fast}};
+template <typename T, size_t n>
+std::string_view spelled(const spelling<T> (&all)[n], T value) {
+    for (const spelling<T> & each : all) {
+        if (each.value == value) {
+            return each.text;
+        }
+    }
+    return "unknown";
+}
+
+template <typename T, size_t n>
+parsed<T> parse_spelling(const spelling<T> (&all)[n], std::string_view text, const char * expected) noexcept {
+    try {
+        for (const spelling<T> & each : all) {
+            if (each.text == text) {
+                return {each.value, ""};
+            }
+        }
+        return {{}, "found " + quote(text) + ", expected " + expected};
+    } catch (const std::exception &) {
+        return {{}, "out of memory"};
+    }
+}
 
 // Collects the clauses of one sentence: "plan is for A, the model has B; for C, the model has D".
 class difference {
@@ -54,47 +75,19 @@ bool plan::operator==(const plan & other) const {
 }
 
 std::string_view name_of(tail_policy tail) {
-    for (const tail_word & word : tail_words) {
-        if (word.value == tail) {
-            return word.text;
-        }
-    }
-    return "unknown";
+    return spelled(k_tails, tail);
 }
 
 std::string_view name_of(precision arithmetic) {
-    for (const precision_word & word : precision_words) {
-        if (word.value == arithmetic) {
-            return word.text;
-        }
-    }
-    return "unknown";
+    return spelled(k_precisions, arithmetic);
 }
 
 parsed<tail_policy> parse_tail_policy(std::string_view text) noexcept {
-    try {
-        for (const tail_word & word : tail_words) {
-            if (word.text == text) {
-                return {word.value, ""};
-            }
-        }
-        return {{}, "found " + quote(text) + ", expected \"prompt\", \"chunk\" or \"output\""};
-    } catch (const std::exception &) {
-        return {{}, "out of memory"};
-    }
+    return parse_spelling(k_tails, text, "\"prompt\", \"chunk\" or \"output\"");
 }
 
 parsed<precision> parse_precision(std::string_view text) noexcept {
-    try {
-        for (const precision_word & word : precision_words) {
-            if (word.text == text) {
-                return {word.value, ""};
-            }
-        }
-        return {{}, "found " + quote(text) + ", expected \"exact\" or \"fast\""};
-    } catch (const std::exception &) {
-        return {{}, "out of memory"};
-    }
+    return parse_spelling(k_precisions, text, "\"exact\" or \"fast\"");
 }
 
 std::string plan_mismatch(const plan & p, const model_shape & running) {

@@ -2,51 +2,19 @@
 // the CPU backend alone, with the same mask or with one that spells out the plan.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "device_fixture.h"
 #include "ggml/accel_device.h"
 #include "ggml/settings.h"
-#include "ggml/statistics.h"
 #include "mini_model.h"
+#include "nmse.h"
 #include "steps.h"
 
 namespace tmx::test {
 namespace {
 
-class backend_test : public testing::Test {
+class backend_test : public device_fixture {
   protected:
-    static void SetUpTestSuite() { ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER); }
-
-    void SetUp() override {
-        process_statistics().reset();
-        process_settings().set_enabled(true);
-        process_settings().set_prompt_length(-1);
-        apply({});
-    }
-
     static void apply(const backend_config & config) { process_settings().apply(config); }
-
-    static plan triangle_plan(std::vector<int> layers, tail_policy tail = tail_policy::chunk) {
-        plan p;
-        p.name = "test";
-        p.shape = k_shape;
-        p.tail = tail;
-        for (const int layer : layers) {
-            p.layers.resize(static_cast<size_t>(layer) + 1);
-            p.layers.back().kind = layer_kind::triangle;
-        }
-        return p;
-    }
-
-    static backend_config with_plan(plan p, bool strict = false) {
-        backend_config config;
-        config.chosen = std::move(p);
-        config.strict = strict;
-        return config;
-    }
-
-    static nlohmann::json stats() { return nlohmann::json::parse(process_statistics().json(process_settings())); }
-
     static ggml_backend_dev_t ours() { return accel_device(nullptr); }
 };
 
@@ -78,7 +46,7 @@ TEST_F(backend_test, exact_with_every_key_type) {
         ASSERT_TRUE(tested.compute(now.ubatch, now.users));
         ASSERT_TRUE(reference.compute(now.ubatch, now.users));
         EXPECT_EQ(tested.n_ours(), 1);
-        EXPECT_LT(relative_error(tested.output(0), reference.output(0)), 5e-4) << "stock rounds queries to 8 bits here";
+        EXPECT_LT(nmse(tested.output(0), reference.output(0)), 5e-4) << "stock rounds queries to 8 bits here";
     }
 }
 
@@ -109,8 +77,8 @@ TEST_F(backend_test, a_plan_does_change_the_result) {
     mini_model exact({}, 200, 256, 1, nullptr);
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     ASSERT_TRUE(exact.compute(now.ubatch, now.users));
-    EXPECT_GT(relative_error(tested.output(0), exact.output(0)), k_other);
-    EXPECT_LT(relative_error(tested.output(1), exact.output(1)), k_same);
+    EXPECT_GT(nmse(tested.output(0), exact.output(0)), k_other);
+    EXPECT_LT(nmse(tested.output(1), exact.output(1)), k_same);
 }
 
 TEST_F(backend_test, mixed_ubatches_are_treated_by_the_plan) {
@@ -134,16 +102,9 @@ TEST_F(backend_test, cells_out_of_order) {
     apply(with_plan(triangle_plan({0, 2})));
     fake_cache cache(256);
     std::vector<step> steps;
-    const auto place = [&](int32_t begin, int32_t end) {
-        std::vector<int32_t> cells;
-        for (int32_t cell = begin; cell < end; ++cell) {
-            cells.push_back(cell);
-        }
-        cache.force_cells(cells);
-    };
-    place(150, 230);
+    cache.force_cells(cell_range(150, 230));
     steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
-    place(20, 100);
+    cache.force_cells(cell_range(20, 100));
     steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
     check_steps({}, steps, {0, 2});
     EXPECT_EQ(stats()["ubatches"]["reordered"], 1);
@@ -201,18 +162,14 @@ TEST_F(backend_test, dense_heads_of_a_triangle_layer) {
         const size_t head = i / 32 % 4;
         expected[i] = head % 2 == 0 ? banded[i] : expected[i];
     }
-    EXPECT_LT(relative_error(tested.output(0), expected), k_same);
+    EXPECT_LT(nmse(tested.output(0), expected), k_same);
 }
 
 TEST_F(backend_test, irregular_masks_are_exact_and_counted) {
     apply(with_plan(triangle_plan({0})));
     fake_cache cache(256);
     step now = prompt_step(cache, 0, 100, k_every_row);
-    for (int64_t row = 0; row < 100; ++row) {  // sliding window of 40
-        for (int64_t cell = 0; cell + 40 <= row; ++cell) {
-            now.ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
-        }
-    }
+    now.ubatch.hide_beyond(40);
     // The first 40 rows, which the window does not reach, are a run: tail policy `chunk` keeps its last rows dense.
     now.dense = [](int64_t row) { return row >= 40 - k_shape.n_last; };
     check_steps({.n_layer = 2}, {now}, {0});
@@ -301,10 +258,10 @@ TEST_F(backend_test, plan_changes_hold_from_the_next_evaluation) {
                                               .c_str()),
               "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
-    EXPECT_GT(relative_error(tested.output(0), exact), k_other);
+    EXPECT_GT(nmse(tested.output(0), exact), k_other);
     EXPECT_NE(process_settings().set_plan("{\"broken\""), "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
-    EXPECT_GT(relative_error(tested.output(0), exact), k_other) << "a refused plan must leave the old one";
+    EXPECT_GT(nmse(tested.output(0), exact), k_other) << "a refused plan must leave the old one";
     EXPECT_EQ(process_settings().set_plan(nullptr), "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     EXPECT_EQ(tested.output(0), exact);

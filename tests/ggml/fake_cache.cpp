@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace tmx::test {
 
@@ -22,6 +23,20 @@ ubatch_view fake_ubatch::view() const {
 
 bool fake_ubatch::visible(int64_t stream, int64_t row, int64_t cell) const {
     return mask[static_cast<size_t>((stream * n_rows + row) * n_kv + cell)] == ubatch_view::k_visible;
+}
+
+void fake_ubatch::hide_beyond(int64_t n_window) {
+    for (int64_t row = 0; row < n_rows; ++row) {
+        for (int64_t cell = 0; cell + n_window <= row; ++cell) {
+            mask_at(row, cell) = ubatch_view::k_hidden;
+        }
+    }
+}
+
+std::vector<int32_t> cell_range(int32_t begin, int32_t end) {
+    std::vector<int32_t> cells(static_cast<size_t>(end - begin));
+    std::iota(cells.begin(), cells.end(), begin);
+    return cells;
 }
 
 fake_cache::fake_cache(int64_t n_cells)

@@ -34,7 +34,11 @@ struct fake_ubatch {
     ubatch_view view() const;
     uint16_t & mask_at(int64_t row, int64_t cell) { return mask[static_cast<size_t>(row * n_kv + cell)]; }
     bool visible(int64_t stream, int64_t row, int64_t cell) const;
+    // Takes out what a sliding window drops, if row r's own key is in cell r.
+    void hide_beyond(int64_t n_window);
 };
+
+std::vector<int32_t> cell_range(int32_t begin, int32_t end);
 
 class fake_cache {
   public:

@@ -150,14 +150,4 @@ int mini_model::n_ours() const {
     }));
 }
 
-double relative_error(const std::vector<float> & value, const std::vector<float> & reference) {
-    double difference = 0;
-    double size = 0;
-    for (size_t i = 0; i < reference.size(); ++i) {
-        difference += std::pow(static_cast<double>(value[i]) - static_cast<double>(reference[i]), 2);
-        size += std::pow(static_cast<double>(reference[i]), 2);
-    }
-    return difference / size;
-}
-
 }  // namespace tmx::test

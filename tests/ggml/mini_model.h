@@ -65,7 +65,4 @@ class mini_model {
     ggml_tensor * out_ids_ = nullptr;
 };
 
-// Sum of squared differences over sum of squares of the reference.
-double relative_error(const std::vector<float> & value, const std::vector<float> & reference);
-
 }  // namespace tmx::test

@@ -2,37 +2,24 @@
 // the CPU backend's, that nothing is computed before its inputs are there, and what happens when something goes wrong.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
 
+#include "device_fixture.h"
 #include "fake_gpu.h"
 #include "ggml/control.h"
 #include "ggml/proxy_device.h"
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
+#include "nmse.h"
 #include "steps.h"
 
 namespace tmx::test {
 namespace {
 
-plan triangle_plan(const std::vector<int> & layers) {
-    plan p;
-    p.name = "test";
-    p.shape = k_shape;
-    for (const int layer : layers) {
-        p.layers.resize(static_cast<size_t>(layer) + 1);
-        p.layers.back().kind = layer_kind::triangle;
-    }
-    return p;
-}
-
-class proxy_test : public testing::Test {
+class proxy_test : public device_fixture {
   protected:
-    static void SetUpTestSuite() { ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER); }
-
     void SetUp() override {
-        process_statistics().reset();
-        process_settings().set_enabled(true);
-        process_settings().set_prompt_length(-1);
+        device_fixture::SetUp();
         apply({});
     }
 
@@ -42,13 +29,8 @@ class proxy_test : public testing::Test {
     }
 
     static void apply_plan(const std::vector<int> & layers, bool strict = false) {
-        backend_config config;
-        config.chosen = triangle_plan(layers);
-        config.strict = strict;
-        apply(config);
+        apply(with_plan(triangle_plan(layers), strict));
     }
-
-    static nlohmann::json stats() { return nlohmann::json::parse(process_statistics().json(process_settings())); }
 
     // Everything that backend_test checks of the CPU device in one go: chunks, users mixed, cells out of order.
     static std::vector<step> busy_steps(fake_cache & cache) {
@@ -56,13 +38,9 @@ class proxy_test : public testing::Test {
         steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
         steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
                                    [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
-        std::vector<int32_t> cells;
-        for (int32_t cell = 400; cell < 460; ++cell) {
-            cells.push_back(cell);
-        }
-        for (int32_t cell = 300; cell < 360; ++cell) {
-            cells.push_back(cell);
-        }
+        std::vector<int32_t> cells = cell_range(400, 460);
+        const std::vector<int32_t> lower = cell_range(300, 360);
+        cells.insert(cells.end(), lower.begin(), lower.end());
         cache.force_cells(cells);
         steps.push_back(prompt_step(cache, 3, 120, last_rows(120)));
         cache.force_cells({});
@@ -218,7 +196,7 @@ TEST_F(proxy_test, a_mask_that_samples_misjudge_fails_once_and_is_exact_then) {
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     ASSERT_TRUE(exact.compute(now.ubatch, now.users));
     for (int layer = 0; layer < 3; ++layer) {
-        EXPECT_LT(relative_error(tested.output(layer), exact.output(layer)), k_same);
+        EXPECT_LT(nmse(tested.output(layer), exact.output(layer)), k_same);
     }
     EXPECT_EQ(stats()["gpu"]["passed_on"]["visible_count"], 3);
 }
@@ -251,8 +229,7 @@ TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
     mini_model tested({}, 64, 256, 1, proxy_.handle());
     mini_model sparse({}, 64, 256, 1, nullptr);
     const auto both = [&](const step & now, int64_t min_rows) {
-        backend_config config;
-        config.chosen = triangle_plan({0, 1, 2});
+        backend_config config = with_plan(triangle_plan({0, 1, 2}));
         config.min_rows = min_rows;
         apply(config);
         EXPECT_TRUE(tested.compute(now.ubatch, now.users));
@@ -260,22 +237,16 @@ TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
     };
     both(prompt_step(cache, 1, 64, last_rows(64)), 1);
     cache.remove(1);
-    std::vector<int32_t> backwards;
-    for (int32_t cell = 63; cell >= 0; --cell) {
-        backwards.push_back(cell);
-    }
+    std::vector<int32_t> backwards = cell_range(0, 64);
+    std::reverse(backwards.begin(), backwards.end());
     cache.force_cells(backwards);
     both(prompt_step(cache, 0, 64, last_rows(64)), 1000);
     EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 1);
-    std::vector<int32_t> after;
-    for (int32_t cell = 64; cell < 128; ++cell) {
-        after.push_back(cell);
-    }
-    cache.force_cells(after);
+    cache.force_cells(cell_range(64, 128));
     both(prompt_step(cache, 0, 64, last_rows(64)), 1);
     EXPECT_EQ(stats()["nodes"]["triangle"], 6);
     for (int layer = 0; layer < 3; ++layer) {
-        EXPECT_LT(relative_error(tested.output(layer), sparse.output(layer)), k_same);
+        EXPECT_LT(nmse(tested.output(layer), sparse.output(layer)), k_same);
     }
 }
 
@@ -283,11 +254,7 @@ TEST_F(proxy_test, irregular_masks_are_left_to_the_wrapped_device) {
     apply_plan({0});
     fake_cache cache(256);
     step now = prompt_step(cache, 0, 100, k_every_row);
-    for (int64_t row = 0; row < 100; ++row) {  // sliding window of 40
-        for (int64_t cell = 0; cell + 40 <= row; ++cell) {
-            now.ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
-        }
-    }
+    now.ubatch.hide_beyond(40);
     check_steps(proxy_.handle(), {.n_layer = 2}, {now}, {});
     const nlohmann::json counted = stats();
     EXPECT_EQ(counted["gpu"]["passed_on"]["visible_count"], 2);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string>
 
+#include "nmse.h"
+
 namespace tmx::test {
 
 dense_row last_rows(int64_t n_rows) {
@@ -58,7 +60,7 @@ void check_steps(ggml_backend_dev_t device, const mini_shape & shape, const std:
             SCOPED_TRACE("layer " + std::to_string(layer));
             const bool is_triangle = std::find(triangle.begin(), triangle.end(), layer) != triangle.end();
             const mini_model & reference = is_triangle ? sparse : exact;
-            EXPECT_LT(relative_error(tested.output(layer), reference.output(layer)), k_same);
+            EXPECT_LT(nmse(tested.output(layer), reference.output(layer)), k_same);
         }
     }
 }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "fake_cache.h"
 
@@ -47,12 +46,6 @@ std::vector<fake_row> rows_of(int32_t user, int n) {
 std::vector<fake_row> operator+(std::vector<fake_row> a, const std::vector<fake_row> & b) {
     a.insert(a.end(), b.begin(), b.end());
     return a;
-}
-
-std::vector<int32_t> range(int32_t begin, int32_t end) {
-    std::vector<int32_t> all(static_cast<size_t>(end - begin));
-    std::iota(all.begin(), all.end(), begin);
-    return all;
 }
 
 TEST_F(ubatch_runs_test, one_prompt_is_one_run) {
@@ -145,8 +138,8 @@ TEST_F(ubatch_runs_test, holes_of_a_finished_user_are_filled_in_order) {
     classify(cache_.add_prompt(0, 40));
     classify(cache_.add_prompt(1, 40));
     cache_.remove(0);
-    std::vector<int32_t> holes = range(0, 20);
-    const std::vector<int32_t> tail = range(80, 100);
+    std::vector<int32_t> holes = cell_range(0, 20);
+    const std::vector<int32_t> tail = cell_range(80, 100);
     holes.insert(holes.end(), tail.begin(), tail.end());
     cache_.force_cells(holes);
     const ubatch_runs found = classify(cache_.add_prompt(2, 40));
@@ -156,11 +149,11 @@ TEST_F(ubatch_runs_test, holes_of_a_finished_user_are_filled_in_order) {
 }
 
 TEST_F(ubatch_runs_test, wrapped_cells_are_put_in_position_order) {
-    cache_.force_cells(range(200, 256));
+    cache_.force_cells(cell_range(200, 256));
     classify(cache_.add_prompt(0, 56, false));
-    cache_.force_cells(range(0, 30));
+    cache_.force_cells(cell_range(0, 30));
     classify(cache_.add_prompt(0, 30, false));
-    cache_.force_cells(range(30, 60));
+    cache_.force_cells(cell_range(30, 60));
     const ubatch_runs found = classify(cache_.add_prompt(0, 30));
     ASSERT_EQ(found.runs.size(), 1u);
     EXPECT_EQ(found.runs[0].cells.front(), 200);
@@ -168,11 +161,11 @@ TEST_F(ubatch_runs_test, wrapped_cells_are_put_in_position_order) {
 }
 
 TEST_F(ubatch_runs_test, unseen_decode_rows_fill_the_gap_after_the_prompt) {
-    cache_.force_cells(range(100, 150));
+    cache_.force_cells(cell_range(100, 150));
     classify(cache_.add_prompt(0, 50));
     cache_.force_cells({151, 153, 155, 3, 5});  // other users' tokens lie between, then the search wraps
     cache_.add_prompt(0, 5);
-    cache_.force_cells(range(200, 240));
+    cache_.force_cells(cell_range(200, 240));
     const ubatch_runs found = classify(cache_.add_prompt(0, 40));
     ASSERT_EQ(found.runs.size(), 1u);
     EXPECT_TRUE(in_true_order(cache_, found));
@@ -181,7 +174,7 @@ TEST_F(ubatch_runs_test, unseen_decode_rows_fill_the_gap_after_the_prompt) {
 TEST_F(ubatch_runs_test, nothing_known_means_ascending_order) {
     cache_.force_cells({10, 11, 12, 40, 41});
     cache_.add_prompt(0, 5);
-    cache_.force_cells(range(20, 30));
+    cache_.force_cells(cell_range(20, 30));
     const ubatch_runs found = classify(cache_.add_prompt(0, 10));
     ASSERT_EQ(found.runs.size(), 1u);
     EXPECT_EQ(std::vector<int32_t>(found.runs[0].cells.begin(), found.runs[0].cells.begin() + 6),
@@ -192,7 +185,7 @@ TEST_F(ubatch_runs_test, stale_entries_of_a_finished_user_do_not_count) {
     classify(cache_.add_prompt(0, 60));  // cells 0..59
     classify(cache_.add_prompt(1, 40));  // cells 60..99
     cache_.remove(0);
-    cache_.force_cells(range(0, 20));  // unseen: user 1 decodes into user 0's cells, whose entries say 0..19
+    cache_.force_cells(cell_range(0, 20));  // unseen: user 1 decodes into user 0's cells, whose entries say 0..19
     cache_.add_prompt(1, 20);
     const ubatch_runs found = classify(cache_.add_prompt(1, 30));
     ASSERT_EQ(found.runs.size(), 1u);
@@ -200,12 +193,12 @@ TEST_F(ubatch_runs_test, stale_entries_of_a_finished_user_do_not_count) {
 }
 
 TEST_F(ubatch_runs_test, restored_state_elsewhere_is_not_taken_for_what_lay_there) {
-    cache_.force_cells(range(50, 100));
+    cache_.force_cells(cell_range(50, 100));
     classify(cache_.add_prompt(0, 50));  // entries 0..49 at cells 50..99
     cache_.remove(0);
-    cache_.add_prompt(1, 80);           // a longer conversation, unseen ...
-    cache_.move_to(1, range(20, 100));  // ... restored over them
-    cache_.force_cells(range(100, 130));
+    cache_.add_prompt(1, 80);                // a longer conversation, unseen ...
+    cache_.move_to(1, cell_range(20, 100));  // ... restored over them
+    cache_.force_cells(cell_range(100, 130));
     const ubatch_runs found = classify(cache_.add_prompt(1, 30));
     ASSERT_EQ(found.runs.size(), 1u);
     EXPECT_TRUE(in_true_order(cache_, found));
@@ -216,7 +209,7 @@ TEST_F(ubatch_runs_test, two_cells_that_claim_one_position_make_the_run_masked) 
     classify(cache_.add_prompt(1, 10));  // cells 10..19: positions 0..9
     cache_.remove(1);
     // Without a probe nothing shows that cells 10..19 were written anew.
-    cache_.force_cells(range(10, 20));
+    cache_.force_cells(cell_range(10, 20));
     cache_.add_prompt(0, 10);
     const fake_ubatch ubatch = cache_.add_prompt(0, 20);
     cell_table blind;
@@ -234,11 +227,7 @@ TEST_F(ubatch_runs_test, two_cells_that_claim_one_position_make_the_run_masked) 
 TEST_F(ubatch_runs_test, sliding_window_rows_become_masked_where_the_window_drops_a_key) {
     fake_ubatch ubatch = cache_.add_prompt(0, 40);
     constexpr int64_t n_window = 16;
-    for (int64_t row = 0; row < 40; ++row) {
-        for (int64_t cell = 0; cell + n_window <= row; ++cell) {
-            ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
-        }
-    }
+    ubatch.hide_beyond(n_window);
     cell_table fresh;
     EXPECT_FALSE(find_runs_sampled(ubatch.view(), fresh, cache_.keys())) << "samples must show a window";
     const ubatch_runs found = classify(ubatch);

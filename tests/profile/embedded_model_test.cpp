@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "nmse.h"
 #include "profile/model_file.h"
 #include "profile/probe_model.h"
 #include "runtime/arm.h"
@@ -65,14 +66,9 @@ TEST(EmbeddedModel, LogitsAreLlamaCpps) {
     options.n_threads = 2;
     const std::vector<float> found = probe_model(file, options).logits(ids);
     ASSERT_EQ(found.size(), expected.size());
-    double error = 0;
-    double size = 0;
-    for (size_t i = 0; i < found.size(); ++i) {
-        error += static_cast<double>(found[i] - expected[i]) * static_cast<double>(found[i] - expected[i]);
-        size += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-    }
-    std::printf("%zu tokens: NMSE %.2e\n", ids.size(), error / size);
-    EXPECT_LT(error / size, 1e-4);
+    const double error = nmse(found, expected);
+    std::printf("%zu tokens: NMSE %.2e\n", ids.size(), error);
+    EXPECT_LT(error, 1e-4);
     EXPECT_EQ(argmax(found), first.first);
 }
 

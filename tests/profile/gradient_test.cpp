@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "nmse.h"
 #include "profile/model_file.h"
 #include "profile/probe_model.h"
 #include "reference_model.h"
@@ -66,13 +67,8 @@ TEST_P(Gradient, EqualsFiniteDifferences) {
     probe_model probe(file, options);
     const gradient_result result = probe.gradient(tokens);
 
-    double error = 0;
-    double size = 0;
-    for (size_t t = 0; t < result.logits.size(); ++t) {
-        error += std::pow(static_cast<double>(result.logits[t]) - reference.logits()[t], 2);
-        size += std::pow(reference.logits()[t], 2);
-    }
-    EXPECT_LT(error / size, 1e-10) << "logits";
+    ASSERT_EQ(result.logits.size(), reference.logits().size());
+    EXPECT_LT(nmse(result.logits, reference.logits()), 1e-10) << "logits";
     const auto best = std::max_element(reference.logits().begin(), reference.logits().end());
     EXPECT_EQ(result.target, best - reference.logits().begin());
 

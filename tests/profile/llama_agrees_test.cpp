@@ -2,6 +2,7 @@
 // in f32 here, so they agree to rounding.
 #include <gtest/gtest.h>
 
+#include "nmse.h"
 #include "profile/model_file.h"
 #include "profile/probe_model.h"
 #include "runtime/arm.h"
@@ -66,13 +67,7 @@ TEST_P(LlamaAgrees, OnTheLogits) {
     options.rows_per_block = 64;
     const std::vector<float> found = probe_model(file, options).logits(tokens);
     ASSERT_EQ(found.size(), expected.size());
-    double error = 0;
-    double size = 0;
-    for (size_t i = 0; i < found.size(); ++i) {
-        error += static_cast<double>(found[i] - expected[i]) * static_cast<double>(found[i] - expected[i]);
-        size += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-    }
-    EXPECT_LT(error / size, 1e-9) << c.name;
+    EXPECT_LT(nmse(found, expected), 1e-9) << c.name;
     EXPECT_EQ(argmax(found), argmax(expected));
 }
 

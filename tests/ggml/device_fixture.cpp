@@ -1,0 +1,46 @@
+#include "device_fixture.h"
+
+#include <utility>
+
+#include "ggml-backend.h"
+#include "ggml/settings.h"
+#include "ggml/statistics.h"
+#include "steps.h"
+
+namespace tmx::test {
+
+plan triangle_plan(const std::vector<int> & layers, tail_policy tail) {
+    plan p;
+    p.name = "test";
+    p.shape = k_shape;
+    p.tail = tail;
+    for (const int layer : layers) {
+        p.layers.resize(static_cast<size_t>(layer) + 1);
+        p.layers.back().kind = layer_kind::triangle;
+    }
+    return p;
+}
+
+backend_config with_plan(plan p, bool strict) {
+    backend_config config;
+    config.chosen = std::move(p);
+    config.strict = strict;
+    return config;
+}
+
+void device_fixture::SetUpTestSuite() {
+    ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER);
+}
+
+void device_fixture::SetUp() {
+    process_statistics().reset();
+    process_settings().set_enabled(true);
+    process_settings().set_prompt_length(-1);
+    process_settings().apply({});
+}
+
+nlohmann::json device_fixture::stats() {
+    return nlohmann::json::parse(process_statistics().json(process_settings()));
+}
+
+}  // namespace tmx::test

@@ -1,0 +1,25 @@
+// What the tests of both devices start from: the process's settings and counters as at load, for each test anew.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "ggml/backend_config.h"
+
+namespace tmx::test {
+
+// k_shape in these layers, the others dense; as many layers as the last of them needs.
+plan triangle_plan(const std::vector<int> & layers, tail_policy tail = tail_policy::chunk);
+backend_config with_plan(plan p, bool strict = false);
+
+class device_fixture : public testing::Test {
+  protected:
+    static void SetUpTestSuite();
+    void SetUp() override;
+
+    static nlohmann::json stats();
+};
+
+}  // namespace tmx::test
