@@ -35,3 +35,20 @@ if(TMX_CUDA STREQUAL "ON" OR (TMX_CUDA STREQUAL "AUTO" AND NOT TMX_SANITIZE AND 
         message(STATUS "CUDA kernels: left out, no nvcc ${tmx_cuda_oldest} or newer")
     endif()
 endif()
+
+# Options of .cu files. Spilled registers are a mistake in the tile sizes: ptxas says so, and its warnings are errors.
+set(tmx_gencode_sm80 -gencode=arch=compute_80,code=[sm_80,compute_80])
+set(tmx_gencode_sm90a -gencode=arch=compute_90a,code=sm_90a)
+set(tmx_no_spills -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,--warning-as-error)
+
+# tmx_cuda_target(target): what every library with CUDA code needs. The CUDA runtime becomes part of the program.
+function(tmx_cuda_target target)
+    set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES OFF
+                          CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
+    target_compile_options(${target} PRIVATE
+        $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra -lineinfo>)
+    target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    # The toolkit's headers are not ours to warn about.
+    target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+    target_link_libraries(${target} PRIVATE CUDA::cudart_static tmx_warnings)
+endfunction()
