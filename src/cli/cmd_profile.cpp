@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -25,6 +26,7 @@ constexpr const char * k_examples = R"(
 Methods: gradient  derivative of the first token's logit by every attention weight (llama, qwen2, qwen3 files)
          ablation  each layer alone made triangle, compared with dense: slower, any model that the backend runs
          both      ... and how well the first predicts the second
+Files that the gradient method reads are ablated in f32 too, each layer from its own upwards; others in llama.cpp.
 Whatever was measured is kept beside the plan, in PLAN.records.jsonl: a stopped run goes on with the same command, and
 another way to choose measures nothing twice. docs/profile.md has the formulas.
 
@@ -44,6 +46,7 @@ struct profile_options {
     std::vector<std::string> texts;
     std::vector<std::string> check_texts;
     std::string method;
+    std::string ablate_in;
     std::string score;
     std::string layers;
     std::optional<int64_t> select;
@@ -132,6 +135,9 @@ profile_settings settings_of(const profile_options & options, const invocation &
     const std::string method = !options.method.empty() ? options.method : choosing ? "gradient" : "none";
     s.gradient = method == "gradient" || method == "both";
     s.ablation = method == "ablation" || method == "both";
+    if (!options.ablate_in.empty() && !s.ablation) {
+        throw failure("--ablate-in needs --method ablation or both");
+    }
     s.score = !options.score.empty() ? options.score : s.ablation ? "ablation" : "contribution";
     if (!choosing) {
         s.how = choose_by::given;
@@ -150,9 +156,54 @@ profile_settings settings_of(const profile_options & options, const invocation &
     }
     s.n_threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
     s.n_ubatch = options.model.n_ubatch;
+    s.device = options.model.device;
     s.record_path = options.out + ".records.jsonl";
     s.stop = &call.stop;
     return s;
+}
+
+bool probe_reads(const std::string & path) {
+    try {
+        static_cast<void>(model_file(path));
+        return true;
+    } catch (const failure &) {
+        return false;
+    }
+}
+
+// Refuses what the probe cannot compute before anything is measured, and settles where ablation is to be computed.
+void choose_probe(profile_settings & s, const std::string & ablate_in) {
+    if (s.gradient || ablate_in == name_of(ablation_place::probe)) {
+        static_cast<void>(model_file(s.model_path));
+    }
+    if (s.ablation && ablate_in != name_of(ablation_place::llama_cpp)) {
+        s.ablate_in = probe_reads(s.model_path) ? ablation_place::probe : ablation_place::llama_cpp;
+        if (s.ablate_in == ablation_place::llama_cpp) {
+            fmt::print(
+                stderr,
+                "note: the probe cannot compute this file (--ablate-in probe says why), so each layer alone is a "
+                "whole prefill in llama.cpp\n");
+        }
+    }
+}
+
+// REQUIRES no CUDA call in this process yet.
+void prepare_device(const profile_settings & s) {
+    const bool probing = s.gradient || (s.ablation && s.ablate_in == ablation_place::probe);
+    if (!s.device.empty() && probing) {
+        // ggml's CUDA backend multiplies f32 matrices in TF32, which keeps 10 bits of each factor: too few for
+        // derivatives, and for telling a harmless layer. cuBLAS has this switch for it; what the user set stays.
+        setenv("NVIDIA_TF32_OVERRIDE", "0", 0);
+    }
+}
+
+std::string describe_device(const std::string & name) {
+    for (const backend::device & each : backend::devices()) {
+        if (each.name == name) {
+            return fmt::format("{} ({})", each.name, each.description);
+        }
+    }
+    return name;
 }
 
 void check_lengths(const profile_settings & s, const model_facts & facts) {
@@ -210,6 +261,10 @@ void print_result(const profile_options & options, const profile_settings & s, c
         fmt::print("checked on {} other prompts: mean first-token KL {:.4f} nats, worst {:.4f}\n", r.check.size(),
                    mean_first_kl(r.check), worst);
     }
+    if (!r.ablation.gaps.empty()) {
+        fmt::print("layers alone were computed in f32; llama.cpp's rounding on this file is a KL of {:.1e}\n",
+                   mean_first_kl(r.ablation.gaps));
+    }
     for (const score_quality & q : r.qualities) {
         const interval & rank = q.rank_correlation;
         fmt::print("{:>21}: rank correlation with measured KL {:.3f}{}\n", q.score, rank.value,
@@ -225,10 +280,10 @@ int run(const profile_options & options, const invocation & call) {
     for (const std::string & path : {options.out, options.report, options.scores}) {
         check_writable(path);
     }
-    if (settings.gradient) {
-        model_file(settings.model_path);  // refuses what it cannot compute before anything is measured
-    }
+    choose_probe(settings, options.ablate_in);
+    prepare_device(settings);
     backend b(default_backend_paths(), options.model.verbose);
+    settings.device_description = describe_device(settings.device);
     const model m = load_model(options.model, call.stop);
     check_lengths(settings, m.facts());
     if (settings.how == choose_by::given) {
@@ -258,7 +313,9 @@ int run(const profile_options & options, const invocation & call) {
         write_file(options.scores, scores_jsonl(result));
     }
     if (!options.report.empty()) {
-        const report_facts facts = {call.command_line, fmt::format("{}, {} threads", cpu_name(), settings.n_threads),
+        const std::string device = settings.device.empty() ? "" : ", " + settings.device_description;
+        const report_facts facts = {call.command_line,
+                                    fmt::format("{}, {} threads{}", cpu_name(), settings.n_threads, device),
                                     fmt::format("trianglemix {} ({})", program_version(), source_commit()), utc_time()};
         write_file(options.report, report_html(settings, result, facts));
         draw_pngs(options.report, result);
@@ -307,6 +364,9 @@ command add_profile(CLI::App & app) {
     shown(sub->add_option("--method", options->method, "how layers are judged")
               ->check(CLI::IsMember({"gradient", "ablation", "both"})),
           "gradient|ablation|both", "gradient; none with --layers");
+    shown(sub->add_option("--ablate-in", options->ablate_in, "what computes layers made triangle alone")
+              ->check(CLI::IsMember({"probe", "llama.cpp"})),
+          "probe|llama.cpp", "the f32 probe where it reads the file");
     std::vector<std::string> scores = {"ablation"};
     for (const score_kind & kind : score_kinds()) {
         scores.emplace_back(kind.name);

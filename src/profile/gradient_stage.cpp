@@ -2,10 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <memory>
-
-#include "profile/model_file.h"
-#include "profile/probe_model.h"
 #include "profile/stage_clock.h"
 
 namespace tmx {
@@ -56,7 +52,7 @@ json gradient_json(const prompt_gradient & g) {
 }
 
 std::vector<prompt_gradient> measure_gradients(const profile_settings & settings, const std::string & model_key,
-                                               prompt_pool & prompts, record_store & records,
+                                               prompt_pool & prompts, record_store & records, shared_probe & probe,
                                                const progress_sink & sink) {
     const auto record_key = [&](size_t number) {
         return "gradient|" + model_key + "|" + prompts.prompt(number).key + "|" + key_of(settings.shape);
@@ -69,8 +65,6 @@ std::vector<prompt_gradient> measure_gradients(const profile_settings & settings
         }
     }
     stage_clock clock("gradient", weight, sink);
-    std::unique_ptr<model_file> file;
-    std::unique_ptr<probe_model> probe;
     std::vector<prompt_gradient> gradients;
     for (const size_t number : numbers) {
         const probe_prompt & prompt = prompts.prompt(number);
@@ -78,17 +72,9 @@ std::vector<prompt_gradient> measure_gradients(const profile_settings & settings
         const std::string key = record_key(number);
         const json * record = records.find(key);
         if (record == nullptr) {
-            if (probe == nullptr) {
-                file = std::make_unique<model_file>(settings.model_path);
-                probe_options options;
-                options.n_threads = settings.n_threads;
-                options.shape = settings.shape;
-                options.stop = settings.stop;
-                options.progress = [&](double share) { clock.within(share); };
-                probe = std::make_unique<probe_model>(*file, options);
-            }
+            probe_model & model = probe.get(clock, [&](double share) { clock.within(share); });
             clock.begin(name, stage_clock::weight_of(prompts.n_tokens(number)));
-            gradient_result result = probe->gradient(prompt.ids, prompt.target);
+            gradient_result result = model.gradient(prompt.ids, prompt.target);
             const prompt_gradient g{name,           prompts.n_tokens(number), result.target, result.log_probability,
                                     result.n_pairs, std::move(result.sums)};
             record = &records.append(key, gradient_json(g));

@@ -7,12 +7,13 @@
 #include "profile/record_store.h"
 #include "profile/scores.h"
 #include "profile/settings.h"
+#include "profile/shared_probe.h"
 
 namespace tmx {
 
 // model_key: names the weights in records. ERRORS failure, interrupted.
 std::vector<prompt_gradient> measure_gradients(const profile_settings & settings, const std::string & model_key,
-                                               prompt_pool & prompts, record_store & records,
+                                               prompt_pool & prompts, record_store & records, shared_probe & probe,
                                                const progress_sink & sink);
 
 // One JSON object: the record of a prompt, as in the record file.

@@ -52,6 +52,13 @@ void row_graph::output(ggml_tensor * tensor) {
 
 void row_graph::finish(ggml_backend_t backend) {
     backend_ = backend;
+    for (int i = 0; i < ggml_graph_n_nodes(graph_); ++i) {
+        const ggml_tensor * node = ggml_graph_node(graph_, i);
+        if (!ggml_backend_supports_op(backend, node)) {
+            throw failure(std::string("ggml's backend ") + ggml_backend_name(backend) + " cannot compute " +
+                          ggml_op_desc(node) + ", which the probe needs: leave --device out to compute on the CPU");
+        }
+    }
     allocator_.reset(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend)));
     if (!ggml_gallocr_alloc_graph(allocator_.get(), graph_)) {
         throw failure("no memory for the activations of " + std::to_string(n_rows_) + " rows of a layer");

@@ -31,7 +31,7 @@ class row_graph {
     ggml_tensor * input(int64_t row_elems);  // [row_elems, n_rows]
     ggml_tensor * positions();               // [n_rows] i32: filled with each row's position
     void output(ggml_tensor * tensor);       // in the order in which `run` gives them
-    void finish(ggml_backend_t backend);     // allocates. ERRORS failure: no memory
+    void finish(ggml_backend_t backend);     // allocates. ERRORS failure: no memory, or an operation it lacks
     int64_t n_rows() const { return n_rows_; }
 
     // Rows [begin, begin + count) of each array; inputs and outputs in the order they were declared.
@@ -57,9 +57,11 @@ class layer_graphs {
     layer_graphs(const probe_shape & shape, const layer_weights & weights, ggml_backend_t backend,
                  int64_t rows_per_block);
 
+    int64_t n_rows() const { return before_.n_rows(); }  // of a block
+
     // Whole arrays of n rows: x, x' [n, n_embd]; q, a [n, n_head, d_head]; k, v [n, n_head_kv, d_head].
     void before(int64_t n, const float * x, float * q, float * k, float * v);
-    void after(int64_t n, const float * x, const float * a, float * x_next);
+    void after(int64_t n, const float * x, const float * a, float * x_next);  // x_next may be x
     void after_back(int64_t n, const float * x, const float * a, const float * dx_next, float * da, float * dy);
     void before_back(int64_t n, const float * x, const float * dq, const float * dk, const float * dv, const float * dy,
                      float * dx);

@@ -19,7 +19,8 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_use_ablation = " Use --method ablation, which measures any model that the backend runs.";
+constexpr const char * k_use_ablation =
+    " Use --method ablation --ablate-in llama.cpp, which measures any model that the backend runs.";
 
 // Tensors of a layer that the probe computes with; anything else in a layer means arithmetic that it does not know.
 constexpr std::array<std::string_view, 18> k_layer_tensors = {
@@ -34,7 +35,7 @@ constexpr std::string_view k_ignored = "attn_rot_embd.weight";
 
 int64_t required(const std::optional<int64_t> & value, const std::string & path, const std::string & key) {
     if (!value) {
-        throw failure(path + ": the gradient probe needs '" + key + "' as one number for all layers." + k_use_ablation);
+        throw failure(path + ": the probe needs '" + key + "' as one number for all layers." + k_use_ablation);
     }
     return *value;
 }
@@ -106,12 +107,12 @@ void model_file::read_shape() {
     const gguf_context * file = gguf_.get();
     shape_.architecture = metadata_text(file, "general.architecture").value_or("");
     if (!probe_knows(shape_.architecture)) {
-        throw failure(path_ + ": the gradient probe knows the architectures llama, qwen2 and qwen3, not '" +
+        throw failure(path_ + ": the probe knows the architectures llama, qwen2 and qwen3, not '" +
                       shape_.architecture + "'." + k_use_ablation);
     }
     if (metadata_integer(file, "split.count").value_or(1) > 1) {
         throw failure(path_ +
-                      " is one part of a split model, which the gradient probe does not read; join the parts with "
+                      " is one part of a split model, which the probe does not read; join the parts with "
                       "llama-gguf-split --merge.");
     }
     const std::string prefix = shape_.architecture + ".";
@@ -134,12 +135,12 @@ void model_file::read_shape() {
     const int64_t n_rot = metadata_integer(file, prefix + "rope.dimension_count").value_or(shape_.d_head);
     if (d_value != shape_.d_head || n_rot != shape_.d_head || shape_.d_head % 16 != 0 || shape_.d_head > 256) {
         throw failure(path_ +
-                      ": the gradient probe needs keys, values and rotary embedding of one head dimension, a multiple "
+                      ": the probe needs keys, values and rotary embedding of one head dimension, a multiple "
                       "of 16 up to 256." +
                       k_use_ablation);
     }
     if (metadata_integer(file, prefix + "expert_count").value_or(0) > 0) {
-        throw failure(path_ + ": the gradient probe does not compute mixtures of experts." + k_use_ablation);
+        throw failure(path_ + ": the probe does not compute mixtures of experts." + k_use_ablation);
     }
     const std::string eps_key = prefix + "attention.layer_norm_rms_epsilon";
     const std::optional<float> eps = metadata_float(file, eps_key);
@@ -170,7 +171,7 @@ void model_file::read_rope(const std::string & prefix) {
                             metadata_float(file, prefix + "rope.scaling.yarn_ext_factor").has_value() ||
                             metadata_float(file, prefix + "rope.scaling.yarn_attn_factor").has_value();
     if ((scaling != "none" && scaling != "linear" && scaling != "yarn") || yarn_tuned) {
-        throw failure(path_ + ": the gradient probe does not compute this kind of rotary scaling (" + scaling + ")." +
+        throw failure(path_ + ": the probe does not compute this kind of rotary scaling (" + scaling + ")." +
                       k_use_ablation);
     }
     shape_.rope_attn_factor = metadata_float(file, prefix + "rope.scaling.attn_factor").value_or(1.0F);
@@ -194,7 +195,7 @@ void model_file::check_tensors() const {
                            own == k_ignored
                      : std::find(k_model_tensors.begin(), k_model_tensors.end(), own) != k_model_tensors.end();
         if (!known) {
-            throw failure(path_ + ": the gradient probe does not know what tensor " + name + " does." + k_use_ablation);
+            throw failure(path_ + ": the probe does not know what tensor " + name + " does." + k_use_ablation);
         }
     }
     const int64_t n_q = shape_.n_head * shape_.d_head;
@@ -241,7 +242,7 @@ void model_file::check_tensors() const {
             need(of("attn_k_norm.weight"), shape_.d_head, 1);
         } else if (find(of("attn_q_norm.weight")) != nullptr || find(of("attn_k_norm.weight")) != nullptr) {
             throw failure(path_ + ": norms of queries and keys in a model of architecture " + shape_.architecture +
-                          " are not what the gradient probe computes." + k_use_ablation);
+                          " are not what the probe computes." + k_use_ablation);
         }
         for (const std::string_view optional_name : k_layer_tensors) {
             const std::string name(optional_name);

@@ -1,4 +1,4 @@
-// profile/model_file.h -- a GGUF file as the gradient probe reads it: the shape of a Llama-family model and its
+// profile/model_file.h -- a GGUF file as the probe reads it: the shape of a Llama-family model and its
 // tensors, mapped into memory and turned into f32 where they are used.
 #pragma once
 

@@ -80,12 +80,18 @@ std::string provenance_of(const profile_settings & settings, const profile_resul
     json file = {{"source", "trianglemix profile"},
                  {"model_file", std::filesystem::path(settings.model_path).filename().string()},
                  {"model_sha256", r.model_sha256},
-                 {"method", method_of(settings)},
-                 {"ordered_by", given ? "given" : settings.score},
-                 {"units", settings.per_head ? "heads" : "layers"},
-                 {"data", data_json(settings)},
-                 {"chosen_by", {{name_of(settings.how), settings.value}}},
-                 {"size", r.chosen.size}};
+                 {"method", method_of(settings)}};
+    if (settings.ablation) {
+        file["ablated_in"] = name_of(settings.ablate_in);
+    }
+    if (!settings.device.empty()) {
+        file["device"] = settings.device_description;
+    }
+    file["ordered_by"] = given ? "given" : settings.score;
+    file["units"] = settings.per_head ? "heads" : "layers";
+    file["data"] = data_json(settings);
+    file["chosen_by"] = {{name_of(settings.how), settings.value}};
+    file["size"] = r.chosen.size;
     if (!given && r.order.units.size() <= k_most_scores) {
         json scores = json::object();
         for (size_t i = 0; i < r.order.units.size(); ++i) {

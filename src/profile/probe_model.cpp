@@ -1,9 +1,9 @@
 #include "profile/probe_model.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
+#include "profile/probe_device.h"
 #include "runtime/failure.h"
 #include "runtime/fidelity.h"
 
@@ -20,26 +20,14 @@ void resize(std::vector<float> & values, int64_t n) {
 
 }  // namespace
 
-ggml_backend_holder open_cpu_backend(int32_t n_threads) {
-    ggml_backend_holder backend(ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr));
-    if (backend == nullptr) {
-        throw failure("no CPU backend of ggml is loaded");
-    }
-    ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(ggml_backend_get_device(backend.get()));
-    auto * address = ggml_backend_reg_get_proc_address(registry, "ggml_backend_set_n_threads");
-    if (address != nullptr) {
-        reinterpret_cast<ggml_backend_set_n_threads_t>(address)(backend.get(), n_threads);
-    }
-    return backend;
-}
-
 probe_model::probe_model(const model_file & file, probe_options options, ggml_backend_holder backend,
                          std::unique_ptr<probe_attention> attention)
     : file_(file),
       options_(std::move(options)),
       backend_(backend != nullptr ? std::move(backend) : open_cpu_backend(options_.n_threads)),
       weights_(file, backend_.get()),
-      graphs_(file.shape(), weights_, backend_.get(), options_.rows_per_block),
+      graphs_(std::make_unique<layer_graphs>(file.shape(), weights_, backend_.get(), options_.rows_per_block)),
+      head_(file, options_.n_threads),
       attention_(attention != nullptr ? std::move(attention) : make_cpu_probe_attention(options_.n_threads)) {}
 
 void probe_model::report(double share) const {
@@ -51,9 +39,22 @@ void probe_model::report(double share) const {
     }
 }
 
+// Blocks of equal size for n_ rows: the last one is filled up with zeros, which cost as much as rows.
+void probe_model::fit_graphs() {
+    constexpr int64_t multiple = 32;  // products of other numbers of rows leave tiles half empty
+    const int64_t n_blocks = (n_ + options_.rows_per_block - 1) / options_.rows_per_block;
+    const int64_t even = (n_ + n_blocks - 1) / n_blocks;
+    const int64_t n_rows = std::min((even + multiple - 1) / multiple * multiple, options_.rows_per_block);
+    if (graphs_->n_rows() != n_rows) {
+        graphs_ = std::make_unique<layer_graphs>(shape(), weights_, backend_.get(), n_rows);
+    }
+}
+
 void probe_model::embed(std::span<const int32_t> tokens) {
     const probe_shape & s = shape();
     n_ = static_cast<int64_t>(tokens.size());
+    n_prompt_ = n_;
+    fit_graphs();
     x_.resize(static_cast<size_t>(s.n_layer) + 1);
     for (std::vector<float> & x : x_) {
         resize(x, n_ * s.n_embd);
@@ -80,85 +81,70 @@ probe_attention_shape probe_model::attention_shape() const {
 }
 
 // q_, k_, v_ to out_ and lse_.
-void probe_model::attend() {
-    const row_segment all{{0, n_}, {}};
-    attention_->forward({attention_shape(), q_.data(), k_.data(), v_.data(), out_.data(), lse_.data(), {&all, 1}});
+void probe_model::attend(std::span<const row_segment> segments, const uint8_t * dense_head) {
+    attention_->forward(
+        {attention_shape(), q_.data(), k_.data(), v_.data(), out_.data(), lse_.data(), segments, dense_head});
 }
 
-void probe_model::forward(std::span<const int32_t> tokens) {
+// A layer's input to its output, which may be the same array.
+void probe_model::compute(int32_t layer, const float * x, float * x_next, std::span<const row_segment> segments,
+                          const uint8_t * dense_head) {
+    weights_.load(layer, false);
+    graphs_->before(n_, x, q_.data(), k_.data(), v_.data());
+    attend(segments, dense_head);
+    graphs_->after(n_, x, out_.data(), x_next);
+}
+
+// share: of the running call.
+void probe_model::forward(std::span<const int32_t> tokens, double share) {
     embed(tokens);
+    const row_segment dense{{0, n_}, {}};
     const int32_t n_layer = shape().n_layer;
-    const double total = n_layer * (k_forward_cost + k_backward_cost);
     for (int32_t layer = 0; layer < n_layer; ++layer) {
-        report(layer * k_forward_cost / total);
+        report(share * layer / n_layer);
         const auto at = static_cast<size_t>(layer);
-        weights_.load(layer, false);
-        graphs_.before(n_, x_[at].data(), q_.data(), k_.data(), v_.data());
-        attend();
-        graphs_.after(n_, x_[at].data(), out_.data(), x_[at + 1].data());
+        compute(layer, x_[at].data(), x_[at + 1].data(), {&dense, 1}, nullptr);
     }
 }
 
-namespace {
-
-// x / rms(x) * weight, in double.
-std::vector<double> normalised(const float * x, const std::vector<float> & weight, double eps) {
-    double sum = 0;
-    for (size_t c = 0; c < weight.size(); ++c) {
-        sum += static_cast<double>(x[c]) * static_cast<double>(x[c]);
-    }
-    const double factor = 1.0 / std::sqrt(sum / static_cast<double>(weight.size()) + eps);
-    std::vector<double> result(weight.size());
-    for (size_t c = 0; c < weight.size(); ++c) {
-        result[c] = static_cast<double>(x[c]) * factor * static_cast<double>(weight[c]);
-    }
-    return result;
+// Behind the prompt's last token and those that follow. x: the last layer's output.
+logit_rows probe_model::answer_rows(const std::vector<float> & x) const {
+    return head_.logits(x.data() + (n_prompt_ - 1) * shape().n_embd, n_ - n_prompt_ + 1);
 }
 
-std::vector<float> vector_of(const file_tensor & tensor, int64_t row) {
-    std::vector<float> values(static_cast<size_t>(tensor.n_cols));
-    model_file::to_float(tensor, row, row + 1, values.data());
-    return values;
+logit_rows probe_model::dense(std::span<const int32_t> prompt, std::span<const int32_t> continuation) {
+    std::vector<int32_t> tokens(prompt.begin(), prompt.end());
+    tokens.insert(tokens.end(), continuation.begin(), continuation.end());
+    forward(tokens, 1);
+    n_prompt_ = static_cast<int64_t>(prompt.size());
+    return answer_rows(x_.back());
 }
 
-const file_tensor & output_matrix(const model_file & file) {
-    const file_tensor * own = file.find("output.weight");
-    return own != nullptr ? *own : *file.find("token_embd.weight");
-}
-
-}  // namespace
-
-// Logits behind the last row of x.
-std::vector<float> probe_model::head(const std::vector<float> & x) {
-    const probe_shape & s = shape();
-    const std::vector<float> weight = vector_of(*file_.find("output_norm.weight"), 0);
-    const std::vector<double> h = normalised(x.data() + (n_ - 1) * s.n_embd, weight, static_cast<double>(s.rms_eps));
-    const file_tensor & matrix = output_matrix(file_);
-    std::vector<float> logits(static_cast<size_t>(s.n_vocab));
-    if (const file_tensor * bias = file_.find("output.bias")) {
-        model_file::to_float(*bias, 0, 1, logits.data());
+logit_rows probe_model::ablated(const unit & alone) {
+    const std::vector<row_segment> triangle =
+        resolve_segments(options_.shape, tail_policy::prompt, {{0, n_}, n_prompt_}, {});
+    const row_segment dense{{0, n_}, {}};
+    std::vector<uint8_t> dense_head;
+    if (alone.head >= 0) {
+        dense_head.assign(static_cast<size_t>(shape().n_head), 1);
+        dense_head[static_cast<size_t>(alone.head)] = 0;
     }
-    constexpr int64_t rows_at_once = 64;
-#pragma omp parallel for schedule(static) num_threads(options_.n_threads)
-    for (int64_t begin = 0; begin < s.n_vocab; begin += rows_at_once) {
-        const int64_t end = std::min(begin + rows_at_once, s.n_vocab);
-        std::vector<float> rows(static_cast<size_t>((end - begin) * s.n_embd));
-        model_file::to_float(matrix, begin, end, rows.data());
-        for (int64_t token = begin; token < end; ++token) {
-            const float * row = rows.data() + (token - begin) * s.n_embd;
-            double sum = 0;
-            for (int64_t c = 0; c < s.n_embd; ++c) {
-                sum += static_cast<double>(row[c]) * h[static_cast<size_t>(c)];
-            }
-            logits[static_cast<size_t>(token)] += static_cast<float>(sum);
+    resize(x_ablated_, n_ * shape().n_embd);
+    const int32_t n_layer = shape().n_layer;
+    for (int32_t layer = alone.layer; layer < n_layer; ++layer) {
+        report(static_cast<double>(layer - alone.layer) / (n_layer - alone.layer));
+        if (layer == alone.layer) {
+            compute(layer, x_[static_cast<size_t>(layer)].data(), x_ablated_.data(), triangle,
+                    dense_head.empty() ? nullptr : dense_head.data());
+        } else {
+            compute(layer, x_ablated_.data(), x_ablated_.data(), {&dense, 1}, nullptr);
         }
     }
-    return logits;
+    return answer_rows(x_ablated_);
 }
 
 std::vector<float> probe_model::logits(std::span<const int32_t> tokens) {
-    forward(tokens);
-    return head(x_.back());
+    return dense(tokens, {}).front();
 }
 
 // d_x_: derivative of the target's logit by the last layer's output; only its last row is not zero.
@@ -171,50 +157,36 @@ void probe_model::start_backward(int32_t target) {
     resize(dq_, n_ * s.n_head * s.d_head);
     resize(dk_, n_ * s.n_head_kv * s.d_head);
     resize(dv_, n_ * s.n_head_kv * s.d_head);
-    const std::vector<float> weight = vector_of(*file_.find("output_norm.weight"), 0);
-    const std::vector<float> row = vector_of(output_matrix(file_), target);
-    const float * x = x_.back().data() + (static_cast<size_t>(n_) - 1) * n_embd;
-    // y = g . (x r) with g = row * weight, r = (mean(x x) + eps)^(-1/2):  dy/dx = r g - r^3 (g . x) x / n_embd
-    double square = 0;
-    double along = 0;
-    for (size_t c = 0; c < n_embd; ++c) {
-        square += static_cast<double>(x[c]) * static_cast<double>(x[c]);
-        along += static_cast<double>(x[c]) * static_cast<double>(row[c]) * static_cast<double>(weight[c]);
-    }
-    const auto width = static_cast<double>(n_embd);
-    const double r = 1.0 / std::sqrt(square / width + static_cast<double>(s.rms_eps));
-    float * d = d_x_.data() + (static_cast<size_t>(n_) - 1) * n_embd;
-    for (size_t c = 0; c < n_embd; ++c) {
-        const double g = static_cast<double>(row[c]) * static_cast<double>(weight[c]);
-        d[c] = static_cast<float>(r * g - r * r * r * along * static_cast<double>(x[c]) / width);
-    }
+    const size_t last = (static_cast<size_t>(n_) - 1) * n_embd;
+    head_.derivative(x_.back().data() + last, target, d_x_.data() + last);
 }
 
 // d_x_ from the layer's output to its input.
 void probe_model::backward(int32_t layer, head_sums * sums) {
     const float * x = x_[static_cast<size_t>(layer)].data();
     weights_.load(layer, true);
-    graphs_.before(n_, x, q_.data(), k_.data(), v_.data());
-    attend();
-    graphs_.after_back(n_, x, out_.data(), d_x_.data(), d_out_.data(), d_y_.data());
+    graphs_->before(n_, x, q_.data(), k_.data(), v_.data());
+    const row_segment dense{{0, n_}, {}};
+    attend({&dense, 1}, nullptr);
+    graphs_->after_back(n_, x, out_.data(), d_x_.data(), d_out_.data(), d_y_.data());
     attention_->backward({attention_shape(), q_.data(), k_.data(), v_.data(), out_.data(), lse_.data(), d_out_.data(),
                           dq_.data(), dk_.data(), dv_.data(), sums, options_.shape});
-    graphs_.before_back(n_, x, dq_.data(), dk_.data(), dv_.data(), d_y_.data(), d_x_.data());
+    graphs_->before_back(n_, x, dq_.data(), dk_.data(), dv_.data(), d_y_.data(), d_x_.data());
 }
 
 gradient_result probe_model::gradient(std::span<const int32_t> tokens, int32_t target) {
     const int32_t n_layer = shape().n_layer;
-    forward(tokens);
+    constexpr double forward_share = k_forward_cost / (k_forward_cost + k_backward_cost);
+    forward(tokens, forward_share);
     gradient_result result;
-    result.logits = head(x_.back());
+    result.logits = answer_rows(x_.back()).front();
     result.target = target >= 0 ? target : argmax(result.logits);
     result.log_probability = log_softmax(result.logits)[static_cast<size_t>(result.target)];
     result.sums.resize(static_cast<size_t>(n_layer) * static_cast<size_t>(shape().n_head));
     result.n_pairs = section_pairs(options_.shape, n_);
     start_backward(result.target);
-    const double total = n_layer * (k_forward_cost + k_backward_cost);
     for (int32_t layer = n_layer - 1; layer >= 0; --layer) {
-        report((n_layer * k_forward_cost + (n_layer - 1 - layer) * k_backward_cost) / total);
+        report(forward_share + (1 - forward_share) * (n_layer - 1 - layer) / n_layer);
         backward(layer, result.sums.data() + static_cast<size_t>(layer) * static_cast<size_t>(shape().n_head));
     }
     report(1);

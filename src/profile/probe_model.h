@@ -1,4 +1,4 @@
-// profile/probe_model.h -- a whole Llama-family model in f32: forward over a prompt, densely or with some layers
+// profile/probe_model.h -- a whole Llama-family model in f32: forward over a prompt, densely or with one layer or head
 // triangle, and the exact reverse pass of one logit.
 //
 // Memory: every layer's input is kept, everything else is made again layer by layer, so it grows with the number of
@@ -16,14 +16,16 @@
 #include "profile/layer_graphs.h"
 #include "profile/layer_weights.h"
 #include "profile/model_file.h"
+#include "profile/output_head.h"
 #include "profile/probe_attention.h"
+#include "profile/unit_set.h"
 #include "trianglemix/geometry.h"
 
 namespace tmx {
 
 struct probe_options {
     int32_t n_threads = 1;
-    int64_t rows_per_block = 512;  // of the graphs between attentions
+    int64_t rows_per_block = 512;  // most of the graphs between attentions
     triangle_shape shape;
     const std::atomic<bool> * stop = nullptr;    // becomes true: the running call throws `interrupted`
     std::function<void(double share)> progress;  // share of the running call that is done; may be empty
@@ -39,7 +41,8 @@ struct gradient_result {
 };
 
 // REQUIRES the file to outlive it. `backend`, `attention`: where the graphs between attentions and attention itself are
-//          computed; null: on the CPU, for which a ggml CPU backend must be loaded.
+//          computed; null: on the CPU, for which a ggml CPU backend must be loaded. At least one token in each call,
+//          all of the vocabulary.
 // ERRORS   failure, interrupted, std::bad_alloc.
 // NUMERICS f32; the same bits on every run with the same number of threads.
 // THREADS  One call at a time.
@@ -48,38 +51,50 @@ class probe_model {
     probe_model(const model_file & file, probe_options options, ggml_backend_holder backend = nullptr,
                 std::unique_ptr<probe_attention> attention = nullptr);
 
-    // target < 0: the token that the model itself would generate first. REQUIRES at least one token, each of the
-    // vocabulary.
+    // target < 0: the token that the model itself would generate first.
     gradient_result gradient(std::span<const int32_t> tokens, int32_t target = -1);
 
     // Logits behind the last token; dense.
     std::vector<float> logits(std::span<const int32_t> tokens);
 
+    // Logits behind the prompt and behind each token of its continuation; dense.
+    logit_rows dense(std::span<const int32_t> prompt, std::span<const int32_t> continuation);
+
+    // The rows of the last dense() again, with this unit alone triangle in the prompt. The continuation attends densely
+    // whatever the unit, as decoding does. COST the layers from the unit's own upwards.
+    logit_rows ablated(const unit & alone);
+
     const probe_shape & shape() const { return file_.shape(); }
+
+    // For the calls that follow.
+    void set_progress(std::function<void(double share)> progress) { options_.progress = std::move(progress); }
 
   private:
     const model_file & file_;
     probe_options options_;
     ggml_backend_holder backend_;
     layer_weights weights_;
-    layer_graphs graphs_;
+    std::unique_ptr<layer_graphs> graphs_;
+    output_head head_;
     std::unique_ptr<probe_attention> attention_;
-    int64_t n_ = 0;
+    int64_t n_ = 0;                      // tokens
+    int64_t n_prompt_ = 0;               // those before the continuation
     std::vector<std::vector<float>> x_;  // [n_layer + 1][n, n_embd]: inputs of the layers, then the last one's output
+    std::vector<float> x_ablated_;       // [n, n_embd]: of the layer that ablated() has come to
     std::vector<float> q_, k_, v_, out_, lse_;
     std::vector<float> d_x_, d_y_, d_out_, dq_, dk_, dv_;
 
+    void fit_graphs();
     void embed(std::span<const int32_t> tokens);
-    void forward(std::span<const int32_t> tokens);
+    void forward(std::span<const int32_t> tokens, double share);
+    void compute(int32_t layer, const float * x, float * x_next, std::span<const row_segment> segments,
+                 const uint8_t * dense_head);
     probe_attention_shape attention_shape() const;
-    void attend();
-    std::vector<float> head(const std::vector<float> & x);
+    void attend(std::span<const row_segment> segments, const uint8_t * dense_head);
+    logit_rows answer_rows(const std::vector<float> & x) const;
     void start_backward(int32_t target);
     void backward(int32_t layer, head_sums * sums);
     void report(double share) const;
 };
-
-// A ggml backend of this process that computes on the CPU with that many threads. ERRORS failure: none is loaded.
-ggml_backend_holder open_cpu_backend(int32_t n_threads);
 
 }  // namespace tmx

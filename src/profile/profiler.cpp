@@ -1,7 +1,6 @@
 #include "profile/profiler.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 
 #include "profile/gradient_stage.h"
@@ -45,7 +44,7 @@ std::vector<score_quality> compare_scores(const profile_result & r) {
     std::vector<std::vector<double>> kl(r.gradients.size(), std::vector<double>(r.units.size()));
     for (size_t u = 0; u < r.units.size(); ++u) {
         for (size_t prompt = 0; prompt < kl.size(); ++prompt) {
-            kl[prompt][u] = r.ablation[u][prompt].distance.first_kl;
+            kl[prompt][u] = r.ablation.effects[u][prompt].distance.first_kl;
         }
     }
     std::vector<score_quality> qualities;
@@ -62,7 +61,11 @@ std::vector<score_quality> compare_scores(const profile_result & r) {
 class profile_run {
   public:
     profile_run(const profile_settings & settings, backend & b, const model & m, const progress_sink & sink)
-        : settings_(settings), sink_(sink), prompts_(m, settings_.prompts), records_(settings.record_path) {
+        : settings_(settings),
+          sink_(sink),
+          prompts_(m, settings_.prompts),
+          records_(settings.record_path),
+          probe_(settings) {
         result_.facts = m.facts();
         result_.model_sha256 = sha256_of_file(settings.model_path);
         result_.units = all_units(shape_of_facts(m.facts()), settings.per_head);
@@ -77,7 +80,7 @@ class profile_run {
 
     profile_result run() {
         if (settings_.gradient) {
-            result_.gradients = measure_gradients(settings_, model_key_, prompts_, records_, sink_);
+            result_.gradients = measure_gradients(settings_, model_key_, prompts_, records_, probe_, sink_);
         }
         if (settings_.ablation) {
             ablate();
@@ -107,39 +110,16 @@ class profile_run {
     const progress_sink & sink_;
     prompt_pool prompts_;
     record_store records_;
+    shared_probe probe_;
     std::string model_key_;
     std::optional<set_stage> sets_;
     std::vector<size_t> choosing_, held_out_;
     profile_result result_;
 
     void ablate() {
-        result_.ablation.resize(result_.units.size());
-        double weight = 0;
-        for (const size_t prompt : choosing_) {
-            for (const unit & u : result_.units) {
-                weight += sets_->on_file({&u, 1}, prompt) ? 0 : stage_clock::weight_of(prompts_.n_tokens(prompt));
-            }
-        }
-        stage_clock clock("ablation", weight, sink_);
-        // Prompt by prompt: each one's dense answer is needed once.
-        for (const size_t prompt : choosing_) {
-            for (size_t u = 0; u < result_.units.size(); ++u) {
-                const unit & alone = result_.units[u];
-                const bool known = sets_->on_file({&alone, 1}, prompt);
-                const std::string name = prompts_.specs()[prompt].name() + ", " + name_of(alone) + " alone";
-                if (!known) {
-                    clock.begin(name, stage_clock::weight_of(prompts_.n_tokens(prompt)));
-                }
-                result_.ablation[u].push_back(sets_->measure({&alone, 1}, prompt));
-                if (!known) {
-                    char text[32];
-                    std::snprintf(text, sizeof(text), ": KL %.2e", result_.ablation[u].back().distance.first_kl);
-                    clock.end(name + text);
-                }
-            }
-            sets_->forget(prompt);
-        }
-        for (const std::vector<set_effect> & effects : result_.ablation) {
+        ablation_stage stage(settings_, prompts_, records_, *sets_, probe_);
+        result_.ablation = stage.measure(result_.units, sink_);
+        for (const std::vector<set_effect> & effects : result_.ablation.effects) {
             result_.unit_kl.push_back(mean_first_kl(effects));
         }
     }
@@ -230,8 +210,11 @@ std::string scores_jsonl(const profile_result & r) {
     for (const prompt_gradient & g : r.gradients) {
         text += gradient_json(g).dump() + "\n";
     }
-    for (size_t u = 0; u < r.ablation.size(); ++u) {
-        for (const set_effect & e : r.ablation[u]) {
+    for (const set_effect & gap : r.ablation.gaps) {
+        text += gap_json(gap).dump() + "\n";
+    }
+    for (size_t u = 0; u < r.ablation.effects.size(); ++u) {
+        for (const set_effect & e : r.ablation.effects[u]) {
             text += set_json(e, name_of(r.units[u])).dump() + "\n";
         }
     }

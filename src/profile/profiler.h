@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "profile/ablation_stage.h"
 #include "profile/rank_correlation.h"
 #include "profile/scores.h"
 #include "profile/selection.h"
@@ -25,11 +26,11 @@ struct score_quality {
 struct profile_result {
     model_facts facts;
     std::string model_sha256;
-    std::vector<unit> units;                        // all of the model
-    std::vector<prompt_gradient> gradients;         // of the prompts that choose; empty without the gradient method
-    std::vector<std::vector<set_effect>> ablation;  // [unit][prompt]; empty without ablation
-    std::vector<double> unit_kl;                    // mean first-token KL of each unit alone; empty without ablation
-    std::vector<score_quality> qualities;           // with both methods
+    std::vector<unit> units;                 // all of the model
+    std::vector<prompt_gradient> gradients;  // of the prompts that choose; empty without the gradient method
+    ablation_result ablation;                // empty without ablation
+    std::vector<double> unit_kl;             // mean first-token KL of each unit alone; empty without ablation
+    std::vector<score_quality> qualities;    // with both methods
     ordered_units order;
     selection chosen;
     std::vector<measured_size> curve;                            // ascending sizes, on the prompts that choose

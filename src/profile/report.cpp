@@ -109,6 +109,22 @@ std::string heat_map(const profile_settings & settings, const profile_result & r
                            draw_heat_map(map));
 }
 
+// In which arithmetic, and what that of llama.cpp does without any change.
+std::string how_ablated(const profile_settings & settings, const profile_result & r) {
+    if (settings.ablate_in == ablation_place::llama_cpp) {
+        return "Computed in llama.cpp, with its rounding.";
+    }
+    double following = 0;
+    for (const set_effect & gap : r.ablation.gaps) {
+        following += gap.distance.following_kl / static_cast<double>(r.ablation.gaps.size());
+    }
+    return fmt::format(
+        "Computed in f32. llama.cpp's own rounding on this file, all layers dense, is {} nats away from that, and {} "
+        "for "
+        "the following tokens.",
+        show_number(mean_first_kl(r.ablation.gaps)), show_number(following));
+}
+
 std::string ablation_chart(const profile_settings & settings, const profile_result & r) {
     svg_chart chart;
     chart.title = "damage of each unit alone";
@@ -122,7 +138,8 @@ std::string ablation_chart(const profile_settings & settings, const profile_resu
     }
     chart.series.push_back(std::move(series));
     return section_of_page("Ablation",
-                           "What making one alone triangle does: mean KL divergence of the first token from dense.",
+                           "What making one alone triangle does: mean KL divergence of the first token from dense. " +
+                               how_ablated(settings, r),
                            draw_chart(chart));
 }
 
@@ -269,9 +286,10 @@ std::string score_table(const profile_settings & settings, const profile_result 
             row.push_back(fmt::format("{:.2e}", r.unit_kl[u]));
             double following = 0;
             double target = 0;
-            for (const set_effect & e : r.ablation[u]) {
-                following += e.distance.following_kl / static_cast<double>(r.ablation[u].size());
-                target += (e.target_set - e.target_dense) / static_cast<double>(r.ablation[u].size());
+            const std::vector<set_effect> & effects = r.ablation.effects[u];
+            for (const set_effect & e : effects) {
+                following += e.distance.following_kl / static_cast<double>(effects.size());
+                target += (e.target_set - e.target_dense) / static_cast<double>(effects.size());
             }
             row.push_back(fmt::format("{:.2e}", following));
             row.push_back(fmt::format("{:+.4f}", target));

@@ -13,9 +13,23 @@ namespace {
 
 using json = record_store::json;
 
-set_effect effect_of(const json & record, const std::string & name) {
+}  // namespace
+
+set_effect effect_of_rows(const std::string & prompt, int64_t n_tokens, const logit_rows & base,
+                          const logit_rows & changed, int32_t target) {
     set_effect e;
-    e.prompt = name;
+    e.prompt = prompt;
+    e.n_tokens = n_tokens;
+    e.distance = compare_rows(base, changed);
+    const auto at = static_cast<size_t>(target >= 0 ? target : argmax(base.front()));
+    e.target_dense = log_softmax(base.front()).at(at);
+    e.target_set = log_softmax(changed.front()).at(at);
+    return e;
+}
+
+set_effect effect_of_json(const json & record, const std::string & prompt) {
+    set_effect e;
+    e.prompt = prompt;
     e.n_tokens = record.at("n_tokens");
     e.distance.first_kl = record.at("first_kl");
     e.distance.following_kl = record.at("following_kl");
@@ -25,28 +39,33 @@ set_effect effect_of(const json & record, const std::string & name) {
     e.distance.n_same_top = record.at("n_same_top");
     e.target_dense = record.at("target_dense");
     e.target_set = record.at("target_set");
-    e.seconds = record.at("prefill_s");
-    e.dense_seconds = record.at("dense_prefill_s");
+    e.place = record.value("computed_in", "llama.cpp") == "probe" ? ablation_place::probe : ablation_place::llama_cpp;
+    if (e.place == ablation_place::llama_cpp) {
+        e.seconds = record.at("prefill_s");
+        e.dense_seconds = record.at("dense_prefill_s");
+    }
     return e;
 }
 
-}  // namespace
-
 record_store::json set_json(const set_effect & e, const std::string & set) {
     const fidelity & d = e.distance;
-    return {{"type", "set"},
-            {"set", set},
-            {"prompt", e.prompt},
-            {"n_tokens", e.n_tokens},
-            {"first_kl", d.first_kl},
-            {"following_kl", d.following_kl},
-            {"worst_kl", d.worst_kl},
-            {"n_positions", d.n_positions},
-            {"n_same_top", d.n_same_top},
-            {"target_dense", e.target_dense},
-            {"target_set", e.target_set},
-            {"prefill_s", e.seconds},
-            {"dense_prefill_s", e.dense_seconds}};
+    json record = {{"type", "set"},
+                   {"set", set},
+                   {"prompt", e.prompt},
+                   {"n_tokens", e.n_tokens},
+                   {"computed_in", name_of(e.place)},
+                   {"first_kl", d.first_kl},
+                   {"following_kl", d.following_kl},
+                   {"worst_kl", d.worst_kl},
+                   {"n_positions", d.n_positions},
+                   {"n_same_top", d.n_same_top},
+                   {"target_dense", e.target_dense},
+                   {"target_set", e.target_set}};
+    if (e.place == ablation_place::llama_cpp) {
+        record["prefill_s"] = e.seconds;
+        record["dense_prefill_s"] = e.dense_seconds;
+    }
+    return record;
 }
 
 double mean_first_kl(std::span<const set_effect> effects) {
@@ -142,19 +161,15 @@ set_effect set_stage::measure_arm(const arm & how, size_t prompt) {
     if (record == nullptr) {
         const probe_prompt & p = prompts_.prompt(prompt);
         const reference & base = dense(prompt);
-        set_effect e;
-        e.prompt = name;
-        e.n_tokens = static_cast<int64_t>(p.ids.size());
         std::vector<token_id> continuation = base.continuation;
-        const logit_rows rows = rows_of(how, p.ids, continuation, e.seconds);
-        e.distance = compare_rows(base.rows, rows);
+        double seconds = 0;
+        const logit_rows rows = rows_of(how, p.ids, continuation, seconds);
+        set_effect e = effect_of_rows(name, static_cast<int64_t>(p.ids.size()), base.rows, rows, p.target);
+        e.seconds = seconds;
         e.dense_seconds = base.seconds;
-        const auto target = static_cast<size_t>(p.target >= 0 ? p.target : argmax(base.rows.front()));
-        e.target_dense = log_softmax(base.rows.front()).at(target);
-        e.target_set = log_softmax(rows.front()).at(target);
         record = &records_.append(key, set_json(e, how.name));
     }
-    return effect_of(*record, name);
+    return effect_of_json(*record, name);
 }
 
 std::vector<arm> set_stage::yardsticks(int64_t n_prompt) const {

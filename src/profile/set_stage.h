@@ -1,8 +1,8 @@
 // profile/set_stage.h -- what making a set of units triangle does to the answers, measured in llama.cpp with our
-// backend against the dense computation of the same prompts. Ablation is this with sets of one unit.
+// backend against the dense computation of the same prompts.
 //
-// Every probe is a whole prefill: stock llama.cpp has no way to enter a model above its first layer, so layers below
-// the lowest changed one are computed again. Each prompt's dense answer is computed once a run.
+// Every measurement is a whole prefill: stock llama.cpp has no way to enter a model above its first layer, so layers
+// below the lowest changed one are computed again. Each prompt's dense answer is computed once a run.
 #pragma once
 
 #include <map>
@@ -28,7 +28,8 @@ struct set_effect {
     fidelity distance;
     double target_dense = 0;  // log-probability of the target as the first token
     double target_set = 0;
-    double seconds = 0;  // prefill
+    ablation_place place = ablation_place::llama_cpp;
+    double seconds = 0;  // prefill in llama.cpp
     double dense_seconds = 0;
 };
 
@@ -37,6 +38,15 @@ class set_stage {
   public:
     set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
               prompt_pool & prompts, record_store & records);
+
+    // A prompt's dense answer: logits of its first token and behind each token of the continuation, which the model
+    // itself chose.
+    struct reference {
+        logit_rows rows;
+        std::vector<token_id> continuation;
+        double seconds = 0;  // prefill
+    };
+    const reference & dense(size_t prompt);  // valid until forget()
 
     bool on_file(std::span<const unit> set, size_t prompt);
     set_effect measure(std::span<const unit> set, size_t prompt);
@@ -47,16 +57,16 @@ class set_stage {
                                                                        const progress_sink & sink);
     void forget(size_t prompt);  // its dense answer
 
+    const model_shape & shape() const { return shape_; }
+
+    // Names a measurement of a prompt in the records. way: the set, or what else was computed.
+    std::string record_key(const std::string & way, size_t prompt);
+
     // Over prompts, in their order, with progress.
     std::vector<set_effect> measure_all(const std::string & stage, std::span<const unit> set,
                                         std::span<const size_t> prompts, const progress_sink & sink);
 
   private:
-    struct reference {
-        logit_rows rows;
-        std::vector<token_id> continuation;
-        double seconds = 0;
-    };
     const profile_settings & settings_;
     std::string model_key_;
     backend & backend_;
@@ -66,17 +76,20 @@ class set_stage {
     model_shape shape_;
     std::map<size_t, reference> references_;
 
-    std::string record_key(const std::string & way, size_t prompt);
     set_effect measure_arm(const arm & how, size_t prompt);  // the arm's name names it in records
     std::vector<arm> yardsticks(int64_t n_prompt) const;
     arm arm_of(std::span<const unit> set, int64_t n_prompt) const;
     logit_rows rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
                        double & seconds);
-    const reference & dense(size_t prompt);
 };
 
-// As in the record file.
+// Of a prompt: how far `changed` is from `base`. target < 0: the token that `base` itself says first.
+set_effect effect_of_rows(const std::string & prompt, int64_t n_tokens, const logit_rows & base,
+                          const logit_rows & changed, int32_t target);
+
+// To and from the record file.
 record_store::json set_json(const set_effect & e, const std::string & set);
+set_effect effect_of_json(const record_store::json & record, const std::string & prompt);
 
 double mean_first_kl(std::span<const set_effect> effects);  // REQUIRES at least one
 

@@ -13,11 +13,19 @@
 
 namespace tmx {
 
+// Where single layers or heads are made triangle: in the probe, which starts at the changed layer and computes in f32,
+// or in llama.cpp, which runs any model, wholly each time.
+enum class ablation_place : uint8_t { probe, llama_cpp };
+constexpr const char * name_of(ablation_place place) {
+    return place == ablation_place::probe ? "probe" : "llama.cpp";
+}
+
 struct profile_settings {
     std::string model_path;
     prompt_settings prompts;
     bool gradient = true;
     bool ablation = false;
+    ablation_place ablate_in = ablation_place::llama_cpp;
     bool per_head = false;
     triangle_shape shape;
     std::string score = "contribution";  // of scores.h, or "ablation": what orders layers
@@ -30,6 +38,8 @@ struct profile_settings {
     std::string precision = "exact";
     int32_t n_threads = 1;
     int32_t n_ubatch = 2048;
+    std::string device;              // of ggml, where the model is, for the probe to compute on, too; "": the CPU
+    std::string device_description;  // for people
     std::string record_path;
     const std::atomic<bool> * stop = nullptr;
 };

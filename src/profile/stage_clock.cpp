@@ -29,6 +29,11 @@ void stage_clock::end(const std::string & outcome) {
     show(0, true);
 }
 
+void stage_clock::note(const std::string & text) {
+    item_ = text;
+    show(0, true);
+}
+
 void stage_clock::show(double share_of_item, bool ended) {
     if (!sink_) {
         return;

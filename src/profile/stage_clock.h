@@ -15,6 +15,7 @@ class stage_clock {
     void begin(const std::string & item, double weight);
     void within(double share);              // of the running item
     void end(const std::string & outcome);  // of the running item
+    void note(const std::string & text);    // between items: something the user should know
 
     // Time of a prompt grows with its length, and attention with the square.
     static double weight_of(int64_t n_tokens);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
+#include <utility>
 
 namespace tmx::test {
 namespace {
@@ -96,8 +98,8 @@ tiny_model make_tiny_model(const tiny_shape & s, uint32_t seed) {
     return model;
 }
 
-reference_model::reference_model(const tiny_model & model, const std::vector<int> & tokens)
-    : model_(model), n_(static_cast<int>(tokens.size())) {
+reference_model::reference_model(const tiny_model & model, const std::vector<int> & tokens, pair_rule keeps)
+    : model_(model), n_(static_cast<int>(tokens.size())), keeps_(std::move(keeps)) {
     const tiny_shape & s = model_.shape;
     const tiny_tensor & table = model_.tensors.at("token_embd.weight");
     std::vector<row> x;
@@ -119,7 +121,7 @@ reference_model::reference_model(const tiny_model & model, const std::vector<int
         for (int i = 0; i < n_; ++i) {
             const auto at = static_cast<size_t>(i);
             std::vector<row> attention(static_cast<size_t>(s.n_head));
-            state.out.push_back(attend_row(state.p, i, &attention));
+            state.out.push_back(attend_row(layer, state.p, i, &attention));
             for (size_t h = 0; h < attention.size(); ++h) {
                 state.attention[h][at] = attention[h];
             }
@@ -127,9 +129,16 @@ reference_model::reference_model(const tiny_model & model, const std::vector<int
         }
         layers_.push_back(std::move(state));
     }
-    for (int token = 0; token < s.n_vocab; ++token) {
-        logits_.push_back(logit(x.back(), token));
+    top_ = std::move(x);
+    logits_ = logits_behind(n_ - 1);
+}
+
+std::vector<double> reference_model::logits_behind(int i) const {
+    std::vector<double> logits;
+    for (int token = 0; token < model_.shape.n_vocab; ++token) {
+        logits.push_back(logit(top_[static_cast<size_t>(i)], token));
     }
+    return logits;
 }
 
 const tiny_tensor * reference_model::find(int layer, const std::string & name) const {
@@ -211,13 +220,17 @@ void reference_model::project(int layer, const row & x, int position, row & q, r
     rotate(k, model_.shape.n_head_kv, position);
 }
 
-reference_model::row reference_model::scores(int head, const row & q, const std::vector<row> & k, int i) const {
+// Minus infinity where the pair is left out: no weight behind the softmax.
+reference_model::row reference_model::scores(int layer, int head, const row & q, const std::vector<row> & k,
+                                             int i) const {
     const tiny_shape & s = model_.shape;
     const int kv = head / (s.n_head / s.n_head_kv);
     row result;
     for (int j = 0; j <= i; ++j) {
         const double * key = k[static_cast<size_t>(j)].data() + kv * s.d_head;
-        result.push_back(dot(q.data() + head * s.d_head, key, s.d_head) / std::sqrt(static_cast<double>(s.d_head)));
+        const double score = dot(q.data() + head * s.d_head, key, s.d_head) / std::sqrt(static_cast<double>(s.d_head));
+        const bool kept = !keeps_ || keeps_(layer, head, i, j);
+        result.push_back(kept ? score : -std::numeric_limits<double>::infinity());
     }
     return result;
 }
@@ -237,11 +250,12 @@ void reference_model::gather(int head, const row & weights, const std::vector<ro
     }
 }
 
-reference_model::row reference_model::attend_row(const projections & p, int i, std::vector<row> * attention) const {
+reference_model::row reference_model::attend_row(int layer, const projections & p, int i,
+                                                 std::vector<row> * attention) const {
     const tiny_shape & s = model_.shape;
     row out(static_cast<size_t>(s.n_head * s.d_head), 0.0);
     for (int head = 0; head < s.n_head; ++head) {
-        const row weights = softmax(scores(head, p.q[static_cast<size_t>(i)], p.k, i));
+        const row weights = softmax(scores(layer, head, p.q[static_cast<size_t>(i)], p.k, i));
         gather(head, weights, p.v, out);
         if (attention != nullptr) {
             (*attention)[static_cast<size_t>(head)] = weights;
@@ -291,7 +305,7 @@ double reference_model::logit_with(what kind, int layer, int head, int i, int j,
     const auto row_i = static_cast<size_t>(i);
     row weights = base.attention[static_cast<size_t>(head)][row_i];
     if (kind == what::score) {
-        row changed = scores(head, base.p.q[row_i], base.p.k, i);
+        row changed = scores(layer, head, base.p.q[row_i], base.p.k, i);
         changed[static_cast<size_t>(j)] += change;
         weights = softmax(changed);
     } else {
@@ -316,7 +330,7 @@ double reference_model::logit_with(what kind, int layer, int head, int i, int j,
         for (int r = above == s.n_layer - 1 ? n_ - 1 : i; r < n_; ++r) {
             const auto at = static_cast<size_t>(r) - row_i;
             const row & x = at < changed.size() ? changed[at] : state.x[static_cast<size_t>(r)];
-            next.push_back(finish(above, x, attend_row(state.p, r, nullptr)));
+            next.push_back(finish(above, x, attend_row(above, state.p, r, nullptr)));
         }
         for (size_t r = 0; r < changed.size(); ++r) {
             state.p.q[row_i + r] = kept.q[r];

@@ -1,9 +1,10 @@
 // A tiny Llama-family model in double precision, written from the definition and sharing no code with src/: forward
-// only, with one attention weight or score of one head changed by a little. Differences of its logits are what the
-// gradient probe is held against.
+// only, with one attention weight or score of one head changed by a little, or with some pairs left out. Its logits,
+// and differences of them, are what the probe is held against.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -43,10 +44,14 @@ tiny_model make_tiny_model(const tiny_shape & shape, uint32_t seed);
 
 class reference_model {
   public:
-    reference_model(const tiny_model & model, const std::vector<int> & tokens);
+    // Whether a head of a layer attends from row i to row j <= i; every row must keep one. Empty: to all.
+    using pair_rule = std::function<bool(int layer, int head, int i, int j)>;
+
+    reference_model(const tiny_model & model, const std::vector<int> & tokens, pair_rule keeps = {});
 
     const std::vector<double> & logits() const { return logits_; }  // behind the last token
-    double attention(int layer, int head, int i, int j) const;      // A
+    std::vector<double> logits_behind(int i) const;
+    double attention(int layer, int head, int i, int j) const;  // A
 
     // dy/dA[i][j] or dy/dS[i][j] of one head by a central difference; y: the target's logit. Softmax is not applied
     // again behind a changed A. Everything is as it was when it returns.
@@ -66,7 +71,9 @@ class reference_model {
     };
     const tiny_model & model_;
     int n_;
+    pair_rule keeps_;
     std::vector<layer_state> layers_;
+    std::vector<row> top_;  // [n]: the last layer's output
     std::vector<double> logits_;
 
     const tiny_tensor * find(int layer, const std::string & name) const;
@@ -74,9 +81,9 @@ class reference_model {
     row normalised(const row & x, const tiny_tensor & weight) const;
     void project(int layer, const row & x, int position, row & q, row & k, row & v) const;
     void rotate(row & x, int n_heads, int position) const;
-    row scores(int head, const row & q, const std::vector<row> & k, int i) const;
+    row scores(int layer, int head, const row & q, const std::vector<row> & k, int i) const;
     void gather(int head, const row & weights, const std::vector<row> & v, row & out) const;
-    row attend_row(const projections & p, int i, std::vector<row> * attention) const;
+    row attend_row(int layer, const projections & p, int i, std::vector<row> * attention) const;
     row finish(int layer, const row & x, const row & out) const;
     double logit(const row & x, int token) const;
     double logit_with(what kind, int layer, int head, int i, int j, double change, int target);
