@@ -71,7 +71,6 @@ TEST_P(Ablation, EqualsTheDefinition) {
     const std::vector<int> all = tokens_of(0, n, c.shape.n_vocab);
     const model_file file(write_tiny_gguf(tiny, c.name));
     probe_options options;
-    options.n_threads = 2;
     options.rows_per_block = c.rows_per_block;
     options.shape = {k_shape.n_sink, k_shape.n_window, c.n_last};
     probe_model probe(file, options);
