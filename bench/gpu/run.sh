@@ -65,12 +65,14 @@ sanitizers() {
     done
 }
 if $sanitize; then step "kernels under compute-sanitizer" sanitizers; fi
-commit=${TMX_COMMIT:-$(git describe --always --dirty)}
+# Now: what follows writes into the checkout.
+TMX_COMMIT=${TMX_COMMIT:-$(git describe --always --dirty)}
+export TMX_COMMIT
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     step "one layer beside PyTorch's kernels" python3 bench/gpu/peers.py --library build-gpu/bin/libtmx_bench_gpu.so \
         --stock build-gpu/bin/tmx_bench_stock_layer --llama "$deps/llama-build-cuda/bin" \
         --driver "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader -i 0)" \
-        --commit "$commit" --out docs/results/cuda_kernel.jsonl
+        --commit "$TMX_COMMIT" --out docs/results/cuda_kernel.jsonl
 else
     say "== no PyTorch with CUDA: one layer is not measured beside its kernels"
 fi

@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +13,7 @@
 #include "cli/options.h"
 #include "cli/plot.h"
 #include "cli/terminal.h"
+#include "profile/findings.h"
 #include "profile/model_file.h"
 #include "profile/profiler.h"
 #include "profile/report.h"
@@ -55,6 +55,7 @@ struct profile_options {
     std::string out = "plan.json";
     std::string report;
     std::string scores;
+    std::string findings;
 };
 
 // One line, redrawn on a terminal; finished items stay. Elsewhere finished items only.
@@ -94,8 +95,8 @@ std::vector<std::string> read_all(const std::vector<std::string> & paths) {
     return texts;
 }
 
-void write_file(const std::string & path, const std::string & text) {
-    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+void write_file(const std::string & path, const std::string & text, std::ios::openmode mode = std::ios::trunc) {
+    std::ofstream out(path, std::ios::binary | mode);
     out << text;
     out.close();
     if (!out) {
@@ -254,12 +255,9 @@ void print_result(const profile_options & options, const profile_settings & s, c
     fmt::print("{} of {} {} triangle: {}\n", r.chosen.size, r.units.size(), s.per_head ? "heads" : "layers",
                format_units(chosen));
     if (!r.check.empty()) {
-        double worst = 0;
-        for (const set_effect & e : r.check) {
-            worst = std::max(worst, e.distance.first_kl);
-        }
+        const effect_summary check = summarise(r.check);
         fmt::print("checked on {} other prompts: mean first-token KL {:.4f} nats, worst {:.4f}\n", r.check.size(),
-                   mean_first_kl(r.check), worst);
+                   check.first_kl, check.worst_first_kl);
     }
     if (!r.ablation.gaps.empty()) {
         fmt::print("layers alone were computed in f32; llama.cpp's rounding on this file is a KL of {:.1e}\n",
@@ -277,7 +275,7 @@ void print_result(const profile_options & options, const profile_settings & s, c
 
 int run(const profile_options & options, const invocation & call) {
     profile_settings settings = settings_of(options, call);
-    for (const std::string & path : {options.out, options.report, options.scores}) {
+    for (const std::string & path : {options.out, options.report, options.scores, options.findings}) {
         check_writable(path);
     }
     choose_probe(settings, options.ablate_in);
@@ -312,11 +310,14 @@ int run(const profile_options & options, const invocation & call) {
     if (!options.scores.empty()) {
         write_file(options.scores, scores_jsonl(result));
     }
+    const std::string device = settings.device.empty() ? "" : ", " + settings.device_description;
+    const report_facts facts = {call.command_line,
+                                fmt::format("{}, {} threads{}", cpu_name(), settings.n_threads, device),
+                                program_version(), source_commit(), utc_time()};
+    if (!options.findings.empty()) {
+        write_file(options.findings, findings_jsonl(settings, result, facts), std::ios::app);
+    }
     if (!options.report.empty()) {
-        const std::string device = settings.device.empty() ? "" : ", " + settings.device_description;
-        const report_facts facts = {call.command_line,
-                                    fmt::format("{}, {} threads{}", cpu_name(), settings.n_threads, device),
-                                    fmt::format("trianglemix {} ({})", program_version(), source_commit()), utc_time()};
         write_file(options.report, report_html(settings, result, facts));
         draw_pngs(options.report, result);
     }
@@ -409,6 +410,9 @@ command add_profile(CLI::App & app) {
     shown(sub->add_option("-o,--out", options->out, "the plan"), "FILE", "plan.json");
     shown(sub->add_option("--report", options->report, "HTML page, with PNGs beside it"), "FILE", "");
     shown(sub->add_option("--scores", options->scores, "JSON lines: every measurement behind the plan"), "FILE", "");
+    shown(sub->add_option("--findings", options->findings,
+                          "append what was found: correlations, curve, check, yardsticks, a JSON line each"),
+          "FILE", "");
     return [options](const invocation & call) { return run(*options, call); };
 }
 

@@ -1,6 +1,5 @@
 #include "profile/plan_provenance.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -44,20 +43,17 @@ json data_json(const profile_settings & settings) {
 }
 
 json check_json(const profile_result & r) {
-    double worst = 0;
-    double following = 0;
+    const effect_summary s = summarise(r.check);
     int64_t n_same = 0;
     int64_t n_positions = 0;
     for (const set_effect & e : r.check) {
-        worst = std::max(worst, e.distance.first_kl);
-        following += e.distance.following_kl / static_cast<double>(r.check.size());
         n_same += e.distance.n_same_top;
         n_positions += e.distance.n_positions;
     }
     return {{"prompts", r.check.size()},
-            {"mean_first_kl", rounded(mean_first_kl(r.check))},
-            {"worst_first_kl", rounded(worst)},
-            {"mean_following_kl", rounded(following)},
+            {"mean_first_kl", rounded(s.first_kl)},
+            {"worst_first_kl", rounded(s.worst_first_kl)},
+            {"mean_following_kl", rounded(s.following_kl)},
             {"same_top", n_same},
             {"positions", n_positions}};
 }

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -46,17 +45,12 @@ std::string summary(const profile_settings & settings, const profile_result & r)
                 : fmt::format("Ordered by {}, chosen by {} = {}. ", html_text(settings.score), name_of(settings.how),
                               show_number(settings.value));
     if (!r.check.empty()) {
-        double worst = 0;
-        double following = 0;
-        for (const set_effect & e : r.check) {
-            worst = std::max(worst, e.distance.first_kl);
-            following += e.distance.following_kl / static_cast<double>(r.check.size());
-        }
+        const effect_summary s = summarise(r.check);
         text += fmt::format(
             "On {} prompts that had no part in choosing, the first token's KL divergence from dense is {} nats on "
             "average "
             "(worst {}), that of the following tokens {}.",
-            r.check.size(), show_number(mean_first_kl(r.check)), show_number(worst), show_number(following));
+            r.check.size(), show_number(s.first_kl), show_number(s.worst_first_kl), show_number(s.following_kl));
     } else {
         text += "It was not checked on other prompts.";
     }
@@ -114,15 +108,11 @@ std::string how_ablated(const profile_settings & settings, const profile_result 
     if (settings.ablate_in == ablation_place::llama_cpp) {
         return "Computed in llama.cpp, with its rounding.";
     }
-    double following = 0;
-    for (const set_effect & gap : r.ablation.gaps) {
-        following += gap.distance.following_kl / static_cast<double>(r.ablation.gaps.size());
-    }
+    const effect_summary gap = summarise(r.ablation.gaps);
     return fmt::format(
         "Computed in f32. llama.cpp's own rounding on this file, all layers dense, is {} nats away from that, and {} "
-        "for "
-        "the following tokens.",
-        show_number(mean_first_kl(r.ablation.gaps)), show_number(following));
+        "for the following tokens.",
+        show_number(gap.first_kl), show_number(gap.following_kl));
 }
 
 std::string ablation_chart(const profile_settings & settings, const profile_result & r) {
@@ -231,8 +221,8 @@ std::string speed_table(const profile_result & r) {
         for (const auto & [length, times] : by_length) {
             const double dense = median(times.first);
             const double chosen = median(times.second);
-            table += cells({std::to_string(length), std::to_string(times.first.size()), fmt::format("{:.1f} s", dense),
-                            fmt::format("{:.1f} s", chosen), fmt::format("{:.2f}x", dense / chosen)});
+            table += cells({std::to_string(length), std::to_string(times.first.size()), fmt::format("{:.3g} s", dense),
+                            fmt::format("{:.3g} s", chosen), fmt::format("{:.2f}x", dense / chosen)});
         }
         table += "</table>\n";
     }
@@ -250,14 +240,9 @@ std::string yardstick_table(const profile_result & r) {
     std::string table =
         "<table>\n" + cells({"way", "mean first-token KL", "worst", "mean KL of following tokens"}, "th");
     for (const auto & [way, effects] : by_way) {
-        double worst = 0;
-        double following = 0;
-        for (const set_effect & e : effects) {
-            worst = std::max(worst, e.distance.first_kl);
-            following += e.distance.following_kl / static_cast<double>(effects.size());
-        }
-        table +=
-            cells({html_text(way), show_number(mean_first_kl(effects)), show_number(worst), show_number(following)});
+        const effect_summary s = summarise(effects);
+        table += cells(
+            {html_text(way), show_number(s.first_kl), show_number(s.worst_first_kl), show_number(s.following_kl)});
     }
     return section_of_page(
         "Beside what users already accept",
@@ -358,9 +343,10 @@ std::string report_html(const profile_settings & settings, const profile_result 
     if (settings.how != choose_by::given) {
         page += score_table(settings, r);
     }
-    page += "<h2>How</h2>\n<p><code>" + html_text(facts.command) + "</code></p>\n<p class=\"note\">" +
-            html_text(facts.date + "; " + facts.machine + "; " + facts.version) + "<br>model sha256 <code>" +
-            r.model_sha256 + "</code></p>\n";
+    page +=
+        "<h2>How</h2>\n<p><code>" + html_text(facts.command) + "</code></p>\n<p class=\"note\">" +
+        html_text(facts.date + "; " + facts.machine + "; trianglemix " + facts.version + " (" + facts.commit + ")") +
+        "<br>model sha256 <code>" + r.model_sha256 + "</code></p>\n";
     return page + "</body></html>\n";
 }
 

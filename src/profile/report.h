@@ -14,6 +14,7 @@ struct report_facts {
     std::string command;
     std::string machine;
     std::string version;
+    std::string commit;
     std::string date;
 };
 

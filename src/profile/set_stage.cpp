@@ -76,6 +76,16 @@ double mean_first_kl(std::span<const set_effect> effects) {
     return sum / static_cast<double>(effects.size());
 }
 
+effect_summary summarise(std::span<const set_effect> effects) {
+    effect_summary s;
+    s.first_kl = mean_first_kl(effects);
+    for (const set_effect & e : effects) {
+        s.worst_first_kl = std::max(s.worst_first_kl, e.distance.first_kl);
+        s.following_kl += e.distance.following_kl / static_cast<double>(effects.size());
+    }
+    return s;
+}
+
 set_stage::set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
                      prompt_pool & prompts, record_store & records)
     : settings_(settings), model_key_(model_key), backend_(b), model_(m), prompts_(prompts), records_(records) {

@@ -93,4 +93,12 @@ set_effect effect_of_json(const record_store::json & record, const std::string &
 
 double mean_first_kl(std::span<const set_effect> effects);  // REQUIRES at least one
 
+// Over some prompts, in nats. REQUIRES at least one.
+struct effect_summary {
+    double first_kl = 0;        // mean
+    double worst_first_kl = 0;  // largest
+    double following_kl = 0;    // mean
+};
+effect_summary summarise(std::span<const set_effect> effects);
+
 }  // namespace tmx

@@ -101,8 +101,9 @@ class Plans(Case):
     def test_both_methods_to_a_budget_with_report(self):
         report = os.path.join(self.folder, "report.html")
         scores = os.path.join(self.folder, "scores.jsonl")
+        findings = os.path.join(self.folder, "findings.jsonl")
         arguments = ["--method", "both", "--builtin", "kv", "--length", "120", "--samples", "1", "--check-samples", "1",
-                     "--kl-budget", "0.05", "--report", report, "--scores", scores]  # fmt: skip
+                     "--kl-budget", "0.05", "--report", report, "--scores", scores, "--findings", findings]  # fmt: skip
         done = run(*command(self.folder, *arguments))
         self.check(done, 0, "rank correlation", "checked on 1 other prompts")
         plan = json.loads(text_of(self.folder, "plan.json"))
@@ -112,6 +113,11 @@ class Plans(Case):
         self.assertGreater(made["size"], 0)
         self.assertLessEqual(made["check"]["mean_first_kl"], 0.05)
         self.assertRegex(made["model_sha256"], "^[0-9a-f]{64}$")
+        found = [json.loads(line) for line in text_of(self.folder, "findings.jsonl").splitlines()]
+        self.assertEqual({row["finding"] for row in found}, {"score", "size", "chosen"})
+        chosen = next(row for row in found if row["finding"] == "chosen")
+        self.assertEqual((chosen["size"], chosen["model_sha256"]), (made["size"], made["model_sha256"]))
+        self.assertTrue(all("--method both" in row["command"] and row["machine"] and row["commit"] for row in found))
         # The other commands take the plan.
         self.check(run(PROGRAM, "info", "-m", MODEL, "--plan", os.path.join(self.folder, "plan.json")), 0)
 

@@ -1,6 +1,7 @@
 // The runtime's pure parts: chunk cutting and the distance between two distributions.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
