@@ -10,10 +10,8 @@ using json = nlohmann::ordered_json;
 
 json distances(const std::vector<set_effect> & effects) {
     const effect_summary s = summarise(effects);
-    return {{"prompts", effects.size()},
-            {"first_kl_mean", s.first_kl},
-            {"first_kl_worst", s.worst_first_kl},
-            {"following_kl_mean", s.following_kl}};
+    return {{"prompts", effects.size()},           {"first_kl_mean", s.first_kl}, {"first_kl_worst", s.worst_first_kl},
+            {"following_kl_mean", s.following_kl}, {"same_top", s.n_same_top},    {"positions", s.n_positions}};
 }
 
 std::string set_of(const profile_result & r, int64_t size) {

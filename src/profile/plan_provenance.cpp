@@ -44,18 +44,12 @@ json data_json(const profile_settings & settings) {
 
 json check_json(const profile_result & r) {
     const effect_summary s = summarise(r.check);
-    int64_t n_same = 0;
-    int64_t n_positions = 0;
-    for (const set_effect & e : r.check) {
-        n_same += e.distance.n_same_top;
-        n_positions += e.distance.n_positions;
-    }
     return {{"prompts", r.check.size()},
             {"mean_first_kl", rounded(s.first_kl)},
             {"worst_first_kl", rounded(s.worst_first_kl)},
             {"mean_following_kl", rounded(s.following_kl)},
-            {"same_top", n_same},
-            {"positions", n_positions}};
+            {"same_top", s.n_same_top},
+            {"positions", s.n_positions}};
 }
 
 }  // namespace

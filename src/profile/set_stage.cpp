@@ -82,6 +82,8 @@ effect_summary summarise(std::span<const set_effect> effects) {
     for (const set_effect & e : effects) {
         s.worst_first_kl = std::max(s.worst_first_kl, e.distance.first_kl);
         s.following_kl += e.distance.following_kl / static_cast<double>(effects.size());
+        s.n_same_top += e.distance.n_same_top;
+        s.n_positions += e.distance.n_positions;
     }
     return s;
 }

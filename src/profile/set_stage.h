@@ -98,6 +98,8 @@ struct effect_summary {
     double first_kl = 0;        // mean
     double worst_first_kl = 0;  // largest
     double following_kl = 0;    // mean
+    int64_t n_same_top = 0;     // positions with the same most likely token
+    int64_t n_positions = 0;
 };
 effect_summary summarise(std::span<const set_effect> effects);
 
