@@ -34,6 +34,7 @@ std::vector<json> findings_of(const profile_settings & settings, const profile_r
     }
     if (!r.check.empty()) {
         json row = {{"finding", "chosen"},
+                    {"way", "the plan"},
                     {"ordered_by", settings.how == choose_by::given ? "given" : settings.score},
                     {"chosen_by", name_of(settings.how)},
                     {"value", settings.value},
@@ -47,7 +48,7 @@ std::vector<json> findings_of(const profile_settings & settings, const profile_r
         ways[way].push_back(effect);
     }
     for (const auto & [way, effects] : ways) {
-        json row = {{"finding", "yardstick"}, {"way", way}};
+        json row = {{"finding", "yardstick"}, {"way", way}, {"set", format_units({})}};
         row.update(distances(effects));
         rows.push_back(row);
     }

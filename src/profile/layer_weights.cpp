@@ -8,13 +8,23 @@ namespace tmx {
 namespace {
 
 constexpr size_t k_most_tensors = 64;
+constexpr int64_t k_rows_at_once = 64;     // turned into f32 by one thread
 constexpr int64_t k_transpose_block = 32;  // rows and columns of a block that stays in the first-level cache
 
-void transpose(const float * in, int64_t n_rows, int64_t n_cols, float * out) {
-    for (int64_t r0 = 0; r0 < n_rows; r0 += k_transpose_block) {
-        const int64_t r1 = std::min(r0 + k_transpose_block, n_rows);
-        for (int64_t c0 = 0; c0 < n_cols; c0 += k_transpose_block) {
-            const int64_t c1 = std::min(c0 + k_transpose_block, n_cols);
+void read_rows(const file_tensor & tensor, float * out, int32_t n_threads) {
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+    for (int64_t begin = 0; begin < tensor.n_rows; begin += k_rows_at_once) {
+        const int64_t end = std::min(begin + k_rows_at_once, tensor.n_rows);
+        model_file::to_float(tensor, begin, end, out + begin * tensor.n_cols);
+    }
+}
+
+void transpose(const float * in, int64_t n_rows, int64_t n_cols, float * out, int32_t n_threads) {
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+    for (int64_t c0 = 0; c0 < n_cols; c0 += k_transpose_block) {
+        const int64_t c1 = std::min(c0 + k_transpose_block, n_cols);
+        for (int64_t r0 = 0; r0 < n_rows; r0 += k_transpose_block) {
+            const int64_t r1 = std::min(r0 + k_transpose_block, n_rows);
             for (int64_t c = c0; c < c1; ++c) {
                 for (int64_t r = r0; r < r1; ++r) {
                     out[c * n_rows + r] = in[r * n_cols + c];
@@ -26,7 +36,8 @@ void transpose(const float * in, int64_t n_rows, int64_t n_cols, float * out) {
 
 }  // namespace
 
-layer_weights::layer_weights(const model_file & file, ggml_backend_t backend) : file_(file) {
+layer_weights::layer_weights(const model_file & file, ggml_backend_t backend, int32_t n_threads)
+    : file_(file), n_threads_(n_threads) {
     context_.reset(ggml_init({ggml_tensor_overhead() * k_most_tensors, nullptr, true}));
     attn_norm = add_vector("attn_norm.weight");
     q = add_matrix("attn_q.weight");
@@ -85,11 +96,11 @@ void layer_weights::load(int32_t layer, bool with_transposes) {
     for (const slot & s : slots_) {
         const file_tensor & tensor = *file_.find(model_file::layer_tensor(layer, s.name));
         rows_.resize(static_cast<size_t>(tensor.n_rows * tensor.n_cols));
-        model_file::to_float(tensor, 0, tensor.n_rows, rows_.data());
+        read_rows(tensor, rows_.data(), n_threads_);
         ggml_backend_tensor_set(s.plain, rows_.data(), 0, ggml_nbytes(s.plain));
         if (with_transposes && s.transposed != nullptr) {
             columns_.resize(rows_.size());
-            transpose(rows_.data(), tensor.n_rows, tensor.n_cols, columns_.data());
+            transpose(rows_.data(), tensor.n_rows, tensor.n_cols, columns_.data(), n_threads_);
             ggml_backend_tensor_set(s.transposed, columns_.data(), 0, ggml_nbytes(s.transposed));
         }
     }

@@ -37,8 +37,8 @@ struct weight_matrix {
 // Tensors are the same objects for every layer; load() changes what they hold. Null: the model has none.
 class layer_weights {
   public:
-    // ERRORS failure: no memory.
-    layer_weights(const model_file & file, ggml_backend_t backend);
+    // n_threads: that turn the file's numbers into f32. ERRORS failure: no memory.
+    layer_weights(const model_file & file, ggml_backend_t backend, int32_t n_threads);
 
     // The matrices' transposes are only made when asked for.
     void load(int32_t layer, bool with_transposes);
@@ -59,6 +59,7 @@ class layer_weights {
         ggml_tensor * transposed;
     };
     const model_file & file_;
+    int32_t n_threads_;
     ggml_context_ptr context_;
     ggml_buffer_holder buffer_;
     std::vector<slot> slots_;

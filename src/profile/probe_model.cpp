@@ -25,7 +25,7 @@ probe_model::probe_model(const model_file & file, probe_options options, ggml_ba
     : file_(file),
       options_(std::move(options)),
       backend_(backend != nullptr ? std::move(backend) : open_cpu_backend(options_.n_threads)),
-      weights_(file, backend_.get()),
+      weights_(file, backend_.get(), options_.n_threads),
       graphs_(std::make_unique<layer_graphs>(file.shape(), weights_, backend_.get(), options_.rows_per_block)),
       head_(file, options_.n_threads),
       attention_(attention != nullptr ? std::move(attention) : make_cpu_probe_attention(options_.n_threads)) {}
