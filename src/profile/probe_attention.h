@@ -63,8 +63,9 @@ class probe_attention {
 
 std::unique_ptr<probe_attention> make_cpu_probe_attention(int32_t n_threads);
 
-// On the CUDA device of that PCI address ("0000:1b:00.0", as ggml names it). Null: this build has no CUDA kernels, or
-// CUDA has no such device, or it is older than compute capability 8.0.
+// On the CUDA device of that PCI address as ggml names it ("0000:1b:00.0", or "0000:1b:00.0-v1"). Null: this build has
+// no CUDA kernels, or CUDA has no such device, or it is older than compute capability 8.0.
+//
 // COST     18 d FLOP a pair and head, 4 d of them forward, for the pairs of the tiles visited. Device memory for the
 //          arrays of a call, kept for the next one; they are copied there and back.
 std::unique_ptr<probe_attention> make_cuda_probe_attention(const char * pci_address);

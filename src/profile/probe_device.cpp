@@ -5,16 +5,11 @@
 namespace tmx {
 namespace {
 
-// By the bus address that ggml tells, which a device in front of another one has from it ("0000:1b:00.0"; a virtual
-// device's ends in "-v1").
+// By the bus address that ggml tells, which a device in front of another one has from it.
 std::unique_ptr<probe_attention> attention_on(ggml_backend_dev_t device) {
     ggml_backend_dev_props props{};
     ggml_backend_dev_get_props(device, &props);
-    if (props.device_id == nullptr) {
-        return nullptr;
-    }
-    const std::string id = props.device_id;
-    return make_cuda_probe_attention(id.substr(0, id.find("-v")).c_str());
+    return props.device_id != nullptr ? make_cuda_probe_attention(props.device_id) : nullptr;
 }
 
 }  // namespace
