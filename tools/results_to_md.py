@@ -125,7 +125,8 @@ def source_line(rows, file):
             date = datetime.datetime.fromtimestamp(row["unix_time"], datetime.timezone.utc).isoformat()
         dates.add((date or "")[:10])
         machines.add(first_of(row, ("machine", "cpu", "device")))
-        commits.add(row.get("commit"))
+        commit = row.get("commit")
+        commits.add(f"{commit}-dirty" if row.get("dirty") and not commit.endswith("-dirty") else commit)
         commands.add(row.get("command"))
     parts = []
     for values, text in ((dates, "{}"), (machines, "{}"), (commits, "commit {}"), (commands, "`{}`")):

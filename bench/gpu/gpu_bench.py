@@ -5,34 +5,40 @@ device? Unmodified llama.cpp programs, the same model, the same process where ll
     bench/gpu/run.sh                          builds what is missing, then calls this with every stage
     bench/gpu/gpu_bench.py --stages devices,answers --small model.gguf
     bench/gpu/gpu_bench.py --stages prefill,decode --big 8b.gguf --lengths 512,2048,8192,32768,131072
+  bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 ...      a model over two GPUs
 
 Stages
   devices   what llama.cpp lists, what the backend says
   ops       llama.cpp's own test-backend-ops FLASH_ATTN_EXT on the proxy
   answers   eight users at once on llama-server: stock device, proxy exact, proxy with a plan, and that plan on the CPU
   decode    tokens per second, stock device and proxy
-  prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle (at --triangle-ubatch)
+  prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle, each with every --ubatches; compared
+            with the fastest of the stock device
   memory    (only when named; needs PyTorch) a card that is nearly full: where the stock device still works, the proxy
             works or says why not; it never takes the process down
 
-Rows go to --out, one JSON object a line; a table is printed. Exit status 1 if a check failed.
+Rows go to --out, one JSON object a line, in place of those of the same stage; a table is printed. Exit status 1 if a check
+failed.
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/host"))
+sys.path[:0] = [str(ROOT / "tests/host"), str(ROOT / "bench")]
+
+import rowkit  # noqa: E402  (found by the path above)
 
 WARM_UP = 4224  # tokens; no length that anybody asks for
 STAGES = ("devices", "ops", "answers", "decode", "prefill")
+MODELS = {"answers": "small", "memory": "small", "decode": "big", "prefill": "big"}
 
 
 def parse():
@@ -42,21 +48,29 @@ def parse():
                         help="folder of a stock llama.cpp with CUDA, shared libraries")
     parser.add_argument("--library", default=os.environ.get("TMX_HOST_LIBRARY_DIR", str(ROOT / "build/bin")),
                         help="folder of libggml-trianglemix.so")
-    parser.add_argument("--device", default="CUDA0")
-    parser.add_argument("--proxy", default="TriangleMix0")
+    parser.add_argument("--device", default="CUDA0", help="of stock llama.cpp, as its --device takes it")
+    parser.add_argument("--proxy", default="TriangleMix0", help="the proxies of these, in the same order")
     parser.add_argument("--small", help="model for answers, with a tokeniser")
     parser.add_argument("--big", help="model for timings (write_gguf.py makes one)")
     parser.add_argument("--lengths", default="512,2048,8192,32768,131072")
     parser.add_argument("--decode-tokens", type=int, default=128)
-    parser.add_argument("--repeat", type=int, default=3, help="below 32K; longer prompts run once")
-    parser.add_argument("--ubatch", type=int, default=2048)
-    parser.add_argument("--triangle-ubatch", type=int, default=4096)
+    parser.add_argument("--repeat", type=int, default=5, help="up to 32K tokens; longer prompts run once")
+    parser.add_argument("--ubatches", default="2048,4096", help="llama-bench's -ub")
     parser.add_argument("--layers", default="16-31", help="triangle layers of the big model")
     parser.add_argument("--small-layers", default="2-7", help="triangle layers of the small model")
     parser.add_argument("--ops-filter", default="", help="test-backend-ops -p (default: all cases)")
-    parser.add_argument("--out", help="append rows to this file")
-    parser.add_argument("--statistics", help="folder for the backend's own statistics, one file a process")
-    return parser.parse_args()
+    parser.add_argument("--out", help="a file of rows; those of the stages that run are replaced")
+    parser.add_argument("--statistics", help="keep the backend's own statistics in this folder, one file a process")
+    parser.add_argument("--dry-run", action="store_true", help="only check these options")
+    options = parser.parse_args()
+    options.stages = options.stages.split(",")
+    for stage in options.stages:
+        if stage not in STAGES + ("memory",):
+            parser.error(f"no stage '{stage}'; there are {', '.join(STAGES)}, memory")
+        model = MODELS.get(stage)
+        if model and not (getattr(options, model) and (options.dry_run or os.path.exists(getattr(options, model)))):
+            parser.error(f"stage {stage} needs --{model}, a GGUF file")
+    return options
 
 
 def first_line(*command):
@@ -71,32 +85,29 @@ def first_line(*command):
 class Runner:
     def __init__(self, options):
         self.options = options
-        # What matters to whoever repeats it; where files lie differs from machine to machine.
-        self.command = "bench/gpu/gpu_bench.py " + shlex.join(
-            ["--stages", options.stages, "--lengths", options.lengths, "--repeat", str(options.repeat), "--ubatch",
-             str(options.ubatch), "--triangle-ubatch", str(options.triangle_ubatch), "--layers", options.layers])
         self.rows = []
         self.failed = []
-        self.stock = {}  # seconds by kind and tokens
         self.n_processes = 0
-        self.machine = first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-        self.commit = os.environ.get("TMX_COMMIT") or first_line("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+        self.store = rowkit.Store(options.out, "stage")
+        self.facts = {"machine": first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"),
+                      "commit": rowkit.commit(), "command": rowkit.command()}
 
     def environment(self, **settings):
         env = {key: value for key, value in os.environ.items() if not key.startswith("TRIANGLEMIX_")}
         env["LD_LIBRARY_PATH"] = ":".join([self.options.llama, self.options.library, env.get("LD_LIBRARY_PATH", "")])
         env["GGML_BACKEND_PATH"] = f"{self.options.library}/libggml-trianglemix.so"
-        if self.options.statistics:
-            self.n_processes += 1
-            env["TRIANGLEMIX_STATS"] = f"{self.options.statistics}/process-{self.n_processes}.json"
         env.update(settings)
         return env
 
     def program(self, name, *arguments, timeout=600, **settings):
+        """Exit code, output, log, and the backend's statistics (None if it wrote none)."""
         command = [f"{self.options.llama}/{name}", *map(str, arguments)]
+        self.n_processes += 1
+        statistics = pathlib.Path(self.options.statistics) / f"process-{self.n_processes}.json"
         start = time.monotonic()
         try:
-            done = subprocess.run(command, env=self.environment(**settings), capture_output=True, text=True,
+            done = subprocess.run(command, env=self.environment(TRIANGLEMIX_STATS=str(statistics), **settings),
+                                  capture_output=True, text=True,
                                   errors="replace", timeout=timeout, stdin=subprocess.DEVNULL, check=False)
             code, out, log = done.returncode, done.stdout, done.stderr
         except subprocess.TimeoutExpired as late:
@@ -105,42 +116,39 @@ class Runner:
               f"{time.monotonic() - start:.1f} s", flush=True)
         if code != 0:
             print("\n".join(log.splitlines()[-25:]), flush=True)
-        return code, out, log
+        return code, out, log, json.loads(statistics.read_text()) if statistics.exists() else None
 
     def check(self, good, what):
         print(f"{'ok  ' if good else 'FAIL'} {what}", flush=True)
         if not good:
             self.failed.append(what)
 
-    def row(self, **values):
-        values |= {"machine": self.machine, "commit": self.commit, "command": self.command,
-                   "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
-        self.rows.append(values)
-        if self.options.out:
-            with open(self.options.out, "a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+    def row(self, stage, **values):
+        self.rows.append({"stage": stage, **values, **self.facts, "date": rowkit.now()})
+        self.store.replace(stage, [row for row in self.rows if row["stage"] == stage])
 
 
 def devices(run):
-    code, out, log = run.program("llama-bench", "--list-devices")
+    code, out, log, _ = run.program("llama-bench", "--list-devices")
     print(out + "\n".join(line for line in log.splitlines() if "TriangleMix" in line), flush=True)
-    run.check(code == 0 and f"{run.options.proxy}:" in out, f"{run.options.proxy} is listed")
-    code, out, _ = run.program("llama-bench", "--list-devices", TRIANGLEMIX_DISABLE="1")
+    for proxy in run.options.proxy.split(","):
+        run.check(code == 0 and f"{proxy}:" in out, f"{proxy} is listed")
+    code, out, _, _ = run.program("llama-bench", "--list-devices", TRIANGLEMIX_DISABLE="1")
     run.check(code == 0 and "TriangleMix" not in out, "TRIANGLEMIX_DISABLE=1 leaves no device")
 
 
 def ops(run):
     """Whole, with the bounds on rows and keys down, so that the proxy takes whatever it can."""
-    arguments = ["test", "-b", run.options.proxy, "-o", "FLASH_ATTN_EXT", "-j", min(os.cpu_count() or 1, 16)]
+    arguments = ["test", "-b", run.options.proxy.split(",")[0], "-o", "FLASH_ATTN_EXT", "-j", min(os.cpu_count() or 1, 16)]
     if run.options.ops_filter:
         arguments += ["-p", run.options.ops_filter]
-    code, out, _ = run.program("test-backend-ops", *arguments, timeout=900, TRIANGLEMIX_MIN_ROWS="1",
-                               TRIANGLEMIX_MIN_KEYS="1")
+    code, out, _, _ = run.program("test-backend-ops", *arguments, timeout=900, TRIANGLEMIX_MIN_ROWS="1",
+                                  TRIANGLEMIX_MIN_KEYS="1")
     passed = [line for line in out.splitlines() if "tests passed" in line]
     print("\n".join(line for line in out.splitlines() if "FAIL" in line)[:2000])
     result = passed[0].strip() if passed else "no result"
     run.check(code == 0 and bool(passed), f"test-backend-ops FLASH_ATTN_EXT: {result}")
-    run.row(stage="ops", filter=run.options.ops_filter, result=result)
+    run.row("ops", filter=run.options.ops_filter, result=result)
 
 
 def answers(run):
@@ -175,7 +183,8 @@ def answers(run):
         print(f"{way}: {time.monotonic() - start:.1f} s; nodes {shown.get('nodes')}, gpu {shown.get('gpu')}, fallbacks "
               f"{shown.get('fallbacks')}, ubatches {shown.get('ubatches')}", flush=True)
         if way in ("exact", "plan"):
-            run.check(sum(shown.get("nodes", {}).values()) > 0, f"{way}: the proxy computed attention")
+            kind = "triangle" if way == "plan" else "dense"
+            run.check(shown.get("nodes", {}).get(kind, 0) > 0, f"{way}: the proxy computed {kind} layers")
             run.check(shown.get("rows", {}).get("masked", 0) == 0 and not shown.get("fallbacks"), f"{way}: no fallback")
     # Distances between two ways; the first pair is the yardstick of what other arithmetic does to an answer.
     # A plan's rows depend on how users' prompts fall into ubatches, so there only the prompts that ran alone count.
@@ -190,58 +199,82 @@ def answers(run):
         surprise = max(gap(y.steps[0], x.tokens[0]) for x, y in pairs)
         print(f"{name}: {same} of {len(far)} texts equal, first-token KL mean {sum(far) / len(far):.2e} worst "
               f"{max(far):.2e}, worst gap {surprise:.4f} nats", flush=True)
-        run.row(stage="answers", pair=name, equal_texts=same, texts=len(far), kl_mean=sum(far) / len(far), kl_worst=max(far),
-                gap_worst=surprise, model=pathlib.Path(run.options.small).name)
-    far = {row["pair"]: row["kl_worst"] for row in run.rows if row["stage"] == "answers"}
-    bound = 4 * far["stock GPU, stock CPU"] + 1e-4
-    run.check(far["stock GPU, proxy exact"] <= bound, f"proxy exact is as close to the stock device as the CPU ({bound:.1e})")
-    run.check(far["plan on the CPU, on the proxy"] <= bound, "the plan means on the GPU what it means on the CPU")
+        run.row("answers", pair=name, equal_texts=same, texts=len(far), kl_mean=sum(far) / len(far), kl_worst=max(far),
+                gap_worst=surprise, model=pathlib.Path(run.options.small).name, layers=run.options.small_layers)
+    far = {row["pair"]: row for row in run.rows if row["stage"] == "answers"}
+    bound = 4 * far["stock GPU, stock CPU"]["kl_worst"] + 1e-4
+    run.check(far["stock GPU, proxy exact"]["kl_worst"] <= bound,
+              f"proxy exact is as close to the stock device as the CPU ({bound:.1e})")
+    # A proxy that ignored the plan would be as far from the CPU's as exact is.
+    bound = far["exact, plan (for scale)"]["kl_mean"] / 4
+    run.check(far["plan on the CPU, on the proxy"]["kl_mean"] <= bound,
+              f"the plan means on the GPU what it means on the CPU ({bound:.1e})")
 
 
-def llama_bench(run, devices_, lengths, n_gen, repeat, ubatch, warm, **settings):
-    arguments = ["-m", run.options.big, "-ngl", "99", "-fa", "on", "-dev", devices_, "-ub", ubatch, "-b", max(ubatch, 2048),
-                 "-p", ",".join(map(str, lengths)) if lengths else "0", "-n", n_gen, "-r", repeat, "-o", "jsonl"]
-    if not warm:
-        arguments.append("--no-warmup")
-    _, out, _ = run.program("llama-bench", *arguments, **settings)
-    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+def llama_bench(run, devices_, lengths, n_gen, repeat, **settings):
+    """What llama-bench measured, a dictionary each, for every length and ubatch. Its own warm-up would compute each prompt
+    once more; a prompt that is not recorded comes first instead."""
+    ubatches = [int(n) for n in run.options.ubatches.split(",")]
+    arguments = ["-m", run.options.big, "-ngl", "99", "-fa", "on", "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
+                 "--no-warmup", "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
+                 "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
+    code, out, _, shown = run.program("llama-bench", *arguments, **settings)
+    results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    run.check(code == 0 and bool(results), f"llama-bench on {devices_}, prompts of {lengths or 'no'} tokens, ended well")
+    if lengths:
+        kind = "triangle" if settings else "dense"
+        run.check(bool(shown) and shown["nodes"][kind] > 0 and not shown["fallbacks"],
+                  f"the proxy computed {kind} layers, all as they were asked for")
+    # A prompt that fits into a small ubatch is the same in a larger one.
+    return [result for result in results if result["n_prompt"] != WARM_UP and
+            (result["n_ubatch"] == ubatches[0] or result["n_prompt"] > ubatches[0])]
 
 
-def record(run, results, way, kind, ubatch):
-    for result in results:
-        times = sorted(ns / 1e9 for ns in result["samples_ns"])
-        n, median = result["n_prompt"] or result["n_gen"], times[len(times) // 2]
-        if way == "stock":
-            run.stock[(kind, n)] = median
-        run.row(stage="bench", kind=kind, way=way, device=result["devices"], n_prompt=result["n_prompt"],
-                n_gen=result["n_gen"], ubatch=ubatch, seconds=median, samples_s=times, tokens_per_s=n / median,
-                against_stock=run.stock[(kind, n)] / median if (kind, n) in run.stock else None,
+def record(run, kind, results):
+    """`results`: (way, what llama-bench said) pairs."""
+    def median(result):
+        times = sorted(result["samples_ns"])
+        return times[len(times) // 2] / 1e9
+
+    def tokens(result):
+        return result["n_prompt"] or result["n_gen"]
+
+    for way, result in results:
+        stock = [median(other) for name, other in results if name == "stock" and tokens(other) == tokens(result)]
+        run.row(kind, way=way, device=result["devices"], n_prompt=result["n_prompt"],
+                n_gen=result["n_gen"], ubatch=result["n_ubatch"], seconds=median(result),
+                samples_s=sorted(ns / 1e9 for ns in result["samples_ns"]), tokens_per_s=tokens(result) / median(result),
+                against_stock=min(stock) / median(result) if stock else None,
                 model=pathlib.Path(run.options.big).name, llama_commit=result["build_commit"])
 
 
-def way_of(run, result, exact="exact"):
-    return "stock" if result["devices"] == run.options.device else exact
+def bench_name(devices_):
+    """llama-bench separates the devices of one model by another sign than the other programs."""
+    return devices_.replace(",", "/")
+
+
+def both(run):
+    return f"{bench_name(run.options.device)},{bench_name(run.options.proxy)}"
+
+
+def way_of(run, result):
+    return "stock" if result["devices"] == bench_name(run.options.device) else "exact"
 
 
 def decode(run):
-    both = f"{run.options.device},{run.options.proxy}"
-    for result in llama_bench(run, both, [], run.options.decode_tokens, run.options.repeat, run.options.ubatch, True):
-        record(run, [result], way_of(run, result), "decode", run.options.ubatch)
+    results = llama_bench(run, both(run), [], run.options.decode_tokens, run.options.repeat)
+    record(run, "decode", [(way_of(run, result), result) for result in results])
 
 
 def prefill(run):
-    both = f"{run.options.device},{run.options.proxy}"
     lengths = [int(n) for n in run.options.lengths.split(",")]
-    short, long = [n for n in lengths if n < 32768], [n for n in lengths if n >= 32768]
-    plan = {"TRIANGLEMIX_LAYERS": run.options.layers}
-    for result in llama_bench(run, both, short, 0, run.options.repeat, run.options.ubatch, True) if short else []:
-        record(run, [result], way_of(run, result), "prefill", run.options.ubatch)
-    # Long prompts run once; a shorter one before them, which is not recorded, warms each device up.
-    for devices_, some, ubatch, settings in ((both, long, run.options.ubatch, {}),
-                                             (run.options.proxy, short[-1:] + long, run.options.triangle_ubatch, plan)):
-        for result in llama_bench(run, devices_, [WARM_UP, *some], 0, 1, ubatch, False, **settings) if some else []:
-            if result["n_prompt"] != WARM_UP:
-                record(run, [result], way_of(run, result, "triangle" if settings else "exact"), "prefill", ubatch)
+    results = []
+    for some, repeat in (([n for n in lengths if n <= 32768], run.options.repeat), ([n for n in lengths if n > 32768], 1)):
+        if some:
+            results += [(way_of(run, result), result) for result in llama_bench(run, both(run), some, 0, repeat)]
+            results += [("triangle", result) for result in
+                        llama_bench(run, bench_name(run.options.proxy), some, 0, repeat, TRIANGLEMIX_LAYERS=run.options.layers)]
+    record(run, "prefill", sorted(results, key=lambda pair: pair[1]["n_prompt"]))
 
 
 BALLAST = """
@@ -260,8 +293,8 @@ def memory(run):
             held = ballast.stdout.readline().strip() == "held"
             codes = {}
             for device in (run.options.device, run.options.proxy) if held else ():
-                codes[device], _, log = run.program("llama-bench", "-m", run.options.small, "-ngl", "99", "-fa", "on", "-dev",
-                                                    device, "-p", "4096", "-n", "8", "-r", "1",
+                codes[device], _, log, _ = run.program("llama-bench", "-m", run.options.small, "-ngl", "99", "-fa", "on", "-dev",
+                                                    bench_name(device), "-p", "4096", "-n", "8", "-r", "1",
                                                     TRIANGLEMIX_LAYERS=run.options.small_layers)
                 said = [line for line in log.splitlines() if "TriangleMix" in line and "memory" in line]
                 print("\n".join(said[:4]), flush=True)
@@ -270,32 +303,35 @@ def memory(run):
             raise RuntimeError("the card's memory could not be filled")
         stock, proxy = codes.values()
         run.check(stock != 0 or (isinstance(proxy, int) and proxy >= 0), f"{left} MiB left: stock {stock}, proxy {proxy}")
-        run.row(stage="memory", mib_left=left, stock=stock, proxy=proxy)
+        run.row("memory", mib_left=left, stock=stock, proxy=proxy)
 
 
 def table(run):
     for row in run.rows:
-        if row["stage"] == "bench":
+        if row["stage"] in ("decode", "prefill"):
             ratio = f"{row['against_stock']:5.2f}x" if row["against_stock"] else ""
-            print(f"{row['kind']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:9} ub {row['ubatch']}  "
+            print(f"{row['stage']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:9} ub {row['ubatch']}  "
                   f"{row['seconds']:8.4f} s  {ratio}")
 
 
 def main():
     options = parse()
-    if options.statistics:
+    if options.dry_run:
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        options.statistics = options.statistics or folder
         os.makedirs(options.statistics, exist_ok=True)
-    run = Runner(options)
-    print(f"{run.machine}; commit {run.commit}; llama.cpp in {options.llama}", flush=True)
-    stages = {"devices": devices, "ops": ops, "answers": answers, "decode": decode, "prefill": prefill,
-              "memory": memory}
-    for name in options.stages.split(","):
-        print(f"--- {name}", flush=True)
-        try:
-            stages[name](run)
-        except Exception:  # one stage's trouble is no reason to miss the others
-            traceback.print_exc()
-            run.check(False, f"stage {name} ran to its end")
+        run = Runner(options)
+        print(f"{run.facts['machine']}; commit {run.facts['commit']}; llama.cpp in {options.llama}", flush=True)
+        stages = {"devices": devices, "ops": ops, "answers": answers, "decode": decode, "prefill": prefill,
+                  "memory": memory}
+        for name in options.stages:
+            print(f"--- {name}", flush=True)
+            try:
+                stages[name](run)
+            except Exception:  # one stage's trouble is no reason to miss the others
+                traceback.print_exc()
+                run.check(False, f"stage {name} ran to its end")
     table(run)
     for what in run.failed:
         print("FAILED:", what)
@@ -303,4 +339,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted; what was measured is kept", file=sys.stderr)
+        sys.exit(130)

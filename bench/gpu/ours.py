@@ -32,6 +32,7 @@ class Ours:
                 ("forward", ctypes.c_int, [P, P, P, P, P, P, P, P])):
             function = getattr(self.c, "tmx_bench_" + name)
             function.restype, function.argtypes = result, arguments
+        self.name = kernel
         self.context = self.c.tmx_bench_context(0, kernel.encode())
         self.check(self.context)
 

@@ -4,30 +4,41 @@
 Dense cuDNN (bf16, causal), FlexAttention with the Triangle mask (bf16, compiled), and ours (f16 and bf16 keys and values,
 f32 queries and outputs as ggml has them), run in turns. TFLOP/s count kept pairs only. Also measured: the card's copy
 bandwidth and matrix product, our error against double precision on sampled rows beside a plain same-precision
-implementation's, and Triangle prefill in ubatches. With --stock, stock ggml's own dense kernel too, in ubatches as llama.cpp
-runs it, before and after ours at each length. Appends one JSON line a measurement to --out.
+implementation's, and Triangle prefill in ubatches. With --minference, the Triton kernel that the paper's authors released
+runs in turns with the others; with --stock, stock ggml's own dense kernel is measured too, in ubatches as llama.cpp runs it,
+before and after ours at each length. One JSON line a measurement goes to --out, in place of older ones.
 
   cmake --preset release && cmake --build --preset release --target tmx_bench_gpu
   python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so \
     --stock build/bin/tmx_bench_stock_layer --llama .deps/llama-build-cuda/bin
+
+Exit status 1 if a kernel's error is larger than it may be.
 """
 import argparse
+import importlib.util
 import json
 import math
 import os
+import pathlib
 import statistics
 import subprocess
+import sys
 import time
 
 import torch
 import torch.nn.functional as F
 
-from ours import Ours, encoded
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import rowkit  # noqa: E402  (found by the path above)
+from ours import Ours, encoded  # noqa: E402
 
 HEADS, HEADS_KV, DIM = 32, 8, 128
 BAND = (8, 512, 128)  # sink, window, last: the paper's
 STOCK_UBATCH = 2048
 STOCK = f"ggml-cuda ub {STOCK_UBATCH}"
+FLEX = "FlexAttention"
+TRITON = "MInference Triton"
 
 
 def event_ms(run):
@@ -53,16 +64,31 @@ def race(ways, budget_ms):
     return times
 
 
+def released_triangle(folder):
+    """The Triangle attention in MInference's package (its source distribution, unpacked), as its own models call it."""
+    path = pathlib.Path(folder) / "minference/ops/streaming_kernel.py"
+    spec = importlib.util.spec_from_file_location("streaming_kernel", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sink, window, last = BAND
+    config = {"attn_forward_config": {"n_init": sink, "n_local": window, "n_last": last}}
+    return lambda q, k, v: module.tri_shape_kernel(q, k, v, config)
+
+
 class Bench:
     def __init__(self, options):
         self.options = options
         self.rows = []
+        self.store = rowkit.Store(options.out, "case")
+        self.n_wrong = 0
         torch.manual_seed(int(time.time()))
         self.facts = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
-                      "cudnn": torch.backends.cudnn.version(), "driver": options.driver, "commit": options.commit,
-                      "command": "python3 bench/gpu/peers.py --library build/bin/libtmx_bench_gpu.so"
-                                 + (" --stock build/bin/tmx_bench_stock_layer" if options.stock else ""),
-                      "unix_time": int(time.time())}
+                      "cudnn": torch.backends.cudnn.version(), "driver": options.driver, "commit": rowkit.commit(),
+                      "command": rowkit.command(), "date": rowkit.now()}
+
+    def keep(self, row):
+        self.rows.append(row | self.facts)
+        self.store.replace(row["case"], [other for other in self.rows if other["case"] == row["case"]])
 
     def tensors(self, n, bf16):
         kind = torch.bfloat16 if bf16 else torch.float16
@@ -80,13 +106,12 @@ class Bench:
         if baseline:
             row["baseline"], row["ratio"] = baseline[0], baseline[1] / ms
         row.update(more)
-        row.update(self.facts)
-        self.rows.append(row)
+        self.keep(row)
         ratio = f"{row['ratio']:7.2f}x {row['baseline']}" if baseline else ""
         speed = f"{row['tflops']:7.0f}" if flops else "      -"
-        flex = f"{more['ratio_flex']:7.2f}x FlexAttention" if "ratio_flex" in more else ""
-        stock = f"{more['ratio_stock']:7.2f}x stock" if "ratio_stock" in more else ""
-        print(f"{case:<26}{n:>8} {kernel:<18}{ms:>10.3f} ms{speed} {ratio}{flex}{stock}", flush=True)
+        others = "".join(f"{more[key]:7.2f}x {name}" for key, name in
+                         (("ratio_flex", FLEX), ("ratio_triton", TRITON), ("ratio_stock", "stock")) if key in more)
+        print(f"{case:<26}{n:>8} {kernel:<18}{ms:>10.3f} ms{speed} {ratio}{others}", flush=True)
         return ms
 
     def ceilings(self):
@@ -153,14 +178,24 @@ class Bench:
         good = relative[0] <= 2 * relative[1] and worst[0] <= 2 * worst[1]
         print(f"  error {name:<24} ours {worst[0]:.2e} plain {worst[1]:.2e}; relative {relative[0]:.2e} "
               f"{relative[1]:.2e} {'fine' if good else 'TOO LARGE'}", flush=True)
-        self.rows.append(dict(case="error", what=name, tokens=n, kernel=ours.name, max_error=worst[0], max_error_plain=worst[1],
-                              relative_error=relative[0], relative_error_plain=relative[1], good=good, **self.facts))
+        self.n_wrong += not good
+        self.keep({"case": "error", "what": name, "tokens": n, "kernel": ours.name, "max_error": worst[0],
+                   "max_error_plain": worst[1], "relative_error": relative[0], "relative_error_plain": relative[1],
+                   "good": good})
+
+    def check_peer(self, n, triton, flex):
+        """Both peers compute the same thing, so that the times beside each other are of the same work."""
+        far = (triton.float() - flex.float()).norm().item() / flex.float().norm().item()
+        print(f"  {TRITON} and {FLEX} at {n}: relative difference {far:.1e}", flush=True)
+        if not far < 0.02:  # bf16 weights and outputs: about 0.004
+            raise RuntimeError(f"{TRITON} computes something else than {FLEX}")
 
     def lengths(self, kernels):
         from torch.nn.attention import SDPBackend, sdpa_kernel
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         flex = torch.compile(flex_attention, dynamic=False)
+        released = released_triangle(self.options.minference) if self.options.minference else None
         for n in self.options.lengths:
             q, k, v, out = self.tensors(n, False)
             kb, vb = k.bfloat16(), v.bfloat16()
@@ -196,7 +231,10 @@ class Bench:
 
                 block_mask = torch.compile(create_block_mask)(kept, None, None, n, n, device="cuda")
                 ways["dense|cuDNN"] = cudnn
-                ways["triangle|FlexAttention"] = lambda: flex(qb, kt, vt, block_mask=block_mask, enable_gqa=True)
+                ways[f"triangle|{FLEX}"] = lambda: flex(qb, kt, vt, block_mask=block_mask, enable_gqa=True)
+                if released:  # it wants keys and values repeated for each query head; that is not timed
+                    ways[f"triangle|{TRITON}"] = lambda: released(qb, ke, ve)
+                    self.check_peer(n, released(qb, ke, ve)[0], ways[f"triangle|{FLEX}"]()[0])
             # Dense and Triangle apart: after a second of dense work the card is slower for a while.
             times = {}
             stock = self.stock(n) if self.options.stock else []
@@ -211,8 +249,9 @@ class Bench:
                 baseline, more = None, {}
                 if kernel != "cuDNN" and "dense|cuDNN" in median:
                     baseline = ("dense cuDNN", median["dense|cuDNN"])
-                if case == "triangle" and "triangle|FlexAttention" in median:
-                    more["ratio_flex"] = median["triangle|FlexAttention"] / median[name]
+                for peer, key in ((FLEX, "ratio_flex"), (TRITON, "ratio_triton")):
+                    if case == "triangle" and f"triangle|{peer}" in median:
+                        more[key] = median[f"triangle|{peer}"] / median[name]
                 if stock and kernel != STOCK:
                     more["ratio_stock"] = median[f"dense|{STOCK}"] / median[name]
                 self.record(case, n, kernel, t, flops[case], baseline, **more)
@@ -247,35 +286,36 @@ def main():
     parser.add_argument("--check-lengths", type=int, nargs="*", default=[8192, 65536, 131072])
     parser.add_argument("--ubatches", type=int, nargs="*", default=[2048, 4096])
     parser.add_argument("--budget-ms", type=float, default=3000, help="measuring time of one race")
-    parser.add_argument("--kernels", nargs="*", default=["sm90a", "sm80"])
+    parser.add_argument("--kernels", nargs="*", default=["sm90a", "sm80"], help="those that the card cannot run are left out")
     parser.add_argument("--no-peers", action="store_true", help="only our kernels")
+    parser.add_argument("--minference", default="", help="MInference's source package, unpacked: its Triton kernel, too")
     parser.add_argument("--stock", default="", help="tmx_bench_stock_layer, to measure stock ggml's kernel too")
     parser.add_argument("--llama", default=".deps/llama-build-cuda/bin", help="with --stock: a llama.cpp build with CUDA")
-    parser.add_argument("--out", default="", help="append JSON lines to this file")
-    parser.add_argument("--commit", default="unknown")
+    parser.add_argument("--out", default="", help="a file of rows; those of the same cases are replaced")
     parser.add_argument("--driver", default="unknown")
     options = parser.parse_args()
     bench = Bench(options)
     kernels = {}
     for name in options.kernels:
-        kernels[name] = Ours(options.library, name)
-        kernels[name].name = name
+        try:
+            kernels[name] = Ours(options.library, name)
+        except RuntimeError as refused:
+            print(f"{name} is left out: {refused}", flush=True)
+    if not kernels:
+        raise SystemExit("error: this card can run none of the kernels")
     bench.ceilings()
     for ours in kernels.values():
         for n in options.check_lengths:
-            bench.check(ours, n, False, BAND)
-            bench.check(ours, n, True, BAND)
-            bench.check(ours, n, False, None)
+            for bf16 in (False, True):
+                bench.check(ours, n, bf16, BAND)
+                bench.check(ours, n, bf16, None)
     if options.lengths:
         bench.lengths(kernels)
         if options.ubatches:
             first = next(iter(kernels.values()))
             bench.ubatches(first, max(options.lengths), "triangle", BAND)
-    if options.out:
-        with open(options.out, "a", encoding="utf-8") as file:
-            for row in bench.rows:
-                file.write(json.dumps(row) + "\n")
+    return 1 if bench.n_wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,19 +16,17 @@ Exit status: 0, or 1 if --check is given and a median ratio is below its bar (0.
 
 import argparse
 import collections
-import datetime
 import json
 import pathlib
-import shlex
 import statistics
-import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/host"))
+sys.path[:0] = [str(ROOT / "tests/host"), str(ROOT / "bench")]
 
-from hostkit import process, settings  # noqa: E402  (found by the path above)
+import rowkit  # noqa: E402  (found by the path above)
+from hostkit import process, settings  # noqa: E402
 from hostkit.statistics import StatisticsFile, nodes  # noqa: E402
 
 PROMPT_BAR = 0.97
@@ -93,22 +91,6 @@ def measure(tests, arguments, what, bar, store):
     return rows
 
 
-class Store:
-    """The result file: rows of what this run measures replace the old ones, others stay."""
-
-    def __init__(self, path):
-        self.path = pathlib.Path(path)
-        self.rows = []
-        if self.path.exists():
-            self.rows = [json.loads(line) for line in self.path.read_text().splitlines()]
-
-    def replace(self, what, rows):
-        self.rows = [row for row in self.rows if row["case"] != what] + rows
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        temporary.replace(self.path)
-
-
 def quantile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
@@ -135,16 +117,8 @@ def rows_of(rounds, what, bar, arguments):
 
 
 def facts(arguments):
-    def git(*words):
-        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=False).stdout.strip()
-
-    cpu = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith(("model name", "CPU part"))), "unknown")
-    dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
-    return {"model": settings.MODEL.name, "plan": arguments.plan, "machine": cpu,
-            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "commit": git("rev-parse", "--short", "HEAD") + ("-dirty" if dirty else ""), "dirty": dirty,
-            "command": shlex.join(["bench/host/bench_short.py", *sys.argv[1:]])}
+    return {"model": settings.MODEL.name, "plan": arguments.plan, "machine": rowkit.cpu(), "date": rowkit.now(),
+            "commit": rowkit.commit(), "command": rowkit.command()}
 
 
 def numbers(text):
@@ -169,7 +143,7 @@ def main():
 
     arguments.facts = facts(arguments)  # before the result file changes, which would look like an uncommitted change
     rows = []
-    store = Store(arguments.out)
+    store = rowkit.Store(arguments.out, "case")
     if arguments.lengths:
         tests = ["-n", 0, "-p", ",".join(map(str, arguments.lengths))]
         rows += measure(tests, arguments, "prompt", PROMPT_BAR, store)

@@ -60,6 +60,7 @@ int main(int argc, char ** argv) {
     app.add_flag("--scaling", race.scaling, "Only Triangle, at the prompt's length and at twice that");
     app.add_flag("--quick", quick_mode, "Only our kernels, two groups of heads, one thread, CPU time");
     CLI11_PARSE(app, argc, argv);
+    race.command = CLI::detail::join(std::vector<std::string>(argv, argv + argc), " ");
     race.shape = *find_shape(model);
     if (quick_mode) {
         return run_quick({race.shape, tokens > 0 ? tokens : 2048, race.repeats, race.kernel});

@@ -19,6 +19,7 @@ struct race_options {
     std::string kernel;        // ours; empty: the best
     std::string ggml_folder;
     std::string json_file;  // lines are appended; empty: none
+    std::string command;    // as typed, for these lines
 };
 
 // Prints progress to stderr and a table to stdout. Returns a process exit code.

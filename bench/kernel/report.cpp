@@ -68,6 +68,7 @@ std::string json_line(const run_facts & facts, const measurement & m) {
     row["others_cpu_share"] = m.others.share();
     row["baseline"] = m.baseline.empty() ? nlohmann::json(nullptr) : nlohmann::json(m.baseline);
     row["ratio"] = number_or_null(m.ratio);
+    row["command"] = facts.command;
     row["commit"] = k_commit;
     row["dirty"] = k_dirty;
     row["compiler"] = k_compiler;

@@ -29,6 +29,7 @@ struct run_facts {
     int n_head_kv = 0;
     int dim = 0;
     int n_threads = 0;
+    std::string command;
 };
 
 // Above this share of the machine in other hands a figure is not worth keeping.
@@ -38,8 +39,8 @@ void print_header(std::FILE * out);
 void print_line(std::FILE * out, const measurement & m);
 
 // Keys: case, model, tokens, heads, heads_kv, dim, threads, kernel, reps, median_s, p10_s, p90_s, gflops, ceiling,
-// ceiling_gflops, share_of_ceiling, others_cpu_share, baseline, ratio, commit, dirty, compiler, flags, device, cores,
-// unix_time. A value that was not measured is null.
+// ceiling_gflops, share_of_ceiling, others_cpu_share, baseline, ratio, command, commit, dirty, compiler, flags, device,
+// cores, unix_time. A value that was not measured is null.
 std::string json_line(const run_facts & facts, const measurement & m);
 
 }  // namespace tmx::bench

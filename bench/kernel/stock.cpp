@@ -164,7 +164,9 @@ std::span<const float> stock_layer::output() const {
 }
 
 std::string stock_layer::version() {
-    return fmt::format("ggml {} ({})", ggml_version(), ggml_commit());
+    std::string commit = ggml_commit();
+    commit = commit.substr(0, commit.find("-dirty"));  // sources from an archive look edited to git
+    return fmt::format("ggml {} ({})", ggml_version(), commit);
 }
 
 }  // namespace tmx::bench

@@ -19,7 +19,6 @@ Nothing else should run on the machine.
 """
 
 import argparse
-import datetime
 import json
 import os
 import pathlib
@@ -32,6 +31,10 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "bench"))
+
+import rowkit  # noqa: E402  (found by the path above)
+
 DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", ROOT / ".deps"))
 MODEL = DEPS / "models" / "SmolLM2-135M-Instruct-Q8_0.gguf"
 DOCUMENT = "/usr/share/common-licenses/GPL-3"
@@ -73,12 +76,10 @@ def log(text):
 
 def machine_name():
     text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = re.search(r"^model name\s*:\s*(.*)$", text, re.M)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.M)
     words = flags.group(1).split() if flags else []
     best = next((f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd") if f in words), "")
-    name = model.group(1) if model else os.uname().machine
-    return f"{name}, {len(os.sched_getaffinity(0))} cores" + (f", {best}" if best else "")
+    return f"{rowkit.cpu()}, {len(os.sched_getaffinity(0))} cores" + (f", {best}" if best else "")
 
 
 def last_json(command):
@@ -257,10 +258,10 @@ def rows_of(arguments, n_prompt, ways):
                 "version": first.get("version") or f"ggml {ggml}",
                 "model": pathlib.Path(arguments.model).name,
                 "document": arguments.document,
-                "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "date": rowkit.now(),
                 "machine": machine_name(),
                 "commit": commit,
-                "command": "bench/peers/" + shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]),
+                "command": rowkit.command(),
             }
         )
     return rows
@@ -280,18 +281,15 @@ def main():
     parser.add_argument("--no-tuning", action="store_true", help="use the first setting of each engine")
     parser.add_argument("--no-openvino", action="store_true")
     parser.add_argument("--build", default=str(ROOT / "build"))
-    parser.add_argument("--out", default=str(ROOT / "docs" / "results" / "peers.jsonl"), help="overwritten")
+    parser.add_argument("--out", default=str(ROOT / "docs" / "results" / "peers.jsonl"), help="its rows are replaced")
     arguments = parser.parse_args()
 
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         n_prompt, ways = measure(arguments, pathlib.Path(folder))
     rows = rows_of(arguments, n_prompt, ways)
-    out = pathlib.Path(arguments.out)
-    temporary = out.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    temporary.replace(out)
-    log(f"{len(rows)} rows in {out}, {(time.monotonic() - begin) / 60:.0f} minutes")
+    rowkit.Store(arguments.out, "case").replace("peers", rows)
+    log(f"{len(rows)} rows in {arguments.out}, {(time.monotonic() - begin) / 60:.0f} minutes")
     log("tables: tools/results_to_md.py")
 
 

@@ -113,7 +113,7 @@ arm stock_arm(const prompt_setup & prompt, bool flash_attention, int32_t n_ubatc
 }
 
 std::vector<arm> arms_to_compare(const prompt_setup & prompt, const chosen_plan & chosen) {
-    // Off and 512 is what stock is fastest with on the CPUs measured (docs/results).
+    // Off and 512 is what stock is fastest with on long prompts, on the CPUs measured (docs/results).
     std::vector<arm> arms = {stock_arm(prompt, false, 512), exact_arm(prompt)};
     if (chosen.triangle || chosen.value.arithmetic == precision::fast) {
         arms.push_back(planned_arm(prompt, chosen));
