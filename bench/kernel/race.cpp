@@ -272,9 +272,12 @@ class race {
             return false;
         }
         for (const measurement * m : results) {
-            const run_facts facts{options_.shape.model, static_cast<int>(options_.shape.n_head),
-                                  static_cast<int>(options_.shape.n_head_kv), static_cast<int>(options_.shape.dim),
-                                  options_.n_threads, options_.command};
+            const run_facts facts{options_.shape.model,
+                                  static_cast<int>(options_.shape.n_head),
+                                  static_cast<int>(options_.shape.n_head_kv),
+                                  static_cast<int>(options_.shape.dim),
+                                  options_.n_threads,
+                                  options_.command};
             fmt::print(file, "{}\n", json_line(facts, *m));
         }
         return std::fclose(file) == 0;
