@@ -21,7 +21,8 @@ namespace tmx {
 namespace {
 
 constexpr const char * k_examples = R"(
-Modes: stock       llama.cpp alone, as it comes       stock-fa    ... with flash attention (on a GPU both are that)
+Modes: stock       llama.cpp alone, without flash attention (on a GPU: with it)
+       stock-fa    llama.cpp alone, with flash attention
        exact       our kernels, dense                 exact-fast  ... in bf16 products
        plan        our kernels with the plan          plan-fast   ... in bf16 products
 Every repetition runs all modes of a length one after the other, so that a machine that slows down slows all of them;
