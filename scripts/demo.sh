@@ -4,7 +4,7 @@
 #
 #   scripts/demo.sh [ARGUMENT...]
 #
-# Arguments go to `trianglemix run --compare`; without any it reads Debian's copy of the GPL (7,600 tokens) with
+# Arguments go to `trianglemix run --compare`; without any it reads Debian's copy of the GPL (7,660 tokens with the question) with
 # SmolLM2-135M. First time about 12 minutes on two cores, of which the comparison takes about 2.
 
 set -euo pipefail
@@ -20,5 +20,5 @@ esac
 
 "$root/scripts/setup.sh"
 say "== TriangleMix (about 2 minutes on two cores)"
-build_preset release trianglemix ggml-trianglemix trianglemix-preload || die "the build failed" "What it printed is in $root/build/*.log."
+build_preset release trianglemix ggml-trianglemix trianglemix-preload || die "the build failed" "What it printed is above, or in $root/build/*.log."
 exec "$root/build/bin/trianglemix" run --compare "$@"
