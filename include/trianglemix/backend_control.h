@@ -27,7 +27,7 @@ typedef void (*tmx_set_prompt_length_t)(int64_t n_tokens);
 #define TMX_PROC_SET_ENABLED "trianglemix_set_enabled"
 typedef void (*tmx_set_enabled_t)(bool enabled);
 
-// "exact" or "fast". Returns NULL, or what was wrong.
+// "exact" or "fast"; NULL or "" asks for nothing again, so the plan decides. Returns NULL, or what was wrong.
 #define TMX_PROC_SET_PRECISION "trianglemix_set_precision"
 typedef const char * (*tmx_set_precision_t)(const char * name);
 

@@ -53,6 +53,15 @@ ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
     });
 }
 
+// Computing returns when it is done, so an event is over as soon as it is recorded. They exist because llama.cpp turns
+// pipeline parallelism off, on the host's GPUs too, if one device of the process has no events.
+void backend_event_record(ggml_backend_t, ggml_backend_event_t) {}
+
+void backend_event_wait(ggml_backend_t, ggml_backend_event_t event) {
+    // Another device's event may be pending.
+    ggml_backend_event_synchronize(event);
+}
+
 constexpr ggml_backend_i k_backend_interface = {
     .get_name = backend_name,
     .free = backend_free,
@@ -67,8 +76,8 @@ constexpr ggml_backend_i k_backend_interface = {
     .graph_plan_update = nullptr,
     .graph_plan_compute = nullptr,
     .graph_compute = backend_compute,
-    .event_record = nullptr,
-    .event_wait = nullptr,
+    .event_record = backend_event_record,
+    .event_wait = backend_event_wait,
     .graph_optimize = nullptr,
 };
 
@@ -102,10 +111,10 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) {
     props->description = device_description(dev);
     props->type = device_type(dev);
     device_memory(dev, &props->memory_free, &props->memory_total);
-    props->caps.async = false;
+    props->caps.async = true;
     props->caps.host_buffer = false;
     props->caps.buffer_from_host_ptr = true;
-    props->caps.events = false;
+    props->caps.events = true;
     props->caps.mmap_support = true;
 }
 
@@ -168,6 +177,16 @@ bool device_supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t 
     return ggml_backend_buft_is_host(type);
 }
 
+ggml_backend_event_t device_event_new(ggml_backend_dev_t device) {
+    return new (std::nothrow) ggml_backend_event{.device = device, .context = nullptr};
+}
+
+void device_event_free(ggml_backend_dev_t, ggml_backend_event_t event) {
+    delete event;
+}
+
+void device_event_synchronize(ggml_backend_dev_t, ggml_backend_event_t) {}
+
 constexpr ggml_backend_device_i k_device_interface = {
     .get_name = device_name,
     .get_description = device_description,
@@ -181,9 +200,9 @@ constexpr ggml_backend_device_i k_device_interface = {
     .supports_op = device_supports_op,
     .supports_buft = device_supports_buffer_type,
     .offload_op = nullptr,
-    .event_new = nullptr,
-    .event_free = nullptr,
-    .event_synchronize = nullptr,
+    .event_new = device_event_new,
+    .event_free = device_event_free,
+    .event_synchronize = device_event_synchronize,
 };
 
 }  // namespace

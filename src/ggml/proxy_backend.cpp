@@ -69,26 +69,6 @@ void backend_synchronize(ggml_backend_t backend) {
     state_of(backend).graphs->synchronize();
 }
 
-ggml_backend_graph_plan_t backend_plan_create(ggml_backend_t backend, const ggml_cgraph * graph) {
-    const ggml_backend_t wrapped = wrapped_of(backend);
-    return wrapped->iface.graph_plan_create(wrapped, graph);
-}
-
-void backend_plan_free(ggml_backend_t backend, ggml_backend_graph_plan_t plan) {
-    const ggml_backend_t wrapped = wrapped_of(backend);
-    wrapped->iface.graph_plan_free(wrapped, plan);
-}
-
-void backend_plan_update(ggml_backend_t backend, ggml_backend_graph_plan_t plan, const ggml_cgraph * graph) {
-    const ggml_backend_t wrapped = wrapped_of(backend);
-    wrapped->iface.graph_plan_update(wrapped, plan, graph);
-}
-
-ggml_status backend_plan_compute(ggml_backend_t backend, ggml_backend_graph_plan_t plan) {
-    const ggml_backend_t wrapped = wrapped_of(backend);
-    return wrapped->iface.graph_plan_compute(wrapped, plan);
-}
-
 ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
     return guarded_compute([&] { return state_of(backend).graphs->compute(graph); });
 }
@@ -120,10 +100,11 @@ ggml_backend_i interface_like(const ggml_backend_i & wrapped) {
         .get_tensor_2d_async = like(wrapped.get_tensor_2d_async, &backend_get_2d_async),
         .cpy_tensor_async = like(wrapped.cpy_tensor_async, &backend_copy_async),
         .synchronize = like(wrapped.synchronize, &backend_synchronize),
-        .graph_plan_create = like(wrapped.graph_plan_create, &backend_plan_create),
-        .graph_plan_free = like(wrapped.graph_plan_free, &backend_plan_free),
-        .graph_plan_update = like(wrapped.graph_plan_update, &backend_plan_update),
-        .graph_plan_compute = like(wrapped.graph_plan_compute, &backend_plan_compute),
+        // A plan would take its graph past our attention.
+        .graph_plan_create = nullptr,
+        .graph_plan_free = nullptr,
+        .graph_plan_update = nullptr,
+        .graph_plan_compute = nullptr,
         .graph_compute = backend_compute,
         .event_record = like(wrapped.event_record, &backend_event_record),
         .event_wait = like(wrapped.event_wait, &backend_event_wait),

@@ -110,14 +110,6 @@ ggml_backend_event_t device_event_new(ggml_backend_dev_t device) {
     return ggml_backend_event_new(wrapped_of(device));
 }
 
-void device_event_free(ggml_backend_dev_t, ggml_backend_event_t event) {
-    ggml_backend_event_free(event);
-}
-
-void device_event_synchronize(ggml_backend_dev_t, ggml_backend_event_t event) {
-    ggml_backend_event_synchronize(event);
-}
-
 // What the wrapped device leaves out, ours leaves out: ggml tells by the null pointer.
 ggml_backend_device_i interface_like(const ggml_backend_device_i & wrapped) {
     return {
@@ -134,8 +126,8 @@ ggml_backend_device_i interface_like(const ggml_backend_device_i & wrapped) {
         .supports_buft = device_supports_buffer_type,
         .offload_op = wrapped.offload_op != nullptr ? device_offload_op : nullptr,
         .event_new = wrapped.event_new != nullptr ? device_event_new : nullptr,
-        .event_free = wrapped.event_free != nullptr ? device_event_free : nullptr,
-        .event_synchronize = wrapped.event_synchronize != nullptr ? device_event_synchronize : nullptr,
+        .event_free = wrapped.event_free,
+        .event_synchronize = wrapped.event_synchronize,
     };
 }
 

@@ -90,8 +90,7 @@ void proxy_evaluator::synchronize() {
 ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     const std::vector<int> & nodes = attention_nodes(graph);
     steps_.clear();
-    works_.clear();
-    ubatches_.clear();
+    const bool goes_on = begin_graph(graph, nodes);
     // However this ends, nobody reads the host's masks after it.
     const struct check_end {
         std::deque<classified> & ubatches;
@@ -106,12 +105,15 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
         return ggml_backend_graph_compute_async(wrapped_, graph);
     };
     if (nodes.empty() || executor_ == nullptr || !settings_.enabled()) {
+        last_layer_ = nodes.empty() ? last_layer_ : -1;
         return whole();
     }
     const auto first =
         std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
     if (first == nodes.end()) {
-        learn_cells(graph, nodes);
+        if (!goes_on) {
+            learn_cells(graph, nodes);
+        }
         return whole();
     }
     // The device gets something to do before the mask is looked at.
@@ -119,7 +121,7 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     if (const ggml_status result = pass_on(graph, 0, passed); result != GGML_STATUS_SUCCESS) {
         return result;
     }
-    if (!plan_steps(graph, nodes)) {
+    if (!plan_steps(graph, nodes, goes_on)) {
         return GGML_STATUS_FAILED;
     }
     expects_steps_ = !steps_.empty();
@@ -129,6 +131,32 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     statistics_.proxied_graph(true);
     const ggml_status result = run_steps(graph, passed);
     return masks_confirmed() ? result : GGML_STATUS_FAILED;
+}
+
+// Whether this graph is a further part of the evaluation that the last one belonged to, as where the host's CPU
+// computes something between the layers. What was found then holds on, and must not be found again: the scheduler
+// copies an input once, and then gives the original's memory to later nodes.
+//
+// The whole graph is in the hash set of each part. If it still holds the node that the evaluation began with, then any
+// evaluation of it brings that node here first; so no other one has begun while layers rise.
+bool proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes) {
+    if (nodes.empty()) {
+        return false;
+    }
+    const ggml_tensor * first = graph->nodes[nodes.front()];
+    const int32_t layer = layer_of_keys(first->src[1]);
+    const ggml_hash_set & set = graph->visited_hash_set;
+    const bool goes_on = last_layer_ >= 0 && layer > last_layer_ && set.size > 0 && set.keys == evaluation_.keys &&
+                         ggml_hash_contains(&set, const_cast<ggml_tensor *>(evaluation_.first)) &&
+                         evaluation_.first->op == GGML_OP_FLASH_ATTN_EXT &&
+                         layer_of_keys(evaluation_.first->src[1]) == evaluation_.layer;
+    last_layer_ = layer_of_keys(graph->nodes[nodes.back()]->src[1]);
+    if (!goes_on) {
+        works_.clear();
+        ubatches_.clear();
+        evaluation_ = {set.keys, first, layer};
+    }
+    return goes_on;
 }
 
 // A graph's uid stands for its nodes and all that they read from: llama.cpp gives a new one whenever it splits anew. A
@@ -170,9 +198,11 @@ const char * proxy_evaluator::too_small(const ggml_tensor * node) const {
 }
 
 // False: strict mode forbids the evaluation.
-bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    rules_.begin();
-    rules_.check_plan(graph, executor_->kernel());
+bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes, bool goes_on) {
+    if (!goes_on) {
+        rules_.begin();
+        rules_.check_plan(graph, executor_->kernel());
+    }
     for (const int i : nodes) {
         if (const char * reason = too_small(graph->nodes[i])) {
             pass_on_node(reason);
@@ -266,16 +296,24 @@ const proxy_evaluator::prepared * proxy_evaluator::prepare(const classified & ub
         return each.ubatch == &ubatch && same_rule(each.rule, rule, args.n_head) && same_shape(each.shape, args);
     });
     if (known != works_.end()) {
-        return &*known;
+        return usable(*known);
     }
-    prepared now{&ubatch, rule, args, make_segments(ubatch.found, rule), nullptr};
-    const status result = executor_->prepare(args, now.segments, now.work);
-    if (!result.ok()) {
-        pass_on_node(failure_name(result), result.message());
-        return nullptr;
+    prepared & now = works_.emplace_back();
+    now.ubatch = &ubatch;
+    now.rule = rule;
+    now.shape = args;
+    now.segments = make_segments(ubatch.found, rule);
+    now.made = executor_->prepare(args, now.segments, now.work);
+    return usable(now);
+}
+
+// A failure holds for the evaluation: without memory the next layer would only fail again, and slowly.
+const proxy_evaluator::prepared * proxy_evaluator::usable(const prepared & how) {
+    if (how.made.ok()) {
+        return &how;
     }
-    works_.push_back(std::move(now));
-    return &works_.back();
+    pass_on_node(failure_name(how.made), how.made.message());
+    return nullptr;
 }
 
 // A decode row's cell may have held another user's key; what it holds now is known here.
@@ -293,12 +331,7 @@ void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<i
         if (inputs.missing) {
             continue;
         }
-        cell_table & cells = caches_.of(inputs.cache);
-        for (int64_t row = 0; row < inputs.view.n_stream * inputs.view.n_rows; ++row) {
-            if (inputs.view.own_cells[row] >= 0 && inputs.view.positions[row] >= 0) {
-                cells.learn(inputs.view.own_cells[row], inputs.view.positions[row], inputs.keys);
-            }
-        }
+        learn_rows(inputs.view, caches_.of(inputs.cache), inputs.keys);
     }
 }
 
@@ -345,6 +378,8 @@ status proxy_evaluator::run_step(const step & now) {
     const status recorded = executor_->record(done_);
     if (recorded.ok()) {
         wrapped_->iface.event_wait(wrapped_, done_);
+    } else {
+        static_cast<void>(executor_->synchronize());
     }
     return result.ok() ? recorded : result;
 }
@@ -366,6 +401,7 @@ bool proxy_evaluator::masks_confirmed() {
     }
     if (!confirmed) {
         read_masks_first_ = true;
+        last_layer_ = -1;
         statistics_.fell_back("mask_not_as_sampled");
         GGML_LOG_ERROR(
             "TriangleMix: %s: an attention mask is irregular in a way that its samples did not show, so this "

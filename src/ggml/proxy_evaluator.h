@@ -63,6 +63,7 @@ class proxy_evaluator {
         attention_args shape;
         std::vector<attention_segment> segments;
         std::shared_ptr<const void> work;
+        status made;  // of `work`
     };
     // One node that is ours.
     struct step {
@@ -82,10 +83,12 @@ class proxy_evaluator {
     const std::vector<int> & attention_nodes(const ggml_cgraph * graph);
     const input_tensors & inputs_of(const ggml_cgraph * graph, const ggml_tensor * node);
     const char * too_small(const ggml_tensor * node) const;
-    bool plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes);
+    bool begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes);
+    bool plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes, bool goes_on);
     bool plan_step(const ggml_cgraph * graph, int index);
     const classified & classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
     const prepared * prepare(const classified & ubatch, const layer_rule & rule, const attention_args & args);
+    const prepared * usable(const prepared & how);
     void learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes);
     ggml_status run_steps(ggml_cgraph * graph, int passed);
     status run_step(const step & now);
@@ -107,10 +110,17 @@ class proxy_evaluator {
     ggml_backend_event_t ready_ = nullptr;  // the wrapped backend has the node's inputs; null: no events
     ggml_backend_event_t done_ = nullptr;   // we have its output
 
-    // Of the current evaluation; deques, since others point into them.
+    // Of the current evaluation, which may come as several graphs; deques, since others point into them.
+    struct evaluation {
+        ggml_tensor ** keys = nullptr;  // of the whole graph's hash set
+        const ggml_tensor * first = nullptr;
+        int32_t layer = -1;  // of `first`
+    };
+    evaluation evaluation_;
+    int32_t last_layer_ = -1;  // < 0: nothing goes on
     std::deque<classified> ubatches_;
     std::deque<prepared> works_;
-    std::vector<step> steps_;
+    std::vector<step> steps_;  // of the current graph
 
     // Of the graph with this uid; 0: of none.
     uint64_t known_uid_ = 0;

@@ -161,20 +161,26 @@ class run_finder {
                        .cells = {},
                        .output_rows = {}};
         if (!set_keys(run, mask, first.cell)) {
+            learn(stream, begin, end);  // or the entries that contradict would stay
             return add_masked(stream, begin, end, mask_reason::cell_order);
         }
         if (reading_ == mask_reading::sampled && !samples_agree(run)) {
             regular_ = false;
             return;
         }
+        learn(stream, begin, end);
         for (int64_t row = begin; row < end; ++row) {
-            const size_t at = index(stream, row);
-            table_.learn(view_.own_cells[at], rows_[at].position, keys_);
-            if (is_output_[at] != 0) {
+            if (is_output_[index(stream, row)] != 0) {
                 run.output_rows.push_back(row - begin);
             }
         }
         found_.runs.push_back(std::move(run));
+    }
+
+    void learn(int64_t stream, int64_t begin, int64_t end) {
+        for (size_t at = index(stream, begin); at < index(stream, end); ++at) {
+            table_.learn(view_.own_cells[at], rows_[at].position, keys_);
+        }
     }
 
     bool samples_agree(const causal_run & run) const {
@@ -346,6 +352,15 @@ ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason) {
 
 ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads) {
     return std::move(run_finder(view, table, keys, mask_reading::complete, n_threads).find());
+}
+
+void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys) {
+    const std::vector<own_row> rows = read_rows(view);
+    for (size_t i = 0; i < rows.size(); ++i) {
+        if (rows[i].cell >= 0) {
+            table.learn(view.own_cells[i], rows[i].position, keys);
+        }
+    }
 }
 
 std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, cell_table & table, const key_probe & keys) {

@@ -93,9 +93,13 @@ ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
 // COST     One pass over the mask (2 bytes a pair), on n_threads.
 ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);
 
-// The same, having read a few entries of each row and all of each run's first and last row: O(rows + keys). Whatever a
-// sliding window, an attention sink or a non-causal model does to a mask shows there, and then, or if any row would be
-// masked, the result is empty: ask find_runs(). Otherwise it is what find_runs() finds, provided that mask_confirms().
+// Remembers the cells of all rows whose cell and position are in range. REQUIRES as find_runs(), but for the mask.
+void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys);
+
+// As find_runs(), having read a few entries of each row and all of each run's first and last row: O(rows + keys).
+// Whatever a sliding window, an attention sink or a non-causal model does to a mask shows there, and then, or if any
+// row would be masked, the result is empty: ask find_runs(). Otherwise it is what find_runs() finds, provided that
+// mask_confirms().
 std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, cell_table & table, const key_probe & keys);
 
 // Whether every entry of the mask is as `found` says; the first row of each run is taken as checked. Looks at the

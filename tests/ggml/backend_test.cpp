@@ -35,6 +35,22 @@ TEST_F(backend_test, exact_without_a_plan) {
     EXPECT_EQ(stats()["pairs"]["skipped"], 0);
 }
 
+TEST_F(backend_test, has_events_or_no_gpu_of_the_host_could_be_pipelined) {
+    ggml_backend_dev_props props;
+    ggml_backend_dev_get_props(ours(), &props);
+    EXPECT_TRUE(props.caps.async);
+    EXPECT_TRUE(props.caps.events);
+    const ggml_backend_t backend = ggml_backend_dev_init(ours(), nullptr);
+    const ggml_backend_event_t event = ggml_backend_event_new(ours());
+    ASSERT_NE(event, nullptr);
+    EXPECT_EQ(event->device, ours());
+    ggml_backend_event_record(event, backend);
+    ggml_backend_event_wait(backend, event);
+    ggml_backend_event_synchronize(event);
+    ggml_backend_event_free(event);
+    ggml_backend_free(backend);
+}
+
 TEST_F(backend_test, exact_with_every_key_type) {
     for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0}) {
         SCOPED_TRACE(ggml_type_name(type));

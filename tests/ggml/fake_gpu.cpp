@@ -199,6 +199,7 @@ class cpu_executor final : public attention_executor {
     status prepare(const attention_args & args, std::span<const attention_segment> segments,
                    std::shared_ptr<const void> & work) override {
         if (faults_ != nullptr && !faults_->prepare.ok()) {
+            faults_->n_refused++;
             return faults_->prepare;
         }
         auto made = std::make_shared<cpu_work>();

@@ -97,6 +97,7 @@ struct executor_faults {
     status prepare;
     status forward;
     int n_prepared = 0;
+    int n_refused = 0;  // prepare() failed
     int n_forwarded = 0;
 };
 

@@ -95,6 +95,9 @@ void mini_model::build() {
         ggml_set_output(l.out);
         ggml_build_forward_expand(graph_, l.out);
         layers_.push_back(l);
+        if (shape_.host_between) {
+            compute_on_host(l.out);
+        }
     }
     if (out_ids_ != nullptr) {
         ggml_tensor * rows = ggml_reshape_2d(ctx, layers_.back().out, shape_.d_head * shape_.n_head, n_rows_);
@@ -102,6 +105,17 @@ void mini_model::build() {
     }
     if (!ggml_backend_sched_alloc_graph(sched_, graph_)) {
         ADD_FAILURE() << "no memory for the graph";
+    }
+}
+
+// Stands for a feed-forward part kept on the CPU (-ot, --n-cpu-moe): nodes of many sizes, so that they take what memory
+// is free.
+void mini_model::compute_on_host(ggml_tensor * from) {
+    for (const int64_t n : {n_rows_, n_rows_ * 2, ggml_nelements(from)}) {
+        ggml_tensor * flat = ggml_view_1d(graph_context_, from, n, 0);
+        ggml_tensor * scaled = ggml_scale(graph_context_, flat, 1e30f);
+        ggml_backend_sched_set_tensor_backend(sched_, scaled, backends_.back());
+        ggml_build_forward_expand(graph_, scaled);
     }
 }
 

@@ -19,6 +19,7 @@ struct mini_shape {
     ggml_type kv_type = GGML_TYPE_F16;
     bool output_ids = true;  // whether the graph has an out_ids tensor
     int pos_per_row = 1;
+    bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
 };
 
 class mini_model {
@@ -45,6 +46,7 @@ class mini_model {
         ggml_tensor * out;
     };
     void build();
+    void compute_on_host(ggml_tensor * from);
 
     mini_shape shape_;
     int64_t n_rows_;

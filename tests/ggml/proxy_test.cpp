@@ -223,6 +223,19 @@ TEST_F(proxy_test, decode_graphs_go_through_whole) {
     EXPECT_EQ(stats()["ubatches"]["all"], 0);
 }
 
+// Each layer is a graph of its own then, and the inputs' memory serves others after the first.
+TEST_F(proxy_test, one_evaluation_in_several_graphs_is_classified_once) {
+    apply_plan({0, 2}, true);
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {.host_between = true}, busy_steps(cache), {0, 2});
+    const nlohmann::json now = stats();
+    EXPECT_EQ(now["ubatches"]["all"], 4);
+    EXPECT_EQ(now["gpu"]["graphs"]["cut"], 12) << "one a layer";
+    EXPECT_EQ(now["nodes"]["triangle"], 8);
+    EXPECT_TRUE(now["gpu"]["passed_on"].empty()) << now["gpu"];
+    EXPECT_EQ(faults_.n_prepared, 8) << "two rules an evaluation";
+}
+
 // Keys cannot be read on a device, so what is known of a cell must not grow stale: rows that are not ours count, too.
 TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
     fake_cache cache(256);
@@ -293,6 +306,7 @@ TEST_F(proxy_test, failures_of_the_device_leave_the_host_alive_and_right) {
             const std::string reason = failed.code() == status_code::out_of_memory ? "out_of_memory" : "device_error";
             EXPECT_EQ(stats()["gpu"]["passed_on"][reason + ": " + failed.message()], 12) << stats()["gpu"];
             EXPECT_EQ(stats()["fallbacks"].size(), 1u) << stats()["fallbacks"];
+            EXPECT_EQ(faults_.n_refused, prepares ? 8 : 0) << "not tried again for every layer";
         }
     }
 }

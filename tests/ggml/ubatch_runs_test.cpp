@@ -222,6 +222,19 @@ TEST_F(ubatch_runs_test, two_cells_that_claim_one_position_make_the_run_masked) 
     ASSERT_EQ(found.masked.size(), 1u);
     EXPECT_EQ(found.masked[0].reason, mask_reason::cell_order);
     EXPECT_EQ(found.masked[0].rows(), 20);
+    for (size_t row = 0; row < 20; ++row) {
+        EXPECT_EQ(blind.position(ubatch.own_cells[row], {}), ubatch.positions[row]) << "masked, yet known";
+    }
+}
+
+TEST_F(ubatch_runs_test, rows_outside_the_nodes_keys_are_not_learned) {
+    fake_ubatch ubatch = cache_.add_prompt(0, 3);
+    ubatch.own_cells[1] = int64_t{1} << 60;
+    ubatch.own_cells[2] = -5;
+    cell_table table;
+    learn_rows(ubatch.view(), table, {});
+    EXPECT_EQ(table.position(ubatch.own_cells[0], {}), 0);
+    EXPECT_EQ(table.position(ubatch.own_cells[1], {}), -1);
 }
 
 TEST_F(ubatch_runs_test, sliding_window_rows_become_masked_where_the_window_drops_a_key) {

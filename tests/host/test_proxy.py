@@ -88,6 +88,21 @@ class Answers(unittest.TestCase):
                 print(f"{LENGTHS[i]:5} tokens: proxy against the CPU device, first-token KL {divergence:.1e}", flush=True)
                 self.assertLessEqual(divergence, self.yardstick.kl_bound)
 
+    def test_feed_forward_on_the_cpu_exact_and_by_plan(self):
+        host = [*GPU, "-ot", "ffn_.*=CPU"]  # each layer's attention is then a graph of its own
+        got, shown = answers(host, environment(TRIANGLEMIX_STRICT="1"))
+        print(statistics.line(shown), shown["gpu"], flush=True)
+        self.assertEqual(shown["rows"]["masked"], 0, shown["masked_rows"])
+        self.assertLessEqual(set(shown["gpu"]["passed_on"]), {"rows"})
+        self.compare(got)
+        plan = {"TRIANGLEMIX_LAYERS": settings.PLAN_LAYERS, "TRIANGLEMIX_WINDOW": "64", "TRIANGLEMIX_STRICT": "1"}
+        split, shown = answers(host, environment(**plan), together=False)
+        whole, _ = answers(GPU, environment(**plan), together=False)
+        self.assertGreater(shown["nodes"]["triangle"], 0)
+        for i, (ours, other) in enumerate(zip(split, whole)):
+            with self.subTest(prompt=i, tokens=LENGTHS[i]):
+                self.assertLessEqual(kl(other.steps[0], ours.steps[0]), self.yardstick.kl_bound)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
