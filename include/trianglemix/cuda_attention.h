@@ -49,7 +49,7 @@ class cuda_context {
     // ERRORS  unsupported: the device is older than sm_80, or the driver older than this build's CUDA.
     //         device_error, out_of_memory.
     static status create(int device, std::unique_ptr<cuda_context> & ctx) noexcept;
-    ~cuda_context();
+    ~cuda_context();  // waits until the device is idle
     cuda_context(const cuda_context &) = delete;
     cuda_context & operator=(const cuda_context &) = delete;
 

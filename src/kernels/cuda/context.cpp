@@ -132,6 +132,10 @@ cuda_context::cuda_context() noexcept = default;
 cuda_context::~cuda_context() {
     if (state_ != nullptr) {
         const cuda::device_scope scope(state_->device);
+        // The kernels of the last call may still read what is freed now: cudaFree() does not wait for users of memory
+        // that came from a stream's pool. The whole device is waited for, because the stream may be gone, and because
+        // an event behind every call would keep the next call's kernel from starting early.
+        cudaDeviceSynchronize();
         state_.reset();
     }
 }
