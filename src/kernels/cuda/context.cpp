@@ -16,9 +16,10 @@ status device_status(cudaError_t error, const char * doing) {
 }
 
 device_scope::device_scope(int device) {
-    changed_ = cudaGetDevice(&before_) == cudaSuccess && before_ != device;
-    if (changed_) {
-        cudaSetDevice(device);
+    error_ = cudaGetDevice(&before_);
+    if (error_ == cudaSuccess && before_ != device) {
+        error_ = cudaSetDevice(device);
+        changed_ = error_ == cudaSuccess;
     }
 }
 device_scope::~device_scope() {
@@ -55,16 +56,18 @@ cudaError_t slab_pool::take(size_t bytes, slab & result) {
             return cudaSuccess;
         }
     }
+    free_.reserve(n_slabs_ + 1);
     slab fresh;
     fresh.bytes = rounded(bytes);
     const cudaError_t error = cudaMalloc(&fresh.data, fresh.bytes);
     if (error == cudaSuccess) {
+        ++n_slabs_;
         result = fresh;
     }
     return error;
 }
 
-void slab_pool::give(const slab & s) {
+void slab_pool::give(const slab & s) noexcept {
     const std::lock_guard lock(mutex_);
     free_.push_back(s);
 }
@@ -84,7 +87,7 @@ cudaError_t upload_buffers::take(size_t bytes, buffer *& result) {
             return cudaSuccess;
         }
     }
-    (void)cudaGetLastError();  // "not ready" is no error of ours
+    buffers_.reserve(buffers_.size() + 1);  // what is made below must have a place
     auto fresh = std::make_unique<buffer>();
     fresh->bytes = rounded(bytes);
     if (const cudaError_t error = cudaEventCreateWithFlags(&fresh->copied, cudaEventDisableTiming);
@@ -150,12 +153,17 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
         return status::error(status_code::invalid_argument, "device is %d, must be in [0, %d)", device, n_devices);
     }
     const cuda::device_scope scope(device);
+    if (scope.error() != cudaSuccess) {
+        return cuda::device_status(scope.error(), "selecting the device");
+    }
     int major = 0;
     int minor = 0;
     int n_sm = 0;
+    int has_pools = 0;
     for (const auto & [value, attribute] : {std::pair{&major, cudaDevAttrComputeCapabilityMajor},
                                             {&minor, cudaDevAttrComputeCapabilityMinor},
-                                            {&n_sm, cudaDevAttrMultiProcessorCount}}) {
+                                            {&n_sm, cudaDevAttrMultiProcessorCount},
+                                            {&has_pools, cudaDevAttrMemoryPoolsSupported}}) {
         if (const cudaError_t error = cudaDeviceGetAttribute(value, attribute, device); error != cudaSuccess) {
             return cuda::device_status(error, "reading the device's attributes");
         }
@@ -163,6 +171,9 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
     if (major < 8) {
         return status::error(status_code::unsupported, "compute capability %d.%d, at least 8.0 is needed", major,
                              minor);
+    }
+    if (has_pools == 0) {
+        return status::error(status_code::unsupported, "the device has no memory pools, which scratch comes from");
     }
     std::unique_ptr<cuda_context> result(new cuda_context);
     result->state_ = std::make_unique<state>();

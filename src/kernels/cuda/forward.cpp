@@ -141,6 +141,9 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
     }
     const cuda_context::state & s = ctx.internals();
     const device_scope scope(s.device);
+    if (scope.error() != cudaSuccess) {
+        return device_status(scope.error(), "selecting the device");
+    }
     const auto on = static_cast<cudaStream_t>(stream);
     const kernel_params params = make_params(args, work, s);
     cudaError_t error = cudaSuccess;

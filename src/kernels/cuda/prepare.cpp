@@ -181,9 +181,10 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
 }
 
 status reserve_scratch(const attention_args & args, cuda_context::state & s, cudaStream_t stream, cuda_work & work) {
-    if (s.counter.data() == nullptr) {
+    if (!s.counter_is_zero) {
         TMX_CUDA_TRY(s.counter.reserve(sizeof(int32_t), stream), "memory for a counter");
-        TMX_CUDA_TRY(cudaMemsetAsync(s.counter.data(), 0, sizeof(int32_t), stream), "memory for a counter");
+        TMX_CUDA_TRY(cudaMemsetAsync(s.counter.data(), 0, sizeof(int32_t), stream), "clearing a counter");
+        s.counter_is_zero = true;
     }
     const size_t partial_rows = static_cast<size_t>(work.n_partials) * k_item_rows;
     const size_t sums = partial_rows * static_cast<size_t>(args.d_v) * sizeof(float);
@@ -258,6 +259,7 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     }
     cuda_context::state & state = ctx.internals();
     const device_scope scope(state.device);
+    TMX_CUDA_TRY(scope.error(), "selecting the device");
     const staging_plan plan = plan_staging(args, segments, lists);
     work_list list;
     auto result = std::make_shared<cuda_work>();
