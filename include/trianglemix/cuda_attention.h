@@ -46,8 +46,9 @@ struct cuda_block_lists {
 // THREADS  One call at a time per context; contexts are independent.
 class cuda_context {
   public:
-    // ERRORS  unsupported: the device is older than sm_80, or the driver older than this build's CUDA.
-    //         device_error, out_of_memory.
+    // ERRORS  unsupported: the device is older than sm_80 or has no memory pools; or the driver is of an older major
+    //         version than this build's CUDA, on devices newer than Hopper of any older version. device_error,
+    //         out_of_memory.
     static status create(int device, std::unique_ptr<cuda_context> & ctx) noexcept;
     ~cuda_context();  // waits until the device is idle
     cuda_context(const cuda_context &) = delete;

@@ -172,6 +172,18 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
         return status::error(status_code::unsupported, "compute capability %d.%d, at least 8.0 is needed", major,
                              minor);
     }
+    // 8.x and 9.0 find their code in this build. For later ones the driver compiles it, which one older than the toolkit
+    // refuses. (One of an older major version does not get here: it counted no devices.)
+    int driver = 0;
+    if (const cudaError_t error = cudaDriverGetVersion(&driver); error != cudaSuccess) {
+        return cuda::device_status(error, "reading the driver's version");
+    }
+    if (major > 9 && driver < CUDART_VERSION) {
+        return status::error(status_code::unsupported,
+                             "the driver's CUDA is %d.%d, at least %d.%d is needed on compute capability %d.%d",
+                             driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10,
+                             major, minor);
+    }
     if (has_pools == 0) {
         return status::error(status_code::unsupported, "the device has no memory pools, which scratch comes from");
     }
