@@ -70,7 +70,8 @@ class cuda_context {
 };
 
 // Tile lists of one evaluation, resident on the device; opaque. Good for any number of forward calls of the shape it
-// was prepared for. May be dropped while its kernels still run. Must not outlive its context.
+// was prepared for, with the context it was prepared with. May be dropped while its kernels still run, and after its
+// context.
 struct cuda_work;
 
 // Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Waits for
@@ -94,7 +95,8 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 //          as there (16 bytes for k and v is what needs no staging copy). lse may be null.
 // NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
 //          on every run of one kernel, work and device.
-// ERRORS   invalid_argument: the shape differs from the work's. device_error: a launch failed; out is then undefined.
+// ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an option
+//          that cuda_declines() names. out is then unchanged. device_error: a launch failed; out is then undefined.
 //          Later faults surface at the caller's next synchronisation of the stream.
 status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
                               void * stream) noexcept;

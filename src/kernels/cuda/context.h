@@ -107,14 +107,14 @@ struct cuda_context::state {
 
 struct cuda_work {
     ~cuda_work() {
-        if (slabs != nullptr) {
+        if (slab.data != nullptr) {
             slabs->give(slab);
         }
     }
     attention_args shape;  // of the calls; pointers unused
     cuda::architecture arch = cuda::architecture::sm80;
     const cuda::kernel_variant * variant = nullptr;
-    std::shared_ptr<cuda::slab_pool> slabs;
+    std::shared_ptr<cuda::slab_pool> slabs;  // its context's: tells that from others, even when it is gone
     cuda::slab_pool::slab slab;
     const cuda::work_item * items = nullptr;  // the following: device memory inside the slab
     const cuda::combine_item * combines = nullptr;

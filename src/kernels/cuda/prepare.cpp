@@ -153,7 +153,6 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
     const size_t jobs = layout.add(plan.jobs);
     const size_t cells = layout.add(plan.cells);
     TMX_CUDA_TRY(s.slabs->take(layout.bytes, work.slab), "memory for tile lists");
-    work.slabs = s.slabs;
     upload_buffers::buffer * buffer = nullptr;
     TMX_CUDA_TRY(s.uploads.take(layout.bytes, buffer), "pinned memory for tile lists");
     auto * host = static_cast<uint8_t *>(buffer->data);
@@ -264,6 +263,7 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     work_list list;
     auto result = std::make_shared<cuda_work>();
     result->arch = state.arch;
+    result->slabs = state.slabs;
     result->variant = choose_variant(state.arch, args, segments, lists, plan.places, state.n_sm, list);
     if (result->variant == nullptr) {
         return status::error(status_code::unsupported, "no %s kernel for this type and head dimension in this build",
