@@ -1,5 +1,6 @@
 #include "kernels/cuda/context.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -114,15 +115,23 @@ cudaError_t scratch::reserve(size_t bytes, cudaStream_t stream) {
     if (bytes <= bytes_) {
         return cudaSuccess;
     }
+    // A prompt's ubatches need a little more each time: not all of them shall allocate.
+    size_t size = std::max(bytes, bytes_ + bytes_ / 2);
     void * fresh = nullptr;
-    if (const cudaError_t error = cudaMallocAsync(&fresh, bytes, stream); error != cudaSuccess) {
+    cudaError_t error = cudaMallocAsync(&fresh, size, stream);
+    if (error == cudaErrorMemoryAllocation && size > bytes) {
+        (void)cudaGetLastError();
+        size = bytes;
+        error = cudaMallocAsync(&fresh, size, stream);
+    }
+    if (error != cudaSuccess) {
         return error;
     }
     if (data_ != nullptr) {
         cudaFreeAsync(data_, stream);
     }
     data_ = fresh;
-    bytes_ = bytes;
+    bytes_ = size;
     return cudaSuccess;
 }
 
