@@ -32,7 +32,8 @@ const char * cuda_declines(const attention_args & args) noexcept;
 // rows visit. Row i of the segment keeps key j iff j <= rank of i and some block of its list holds j; the segment's
 // `kept` is ignored. Host memory, read by cuda_prepare() only.
 struct cuda_block_lists {
-    int64_t block_keys = 64;          // keys of a block; a power of two, at least 16. Blocks start at any rank
+    int64_t block_keys = 64;          // keys of a block; a power of two, at least 16. Blocks start at any rank, and may
+                                      // reach behind the last key
     int64_t list_rows = 128;          // rows of a list; list t holds rows [t * list_rows, (t + 1) * list_rows) of the
                                       // segment
     bool per_query_head = false;      // lists for every query head, else for every key head (its group shares them)

@@ -217,9 +217,12 @@ status validate_lists(const attention_args & args, std::span<const attention_seg
                 static_cast<long long>(l.block_keys), k_slice, static_cast<long long>(l.list_rows));
         }
         const int64_t n_rows = segments[i].row_end - segments[i].row_begin;
-        const int64_t n_lists =
-            (n_rows + l.list_rows - 1) / l.list_rows * (l.per_query_head ? args.n_head : args.n_head_kv);
+        const int64_t n_lists = lists_of(l, n_rows) * (l.per_query_head ? args.n_head : args.n_head_kv);
         for (int64_t list = 0; list < n_lists; ++list) {
+            if (l.begin[list + 1] < l.begin[list]) {
+                return status::error(status_code::invalid_argument, "block list %zu: list %lld ends before it begins",
+                                     i, static_cast<long long>(list));
+            }
             int64_t end = 0;
             for (int64_t block = l.begin[list]; block < l.begin[list + 1]; ++block) {
                 if (l.first_rank[block] < end) {
