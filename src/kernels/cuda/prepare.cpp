@@ -21,14 +21,31 @@ struct staging_plan {
     int32_t longest = 0;
 };
 
-bool in_place(const void * data, dtype type, int64_t stride_batch, int64_t stride_head, int64_t stride_row) {
-    return (type == dtype::f16 || type == dtype::bf16) && reinterpret_cast<uintptr_t>(data) % 16 == 0 &&
-           stride_batch % 8 == 0 && stride_head % 8 == 0 && stride_row % 8 == 0;
+// One of K and V, [batch, head, key, dim].
+struct tensor {
+    const void * data;
+    dtype type;
+    int64_t stride_batch, stride_head, stride_row;
+};
+
+bool in_place(const tensor & t) {
+    return (t.type == dtype::f16 || t.type == dtype::bf16) && reinterpret_cast<uintptr_t>(t.data) % 16 == 0 &&
+           t.stride_batch % 8 == 0 && t.stride_head % 8 == 0 && t.stride_row % 8 == 0;
 }
 
-bool needs_staging(const attention_args & args, std::span<const attention_segment> segments) {
-    return !in_place(args.k, args.k_type, args.k_stride_batch, args.k_stride_head, args.k_stride_row) ||
-           !in_place(args.v, args.v_type, args.v_stride_batch, args.v_stride_head, args.v_stride_row) ||
+// The copy engine knows positive strides below 2^40 bytes only; that of an axis of one element is never used.
+bool in_engine_reach(const attention_args & args, const tensor & t) {
+    const auto good = [](int64_t n, int64_t stride) {
+        return n <= 1 || (stride > 0 && stride < (int64_t{1} << 40) / 2);
+    };
+    return good(args.n_batch, t.stride_batch) && good(args.n_head_kv, t.stride_head) && good(args.n_kv, t.stride_row);
+}
+
+bool needs_staging(architecture arch, const attention_args & args, std::span<const attention_segment> segments) {
+    const tensor k{args.k, args.k_type, args.k_stride_batch, args.k_stride_head, args.k_stride_row};
+    const tensor v{args.v, args.v_type, args.v_stride_batch, args.v_stride_head, args.v_stride_row};
+    return !in_place(k) || !in_place(v) ||
+           (arch == architecture::sm90a && (!in_engine_reach(args, k) || !in_engine_reach(args, v))) ||
            std::any_of(segments.begin(), segments.end(),
                        [](const attention_segment & s) { return s.cells != nullptr; });
 }
@@ -42,11 +59,11 @@ int64_t n_ranks(const attention_segment & s) {
 }
 
 // Segments of the same keys share one stretch of the staged tensor; of it, the ranks that some row keeps are copied.
-staging_plan plan_staging(const attention_args & args, std::span<const attention_segment> segments,
+staging_plan plan_staging(architecture arch, const attention_args & args, std::span<const attention_segment> segments,
                           std::span<const cuda_block_lists> lists) {
     staging_plan plan;
     plan.places.resize(segments.size());
-    if (!needs_staging(args, segments)) {
+    if (!needs_staging(arch, args, segments)) {
         for (size_t i = 0; i < segments.size(); ++i) {
             plan.places[i] = {static_cast<int32_t>(segments[i].key_begin), segments[i].batch};
         }
@@ -262,7 +279,7 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     cuda_context::state & state = ctx.internals();
     const device_scope scope(state.device);
     TMX_CUDA_TRY(scope.error(), "selecting the device");
-    const staging_plan plan = plan_staging(args, segments, lists);
+    const staging_plan plan = plan_staging(state.arch, args, segments, lists);
     work_list list;
     auto result = std::make_shared<cuda_work>();
     result->arch = state.arch;

@@ -25,10 +25,10 @@ __device__ inline uint4 read_values(const void * data, int64_t at) {
             values[i] = source[i];
         }
     } else {
-        // Blocks of 34 or 18 bytes lie at multiples of 2.
-        const uint16_t * block = static_cast<const uint16_t *>(data) + at / 32 * (block_bytes(type) / 2);
+        // Blocks of 34 or 18 bytes lie at multiples of 2. Strides may be negative: no division.
+        const uint16_t * block = static_cast<const uint16_t *>(data) + (at >> 5) * (block_bytes(type) / 2);
         const float scale = scale_at(block);
-        const int first = static_cast<int>(at % 32);
+        const int first = static_cast<int>(at & 31);
         const int first_byte = type == dtype::q8_0 ? first : first % 16;
 #pragma unroll
         for (int i = 0; i < k_values; ++i) {
