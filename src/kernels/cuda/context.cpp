@@ -181,8 +181,8 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
         return status::error(status_code::unsupported, "compute capability %d.%d, at least 8.0 is needed", major,
                              minor);
     }
-    // 8.x and 9.0 find their code in this build. For later ones the driver compiles it, which one older than the toolkit
-    // refuses. (One of an older major version does not get here: it counted no devices.)
+    // 8.x and 9.0 find their code in this build. For later ones the driver compiles it, which one older than the
+    // toolkit refuses. (One of an older major version does not get here: it counted no devices.)
     int driver = 0;
     if (const cudaError_t error = cudaDriverGetVersion(&driver); error != cudaSuccess) {
         return cuda::device_status(error, "reading the driver's version");

@@ -125,7 +125,6 @@ struct cuda_work {
     int32_t n_combines = 0;
     int32_t n_partials = 0;
     int32_t n_jobs = 0;
-    int32_t longest_job = 0;
     int32_t n_staged_keys = 0;  // 0: keys and values are read in place
     cuda_work_facts facts;
 };

@@ -114,12 +114,11 @@ cudaError_t stage_both(const attention_args & args, const cuda_work & work, cons
                          args.v_stride_row,
                          n_head,
                          static_cast<int32_t>(args.d_v)};
-    if (const cudaError_t error =
-            stage(k, work.jobs, work.n_jobs, work.longest_job, work.cells, s.staged_k.data(), stream);
+    if (const cudaError_t error = stage(k, work.jobs, work.n_jobs, work.cells, s.staged_k.data(), stream);
         error != cudaSuccess) {
         return error;
     }
-    return stage(v, work.jobs, work.n_jobs, work.longest_job, work.cells, s.staged_v.data(), stream);
+    return stage(v, work.jobs, work.n_jobs, work.cells, s.staged_v.data(), stream);
 }
 
 }  // namespace

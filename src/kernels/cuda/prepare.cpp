@@ -18,7 +18,6 @@ struct staging_plan {
     std::vector<stage_job> jobs;
     std::vector<int32_t> cells;
     int32_t n_keys = 0;  // 0: nothing is copied
-    int32_t longest = 0;
 };
 
 // One of K and V, [batch, head, key, dim].
@@ -101,15 +100,14 @@ staging_plan plan_staging(architecture arch, const attention_args & args, std::s
             plan.cells.insert(plan.cells.end(), first.cells, first.cells + end);
         }
         for (const index_range & ranks : {index_range{0, smaller(sink_end, window_begin)}, {window_begin, end}}) {
-            if (!ranks.empty()) {
+            for (int64_t rank = ranks.begin; rank < ranks.end; rank += k_stage_keys) {
                 plan.jobs.push_back({first.batch,
                                      static_cast<int32_t>(first.cells != nullptr ? 0 : first.key_begin),
                                      cells_begin,
-                                     static_cast<int32_t>(ranks.begin),
-                                     static_cast<int32_t>(ranks.size()),
-                                     plan.n_keys + static_cast<int32_t>(ranks.begin),
+                                     static_cast<int32_t>(rank),
+                                     static_cast<int32_t>(smaller(k_stage_keys, ranks.end - rank)),
+                                     plan.n_keys + static_cast<int32_t>(rank),
                                      {}});
-                plan.longest = std::max(plan.longest, static_cast<int32_t>(ranks.size()));
             }
         }
         plan.n_keys += static_cast<int32_t>(end);
@@ -294,7 +292,6 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     result->n_combines = static_cast<int32_t>(list.combines.size());
     result->n_partials = list.n_partials;
     result->n_jobs = static_cast<int32_t>(plan.jobs.size());
-    result->longest_job = plan.longest;
     result->n_staged_keys = plan.n_keys;
     result->facts.kernel = name_of(state.arch);
     result->facts.n_items = result->n_items;
