@@ -128,7 +128,7 @@ const kernel_variant * choose_variant(architecture arch, const attention_args & 
         if (v.bf16 != (args.k_type == dtype::bf16) || v.dim < dim || (best != nullptr && v.dim != best_dim)) {
             continue;
         }
-        work_list candidate = make_work_list(args, segments, lists, places, {v.tile_keys, n_sm});
+        work_list candidate = make_work_list(args, segments, lists, places, {v.tile_keys, n_sm * v.blocks_per_sm});
         const int64_t cost = candidate.n_key_tiles * (v.tile_keys + 8);
         if (best == nullptr || cost < least) {
             best = &v;

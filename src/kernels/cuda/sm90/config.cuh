@@ -28,6 +28,7 @@ struct config {
     // to place the instruction that sums 256 columns, 168 are enough.
     static constexpr int k_producers = k_dim <= 128 ? 2 : 1;
     static constexpr int k_threads = 128 * (k_producers + k_consumers);
+    static constexpr int k_blocks = 1;  // on a multiprocessor at a time
     // Warps of the producers: one draws work items, one copies keys and values, the others convert queries.
     static constexpr int k_loader_warps = 4 * k_producers - 2;
     // Registers of a thread after the roles are known.

@@ -8,7 +8,7 @@
 namespace tmx::cuda::sm90 {
 
 template <typename C>
-__global__ void __launch_bounds__(C::k_threads, 1)
+__global__ void __launch_bounds__(C::k_threads, C::k_blocks)
     attention(const __grid_constant__ kernel_params params, const __grid_constant__ tensor_maps maps) {
     extern __shared__ uint8_t raw[];
     shared_memory<C> & shared =
