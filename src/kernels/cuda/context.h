@@ -112,7 +112,6 @@ struct cuda_work {
         }
     }
     attention_args shape;  // of the calls; pointers unused
-    cuda::architecture arch = cuda::architecture::sm80;
     const cuda::kernel_variant * variant = nullptr;
     std::shared_ptr<cuda::slab_pool> slabs;  // its context's: tells that from others, even when it is gone
     cuda::slab_pool::slab slab;

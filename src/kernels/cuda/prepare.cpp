@@ -280,7 +280,6 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     const staging_plan plan = plan_staging(state.arch, args, segments, lists);
     work_list list;
     auto result = std::make_shared<cuda_work>();
-    result->arch = state.arch;
     result->slabs = state.slabs;
     result->variant = choose_variant(state.arch, args, segments, lists, plan.places, state.n_sm, list);
     if (result->variant == nullptr) {

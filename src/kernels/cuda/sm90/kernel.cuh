@@ -1,4 +1,5 @@
-// The Hopper kernel: a persistent block of two fetching and two multiplying warpgroups. docs/kernel_cuda.md.
+// The Hopper kernel: a persistent block of two multiplying warpgroups and two that fetch, one where d = 256.
+// docs/kernel_cuda.md.
 #pragma once
 
 #include "kernels/cuda/sm90/consumer.cuh"
