@@ -20,12 +20,14 @@
 
 namespace tmx {
 
-// Why no kernel here computes this call, as text that lives forever; null if one does. Looks at shapes, types and
-// options only: pointers may be null, no device is asked, so it can answer a scheduler's question.
+// Why no kernel here computes this call, as text that lives forever; null if one does. Looks at types, sizes, head
+// counts and options (sink_logit and alibi_slope count as asked for if they are not null); at no strides, no other
+// pointers, no device and no segments, so it can answer a scheduler's question.
 //
 // COVERED  k_type and v_type among f16, q8_0, q4_0, or both bf16; d_qk, d_v multiples of 16 in 16..256 (fast: both 64,
 //          80, 96, 128, 256); any n_head that n_head_kv divides; any strides; dense_head; lse.
-// NOT      f32 keys or values, masks, logit_softcap, sink_logit, alibi_slope, 2^31 keys or rows and more.
+// NOT      f32 keys or values, logit_softcap, sink_logit, alibi_slope, 2^30 keys, rows, heads or streams and more; and
+//          masked segments, which cuda_prepare() refuses.
 const char * cuda_declines(const attention_args & args) noexcept;
 
 // One more way to say what a segment's rows keep: for every stretch of `list_rows` rows, the blocks of keys that its
@@ -75,14 +77,17 @@ class cuda_context {
 // context.
 struct cuda_work;
 
-// Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Waits for
-// nothing.
+// Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Does not wait for
+// what runs, but for memory: the first use of a size allocates it, which may wait for the device.
 //
 // SHAPES   args: every size, stride, type and dense_head of the calls to come. Its pointers are not read, except
 //          dense_head (HOST memory), and k, v for their alignment: pass one layer's.
 //          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
 //          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
-// COST     Host time and upload grow with rows * n_head_kv / 128, some 50 ns and 96 bytes each.
+// COST     Host time and upload grow with the items, rows * n_head / 128 and a few more where the heads of a key
+//          head do not divide 128: some 50 ns and 96 bytes each, the time twice where two tile sizes are compiled
+//          for the head dimension and both lists are made. Beside them the cells and the blocks of lists are
+//          uploaded, 4 bytes each, and 32 bytes for every 64 staged keys.
 // ERRORS   invalid_argument, unsupported (what cuda_declines() says, or a masked segment), out_of_memory,
 //          device_error. `work` is then unchanged.
 status cuda_prepare(const attention_args & args, std::span<const attention_segment> segments,
@@ -96,7 +101,8 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 //          as there (16 bytes for k and v is what needs no staging copy). lse may be null.
 // NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
 //          on every run of one kernel, work and device.
-// ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an option
+// ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an
+// option
 //          that cuda_declines() names. out is then unchanged. device_error: a launch failed; out is then undefined.
 //          Later faults surface at the caller's next synchronisation of the stream.
 status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
