@@ -35,9 +35,14 @@ __global__ void __launch_bounds__(C::k_threads, C::k_blocks)
         ptx::prefetch_tensor_map(&maps.v);
     }
     __syncthreads();
+    // All above touches nothing but the block's own memory, and overlaps with the end of the kernel before. Its memory,
+    // which this kernel reads (the queries may be its output) and writes, comes after every thread's wait. As all do
+    // wait, a kernel's end means the end of all kernels before it.
+    ptx::let_next_kernel_start();
     const int warpgroup = threadIdx.x / 128;
     if (warpgroup < C::k_producers) {
         ptx::give_registers<C::k_producer_registers>();
+        ptx::wait_for_earlier_kernels();
         const int warp = threadIdx.x / 32;
         if (warp == 0) {
             copy_keys_and_values<C>(params, maps, shared);
@@ -48,6 +53,7 @@ __global__ void __launch_bounds__(C::k_threads, C::k_blocks)
         }
     } else {
         ptx::take_registers<C::k_consumer_registers>();
+        ptx::wait_for_earlier_kernels();
         consumer<C>(params, shared, warpgroup - C::k_producers).run();
     }
 }
@@ -68,9 +74,19 @@ cudaError_t launch(const kernel_params & params, const launch_target & target) {
         error != cudaSuccess) {
         return error;
     }
-    const int n_blocks = static_cast<int>(smaller(target.n_sm, params.n_items));
-    attention<C><<<n_blocks, C::k_threads, bytes, target.stream>>>(params, maps);
-    return cudaGetLastError();
+    // A block starts where one of the kernel before has ended, without waiting for the others: a ubatch after the other
+    // pays for one start and one end. What follows without this attribute (combine) still sees everything done.
+    cudaLaunchAttribute overlap{};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t grid{};
+    grid.gridDim = dim3(static_cast<unsigned>(smaller(target.n_sm, params.n_items)));
+    grid.blockDim = dim3(C::k_threads);
+    grid.dynamicSmemBytes = bytes;
+    grid.stream = target.stream;
+    grid.attrs = &overlap;
+    grid.numAttrs = 1;
+    return cudaLaunchKernelEx(&grid, attention<C>, params, maps);
 }
 
 }  // namespace tmx::cuda::sm90
