@@ -198,8 +198,8 @@ class consumer {
     row_pair rows_;
     ring<k_item_slots> items_;
     ring<C::k_q_buffers> q_ring_;
-    ring<k_stages> k_ring_;
-    ring<k_stages> v_ring_;
+    ring<k_key_stages> k_ring_;
+    ring<k_value_stages> v_ring_;
 };
 
 }  // namespace tmx::cuda::sm90

@@ -20,9 +20,11 @@ __global__ void __launch_bounds__(C::k_threads, C::k_blocks)
             ptx::barrier_init(shared.q_full[i], C::k_loader_warps);
             ptx::barrier_init(shared.q_empty[i], n_warps);
         }
-        for (int i = 0; i < k_stages; ++i) {
+        for (int i = 0; i < k_key_stages; ++i) {
             ptx::barrier_init(shared.k_full[i], 1);
             ptx::barrier_init(shared.k_empty[i], n_warps);
+        }
+        for (int i = 0; i < k_value_stages; ++i) {
             ptx::barrier_init(shared.v_full[i], 1);
             ptx::barrier_init(shared.v_empty[i], n_warps);
         }
