@@ -38,6 +38,8 @@ endif()
 
 # Options of .cu files. Spilled registers are a mistake in the tile sizes: ptxas says so, and its warnings are errors.
 set(tmx_gencode_sm80 -gencode=arch=compute_80,code=[sm_80,compute_80])
+# Kernels of no architecture's own: nothing is left to the driver to compile on Hopper either.
+set(tmx_gencode_any ${tmx_gencode_sm80} -gencode=arch=compute_90,code=sm_90)
 set(tmx_gencode_sm90a -gencode=arch=compute_90a,code=sm_90a)
 set(tmx_no_spills -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,--warning-as-error)
 

@@ -1,6 +1,7 @@
 // What bench/gpu/peers.py calls: our kernels behind C functions, so that PyTorch's kernels and ours run in one process
 // on the same tensors. Not part of the product.
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,9 +54,13 @@ TMX_BENCH_API void tmx_bench_drop_context(tmx::cuda_context * ctx) {
 TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * stream, int64_t n, int64_t row_begin,
                                              int64_t row_end, int64_t n_head, int64_t n_head_kv, int64_t dim, int type,
                                              int64_t n_sink, int64_t n_window, int64_t n_last) {
+    constexpr tmx::dtype types[] = {tmx::dtype::f16, tmx::dtype::bf16, tmx::dtype::q8_0, tmx::dtype::q4_0};
+    if (type < 0 || type >= static_cast<int>(std::size(types))) {
+        last_error() = "type is " + std::to_string(type) + ", must be 0 to 3";
+        return nullptr;
+    }
     auto result = std::make_unique<chunk_work>();
     tmx::attention_args & a = result->args;
-    constexpr tmx::dtype types[] = {tmx::dtype::f16, tmx::dtype::bf16, tmx::dtype::q8_0, tmx::dtype::q4_0};
     a.k_type = a.v_type = types[type];
     a.n_head = n_head;
     a.n_head_kv = n_head_kv;

@@ -20,19 +20,22 @@
 
 namespace tmx {
 
-// Why no kernel here computes this call, as text that lives forever; null if one does. Looks at shapes, types and
-// options only: pointers may be null, no device is asked, so it can answer a scheduler's question.
+// Why no kernel here computes this call, as text that lives forever; null if one does. Looks at types, sizes, head
+// counts and options (sink_logit and alibi_slope count as asked for if they are not null); at no strides, no other
+// pointers, no device and no segments, so it can answer a scheduler's question.
 //
 // COVERED  k_type and v_type among f16, q8_0, q4_0, or both bf16; d_qk, d_v multiples of 16 in 16..256 (fast: both 64,
 //          80, 96, 128, 256); any n_head that n_head_kv divides; any strides; dense_head; lse.
-// NOT      f32 keys or values, masks, logit_softcap, sink_logit, alibi_slope, 2^31 keys or rows and more.
+// NOT      f32 keys or values, logit_softcap, sink_logit, alibi_slope, 2^30 keys, rows, heads or streams and more; and
+//          masked segments, which cuda_prepare() refuses.
 const char * cuda_declines(const attention_args & args) noexcept;
 
 // One more way to say what a segment's rows keep: for every stretch of `list_rows` rows, the blocks of keys that its
 // rows visit. Row i of the segment keeps key j iff j <= rank of i and some block of its list holds j; the segment's
 // `kept` is ignored. Host memory, read by cuda_prepare() only.
 struct cuda_block_lists {
-    int64_t block_keys = 64;          // keys of a block; a power of two, at least 16. Blocks start at any rank
+    int64_t block_keys = 64;          // keys of a block; a power of two, at least 16. Blocks start at any rank, and may
+                                      // reach behind the last key
     int64_t list_rows = 128;          // rows of a list; list t holds rows [t * list_rows, (t + 1) * list_rows) of the
                                       // segment
     bool per_query_head = false;      // lists for every query head, else for every key head (its group shares them)
@@ -46,10 +49,11 @@ struct cuda_block_lists {
 // THREADS  One call at a time per context; contexts are independent.
 class cuda_context {
   public:
-    // ERRORS  unsupported: the device is older than sm_80, or the driver older than this build's CUDA.
-    //         device_error, out_of_memory.
+    // ERRORS  unsupported: the device is older than sm_80 or has no memory pools; or the driver is of an older major
+    //         version than this build's CUDA, on devices newer than Hopper of any older version. device_error,
+    //         out_of_memory.
     static status create(int device, std::unique_ptr<cuda_context> & ctx) noexcept;
-    ~cuda_context();
+    ~cuda_context();  // waits until the device is idle
     cuda_context(const cuda_context &) = delete;
     cuda_context & operator=(const cuda_context &) = delete;
 
@@ -69,17 +73,21 @@ class cuda_context {
 };
 
 // Tile lists of one evaluation, resident on the device; opaque. Good for any number of forward calls of the shape it
-// was prepared for. May be dropped while its kernels still run. Must not outlive its context.
+// was prepared for, with the context it was prepared with. May be dropped while its kernels still run, and after its
+// context.
 struct cuda_work;
 
-// Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Waits for
-// nothing.
+// Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Does not wait for
+// what runs, but for memory: the first use of a size allocates it, which may wait for the device.
 //
 // SHAPES   args: every size, stride, type and dense_head of the calls to come. Its pointers are not read, except
 //          dense_head (HOST memory), and k, v for their alignment: pass one layer's.
 //          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
 //          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
-// COST     Host time and upload grow with rows * n_head_kv / 128, some 50 ns and 96 bytes each.
+// COST     Host time and upload grow with the items, rows * n_head / 128 and a few more where the heads of a key
+//          head do not divide 128: some 50 ns and 96 bytes each, the time twice where two tile sizes are compiled
+//          for the head dimension and both lists are made. Beside them the cells and the blocks of lists are
+//          uploaded, 4 bytes each, and 32 bytes for every 64 staged keys.
 // ERRORS   invalid_argument, unsupported (what cuda_declines() says, or a masked segment), out_of_memory,
 //          device_error. `work` is then unchanged.
 status cuda_prepare(const attention_args & args, std::span<const attention_segment> segments,
@@ -93,7 +101,9 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 //          as there (16 bytes for k and v is what needs no staging copy). lse may be null.
 // NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
 //          on every run of one kernel, work and device.
-// ERRORS   invalid_argument: the shape differs from the work's. device_error: a launch failed; out is then undefined.
+// ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an
+// option
+//          that cuda_declines() names. out is then unchanged. device_error: a launch failed; out is then undefined.
 //          Later faults surface at the caller's next synchronisation of the stream.
 status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
                               void * stream) noexcept;

@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "kernels/cpu/kernel_args.h"
-
 namespace tmx {
 namespace {
 
@@ -14,8 +12,10 @@ namespace {
         }                                                                     \
     } while (false)
 
+constexpr int64_t k_max_dim = 256;  // attention.h: d_qk, d_v
+
 bool good_dim(int64_t d) {
-    return d >= 16 && d <= cpu::k_max_dim && d % 16 == 0;
+    return d >= 16 && d <= k_max_dim && d % 16 == 0;
 }
 
 status validate_segment(const attention_args & a, const attention_segment & s, size_t i);
@@ -36,7 +36,7 @@ status validate_shape(const attention_args & a) {
     TMX_REQUIRE(a.n_q >= 0 && a.n_kv >= 0, "n_q is %lld, n_kv %lld: must not be negative",
                 static_cast<long long>(a.n_q), static_cast<long long>(a.n_kv));
     TMX_REQUIRE(good_dim(a.d_qk) && good_dim(a.d_v), "d_qk is %lld, d_v %lld: must be multiples of 16 in 16..%lld",
-                static_cast<long long>(a.d_qk), static_cast<long long>(a.d_v), static_cast<long long>(cpu::k_max_dim));
+                static_cast<long long>(a.d_qk), static_cast<long long>(a.d_v), static_cast<long long>(k_max_dim));
     TMX_REQUIRE(std::isfinite(a.scale), "scale is %g, must be finite", static_cast<double>(a.scale));
     TMX_REQUIRE(std::isfinite(a.logit_softcap) && a.logit_softcap >= 0, "logit_softcap is %g, must be finite and >= 0",
                 static_cast<double>(a.logit_softcap));

@@ -3,14 +3,15 @@
 
 #include <cstring>
 #include <limits>
-#include <random>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "cases.h"
 #include "compare.h"
+#include "cuda_block_lists.h"
 #include "cuda_device.h"
-#include "number_formats.h"
 #include "oracle.h"
 #include "plain.h"
 #include "problem.h"
@@ -71,101 +72,122 @@ struct device_problem {
     attention_args args;
 };
 
-// Lists of random blocks, the first and the row's own always among them.
-struct random_lists {
-    random_lists(const test_case & c, int64_t block, bool per_query_head) {
-        lists.block_keys = block;
-        lists.list_rows = 48;
-        lists.per_query_head = per_query_head;
-        std::mt19937 random(7);
-        n_lists = (c.n_q + lists.list_rows - 1) / lists.list_rows;
-        begin.push_back(0);
-        for (int64_t list = 0; list < n_lists * (per_query_head ? c.n_head : c.n_head_kv); ++list) {
-            for (int64_t rank = 0; rank < c.n_kv; rank += block) {
-                const int64_t first_row = c.n_kv - c.n_q + list % n_lists * lists.list_rows;
-                const bool near = rank + block > first_row;
-                if (rank == 0 || near || random() % 3 == 0) {
-                    first_rank.push_back(static_cast<int32_t>(rank));
-                }
-            }
-            begin.push_back(static_cast<int64_t>(first_rank.size()));
-        }
-        lists.begin = begin.data();
-        lists.first_rank = first_rank.data();
+rounding operands_of(const test_case & c) {
+    return c.k_type == dtype::bf16 ? rounding::bf16 : rounding::f16;
+}
+
+// Lists on the device against the oracle, which reads the same rule from a mask.
+std::string compare_lists(const test_case & c, const list_style & style, cuda_context & ctx) {
+    const std::unique_ptr<problem> p = make_problem(c);
+    const random_lists random(c, style);
+    const std::vector<uint16_t> mask = random.mask(p->segments[0].cells);
+    call_output plain = make_output(c, *p);
+    call_output output = make_output(c, *p);
+    plain.args.mask = mask.data();
+    plain.args.mask_stride_row = c.n_kv;
+    plain.args.mask_stride_head = c.n_q * c.n_kv;
+    std::vector<attention_segment> masked = p->segments;
+    masked[0].masked = true;
+    const std::vector<oracle_row> oracle = oracle_attention(plain.args, masked, 7);
+    plain_attention(plain.args, masked, operands_of(c), 7);
+
+    device_problem device(*p, output);
+    std::shared_ptr<cuda_work> work;
+    if (const status s = cuda_prepare(device.args, p->segments, {&random.lists(), 1}, ctx, nullptr, work); !s.ok()) {
+        return s.message();
     }
-    bool keeps(const test_case & c, int64_t head, int64_t row, int64_t key) const {
-        const int64_t scope = lists.per_query_head ? head : head / (c.n_head / c.n_head_kv);
-        const int64_t list = scope * n_lists + row / lists.list_rows;
-        for (int64_t i = begin[static_cast<size_t>(list)]; i < begin[static_cast<size_t>(list) + 1]; ++i) {
-            const int32_t rank = first_rank[static_cast<size_t>(i)];
-            if (key >= rank && key < rank + lists.block_keys) {
-                return key <= c.n_kv - c.n_q + row;
-            }
-        }
-        return false;
+    if (const status s = cuda_attention_forward(device.args, *work, ctx, nullptr); !s.ok()) {
+        return s.message();
     }
-    cuda_block_lists lists;
-    std::vector<int64_t> begin;
-    std::vector<int32_t> first_rank;
-    int64_t n_lists = 0;
-};
+    if (!device.fetch(output)) {
+        return "memory beside an output was written";
+    }
+    return compare(oracle, plain.args, output.args, operands_of(c)).failure;
+}
 
 TEST_P(cuda_calls, block_lists_match_the_same_mask) {
     for (const bool per_query_head : {false, true}) {
         for (const int64_t block : {16, 64, 128}) {
-            const test_case c = one_chunk(900, 130, {});
-            const std::unique_ptr<problem> p = make_problem(c);
-            const random_lists random(c, block, per_query_head);
-            call_output plain = make_output(c, *p);
-            call_output output = make_output(c, *p);
-
-            // The oracle reads the same rule from a mask.
-            std::vector<uint16_t> mask(static_cast<size_t>(c.n_head * c.n_q * c.n_kv));
-            for (int64_t head = 0; head < c.n_head; ++head) {
-                for (int64_t row = 0; row < c.n_q; ++row) {
-                    for (int64_t key = 0; key < c.n_kv; ++key) {
-                        mask[static_cast<size_t>((head * c.n_q + row) * c.n_kv + key)] =
-                            random.keeps(c, head, row, key) ? 0 : f32_to_f16(-std::numeric_limits<float>::infinity());
-                    }
-                }
-            }
-            plain.args.mask = mask.data();
-            plain.args.mask_stride_row = c.n_kv;
-            plain.args.mask_stride_head = c.n_q * c.n_kv;
-            std::vector<attention_segment> masked = p->segments;
-            masked[0].masked = true;
-            const std::vector<oracle_row> oracle = oracle_attention(plain.args, masked, 7);
-            plain_attention(plain.args, masked, rounding::f16, 7);
-
-            device_problem device(*p, output);
-            std::shared_ptr<cuda_work> work;
-            const status prepared = cuda_prepare(device.args, p->segments, {&random.lists, 1}, *ctx, nullptr, work);
-            ASSERT_TRUE(prepared.ok()) << prepared.message();
-            const status launched = cuda_attention_forward(device.args, *work, *ctx, nullptr);
-            ASSERT_TRUE(launched.ok()) << launched.message();
-            EXPECT_TRUE(device.fetch(output));
-            EXPECT_EQ("", compare(oracle, plain.args, output.args, rounding::f16).failure)
+            EXPECT_EQ("", compare_lists(one_chunk(900, 130, {}), {block, per_query_head, 0, false}, *ctx))
                 << "blocks of " << block << (per_query_head ? ", per query head" : "");
         }
     }
 }
 
+TEST_P(cuda_calls, block_lists_of_every_kind_of_key) {
+    const auto check = [&](const char * what, auto change) {
+        test_case c = one_chunk(700, 130, {});
+        change(c);
+        EXPECT_EQ("", compare_lists(c, {64, false, 3, false}, *ctx)) << what;
+    };
+    check("bf16", [](test_case & c) { c.k_type = c.v_type = dtype::bf16; });
+    check("d = 64", [](test_case & c) { c.d_qk = c.d_v = 64; });
+    check("d = 256", [](test_case & c) { c.d_qk = c.d_v = 256; });
+    check("q8_0", [](test_case & c) { c.k_type = c.v_type = dtype::q8_0; });
+    check("cells", [](test_case & c) { c.segments[0].order = cell_order::shuffled; });
+}
+
+TEST_P(cuda_calls, block_lists_that_are_empty_or_hold_everything) {
+    const test_case c = one_chunk(700, 130, {});
+    EXPECT_EQ("", compare_lists(c, {64, true, 0, true}, *ctx)) << "empty lists";
+    for (const int64_t block : {int64_t{1} << 12, int64_t{1} << 20, int64_t{1} << 40}) {
+        EXPECT_EQ("", compare_lists(c, {block, false, 5, false}, *ctx)) << "blocks of " << block;
+    }
+}
+
 TEST_P(cuda_calls, same_bits_on_every_run_and_with_split_keys) {
-    const test_case c = one_chunk(6000, 40, {});
+    for (const int64_t dim : {128, 256}) {
+        test_case c = one_chunk(6000, 40, {});
+        c.d_qk = c.d_v = dim;
+        const std::unique_ptr<problem> p = make_problem(c);
+        std::vector<std::string> bits;
+        call_output output = make_output(c, *p);
+        device_problem device(*p, output);
+        std::shared_ptr<cuda_work> work;
+        ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
+        EXPECT_GT(facts_of(*work).n_partials, 0) << "a long walk on an idle device is split";
+        for (int run = 0; run < 5; ++run) {
+            ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+            EXPECT_TRUE(device.fetch(output));
+            bits.emplace_back(output.out.as<char>(), output.out.size());
+            EXPECT_EQ(bits.front(), bits.back()) << "run " << run;
+        }
+        EXPECT_EQ("", check_written(c, *p, output));
+        call_output plain = make_output(c, *p);
+        plain_attention(plain.args, p->segments, rounding::f16, 13);
+        const std::vector<oracle_row> oracle = oracle_attention(p->args, p->segments, 13);
+        EXPECT_EQ("", compare(oracle, plain.args, output.args, rounding::f16).failure) << "d = " << dim;
+    }
+}
+
+// Many calls one behind the other on a stream, each of which may begin before the last has ended: they share scratch,
+// and every one reads what the one before wrote, as its queries.
+TEST_P(cuda_calls, calls_on_a_stream_run_in_order) {
+    const test_case c = one_chunk(3000, 200, {});
     const std::unique_ptr<problem> p = make_problem(c);
-    std::vector<std::string> bits;
     call_output output = make_output(c, *p);
-    device_problem device(*p, output);
-    std::shared_ptr<cuda_work> work;
-    ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
-    EXPECT_GT(facts_of(*work).n_partials, 0) << "a long walk on an idle device is split";
-    for (int run = 0; run < 5; ++run) {
-        ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+    std::vector<std::string> bits;
+    for (const bool wait : {true, false}) {
+        device_problem device(*p, output);
+        std::shared_ptr<cuda_work> work;
+        ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
+        ASSERT_GT(facts_of(*work).n_partials, 0);
+        device_copy second(p->q.data(), p->q.size());
+        auto * from = static_cast<float *>(second.data());
+        float * to = device.args.out;
+        for (int i = 0; i < 21; ++i) {
+            device.args.q = from;
+            device.args.out = to;
+            ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+            std::swap(from, to);
+            if (wait) {
+                check_cuda(cudaDeviceSynchronize(), "attention");
+            }
+        }
         EXPECT_TRUE(device.fetch(output));
         bits.emplace_back(output.out.as<char>(), output.out.size());
-        EXPECT_EQ(bits.front(), bits.back()) << "run " << run;
     }
-    EXPECT_EQ("", check_written(c, *p, output));
+    EXPECT_EQ(bits[0], bits[1]);
 }
 
 // Works are made and dropped while their kernels still run, as a backend does ubatch after ubatch.
@@ -191,6 +213,120 @@ TEST_P(cuda_calls, works_may_be_dropped_at_once) {
     check_cuda(cudaStreamDestroy(stream), "stream");
 }
 
+// Scratch and lists of a context that is gone are not taken from under its kernels.
+TEST_P(cuda_calls, a_context_may_be_dropped_while_its_kernels_run) {
+    test_case c = one_chunk(6000, 40, {});
+    c.k_type = c.v_type = dtype::q8_0;
+    const std::unique_ptr<problem> p = make_problem(c);
+    call_output output = make_output(c, *p);
+    device_problem device(*p, output);
+    std::shared_ptr<cuda_work> work;
+    ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
+    for (int i = 0; i < 50; ++i) {
+        ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+    }
+    ctx.reset();
+    work.reset();
+    EXPECT_TRUE(device.fetch(output));
+    EXPECT_EQ("", check_written(c, *p, output));
+}
+
+TEST_P(cuda_calls, strides_of_zero_and_below) {
+    const test_case c = one_chunk(400, 60, {});
+    const std::unique_ptr<problem> p = make_problem(c);
+    const auto check = [&](const char * what, auto change) {
+        call_output plain = make_output(c, *p);
+        call_output output = make_output(c, *p);
+        device_problem device(*p, output);
+        change(plain.args);
+        change(device.args);
+        const std::vector<oracle_row> oracle = oracle_attention(plain.args, p->segments, 7);
+        plain_attention(plain.args, p->segments, rounding::f16, 7);
+        std::shared_ptr<cuda_work> work;
+        ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok()) << what;
+        const status launched = cuda_attention_forward(device.args, *work, *ctx, nullptr);
+        ASSERT_TRUE(launched.ok()) << what << ": " << launched.message();
+        EXPECT_TRUE(device.fetch(output)) << what;
+        EXPECT_EQ("", compare(oracle, plain.args, output.args, rounding::f16).failure) << what;
+    };
+    check("one head for all", [](attention_args & a) { a.k_stride_head = 0; });
+    check("the last key first", [](attention_args & a) {
+        a.k = static_cast<const uint16_t *>(a.k) + (a.n_kv - 1) * a.k_stride_row;
+        a.k_stride_row = -a.k_stride_row;
+    });
+}
+
+TEST_P(cuda_calls, two_contexts_on_two_threads) {
+    const test_case cases[] = {one_chunk(3000, 70, {}), one_chunk(200, 300, {8, 64})};
+    std::vector<std::unique_ptr<problem>> problems;
+    std::vector<call_output> outputs;
+    std::vector<std::string> failures(2);
+    for (const test_case & c : cases) {
+        problems.push_back(make_problem(c));
+        outputs.push_back(make_output(c, *problems.back()));
+    }
+    const auto drive = [&](size_t i) {
+        device_problem device(*problems[i], outputs[i]);
+        cudaStream_t stream = nullptr;
+        check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+        std::unique_ptr<cuda_context> own;
+        status s = cuda_context::create(0, own);
+        if (s.ok()) {
+            s = own->force_kernel(GetParam());
+        }
+        for (int run = 0; run < 50 && s.ok(); ++run) {
+            std::shared_ptr<cuda_work> work;
+            s = cuda_prepare(device.args, problems[i]->segments, {}, *own, stream, work);
+            if (s.ok()) {
+                s = cuda_attention_forward(device.args, *work, *own, stream);
+            }
+        }
+        failures[i] = s.ok() ? "" : s.message();
+        if (!device.fetch(outputs[i])) {
+            failures[i] += "memory beside an output was written";
+        }
+        own.reset();
+        check_cuda(cudaStreamDestroy(stream), "stream");
+    };
+    std::thread other(drive, 1);
+    drive(0);
+    other.join();
+    for (size_t i = 0; i < 2; ++i) {
+        EXPECT_EQ("", failures[i]);
+        call_output plain = make_output(cases[i], *problems[i]);
+        plain_attention(plain.args, problems[i]->segments, rounding::f16, 11);
+        const std::vector<oracle_row> oracle = oracle_attention(problems[i]->args, problems[i]->segments, 11);
+        EXPECT_EQ("", compare(oracle, plain.args, outputs[i].args, rounding::f16).failure) << "thread " << i;
+    }
+}
+
+TEST_P(cuda_calls, forward_refuses_what_the_work_is_not_for) {
+    const test_case c = one_chunk(50, 30, {4, 16});
+    const std::unique_ptr<problem> p = make_problem(c);
+    call_output output = make_output(c, *p);
+    device_problem device(*p, output);
+    std::shared_ptr<cuda_work> work;
+    ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
+    std::unique_ptr<cuda_context> foreign;
+    ASSERT_TRUE(cuda_context::create(0, foreign).ok());
+    EXPECT_EQ(status_code::invalid_argument, cuda_attention_forward(device.args, *work, *foreign, nullptr).code());
+    const auto code_of = [&](auto change) {
+        attention_args args = device.args;
+        change(args);
+        return cuda_attention_forward(args, *work, *ctx, nullptr).code();
+    };
+    const float per_head[8] = {};
+    EXPECT_EQ(status_code::unsupported, code_of([&](attention_args & a) { a.sink_logit = per_head; }));
+    EXPECT_EQ(status_code::unsupported, code_of([&](attention_args & a) { a.alibi_slope = per_head; }));
+    EXPECT_EQ(status_code::unsupported, code_of([](attention_args & a) { a.logit_softcap = 30; }));
+    EXPECT_EQ(status_code::invalid_argument,
+              code_of([](attention_args & a) { a.scale = std::numeric_limits<float>::infinity(); }));
+    // The context that made the work is gone, and a new one may have its address.
+    ctx.reset();
+    ASSERT_TRUE(cuda_context::create(0, ctx).ok());
+    EXPECT_EQ(status_code::invalid_argument, cuda_attention_forward(device.args, *work, *ctx, nullptr).code());
+}
+
 TEST_P(cuda_calls, refuses_what_it_should_and_works_on) {
     const test_case c = one_chunk(50, 30, {4, 16});
     const std::unique_ptr<problem> p = make_problem(c);
@@ -210,6 +346,11 @@ TEST_P(cuda_calls, refuses_what_it_should_and_works_on) {
     const int64_t begin[] = {0, 0};
     odd.begin = begin;
     odd.block_keys = 48;
+    EXPECT_EQ(status_code::invalid_argument,
+              cuda_prepare(device.args, p->segments, {&odd, 1}, *ctx, nullptr, work).code());
+    const int64_t descending[] = {0, -1, 0};
+    odd.begin = descending;
+    odd.block_keys = 64;
     EXPECT_EQ(status_code::invalid_argument,
               cuda_prepare(device.args, p->segments, {&odd, 1}, *ctx, nullptr, work).code());
     EXPECT_EQ(nullptr, work);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -203,6 +204,30 @@ TEST(cuda_work_list, block_lists) {
                 });
             }
         }
+    }
+}
+
+// One block of more keys than there are: the walk ends with the item's rows, whatever the block says.
+TEST(cuda_work_list, blocks_reach_behind_the_last_key) {
+    for (const int64_t block : {int64_t{256}, int64_t{1} << 20, int64_t{1} << 30, int64_t{1} << 40, int64_t{1} << 62}) {
+        call c = heads(4, 2);
+        c.add(0, 100, 150, {});
+        const int64_t begin[] = {0, 1, 2};
+        const int32_t first_rank[] = {3, 160};
+        cuda_block_lists lists;
+        lists.block_keys = block;
+        lists.list_rows = std::numeric_limits<int64_t>::max();
+        lists.begin = begin;
+        lists.first_rank = first_rank;
+        c.lists = {lists};
+        expect_pairs(c, {64, 2}, [&](size_t, int32_t head, int64_t, int64_t key) {
+            return key >= first_rank[head / 2] && key < first_rank[head / 2] + block;
+        });
+        const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, {64, 2});
+        for (const work_item & item : list.items) {
+            EXPECT_LE(item.n_slices, 250 / k_slice + 1) << "blocks of " << block;
+        }
+        EXPECT_EQ(2u, list.first_ranks.size()) << "the items of a list share its blocks";
     }
 }
 

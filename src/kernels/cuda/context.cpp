@@ -1,5 +1,6 @@
 #include "kernels/cuda/context.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -16,9 +17,10 @@ status device_status(cudaError_t error, const char * doing) {
 }
 
 device_scope::device_scope(int device) {
-    changed_ = cudaGetDevice(&before_) == cudaSuccess && before_ != device;
-    if (changed_) {
-        cudaSetDevice(device);
+    error_ = cudaGetDevice(&before_);
+    if (error_ == cudaSuccess && before_ != device) {
+        error_ = cudaSetDevice(device);
+        changed_ = error_ == cudaSuccess;
     }
 }
 device_scope::~device_scope() {
@@ -55,16 +57,18 @@ cudaError_t slab_pool::take(size_t bytes, slab & result) {
             return cudaSuccess;
         }
     }
+    free_.reserve(n_slabs_ + 1);
     slab fresh;
     fresh.bytes = rounded(bytes);
     const cudaError_t error = cudaMalloc(&fresh.data, fresh.bytes);
     if (error == cudaSuccess) {
+        ++n_slabs_;
         result = fresh;
     }
     return error;
 }
 
-void slab_pool::give(const slab & s) {
+void slab_pool::give(const slab & s) noexcept {
     const std::lock_guard lock(mutex_);
     free_.push_back(s);
 }
@@ -84,7 +88,7 @@ cudaError_t upload_buffers::take(size_t bytes, buffer *& result) {
             return cudaSuccess;
         }
     }
-    (void)cudaGetLastError();  // "not ready" is no error of ours
+    buffers_.reserve(buffers_.size() + 1);  // what is made below must have a place
     auto fresh = std::make_unique<buffer>();
     fresh->bytes = rounded(bytes);
     if (const cudaError_t error = cudaEventCreateWithFlags(&fresh->copied, cudaEventDisableTiming);
@@ -111,15 +115,23 @@ cudaError_t scratch::reserve(size_t bytes, cudaStream_t stream) {
     if (bytes <= bytes_) {
         return cudaSuccess;
     }
+    // A prompt's ubatches need a little more each time: not all of them shall allocate.
+    size_t size = std::max(bytes, bytes_ + bytes_ / 2);
     void * fresh = nullptr;
-    if (const cudaError_t error = cudaMallocAsync(&fresh, bytes, stream); error != cudaSuccess) {
+    cudaError_t error = cudaMallocAsync(&fresh, size, stream);
+    if (error == cudaErrorMemoryAllocation && size > bytes) {
+        (void)cudaGetLastError();
+        size = bytes;
+        error = cudaMallocAsync(&fresh, size, stream);
+    }
+    if (error != cudaSuccess) {
         return error;
     }
     if (data_ != nullptr) {
         cudaFreeAsync(data_, stream);
     }
     data_ = fresh;
-    bytes_ = bytes;
+    bytes_ = size;
     return cudaSuccess;
 }
 
@@ -132,6 +144,10 @@ cuda_context::cuda_context() noexcept = default;
 cuda_context::~cuda_context() {
     if (state_ != nullptr) {
         const cuda::device_scope scope(state_->device);
+        // The kernels of the last call may still read what is freed now: cudaFree() does not wait for users of memory
+        // that came from a stream's pool. The whole device is waited for, because the stream may be gone, and because
+        // an event behind every call would keep the next call's kernel from starting early.
+        cudaDeviceSynchronize();
         state_.reset();
     }
 }
@@ -146,12 +162,17 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
         return status::error(status_code::invalid_argument, "device is %d, must be in [0, %d)", device, n_devices);
     }
     const cuda::device_scope scope(device);
+    if (scope.error() != cudaSuccess) {
+        return cuda::device_status(scope.error(), "selecting the device");
+    }
     int major = 0;
     int minor = 0;
     int n_sm = 0;
+    int has_pools = 0;
     for (const auto & [value, attribute] : {std::pair{&major, cudaDevAttrComputeCapabilityMajor},
                                             {&minor, cudaDevAttrComputeCapabilityMinor},
-                                            {&n_sm, cudaDevAttrMultiProcessorCount}}) {
+                                            {&n_sm, cudaDevAttrMultiProcessorCount},
+                                            {&has_pools, cudaDevAttrMemoryPoolsSupported}}) {
         if (const cudaError_t error = cudaDeviceGetAttribute(value, attribute, device); error != cudaSuccess) {
             return cuda::device_status(error, "reading the device's attributes");
         }
@@ -159,6 +180,21 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
     if (major < 8) {
         return status::error(status_code::unsupported, "compute capability %d.%d, at least 8.0 is needed", major,
                              minor);
+    }
+    // 8.x and 9.0 find their code in this build. For later ones the driver compiles it, which one older than the
+    // toolkit refuses. (One of an older major version does not get here: it counted no devices.)
+    int driver = 0;
+    if (const cudaError_t error = cudaDriverGetVersion(&driver); error != cudaSuccess) {
+        return cuda::device_status(error, "reading the driver's version");
+    }
+    if (major > 9 && driver < CUDART_VERSION) {
+        return status::error(status_code::unsupported,
+                             "the driver's CUDA is %d.%d, at least %d.%d is needed on compute capability %d.%d",
+                             driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10,
+                             major, minor);
+    }
+    if (has_pools == 0) {
+        return status::error(status_code::unsupported, "the device has no memory pools, which scratch comes from");
     }
     std::unique_ptr<cuda_context> result(new cuda_context);
     result->state_ = std::make_unique<state>();

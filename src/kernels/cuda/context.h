@@ -30,10 +30,12 @@ class device_scope {
     ~device_scope();
     device_scope(const device_scope &) = delete;
     device_scope & operator=(const device_scope &) = delete;
+    cudaError_t error() const { return error_; }
 
   private:
     int before_ = -1;
     bool changed_ = false;
+    cudaError_t error_ = cudaSuccess;
 };
 
 // Device memory for tile lists, used again once a work is dropped: the next upload into it is enqueued behind whatever
@@ -47,12 +49,13 @@ class slab_pool {
         size_t bytes = 0;
     };
     cudaError_t take(size_t bytes, slab & result);
-    void give(const slab & s);
+    void give(const slab & s) noexcept;
 
   private:
     int device_;
     std::mutex mutex_;
-    std::vector<slab> free_;
+    size_t n_slabs_ = 0;      // made so far
+    std::vector<slab> free_;  // has room for all of them: giving one back allocates nothing
 };
 
 // Pinned memory that an upload is read from. A buffer whose copy has not finished is left alone; another one is made.
@@ -99,18 +102,18 @@ struct cuda_context::state {
     cuda::scratch staged_k;
     cuda::scratch staged_v;
     cuda::scratch counter;  // kernel_params::next_item
+    bool counter_is_zero = false;
 };
 
 struct cuda_work {
     ~cuda_work() {
-        if (slabs != nullptr) {
+        if (slab.data != nullptr) {
             slabs->give(slab);
         }
     }
     attention_args shape;  // of the calls; pointers unused
-    cuda::architecture arch = cuda::architecture::sm80;
     const cuda::kernel_variant * variant = nullptr;
-    std::shared_ptr<cuda::slab_pool> slabs;
+    std::shared_ptr<cuda::slab_pool> slabs;  // its context's: tells that from others, even when it is gone
     cuda::slab_pool::slab slab;
     const cuda::work_item * items = nullptr;  // the following: device memory inside the slab
     const cuda::combine_item * combines = nullptr;
@@ -121,7 +124,6 @@ struct cuda_work {
     int32_t n_combines = 0;
     int32_t n_partials = 0;
     int32_t n_jobs = 0;
-    int32_t longest_job = 0;
     int32_t n_staged_keys = 0;  // 0: keys and values are read in place
     cuda_work_facts facts;
 };

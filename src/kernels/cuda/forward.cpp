@@ -114,33 +114,44 @@ cudaError_t stage_both(const attention_args & args, const cuda_work & work, cons
                          args.v_stride_row,
                          n_head,
                          static_cast<int32_t>(args.d_v)};
-    if (const cudaError_t error =
-            stage(k, work.jobs, work.n_jobs, work.longest_job, work.cells, s.staged_k.data(), stream);
+    if (const cudaError_t error = stage(k, work.jobs, work.n_jobs, work.cells, s.staged_k.data(), stream);
         error != cudaSuccess) {
         return error;
     }
-    return stage(v, work.jobs, work.n_jobs, work.longest_job, work.cells, s.staged_v.data(), stream);
+    return stage(v, work.jobs, work.n_jobs, work.cells, s.staged_v.data(), stream);
 }
 
 }  // namespace
 
 status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
                               void * stream) noexcept {
-    if (work.n_items == 0) {
-        return {};
+    const cuda_context::state & s = ctx.internals();
+    if (work.slabs != s.slabs) {
+        return status::error(status_code::invalid_argument, "the work was prepared with another context");
     }
-    if (status s = validate_pointers(args); !s.ok()) {
-        return s;
+    if (status shape = validate_shape(args); !shape.ok()) {
+        return shape;
+    }
+    if (const char * reason = cuda_declines(args); reason != nullptr) {
+        return status::error(status_code::unsupported, "%s", reason);
     }
     if (const char * field = difference(args, work.shape); field != nullptr) {
         return status::error(status_code::invalid_argument, "%s is not what the work was prepared for", field);
+    }
+    if (work.n_items == 0) {
+        return {};
+    }
+    if (status pointers = validate_pointers(args); !pointers.ok()) {
+        return pointers;
     }
     if (work.n_staged_keys == 0 &&
         (reinterpret_cast<uintptr_t>(args.k) % 16 != 0 || reinterpret_cast<uintptr_t>(args.v) % 16 != 0)) {
         return status::error(status_code::invalid_argument, "k and v are less aligned than the work was prepared for");
     }
-    const cuda_context::state & s = ctx.internals();
     const device_scope scope(s.device);
+    if (scope.error() != cudaSuccess) {
+        return device_status(scope.error(), "selecting the device");
+    }
     const auto on = static_cast<cudaStream_t>(stream);
     const kernel_params params = make_params(args, work, s);
     cudaError_t error = cudaSuccess;

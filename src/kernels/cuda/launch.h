@@ -57,6 +57,7 @@ using launch_fn = cudaError_t (*)(const kernel_params & params, const launch_tar
 struct kernel_variant {
     int32_t dim;
     int32_t tile_keys;
+    int32_t blocks_per_sm;  // at a time, where shared memory is large enough
     bool bf16;
     launch_fn launch;
 };

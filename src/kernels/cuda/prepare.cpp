@@ -18,17 +18,33 @@ struct staging_plan {
     std::vector<stage_job> jobs;
     std::vector<int32_t> cells;
     int32_t n_keys = 0;  // 0: nothing is copied
-    int32_t longest = 0;
 };
 
-bool in_place(const void * data, dtype type, int64_t stride_batch, int64_t stride_head, int64_t stride_row) {
-    return (type == dtype::f16 || type == dtype::bf16) && reinterpret_cast<uintptr_t>(data) % 16 == 0 &&
-           stride_batch % 8 == 0 && stride_head % 8 == 0 && stride_row % 8 == 0;
+// One of K and V, [batch, head, key, dim].
+struct tensor {
+    const void * data;
+    dtype type;
+    int64_t stride_batch, stride_head, stride_row;
+};
+
+bool in_place(const tensor & t) {
+    return (t.type == dtype::f16 || t.type == dtype::bf16) && reinterpret_cast<uintptr_t>(t.data) % 16 == 0 &&
+           t.stride_batch % 8 == 0 && t.stride_head % 8 == 0 && t.stride_row % 8 == 0;
 }
 
-bool needs_staging(const attention_args & args, std::span<const attention_segment> segments) {
-    return !in_place(args.k, args.k_type, args.k_stride_batch, args.k_stride_head, args.k_stride_row) ||
-           !in_place(args.v, args.v_type, args.v_stride_batch, args.v_stride_head, args.v_stride_row) ||
+// The copy engine knows positive strides below 2^40 bytes only; that of an axis of one element is never used.
+bool in_engine_reach(const attention_args & args, const tensor & t) {
+    const auto good = [](int64_t n, int64_t stride) {
+        return n <= 1 || (stride > 0 && stride < (int64_t{1} << 40) / 2);
+    };
+    return good(args.n_batch, t.stride_batch) && good(args.n_head_kv, t.stride_head) && good(args.n_kv, t.stride_row);
+}
+
+bool needs_staging(architecture arch, const attention_args & args, std::span<const attention_segment> segments) {
+    const tensor k{args.k, args.k_type, args.k_stride_batch, args.k_stride_head, args.k_stride_row};
+    const tensor v{args.v, args.v_type, args.v_stride_batch, args.v_stride_head, args.v_stride_row};
+    return !in_place(k) || !in_place(v) ||
+           (arch == architecture::sm90a && (!in_engine_reach(args, k) || !in_engine_reach(args, v))) ||
            std::any_of(segments.begin(), segments.end(),
                        [](const attention_segment & s) { return s.cells != nullptr; });
 }
@@ -42,11 +58,11 @@ int64_t n_ranks(const attention_segment & s) {
 }
 
 // Segments of the same keys share one stretch of the staged tensor; of it, the ranks that some row keeps are copied.
-staging_plan plan_staging(const attention_args & args, std::span<const attention_segment> segments,
+staging_plan plan_staging(architecture arch, const attention_args & args, std::span<const attention_segment> segments,
                           std::span<const cuda_block_lists> lists) {
     staging_plan plan;
     plan.places.resize(segments.size());
-    if (!needs_staging(args, segments)) {
+    if (!needs_staging(arch, args, segments)) {
         for (size_t i = 0; i < segments.size(); ++i) {
             plan.places[i] = {static_cast<int32_t>(segments[i].key_begin), segments[i].batch};
         }
@@ -84,15 +100,14 @@ staging_plan plan_staging(const attention_args & args, std::span<const attention
             plan.cells.insert(plan.cells.end(), first.cells, first.cells + end);
         }
         for (const index_range & ranks : {index_range{0, smaller(sink_end, window_begin)}, {window_begin, end}}) {
-            if (!ranks.empty()) {
+            for (int64_t rank = ranks.begin; rank < ranks.end; rank += k_stage_keys) {
                 plan.jobs.push_back({first.batch,
                                      static_cast<int32_t>(first.cells != nullptr ? 0 : first.key_begin),
                                      cells_begin,
-                                     static_cast<int32_t>(ranks.begin),
-                                     static_cast<int32_t>(ranks.size()),
-                                     plan.n_keys + static_cast<int32_t>(ranks.begin),
+                                     static_cast<int32_t>(rank),
+                                     static_cast<int32_t>(smaller(k_stage_keys, ranks.end - rank)),
+                                     plan.n_keys + static_cast<int32_t>(rank),
                                      {}});
-                plan.longest = std::max(plan.longest, static_cast<int32_t>(ranks.size()));
             }
         }
         plan.n_keys += static_cast<int32_t>(end);
@@ -113,7 +128,7 @@ const kernel_variant * choose_variant(architecture arch, const attention_args & 
         if (v.bf16 != (args.k_type == dtype::bf16) || v.dim < dim || (best != nullptr && v.dim != best_dim)) {
             continue;
         }
-        work_list candidate = make_work_list(args, segments, lists, places, {v.tile_keys, n_sm});
+        work_list candidate = make_work_list(args, segments, lists, places, {v.tile_keys, n_sm * v.blocks_per_sm});
         const int64_t cost = candidate.n_key_tiles * (v.tile_keys + 8);
         if (best == nullptr || cost < least) {
             best = &v;
@@ -153,7 +168,6 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
     const size_t jobs = layout.add(plan.jobs);
     const size_t cells = layout.add(plan.cells);
     TMX_CUDA_TRY(s.slabs->take(layout.bytes, work.slab), "memory for tile lists");
-    work.slabs = s.slabs;
     upload_buffers::buffer * buffer = nullptr;
     TMX_CUDA_TRY(s.uploads.take(layout.bytes, buffer), "pinned memory for tile lists");
     auto * host = static_cast<uint8_t *>(buffer->data);
@@ -181,9 +195,10 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
 }
 
 status reserve_scratch(const attention_args & args, cuda_context::state & s, cudaStream_t stream, cuda_work & work) {
-    if (s.counter.data() == nullptr) {
+    if (!s.counter_is_zero) {
         TMX_CUDA_TRY(s.counter.reserve(sizeof(int32_t), stream), "memory for a counter");
-        TMX_CUDA_TRY(cudaMemsetAsync(s.counter.data(), 0, sizeof(int32_t), stream), "memory for a counter");
+        TMX_CUDA_TRY(cudaMemsetAsync(s.counter.data(), 0, sizeof(int32_t), stream), "clearing a counter");
+        s.counter_is_zero = true;
     }
     const size_t partial_rows = static_cast<size_t>(work.n_partials) * k_item_rows;
     const size_t sums = partial_rows * static_cast<size_t>(args.d_v) * sizeof(float);
@@ -217,9 +232,12 @@ status validate_lists(const attention_args & args, std::span<const attention_seg
                 static_cast<long long>(l.block_keys), k_slice, static_cast<long long>(l.list_rows));
         }
         const int64_t n_rows = segments[i].row_end - segments[i].row_begin;
-        const int64_t n_lists =
-            (n_rows + l.list_rows - 1) / l.list_rows * (l.per_query_head ? args.n_head : args.n_head_kv);
+        const int64_t n_lists = lists_of(l, n_rows) * (l.per_query_head ? args.n_head : args.n_head_kv);
         for (int64_t list = 0; list < n_lists; ++list) {
+            if (l.begin[list + 1] < l.begin[list]) {
+                return status::error(status_code::invalid_argument, "block list %zu: list %lld ends before it begins",
+                                     i, static_cast<long long>(list));
+            }
             int64_t end = 0;
             for (int64_t block = l.begin[list]; block < l.begin[list + 1]; ++block) {
                 if (l.first_rank[block] < end) {
@@ -258,10 +276,11 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     }
     cuda_context::state & state = ctx.internals();
     const device_scope scope(state.device);
-    const staging_plan plan = plan_staging(args, segments, lists);
+    TMX_CUDA_TRY(scope.error(), "selecting the device");
+    const staging_plan plan = plan_staging(state.arch, args, segments, lists);
     work_list list;
     auto result = std::make_shared<cuda_work>();
-    result->arch = state.arch;
+    result->slabs = state.slabs;
     result->variant = choose_variant(state.arch, args, segments, lists, plan.places, state.n_sm, list);
     if (result->variant == nullptr) {
         return status::error(status_code::unsupported, "no %s kernel for this type and head dimension in this build",
@@ -272,7 +291,6 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     result->n_combines = static_cast<int32_t>(list.combines.size());
     result->n_partials = list.n_partials;
     result->n_jobs = static_cast<int32_t>(plan.jobs.size());
-    result->longest_job = plan.longest;
     result->n_staged_keys = plan.n_keys;
     result->facts.kernel = name_of(state.arch);
     result->facts.n_items = result->n_items;

@@ -144,6 +144,20 @@ __device__ inline void prefetch_to_l2(const void * global) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
 }
 
+// --- kernels of a stream that overlap (sm_90) ---
+
+// Waits until the kernels that this one may overlap with have ended and what they wrote is seen. Returns at once in a
+// kernel that was launched without the attribute for it.
+__device__ inline void wait_for_earlier_kernels() {
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+// Once all blocks have said so, the stream's next kernel may start where there is room, if it was launched to.
+__device__ inline void let_next_kernel_start() {
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+// --- registers of a warpgroup (sm_90) ---
+
 template <int k_registers>
 __device__ inline void give_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(k_registers));

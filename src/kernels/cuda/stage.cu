@@ -25,10 +25,10 @@ __device__ inline uint4 read_values(const void * data, int64_t at) {
             values[i] = source[i];
         }
     } else {
-        // Blocks of 34 or 18 bytes lie at multiples of 2.
-        const uint16_t * block = static_cast<const uint16_t *>(data) + at / 32 * (block_bytes(type) / 2);
+        // Blocks of 34 or 18 bytes lie at multiples of 2. Strides may be negative: no division.
+        const uint16_t * block = static_cast<const uint16_t *>(data) + (at >> 5) * (block_bytes(type) / 2);
         const float scale = scale_at(block);
-        const int first = static_cast<int>(at % 32);
+        const int first = static_cast<int>(at & 31);
         const int first_byte = type == dtype::q8_0 ? first : first % 16;
 #pragma unroll
         for (int i = 0; i < k_values; ++i) {
@@ -51,11 +51,10 @@ __device__ inline uint4 read_values(const void * data, int64_t at) {
 template <dtype type>
 __global__ void __launch_bounds__(k_threads)
     stage_kernel(const stage_source source, const stage_job * jobs, const int32_t * cells, uint4 * to) {
-    const stage_job job = jobs[blockIdx.y];
+    const stage_job job = jobs[blockIdx.x];
     const int32_t row_units = source.n_head * source.dim / k_values;
     const int64_t n_units = int64_t{job.n_keys} * row_units;
-    for (int64_t unit = int64_t{blockIdx.x} * k_threads + threadIdx.x; unit < n_units;
-         unit += int64_t{gridDim.x} * k_threads) {
+    for (int64_t unit = threadIdx.x; unit < n_units; unit += k_threads) {
         const auto row = static_cast<int32_t>(unit / row_units);
         const int32_t element = static_cast<int32_t>(unit % row_units) * k_values;
         const int32_t rank = job.rank_begin + row;
@@ -68,25 +67,21 @@ __global__ void __launch_bounds__(k_threads)
 
 }  // namespace
 
-cudaError_t stage(const stage_source & source, const stage_job * jobs, int32_t n_jobs, int32_t longest,
-                  const int32_t * cells, void * to, cudaStream_t stream) {
-    constexpr int64_t k_most_blocks = 4096;
-    const int64_t units = int64_t{longest} * source.n_head * source.dim / k_values;
-    const dim3 grid(static_cast<unsigned>(smaller(k_most_blocks, (units + k_threads - 1) / k_threads)),
-                    static_cast<unsigned>(n_jobs));
+cudaError_t stage(const stage_source & source, const stage_job * jobs, int32_t n_jobs, const int32_t * cells, void * to,
+                  cudaStream_t stream) {
     uint4 * target = static_cast<uint4 *>(to);
     switch (source.type) {
         case dtype::f16:
-            stage_kernel<dtype::f16><<<grid, k_threads, 0, stream>>>(source, jobs, cells, target);
+            stage_kernel<dtype::f16><<<n_jobs, k_threads, 0, stream>>>(source, jobs, cells, target);
             break;
         case dtype::bf16:
-            stage_kernel<dtype::bf16><<<grid, k_threads, 0, stream>>>(source, jobs, cells, target);
+            stage_kernel<dtype::bf16><<<n_jobs, k_threads, 0, stream>>>(source, jobs, cells, target);
             break;
         case dtype::q8_0:
-            stage_kernel<dtype::q8_0><<<grid, k_threads, 0, stream>>>(source, jobs, cells, target);
+            stage_kernel<dtype::q8_0><<<n_jobs, k_threads, 0, stream>>>(source, jobs, cells, target);
             break;
         case dtype::q4_0:
-            stage_kernel<dtype::q4_0><<<grid, k_threads, 0, stream>>>(source, jobs, cells, target);
+            stage_kernel<dtype::q4_0><<<n_jobs, k_threads, 0, stream>>>(source, jobs, cells, target);
             break;
         case dtype::f32:
             return cudaErrorInvalidValue;

@@ -5,7 +5,11 @@
 
 namespace tmx::cuda {
 
+// A thread block's part: many enough to fill a device from a few thousand keys on, few enough to upload.
+constexpr int32_t k_stage_keys = 64;
+
 // Keys of ranks [rank_begin, rank_begin + n_keys) of one segment, to rows [to, to + n_keys) of the staged tensor.
+// n_keys is at most k_stage_keys.
 struct stage_job {
     int32_t batch;
     int32_t key_begin;    // index on the key axis of rank 0, without cells
@@ -26,8 +30,8 @@ struct stage_source {
 };
 
 // Gathers and decodes into `to`, [row, head, dim] of f16, or of bf16 if the source is. `jobs` and `cells` are device
-// memory; `longest` is the largest n_keys.
-cudaError_t stage(const stage_source & source, const stage_job * jobs, int32_t n_jobs, int32_t longest,
-                  const int32_t * cells, void * to, cudaStream_t stream);
+// memory.
+cudaError_t stage(const stage_source & source, const stage_job * jobs, int32_t n_jobs, const int32_t * cells, void * to,
+                  cudaStream_t stream);
 
 }  // namespace tmx::cuda

@@ -8,6 +8,9 @@ namespace {
 
 constexpr int32_t k_int32_max = std::numeric_limits<int32_t>::max();
 
+// No axis is longer (cuda_declines()): longer blocks hold no more keys, and their slices do not fit into 32 bits.
+constexpr int64_t k_longest_block = int64_t{1} << 30;
+
 int32_t narrow(int64_t value) {
     return static_cast<int32_t>(smaller(value, k_int32_max));
 }
@@ -54,28 +57,37 @@ void walk_band(work_item & item, int32_t tile_keys) {
     }
 }
 
-// The walk of a list of blocks, without the blocks that begin behind the item's last row.
-void walk_list(work_item & item, const cuda_block_lists & lists, int64_t list, int32_t tile_keys,
-               std::vector<int32_t> & first_ranks) {
+// The walk of the blocks `first_ranks` of `block_keys` keys, which lie at `list_begin` of the device's list: without
+// those that begin behind the item's last row, and without the last one's keys behind it.
+void walk_list(work_item & item, std::span<const int32_t> first_ranks, int64_t block_keys, int32_t list_begin,
+               int32_t tile_keys) {
     const index_range rows = rows_of(item);
     item.sink_keys = 0;
     item.window_begin = 0;
     item.key_end = static_cast<int32_t>(rows.end);
-    item.list_begin = static_cast<int32_t>(first_ranks.size());
-    item.list_shift = std::countr_zero(static_cast<uint64_t>(lists.block_keys / k_slice));
+    item.list_begin = list_begin;
+    item.list_shift = std::countr_zero(static_cast<uint64_t>(block_keys / k_slice));
     int32_t n_blocks = 0;
     int32_t n_full = 0;
-    for (int64_t i = lists.begin[list]; i < lists.begin[list + 1] && lists.first_rank[i] < rows.end; ++i) {
-        first_ranks.push_back(lists.first_rank[i]);
+    item.n_slices = 0;
+    for (const int32_t first : first_ranks) {
+        if (first >= rows.end) {
+            break;
+        }
+        const auto n_keys = static_cast<int32_t>(smaller(block_keys, rows.end - first));
+        item.n_slices = (n_blocks << item.list_shift) + divide_up(n_keys, k_slice);
         ++n_blocks;
-        n_full += lists.first_rank[i] + lists.block_keys - 1 <= rows.begin ? 1 : 0;
+        n_full += first + block_keys - 1 <= rows.begin ? 1 : 0;
     }
-    item.n_slices = n_blocks << item.list_shift;
     const int32_t tile_slices = tile_keys / k_slice;
     item.tile_begin = 0;
     item.tile_end = divide_up(item.n_slices, tile_slices);
     item.full_begin = 0;
     item.full_end = (n_full << item.list_shift) / tile_slices;
+}
+
+std::span<const int32_t> blocks_of(const cuda_block_lists & lists, int64_t list) {
+    return {lists.first_rank + lists.begin[list], static_cast<size_t>(lists.begin[list + 1] - lists.begin[list])};
 }
 
 class list_maker {
@@ -89,11 +101,19 @@ class list_maker {
         const int64_t n_heads = head_end - head_begin;
         const int64_t step = k_item_rows / n_heads;
         const int64_t n_rows = segment.row_end - segment.row_begin;
-        const int64_t n_lists = lists != nullptr ? (n_rows + lists->list_rows - 1) / lists->list_rows : 0;
+        const int64_t n_lists = lists != nullptr ? lists_of(*lists, n_rows) : 0;
+        int32_t list_begin = 0;
         for (int64_t row = 0; row < n_rows;) {
             int64_t stop = smaller(row + step, n_rows);
+            std::span<const int32_t> blocks;
             if (lists != nullptr) {
-                stop = smaller(stop, (row / lists->list_rows + 1) * lists->list_rows);
+                const int64_t list = row / lists->list_rows;
+                stop = smaller(stop, (list + 1) * lists->list_rows);
+                blocks = blocks_of(*lists, list_head * n_lists + list);
+                if (row % lists->list_rows == 0) {  // all items of a list's rows read one copy of it
+                    list_begin = static_cast<int32_t>(result_.first_ranks.size());
+                    result_.first_ranks.insert(result_.first_ranks.end(), blocks.begin(), blocks.end());
+                }
             }
             work_item item{};
             item.batch = segment.batch;
@@ -109,8 +129,7 @@ class list_maker {
             item.n_window = narrow(lists != nullptr ? k_int32_max : kept.n_window);
             item.partial = -1;
             if (lists != nullptr) {
-                walk_list(item, *lists, list_head * n_lists + row / lists->list_rows, config_.tile_keys,
-                          result_.first_ranks);
+                walk_list(item, blocks, smaller(lists->block_keys, k_longest_block), list_begin, config_.tile_keys);
             } else {
                 walk_band(item, config_.tile_keys);
             }

@@ -30,6 +30,11 @@ struct work_list {
     int64_t n_key_tiles = 0;
 };
 
+// How many lists the rows of a segment have, of one head.
+inline int64_t lists_of(const cuda_block_lists & lists, int64_t n_rows) {
+    return n_rows / lists.list_rows + (n_rows % lists.list_rows != 0 ? 1 : 0);
+}
+
 // REQUIRES valid arguments (validate.h), ranked segments, one place per segment, lists empty or one per segment.
 work_list make_work_list(const attention_args & args, std::span<const attention_segment> segments,
                          std::span<const cuda_block_lists> lists, std::span<const key_place> places,

@@ -7,8 +7,9 @@
 
 namespace tmx::cuda::sm90 {
 
-constexpr int k_consumers = 2;    // warpgroups that multiply, 64 packed rows each
-constexpr int k_stages = 2;       // tiles of keys, and of values, in flight or in use
+constexpr int k_consumers = 2;   // warpgroups that multiply, 64 packed rows each
+constexpr int k_key_stages = 3;  // tiles of keys in flight or in use; one more than values, as they are copied first
+constexpr int k_value_stages = 2;
 constexpr int k_item_slots = 4;   // work items known ahead
 constexpr int k_panel_dims = 64;  // dims of a 128-byte row: what the swizzle spans
 constexpr int k_row_bytes = 128;
@@ -28,6 +29,7 @@ struct config {
     // to place the instruction that sums 256 columns, 168 are enough.
     static constexpr int k_producers = k_dim <= 128 ? 2 : 1;
     static constexpr int k_threads = 128 * (k_producers + k_consumers);
+    static constexpr int k_blocks = 1;  // on a multiprocessor at a time
     // Warps of the producers: one draws work items, one copies keys and values, the others convert queries.
     static constexpr int k_loader_warps = 4 * k_producers - 2;
     // Registers of a thread after the roles are known.
@@ -38,13 +40,13 @@ struct config {
 
 template <typename C>
 struct alignas(1024) shared_memory {
-    uint8_t q[C::k_q_buffers][C::k_q_bytes];  // [panel][row][64 dims], swizzled
-    uint8_t k[k_stages][C::k_tile_bytes];     // [panel][key][64 dims]
-    uint8_t v[k_stages][C::k_tile_bytes];
+    uint8_t q[C::k_q_buffers][C::k_q_bytes];   // [panel][row][64 dims], swizzled
+    uint8_t k[k_key_stages][C::k_tile_bytes];  // [panel][key][64 dims]
+    uint8_t v[k_value_stages][C::k_tile_bytes];
     work_item items[k_item_slots];  // n_rows 0: no more work
     uint64_t q_full[C::k_q_buffers], q_empty[C::k_q_buffers];
-    uint64_t k_full[k_stages], k_empty[k_stages];
-    uint64_t v_full[k_stages], v_empty[k_stages];
+    uint64_t k_full[k_key_stages], k_empty[k_key_stages];
+    uint64_t v_full[k_value_stages], v_empty[k_value_stages];
     uint64_t item_full[k_item_slots], item_empty[k_item_slots];
 };
 

@@ -61,13 +61,12 @@ class consumer {
     }
 
     // Issues sums += weights x values for the tile in the current slot.
-    __device__ void issue_values(float (&sums)[C::k_dim / 2], const uint32_t (&weights)[C::k_slices][4], bool add) {
+    __device__ void issue_values(float (&sums)[C::k_dim / 2], const uint32_t (&weights)[C::k_slices][4]) {
         const uint64_t v =
             ptx::matrix_descriptor(ptx::shared_address(shared_.v[v_ring_.slot]), C::k_keys * k_row_bytes);
 #pragma unroll
         for (int step = 0; step < C::k_slices; ++step) {
-            ptx::wgmma<T, C::k_dim>::rs(sums, weights[step], ptx::advance(v, step * k_slice * k_row_bytes),
-                                        add || step != 0);
+            ptx::wgmma<T, C::k_dim>::rs(sums, weights[step], ptx::advance(v, step * k_slice * k_row_bytes), 1);
         }
         ptx::wgmma_commit();
     }
@@ -157,7 +156,7 @@ class consumer {
                 issue_logits(logits);
                 wait_values(item, tile, partial(tile));
                 ptx::wgmma_fence();  // the weights, in registers, are this instruction's to read now
-                issue_values(sums, weights, true);
+                issue_values(sums, weights);
                 ptx::named_arrive(k_turn + 1 - warpgroup_, 256);
                 ptx::wgmma_wait<1>();
                 ptx::hold(logits);
@@ -181,7 +180,7 @@ class consumer {
             release(shared_.q_empty[q_ring_.slot]);
             wait_values(item, tile, partial(tile));
             ptx::wgmma_fence();
-            issue_values(sums, weights, true);
+            issue_values(sums, weights);
             ptx::wgmma_wait<0>();
             ptx::hold(sums);
             release(shared_.v_empty[v_ring_.slot]);
@@ -199,8 +198,8 @@ class consumer {
     row_pair rows_;
     ring<k_item_slots> items_;
     ring<C::k_q_buffers> q_ring_;
-    ring<k_stages> k_ring_;
-    ring<k_stages> v_ring_;
+    ring<k_key_stages> k_ring_;
+    ring<k_value_stages> v_ring_;
 };
 
 }  // namespace tmx::cuda::sm90

@@ -1,4 +1,5 @@
-// The Hopper kernel: a persistent block of two fetching and two multiplying warpgroups. docs/kernel_cuda.md.
+// The Hopper kernel: a persistent block of two multiplying warpgroups and two that fetch, one where d = 256.
+// docs/kernel_cuda.md.
 #pragma once
 
 #include "kernels/cuda/sm90/consumer.cuh"
@@ -8,7 +9,7 @@
 namespace tmx::cuda::sm90 {
 
 template <typename C>
-__global__ void __launch_bounds__(C::k_threads, 1)
+__global__ void __launch_bounds__(C::k_threads, C::k_blocks)
     attention(const __grid_constant__ kernel_params params, const __grid_constant__ tensor_maps maps) {
     extern __shared__ uint8_t raw[];
     shared_memory<C> & shared =
@@ -19,9 +20,11 @@ __global__ void __launch_bounds__(C::k_threads, 1)
             ptx::barrier_init(shared.q_full[i], C::k_loader_warps);
             ptx::barrier_init(shared.q_empty[i], n_warps);
         }
-        for (int i = 0; i < k_stages; ++i) {
+        for (int i = 0; i < k_key_stages; ++i) {
             ptx::barrier_init(shared.k_full[i], 1);
             ptx::barrier_init(shared.k_empty[i], n_warps);
+        }
+        for (int i = 0; i < k_value_stages; ++i) {
             ptx::barrier_init(shared.v_full[i], 1);
             ptx::barrier_init(shared.v_empty[i], n_warps);
         }
@@ -34,9 +37,14 @@ __global__ void __launch_bounds__(C::k_threads, 1)
         ptx::prefetch_tensor_map(&maps.v);
     }
     __syncthreads();
+    // All above touches nothing but the block's own memory, and overlaps with the end of the kernel before. Its memory,
+    // which this kernel reads (the queries may be its output) and writes, comes after every thread's wait. As all do
+    // wait, a kernel's end means the end of all kernels before it.
+    ptx::let_next_kernel_start();
     const int warpgroup = threadIdx.x / 128;
     if (warpgroup < C::k_producers) {
         ptx::give_registers<C::k_producer_registers>();
+        ptx::wait_for_earlier_kernels();
         const int warp = threadIdx.x / 32;
         if (warp == 0) {
             copy_keys_and_values<C>(params, maps, shared);
@@ -47,6 +55,7 @@ __global__ void __launch_bounds__(C::k_threads, 1)
         }
     } else {
         ptx::take_registers<C::k_consumer_registers>();
+        ptx::wait_for_earlier_kernels();
         consumer<C>(params, shared, warpgroup - C::k_producers).run();
     }
 }
@@ -67,9 +76,19 @@ cudaError_t launch(const kernel_params & params, const launch_target & target) {
         error != cudaSuccess) {
         return error;
     }
-    const int n_blocks = static_cast<int>(smaller(target.n_sm, params.n_items));
-    attention<C><<<n_blocks, C::k_threads, bytes, target.stream>>>(params, maps);
-    return cudaGetLastError();
+    // A block starts where one of the kernel before has ended, without waiting for the others: a ubatch after the other
+    // pays for one start and one end. What follows without this attribute (combine) still sees everything done.
+    cudaLaunchAttribute overlap{};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t grid{};
+    grid.gridDim = dim3(static_cast<unsigned>(smaller(target.n_sm, params.n_items)));
+    grid.blockDim = dim3(C::k_threads);
+    grid.dynamicSmemBytes = bytes;
+    grid.stream = target.stream;
+    grid.attrs = &overlap;
+    grid.numAttrs = 1;
+    return cudaLaunchKernelEx(&grid, attention<C>, params, maps);
 }
 
 }  // namespace tmx::cuda::sm90

@@ -86,7 +86,8 @@ __device__ void draw_items(const kernel_params & params, shared_memory<C> & shar
     }
 }
 
-// One warp, of which one thread works: keys and values of one item after the other.
+// One warp, of which one thread works: keys and values of one item after the other. Keys run one tile ahead of values,
+// over the end of an item, too: they are needed a step earlier.
 template <typename C>
 __device__ void copy_keys_and_values(const kernel_params & params, const tensor_maps & maps,
                                      shared_memory<C> & shared) {
@@ -94,26 +95,46 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
         return;
     }
     ring<k_item_slots> items;
-    ring<k_stages> k_ring;
-    ring<k_stages> v_ring;
+    ring<k_key_stages> k_ring;
+    ring<k_value_stages> v_ring;
+    const auto load_keys = [&](const work_item & item, int32_t tile) {
+        ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
+        load_tile<C>(item, params.first_ranks, tile, maps.k, maps.k_slice, shared.k[k_ring.slot],
+                     shared.k_full[k_ring.slot]);
+        k_ring.advance();
+    };
+    bool first_keys_loaded = false;
     while (true) {
         ptx::barrier_wait(shared.item_full[items.slot], items.parity);
         const work_item & item = shared.items[items.slot];
         if (item.n_rows == 0) {
             return;
         }
+        ring<k_item_slots> next = items;
+        next.advance();
+        if (item.tile_begin < item.tile_end && !first_keys_loaded) {
+            load_keys(item, item.tile_begin);
+        }
+        first_keys_loaded = false;
         for (int32_t tile = item.tile_begin; tile < item.tile_end; ++tile) {
-            ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
-            load_tile<C>(item, params.first_ranks, tile, maps.k, maps.k_slice, shared.k[k_ring.slot],
-                         shared.k_full[k_ring.slot]);
-            k_ring.advance();
+            if (tile + 1 < item.tile_end) {
+                load_keys(item, tile + 1);
+            } else {
+                // Only one item ahead: its slot waits for none whose values are still to come.
+                ptx::barrier_wait(shared.item_full[next.slot], next.parity);
+                const work_item & following = shared.items[next.slot];
+                if (following.n_rows != 0 && following.tile_begin < following.tile_end) {
+                    load_keys(following, following.tile_begin);
+                    first_keys_loaded = true;
+                }
+            }
             ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
             load_tile<C>(item, params.first_ranks, tile, maps.v, maps.v_slice, shared.v[v_ring.slot],
                          shared.v_full[v_ring.slot]);
             v_ring.advance();
         }
         ptx::barrier_arrive(shared.item_empty[items.slot]);
-        items.advance();
+        items = next;
     }
 }
 

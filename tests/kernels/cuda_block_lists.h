@@ -1,0 +1,87 @@
+// cuda_block_lists.h -- random block lists, and the mask that says the same.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "cases.h"
+#include "number_formats.h"
+#include "trianglemix/cuda_attention.h"
+
+namespace tmx::test {
+
+struct list_style {
+    int64_t block_keys = 64;
+    bool per_query_head = false;
+    int32_t first_rank = 0;   // of a list's first block
+    bool some_empty = false;  // every third list
+};
+
+// Lists for a case of one segment whose rows are its last ranks. The first block and those around the rows' own keys
+// are always among them, unless the list is empty.
+class random_lists {
+  public:
+    random_lists(const test_case & c, const list_style & style) : c_(c) {
+        lists_.block_keys = style.block_keys;
+        lists_.list_rows = 48;
+        lists_.per_query_head = style.per_query_head;
+        std::mt19937 random(7);
+        n_lists_ = (c.n_q + lists_.list_rows - 1) / lists_.list_rows;
+        begin_.push_back(0);
+        for (int64_t list = 0; list < n_lists_ * (style.per_query_head ? c.n_head : c.n_head_kv); ++list) {
+            const int64_t first_row = c.n_kv - c.n_q + list % n_lists_ * lists_.list_rows;
+            const bool empty = style.some_empty && list % 3 == 1;
+            for (int64_t rank = style.first_rank; rank < c.n_kv && !empty; rank += style.block_keys) {
+                const bool near = rank + style.block_keys > first_row;
+                if (rank == style.first_rank || near || random() % 3 == 0) {
+                    first_rank_.push_back(static_cast<int32_t>(rank));
+                }
+            }
+            begin_.push_back(static_cast<int64_t>(first_rank_.size()));
+        }
+        lists_.begin = begin_.data();
+        lists_.first_rank = first_rank_.data();
+    }
+    random_lists(const random_lists &) = delete;
+    random_lists & operator=(const random_lists &) = delete;
+
+    const cuda_block_lists & lists() const { return lists_; }
+
+    // [head, row, index on the key axis] f16.
+    std::vector<uint16_t> mask(const int32_t * cells) const {
+        std::vector<uint16_t> bits(static_cast<size_t>(c_.n_head * c_.n_q * c_.n_kv));
+        for (int64_t head = 0; head < c_.n_head; ++head) {
+            for (int64_t row = 0; row < c_.n_q; ++row) {
+                for (int64_t rank = 0; rank < c_.n_kv; ++rank) {
+                    const int64_t key = cells != nullptr ? cells[rank] : rank;
+                    bits[static_cast<size_t>((head * c_.n_q + row) * c_.n_kv + key)] =
+                        keeps(head, row, rank) ? 0 : f32_to_f16(-std::numeric_limits<float>::infinity());
+                }
+            }
+        }
+        return bits;
+    }
+
+  private:
+    bool keeps(int64_t head, int64_t row, int64_t rank) const {
+        const int64_t scope = lists_.per_query_head ? head : head / (c_.n_head / c_.n_head_kv);
+        const int64_t list = scope * n_lists_ + row / lists_.list_rows;
+        for (int64_t i = begin_[static_cast<size_t>(list)]; i < begin_[static_cast<size_t>(list) + 1]; ++i) {
+            const int32_t first = first_rank_[static_cast<size_t>(i)];
+            if (rank >= first && rank < first + lists_.block_keys) {
+                return rank <= c_.n_kv - c_.n_q + row;
+            }
+        }
+        return false;
+    }
+
+    const test_case & c_;
+    cuda_block_lists lists_;
+    std::vector<int64_t> begin_;
+    std::vector<int32_t> first_rank_;
+    int64_t n_lists_ = 0;
+};
+
+}  // namespace tmx::test
