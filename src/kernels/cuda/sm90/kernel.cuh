@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(C::k_threads, C::k_blocks)
             ptx::barrier_init(shared.item_empty[i], 32 * (n_warps + C::k_loader_warps) + 1);
         }
         ptx::barrier_init_fence();
-        ptx::prefetch_tensor_map(&maps.k);
-        ptx::prefetch_tensor_map(&maps.v);
+        ptx::prefetch_tensor_map(&maps.k.tile);
+        ptx::prefetch_tensor_map(&maps.v.tile);
     }
     __syncthreads();
     // All above touches nothing but the block's own memory, and overlaps with the end of the kernel before. Its memory,

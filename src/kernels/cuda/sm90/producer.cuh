@@ -8,9 +8,19 @@
 
 namespace tmx::cuda::sm90 {
 
+// A box of `map` from a rank on, to where a tile has its key `key`.
 template <typename C>
-__device__ void load_tile(const work_item & item, const int32_t * first_ranks, int32_t tile, const CUtensorMap & map,
-                          const CUtensorMap & slice_map, uint8_t * shared, uint64_t & full) {
+__device__ inline void load_panels(const work_item & item, int32_t rank, const CUtensorMap & map, uint32_t tile,
+                                   int key, uint64_t & full) {
+    for (int panel = 0; panel < C::k_panels; ++panel) {
+        ptx::load_box(tile + (panel * C::k_keys + key) * k_row_bytes, &map, full, panel * k_panel_dims,
+                      item.key_base + rank, item.head_kv, item.kv_batch);
+    }
+}
+
+template <typename C>
+__device__ void load_tile(const work_item & item, const int32_t * first_ranks, int32_t tile, const box_maps & maps,
+                          uint8_t * shared, uint64_t & full) {
     const uint32_t address = ptx::shared_address(shared);
     const int32_t first = tile * C::k_slices;
     const int32_t n_slices = smaller(C::k_slices, item.n_slices - first);
@@ -19,19 +29,20 @@ __device__ void load_tile(const work_item & item, const int32_t * first_ranks, i
     const bool banded = item.list_begin < 0 && first >= item.sink_slices();
     if (banded || last - begin == C::k_keys - k_slice) {
         ptx::barrier_arrive_expect(full, C::k_tile_bytes);
-        for (int panel = 0; panel < C::k_panels; ++panel) {
-            ptx::load_box(address + panel * C::k_keys * k_row_bytes, &map, full, panel * k_panel_dims,
-                          item.key_base + begin, item.head_kv, item.kv_batch);
-        }
+        load_panels<C>(item, begin, maps.tile, address, 0, full);
+        return;
+    }
+    // The usual sink has one slice: the window follows it in one piece. (A box may start at any multiple of 8 keys of a
+    // tile: there the swizzle starts anew.)
+    if (item.list_begin < 0 && first + 1 == item.sink_slices()) {
+        ptx::barrier_arrive_expect(full, C::k_tile_bytes);
+        load_panels<C>(item, begin, maps.slice, address, 0, full);
+        load_panels<C>(item, item.window_begin, maps.rest, address, k_slice, full);
         return;
     }
     ptx::barrier_arrive_expect(full, n_slices * C::k_panels * k_slice * k_row_bytes);
     for (int32_t slice = 0; slice < n_slices; ++slice) {
-        const int32_t rank = slice_rank(item, first_ranks, first + slice);
-        for (int panel = 0; panel < C::k_panels; ++panel) {
-            ptx::load_box(address + (panel * C::k_keys + slice * k_slice) * k_row_bytes, &slice_map, full,
-                          panel * k_panel_dims, item.key_base + rank, item.head_kv, item.kv_batch);
-        }
+        load_panels<C>(item, slice_rank(item, first_ranks, first + slice), maps.slice, address, slice * k_slice, full);
     }
 }
 
@@ -99,8 +110,7 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
     ring<k_value_stages> v_ring;
     const auto load_keys = [&](const work_item & item, int32_t tile) {
         ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
-        load_tile<C>(item, params.first_ranks, tile, maps.k, maps.k_slice, shared.k[k_ring.slot],
-                     shared.k_full[k_ring.slot]);
+        load_tile<C>(item, params.first_ranks, tile, maps.k, shared.k[k_ring.slot], shared.k_full[k_ring.slot]);
         k_ring.advance();
     };
     bool first_keys_loaded = false;
@@ -129,8 +139,7 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
                 }
             }
             ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
-            load_tile<C>(item, params.first_ranks, tile, maps.v, maps.v_slice, shared.v[v_ring.slot],
-                         shared.v_full[v_ring.slot]);
+            load_tile<C>(item, params.first_ranks, tile, maps.v, shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
             v_ring.advance();
         }
         ptx::barrier_arrive(shared.item_empty[items.slot]);

@@ -56,10 +56,12 @@ cudaError_t make_maps(const kernel_params & params, int32_t tile_keys, bool bf16
     const tensor k{params.k, params.d_qk, params.k_stride_batch, params.k_stride_head, params.k_stride_row};
     const tensor v{params.v, params.d_v, params.v_stride_batch, params.v_stride_head, params.v_stride_row};
     const auto tile = static_cast<uint32_t>(tile_keys);
-    const bool good = encode(function, params, k, tile, bf16, maps.k) &&
-                      encode(function, params, v, tile, bf16, maps.v) &&
-                      encode(function, params, k, k_slice, bf16, maps.k_slice) &&
-                      encode(function, params, v, k_slice, bf16, maps.v_slice);
+    const auto encode_all = [&](const tensor & t, box_maps & boxes) {
+        return encode(function, params, t, tile, bf16, boxes.tile) &&
+               encode(function, params, t, k_slice, bf16, boxes.slice) &&
+               encode(function, params, t, tile - k_slice, bf16, boxes.rest);
+    };
+    const bool good = encode_all(k, maps.k) && encode_all(v, maps.v);
     return good ? cudaSuccess : cudaErrorInvalidValue;
 }
 

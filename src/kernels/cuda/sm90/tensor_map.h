@@ -7,12 +7,15 @@
 
 namespace tmx::cuda::sm90 {
 
-// Boxes of a whole tile and of one slice.
+// One of K and V, in boxes of a whole tile, of one slice, and of a tile without its first slice.
+struct box_maps {
+    CUtensorMap tile;
+    CUtensorMap slice;
+    CUtensorMap rest;
+};
 struct tensor_maps {
-    CUtensorMap k;
-    CUtensorMap v;
-    CUtensorMap k_slice;
-    CUtensorMap v_slice;
+    box_maps k;
+    box_maps v;
 };
 
 // REQUIRES k and v aligned to 16 bytes, and their strides multiples of that.
