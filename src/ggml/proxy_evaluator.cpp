@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "ggml/backend_common.h"
+#include "ggml/cache_writes.h"
 #include "ggml/node_work.h"
 
 namespace tmx {
@@ -273,7 +274,7 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
     } else {
-        cell_table & cells = caches_.of(inputs.cache);
+        cell_table & cells = cells_of(node);
         const int64_t mask_bytes = args.n_batch * args.n_q * args.n_kv * static_cast<int64_t>(sizeof(uint16_t));
         std::optional<ubatch_runs> sampled;
         if (mask_bytes >= limits_.deferred_mask_bytes && !read_masks_first_) {
@@ -316,6 +317,19 @@ const proxy_evaluator::prepared * proxy_evaluator::usable(const prepared & how) 
     return nullptr;
 }
 
+// What is known of the node's key cache, without what the host has overwritten since.
+cell_table & proxy_evaluator::cells_of(const ggml_tensor * node) {
+    const ggml_tensor * cache = node->src[1]->view_src;
+    cell_tables::known_cache & known = caches_.of(cache);
+    const auto * base = static_cast<const std::byte *>(cache->data);
+    const auto row_bytes = static_cast<ptrdiff_t>(cache->nb[1]);
+    for (const byte_range & written : cache_writes().since(known.writes_seen, {base, base + ggml_nbytes(cache)})) {
+        const ptrdiff_t first = (written.begin - base) / row_bytes;
+        known.table.forget(first, (written.end - base + row_bytes - 1) / row_bytes - first);
+    }
+    return known.table;
+}
+
 // A decode row's cell may have held another user's key; what it holds now is known here.
 void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
     const ggml_tensor * mask = nullptr;
@@ -331,7 +345,7 @@ void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<i
         if (inputs.missing) {
             continue;
         }
-        learn_rows(inputs.view, caches_.of(inputs.cache), inputs.keys);
+        learn_rows(inputs.view, cells_of(node), inputs.keys);
     }
 }
 

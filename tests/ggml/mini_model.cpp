@@ -58,6 +58,9 @@ void mini_model::build() {
         cache_v_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells_, 1));
         ggml_format_name(cache_k_.back(), "cache_k_l%d", il);
         ggml_format_name(cache_v_.back(), "cache_v_l%d", il);
+        for (ggml_tensor * cache : {cache_k_.back(), cache_v_.back()}) {
+            streams_.push_back(ggml_view_2d(cache_context_, cache, d_kv, n_cells_, cache->nb[1], 0));
+        }
     }
     // A GPU's cache lies on the GPU; an ACCEL device's default buffer type is the CPU's.
     cache_buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_,
@@ -149,6 +152,16 @@ bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> 
         }
     }
     return ggml_backend_sched_graph_compute(sched_, graph_) == GGML_STATUS_SUCCESS;
+}
+
+void mini_model::restore(const mini_model & saved, int64_t first, int64_t n) {
+    for (size_t i = 0; i < streams_.size(); ++i) {
+        const size_t row_bytes = streams_[i]->nb[1];
+        std::vector<char> rows(static_cast<size_t>(n) * row_bytes);
+        const size_t offset = static_cast<size_t>(first) * row_bytes;
+        ggml_backend_tensor_get(saved.streams_[i], rows.data(), offset, rows.size());
+        ggml_backend_tensor_set(streams_[i], rows.data(), offset, rows.size());
+    }
 }
 
 std::vector<float> mini_model::output(int il) const {

@@ -34,6 +34,10 @@ class mini_model {
     // Queries, keys and values are a fixed function of user, position and layer. False: the graph failed.
     bool compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users);
 
+    // The host writes cells [first, first + n) as they are in another model of this shape: a state that was saved
+    // there.
+    void restore(const mini_model & saved, int64_t first, int64_t n);
+
     // [n_rows, n_head, d_head] of the last ubatch.
     std::vector<float> output(int il) const;
     int n_ours() const;  // attention nodes that the scheduler gave to our backend
@@ -60,6 +64,7 @@ class mini_model {
     ggml_cgraph * graph_ = nullptr;
     std::vector<ggml_tensor *> cache_k_;
     std::vector<ggml_tensor *> cache_v_;
+    std::vector<ggml_tensor *> streams_;  // views of all of them: what a state is read and written through
     std::vector<layer> layers_;
     ggml_tensor * positions_ = nullptr;
     ggml_tensor * cells_ = nullptr;

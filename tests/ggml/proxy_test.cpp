@@ -6,6 +6,7 @@
 
 #include "device_fixture.h"
 #include "fake_gpu.h"
+#include "ggml/cache_writes.h"
 #include "ggml/control.h"
 #include "ggml/proxy_device.h"
 #include "ggml/settings.h"
@@ -261,6 +262,114 @@ TEST_F(proxy_test, cells_of_rows_that_are_passed_on_are_learned) {
     for (int layer = 0; layer < 3; ++layer) {
         EXPECT_LT(nmse(tested.output(layer), sparse.output(layer)), k_same);
     }
+}
+
+// A slot is restored over cells that were learned in another order; what is known of other users' cells stays known.
+TEST_F(proxy_test, cells_that_a_restored_state_overwrites_are_forgotten) {
+    apply_plan({0, 1, 2});
+    fake_cache cache(256);
+    mini_model tested({}, 64, 256, 1, proxy_.handle());
+    mini_model sparse({}, 64, 256, 1, nullptr);
+    mini_model saved({}, 64, 256, 1, nullptr);
+    const auto prompt = [&](int32_t user, int32_t begin, bool backwards) {
+        std::vector<int32_t> cells = cell_range(begin, begin + 64);
+        if (backwards) {
+            std::reverse(cells.begin(), cells.end());
+        }
+        cache.force_cells(cells);
+        return prompt_step(cache, user, 64, last_rows(64));
+    };
+    const auto both = [&](const step & now) {
+        ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+        ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
+        for (int layer = 0; layer < 3; ++layer) {
+            EXPECT_LT(nmse(tested.output(layer), sparse.output(layer)), k_same) << "layer " << layer;
+        }
+    };
+    both(prompt(0, 0, true));
+    both(prompt(2, 128, true));
+    cache.remove(0);
+    const step elsewhere = prompt(1, 0, false);
+    ASSERT_TRUE(saved.compute(spelled_out(elsewhere.ubatch, elsewhere.after, elsewhere.dense), elsewhere.users));
+    tested.restore(saved, 0, 64);
+    sparse.restore(saved, 0, 64);
+    both(prompt(1, 64, false));
+    both(prompt(2, 192, false));
+    EXPECT_EQ(stats()["nodes"]["triangle"], 12);
+}
+
+TEST(write_journal_test, tells_each_reader_what_was_written_since) {
+    const std::vector<std::byte> memory(write_journal::k_most_ranges * 2 + 100);
+    const auto part = [&](size_t begin, size_t end) { return byte_range{memory.data() + begin, memory.data() + end}; };
+    const byte_range cache = part(10, 50);
+    write_journal journal;
+    uint64_t seen = 0;
+    uint64_t late = 0;
+    const auto read = [&](uint64_t & reader) {
+        std::vector<std::pair<int64_t, int64_t>> found;
+        for (const byte_range & each : journal.since(reader, cache)) {
+            found.emplace_back(each.begin - memory.data(), each.end - memory.data());
+        }
+        return found;
+    };
+    using ranges = std::vector<std::pair<int64_t, int64_t>>;
+    EXPECT_EQ(read(seen), ranges{});
+    journal.wrote(part(0, 12));
+    journal.wrote(part(60, 70));
+    journal.wrote(part(20, 25));
+    journal.wrote(part(25, 30));
+    EXPECT_EQ(read(seen), (ranges{{10, 12}, {20, 30}}));
+    journal.wrote(part(30, 35));
+    EXPECT_EQ(read(seen), (ranges{{30, 35}})) << "not part of what was read";
+    EXPECT_EQ(read(seen), ranges{});
+    EXPECT_EQ(read(late), (ranges{{10, 12}, {20, 30}, {30, 35}}));
+    for (size_t i = 0; i < write_journal::k_most_ranges; ++i) {
+        journal.wrote(part(60 + i * 2, 61 + i * 2));
+    }
+    EXPECT_EQ(read(late), ranges{}) << "all of them are still there";
+    journal.wrote(part(60, 61));
+    EXPECT_EQ(read(seen), (ranges{{10, 50}})) << "one is not";
+}
+
+TEST_F(proxy_test, notes_what_the_host_writes_to_key_caches) {
+    const ggml_init_params params{size_t{1} << 20, nullptr, true};
+    ggml_context * context = ggml_init(params);
+    ggml_tensor * keys = ggml_new_tensor_2d(context, GGML_TYPE_F32, 4, 8);
+    ggml_tensor * same = ggml_new_tensor_2d(context, GGML_TYPE_F32, 4, 8);
+    ggml_tensor * view = ggml_view_2d(context, keys, 4, 4, keys->nb[1], keys->nb[1] * 2);
+    ggml_tensor * weight = ggml_new_tensor_2d(context, GGML_TYPE_F32, 4, 8);
+    ggml_set_name(keys, "cache_k_l0");
+    ggml_set_name(weight, "blk.0.attn_k.weight");
+    const ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors_from_buft(context, proxy_.buffer_type());
+    uint64_t seen = 0;
+    const auto written = [&] {
+        const auto * base = static_cast<const std::byte *>(keys->data);
+        std::vector<std::pair<int64_t, int64_t>> found;
+        for (const byte_range & each : cache_writes().since(seen, {base, base + ggml_nbytes(keys)})) {
+            found.emplace_back(each.begin - base, each.end - base);
+        }
+        return found;
+    };
+    using ranges = std::vector<std::pair<int64_t, int64_t>>;
+    static_cast<void>(written());
+    const std::vector<float> data(32, 1.0f);
+    ggml_backend_tensor_set(weight, data.data(), 0, ggml_nbytes(weight));
+    EXPECT_EQ(written(), ranges{});
+    ggml_backend_tensor_set(view, data.data(), 16, 32);
+    EXPECT_EQ(written(), (ranges{{48, 80}}));
+    ggml_backend_tensor_set_2d(keys, data.data(), 0, 4, 2, 16, 4);
+    EXPECT_EQ(written(), (ranges{{0, 4}, {16, 20}}));
+    ggml_backend_tensor_memset(keys, 0, 64, 16);
+    EXPECT_EQ(written(), (ranges{{64, 80}}));
+    ggml_backend_tensor_copy(same, keys);
+    EXPECT_EQ(written(), (ranges{{0, 128}, {0, 128}})) << "the fake GPU cannot copy, so the host writes after all";
+    ggml_backend_buffer_clear(buffer, 0);
+    EXPECT_EQ(written(), (ranges{{0, 128}}));
+    float value = 1.0f;
+    ggml_backend_tensor_get(weight, &value, 0, sizeof(value));
+    EXPECT_EQ(value, 0.0f) << "and the buffer does what it is asked for";
+    ggml_backend_buffer_free(buffer);
+    ggml_free(context);
 }
 
 TEST_F(proxy_test, irregular_masks_are_left_to_the_wrapped_device) {
