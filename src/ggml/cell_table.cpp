@@ -57,7 +57,7 @@ void cell_table::learn(int64_t cell, int32_t position, const key_probe & keys) {
 
 void cell_table::forget(int64_t first, int64_t n) {
     const auto known = static_cast<int64_t>(entries_.size());
-    for (int64_t cell = first; cell < std::min(first + n, known); ++cell) {
+    for (int64_t cell = std::max(first, int64_t{0}); cell < std::min(first + n, known); ++cell) {
         entries_[static_cast<size_t>(cell)] = {};
     }
 }

@@ -26,7 +26,7 @@ class cell_table {
   public:
     void learn(int64_t cell, int32_t position, const key_probe & keys);
 
-    // Cells [first, first + n) were never seen.
+    // Cells [first, first + n), so far as there are such, were never seen. REQUIRES first + n does not overflow.
     void forget(int64_t first, int64_t n);
 
     // Position of a cell, or -1: never seen, or its key has changed since.

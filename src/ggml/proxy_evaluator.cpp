@@ -204,12 +204,17 @@ bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<in
         rules_.begin();
         rules_.check_plan(graph, executor_->kernel());
     }
+    std::vector<int> small;
     for (const int i : nodes) {
         if (const char * reason = too_small(graph->nodes[i])) {
             pass_on_node(reason);
+            small.push_back(i);
         } else if (!plan_step(graph, i)) {
             return false;
         }
+    }
+    if (!goes_on) {
+        learn_cells(graph, small);
     }
     return true;
 }
@@ -273,6 +278,7 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     const graph_inputs & inputs = now.inputs;
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
+        forget_rows(inputs_of(graph, node), cells_of(node));
     } else {
         cell_table & cells = cells_of(node);
         const int64_t mask_bytes = args.n_batch * args.n_q * args.n_kv * static_cast<int64_t>(sizeof(uint16_t));
@@ -332,20 +338,21 @@ cell_table & proxy_evaluator::cells_of(const ggml_tensor * node) {
 
 // A decode row's cell may have held another user's key; what it holds now is known here.
 void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    const ggml_tensor * mask = nullptr;
+    std::vector<const ggml_tensor *> masks;
     for (const int i : nodes) {
         const ggml_tensor * node = graph->nodes[i];
-        if (node->src[3] == mask || node->src[3] == nullptr || layer_of_keys(node->src[1]) < 0 ||
-            why_declined(node, 1)) {
+        const bool seen = std::find(masks.begin(), masks.end(), node->src[3]) != masks.end();
+        if (seen || node->src[3] == nullptr || layer_of_keys(node->src[1]) < 0 || why_declined(node, 1)) {
             continue;
         }
-        mask = node->src[3];  // layers that share one share the cells
+        masks.push_back(node->src[3]);  // layers that share one share the cells
         const fattn_view view(node);
         const graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
         if (inputs.missing) {
-            continue;
+            forget_rows(inputs_of(graph, node), cells_of(node));
+        } else {
+            learn_rows(inputs.view, cells_of(node), inputs.keys);
         }
-        learn_rows(inputs.view, cells_of(node), inputs.keys);
     }
 }
 

@@ -298,6 +298,59 @@ TEST_F(proxy_test, cells_that_a_restored_state_overwrites_are_forgotten) {
     EXPECT_EQ(stats()["nodes"]["triangle"], 12);
 }
 
+// Two caches, as of a model with windowed layers: cells (and masks) of one name, and perhaps of one shape.
+class two_caches_test : public proxy_test {
+  protected:
+    // Two prompts of two users, the second one's in the cells given, checked against the masks spelled out.
+    static void check(proxy_device & proxy, int64_t second_cells, int32_t first_begin, int32_t second_begin,
+                      bool ours) {
+        const mini_shape shape{.n_layer = 4, .second_cells = second_cells};
+        fake_cache first(512);
+        fake_cache second(second_cells);
+        mini_model tested(shape, 64, 512, 1, proxy.handle());
+        mini_model reference(shape, 64, 512, 1, nullptr);
+        for (int32_t user = 0; user < 2; ++user) {
+            std::vector<int32_t> cells = cell_range(first_begin + user * 64, first_begin + user * 64 + 64);
+            std::reverse(cells.begin() + 20, cells.end());
+            first.force_cells(cells);
+            second.force_cells(cell_range(second_begin + user * 64, second_begin + user * 64 + 64));
+            const dense_row dense = ours ? last_rows(64) : k_every_row;
+            const step a = prompt_step(first, user, 64, dense);
+            const step b = prompt_step(second, user, 64, dense);
+            ASSERT_TRUE(tested.compute(a.ubatch, a.users, &b.ubatch));
+            const fake_ubatch b_spelled = spelled_out(b.ubatch, b.after, b.dense);
+            ASSERT_TRUE(reference.compute(spelled_out(a.ubatch, a.after, a.dense), a.users, &b_spelled));
+            for (int layer = 0; layer < shape.n_layer; ++layer) {
+                EXPECT_LT(nmse(tested.output(layer), reference.output(layer)), k_same) << "layer " << layer;
+            }
+        }
+    }
+};
+
+TEST_F(two_caches_test, cells_are_those_that_the_mask_shows) {
+    apply_plan({0, 1, 2, 3});
+    check(proxy_, 256, 300, 10, true);
+    check(proxy_, 256, 10, 100, true);
+    EXPECT_EQ(stats()["nodes"]["triangle"], 16);
+    EXPECT_TRUE(stats()["gpu"]["passed_on"].empty()) << stats()["gpu"];
+}
+
+TEST_F(two_caches_test, masks_of_one_shape_that_differ_are_left_to_the_wrapped_device) {
+    apply_plan({0, 1, 2, 3});
+    check(proxy_, 512, 10, 100, false);
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["no_inputs"], 8);
+}
+
+TEST_F(two_caches_test, what_is_the_same_in_both_is_interchangeable) {
+    apply_plan({0, 1, 2, 3});
+    const mini_shape shape{.n_layer = 4, .second_cells = 256};
+    mini_model tested(shape, 64, 256, 1, proxy_.handle());
+    fake_cache cache(256);
+    const step now = prompt_step(cache, 0, 64, last_rows(64));
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users, &now.ubatch));
+    EXPECT_EQ(stats()["nodes"]["triangle"], 4);
+}
+
 TEST(write_journal_test, tells_each_reader_what_was_written_since) {
     const std::vector<std::byte> memory(write_journal::k_most_ranges * 2 + 100);
     const auto part = [&](size_t begin, size_t end) { return byte_range{memory.data() + begin, memory.data() + end}; };
