@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "device_fixture.h"
 #include "fake_gpu.h"
@@ -301,28 +302,53 @@ TEST_F(proxy_test, cells_that_a_restored_state_overwrites_are_forgotten) {
 // Two caches, as of a model with windowed layers: cells (and masks) of one name, and perhaps of one shape.
 class two_caches_test : public proxy_test {
   protected:
-    // Two prompts of two users, the second one's in the cells given, checked against the masks spelled out.
+    // One model on the proxy and one on the CPU, whose masks spell out what a triangle layer drops.
+    class models {
+      public:
+        models(const mini_shape & shape, int64_t n_cells, ggml_backend_dev_t device)
+            : n_layer_(shape.n_layer),
+              tested_(shape, 64, n_cells, 1, device),
+              reference_(shape, 64, n_cells, 1, nullptr) {}
+
+        // The same rows as each cache has them.
+        void check(const step & first, const step & second) {
+            ASSERT_TRUE(tested_.compute(first.ubatch, first.users, &second.ubatch));
+            const fake_ubatch spelled = spelled_out(second.ubatch, second.after, second.dense);
+            ASSERT_TRUE(reference_.compute(spelled_out(first.ubatch, first.after, first.dense), first.users, &spelled));
+            for (int layer = 0; layer < n_layer_; ++layer) {
+                EXPECT_LT(nmse(tested_.output(layer), reference_.output(layer)), k_same) << "layer " << layer;
+            }
+        }
+
+      private:
+        int n_layer_;
+        mini_model tested_;
+        mini_model reference_;
+    };
+
+    static std::vector<int32_t> backwards(int32_t begin, int32_t end) {
+        std::vector<int32_t> cells = cell_range(begin, end);
+        std::reverse(cells.begin(), cells.end());
+        return cells;
+    }
+
+    static step prompt_in(fake_cache & cache, int32_t user, std::vector<int32_t> cells, const dense_row & dense) {
+        cache.force_cells(std::move(cells));
+        return prompt_step(cache, user, 64, dense);
+    }
+
+    // Two prompts of two users.
     static void check(proxy_device & proxy, int64_t second_cells, int32_t first_begin, int32_t second_begin,
                       bool ours) {
-        const mini_shape shape{.n_layer = 4, .second_cells = second_cells};
         fake_cache first(512);
         fake_cache second(second_cells);
-        mini_model tested(shape, 64, 512, 1, proxy.handle());
-        mini_model reference(shape, 64, 512, 1, nullptr);
+        models both({.n_layer = 4, .second_cells = second_cells}, 512, proxy.handle());
+        const dense_row dense = ours ? last_rows(64) : k_every_row;
         for (int32_t user = 0; user < 2; ++user) {
-            std::vector<int32_t> cells = cell_range(first_begin + user * 64, first_begin + user * 64 + 64);
-            std::reverse(cells.begin() + 20, cells.end());
-            first.force_cells(cells);
-            second.force_cells(cell_range(second_begin + user * 64, second_begin + user * 64 + 64));
-            const dense_row dense = ours ? last_rows(64) : k_every_row;
-            const step a = prompt_step(first, user, 64, dense);
-            const step b = prompt_step(second, user, 64, dense);
-            ASSERT_TRUE(tested.compute(a.ubatch, a.users, &b.ubatch));
-            const fake_ubatch b_spelled = spelled_out(b.ubatch, b.after, b.dense);
-            ASSERT_TRUE(reference.compute(spelled_out(a.ubatch, a.after, a.dense), a.users, &b_spelled));
-            for (int layer = 0; layer < shape.n_layer; ++layer) {
-                EXPECT_LT(nmse(tested.output(layer), reference.output(layer)), k_same) << "layer " << layer;
-            }
+            const int32_t a = first_begin + user * 64;
+            const int32_t b = second_begin + user * 64;
+            both.check(prompt_in(first, user, backwards(a, a + 64), dense),
+                       prompt_in(second, user, cell_range(b, b + 64), dense));
         }
     }
 };
@@ -343,12 +369,76 @@ TEST_F(two_caches_test, masks_of_one_shape_that_differ_are_left_to_the_wrapped_d
 
 TEST_F(two_caches_test, what_is_the_same_in_both_is_interchangeable) {
     apply_plan({0, 1, 2, 3});
-    const mini_shape shape{.n_layer = 4, .second_cells = 256};
-    mini_model tested(shape, 64, 256, 1, proxy_.handle());
     fake_cache cache(256);
-    const step now = prompt_step(cache, 0, 64, last_rows(64));
-    ASSERT_TRUE(tested.compute(now.ubatch, now.users, &now.ubatch));
+    models both({.n_layer = 4, .second_cells = 256}, 256, proxy_.handle());
+    const step now = prompt_in(cache, 0, backwards(0, 64), last_rows(64));
+    both.check(now, now);
     EXPECT_EQ(stats()["nodes"]["triangle"], 4);
+}
+
+// User 0's one row sees the cell that it has in the other cache, too, so which list of cells is whose is open. The rows
+// of user 1 overwrite cells that were learned in another order.
+TEST_F(two_caches_test, cells_that_may_have_been_overwritten_are_forgotten) {
+    for (const bool passed_whole : {false, true}) {
+        SCOPED_TRACE(passed_whole);
+        process_statistics().reset();
+        apply_plan({0, 1, 2, 3});
+        fake_cache first(512);
+        fake_cache second(256);
+        models both({.n_layer = 4, .second_cells = 256}, 512, proxy_.handle());
+        both.check(prompt_in(first, 2, backwards(64, 128), last_rows(64)),
+                   prompt_in(second, 2, backwards(65, 129), last_rows(64)));
+        both.check(prompt_in(first, 0, cell_range(0, 64), last_rows(64)),
+                   prompt_in(second, 0, cell_range(1, 65), last_rows(64)));
+        first.remove(2);
+        second.remove(2);
+        first.force_cells(cell_range(64, 128));
+        std::vector<int32_t> cells = cell_range(64, 128);
+        cells[0] = 0;
+        second.force_cells(cells);
+        if (passed_whole) {
+            backend_config config = with_plan(triangle_plan({0, 1, 2, 3}));
+            config.min_rows = 1000;
+            apply(config);
+        }
+        const std::vector<std::pair<int32_t, int>> rows = {{0, 1}, {1, 63}};
+        both.check(mixed_step(first, rows, k_every_row), mixed_step(second, rows, k_every_row));
+        EXPECT_EQ(stats()["gpu"]["passed_on"].value("no_inputs", 0), passed_whole ? 0 : 4);
+        apply_plan({0, 1, 2, 3});
+        both.check(prompt_in(first, 1, cell_range(128, 192), last_rows(64)),
+                   prompt_in(second, 1, cell_range(128, 192), last_rows(64)));
+        EXPECT_EQ(stats()["nodes"]["triangle"], 12);
+    }
+}
+
+TEST(forget_rows_test, all_of_a_cache_if_nothing_tells_the_cells) {
+    cell_table table;
+    table.learn(3, 0, {});
+    forget_rows({}, table);
+    EXPECT_EQ(table.position(3, {}), -1);
+}
+
+// Of many layers that take turns; and of a cache with too few keys for us, beside one that has enough.
+TEST_F(two_caches_test, cells_of_nodes_that_are_passed_on_are_learned_of_both) {
+    std::vector<int> layers(20);
+    std::iota(layers.begin(), layers.end(), 0);
+    for (const int64_t min_keys : {1000, 300}) {
+        SCOPED_TRACE(min_keys);
+        process_statistics().reset();
+        fake_cache first(512);
+        fake_cache second(256);
+        models both({.n_layer = 20, .second_cells = 256}, 512, proxy_.handle());
+        backend_config config = with_plan(triangle_plan(layers));
+        config.min_keys = min_keys;
+        process_settings().apply(config);
+        const bool first_is_ours = min_keys <= 512;
+        both.check(prompt_in(first, 0, backwards(100, 164), first_is_ours ? last_rows(64) : k_every_row),
+                   prompt_in(second, 0, backwards(0, 64), k_every_row));
+        apply_plan(layers);
+        both.check(prompt_in(first, 0, cell_range(164, 228), last_rows(64)),
+                   prompt_in(second, 0, cell_range(64, 128), last_rows(64)));
+        EXPECT_EQ(stats()["nodes"]["triangle"], first_is_ours ? 30 : 20);
+    }
 }
 
 TEST(write_journal_test, tells_each_reader_what_was_written_since) {
