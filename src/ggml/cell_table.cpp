@@ -55,6 +55,13 @@ void cell_table::learn(int64_t cell, int32_t position, const key_probe & keys) {
     entries_[index] = {keys.read(cell), position};
 }
 
+void cell_table::forget(int64_t first, int64_t n) {
+    const auto known = static_cast<int64_t>(entries_.size());
+    for (int64_t cell = std::max(first, int64_t{0}); cell < std::min(first + n, known); ++cell) {
+        entries_[static_cast<size_t>(cell)] = {};
+    }
+}
+
 int32_t cell_table::position(int64_t cell, const key_probe & keys) const {
     const auto index = static_cast<size_t>(cell);
     if (index >= entries_.size() || entries_[index].position < 0 || entries_[index].key_bits != keys.read(cell)) {
@@ -101,17 +108,16 @@ std::vector<int32_t> cell_table::order(std::span<const int32_t> visible, int64_t
     return cell_of;
 }
 
-cell_table & cell_tables::of(const void * cache) {
+cell_tables::known_cache & cell_tables::of(const void * cache) {
     const auto known =
         std::find_if(caches_.begin(), caches_.end(), [&](const known_cache & each) { return each.cache == cache; });
     if (known != caches_.end()) {
-        return known->table;
+        return *known;
     }
     if (caches_.size() == k_most_caches) {
         caches_.erase(caches_.begin());
     }
-    caches_.push_back({cache, {}});
-    return caches_.back().table;
+    return caches_.emplace_back(cache);
 }
 
 }  // namespace tmx

@@ -26,6 +26,9 @@ class cell_table {
   public:
     void learn(int64_t cell, int32_t position, const key_probe & keys);
 
+    // Cells [first, first + n), so far as there are such, were never seen. REQUIRES first + n does not overflow.
+    void forget(int64_t first, int64_t n);
+
     // Position of a cell, or -1: never seen, or its key has changed since.
     int32_t position(int64_t cell, const key_probe & keys) const;
 
@@ -50,13 +53,16 @@ class cell_table {
 // The tables of a context's KV caches, by the cache's identity; the oldest is forgotten when there are too many.
 class cell_tables {
   public:
-    cell_table & of(const void * cache);
+    struct known_cache {
+        explicit known_cache(const void * identity) : cache(identity) {}
+
+        const void * cache;
+        cell_table table;
+        uint64_t writes_seen = 0;  // for write_journal::since()
+    };
+    known_cache & of(const void * cache);
 
   private:
-    struct known_cache {
-        const void * cache = nullptr;
-        cell_table table;
-    };
     std::vector<known_cache> caches_;  // newest last
 };
 

@@ -92,8 +92,9 @@ const ubatch_runs & evaluator::classify(const ggml_cgraph * graph, const ggml_te
     result.n_stream = args.n_batch;
     result.n_rows = args.n_q;
     result.n_kv = args.n_kv;
-    result.found = inputs.missing ? all_masked(args.n_batch, args.n_q, *inputs.missing)
-                                  : find_runs(inputs.view, caches_.of(inputs.cache), inputs.keys, context_.n_threads);
+    result.found = inputs.missing
+                       ? all_masked(args.n_batch, args.n_q, *inputs.missing)
+                       : find_runs(inputs.view, caches_.of(inputs.cache).table, inputs.keys, context_.n_threads);
     result.print = fingerprint(inputs.view, result.found);
     statistics_.classified({&result.found, seconds_since(start)});
     return result.found;

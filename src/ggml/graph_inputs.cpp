@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cstring>
 #include <string_view>
 
 namespace tmx {
@@ -59,20 +60,65 @@ bool is_input_named(const ggml_tensor * tensor, std::string_view name) {
     return tensor->op == GGML_OP_NONE && !name.empty() && name == tensor->name;
 }
 
-// The tensor itself if the host can read it, else the sole host tensor that it can be a copy of; null if there is none.
-const ggml_tensor * host_original(const ggml_cgraph * graph, const ggml_tensor * tensor, std::string_view device) {
-    if (tensor == nullptr || device.empty() || in_host_memory(tensor)) {
-        return tensor;
+// The tensor itself if the host can read it, else all host tensors that it can be a copy of.
+std::vector<const ggml_tensor *> host_originals(const ggml_cgraph * graph, const ggml_tensor * tensor,
+                                                std::string_view device) {
+    if (tensor == nullptr) {
+        return {};
+    }
+    if (device.empty() || in_host_memory(tensor)) {
+        return {tensor};
     }
     const std::string_view name = name_of_original(tensor, device);
-    sole_tensor original;
+    std::vector<const ggml_tensor *> originals;
     for_each_tensor(graph, [&](const ggml_tensor * each) {
         if (is_input_named(each, name) && each->type == tensor->type && ggml_are_same_shape(each, tensor) &&
             in_host_memory(each)) {
-            original.offer(each);
+            originals.push_back(each);
         }
     });
-    return original.get();
+    return originals;
+}
+
+// Which one does not matter if all hold the same; null if they differ.
+const ggml_tensor * interchangeable(const std::vector<const ggml_tensor *> & tensors) {
+    const bool same = std::all_of(tensors.begin(), tensors.end(), [&](const ggml_tensor * each) {
+        const ggml_tensor * first = tensors.front();
+        return each == first || (ggml_is_contiguous(each) && ggml_is_contiguous(first) &&
+                                 std::memcmp(each->data, first->data, ggml_nbytes(first)) == 0);
+    });
+    return same && !tensors.empty() ? tensors.front() : nullptr;
+}
+
+bool can_be_cells(const ggml_tensor * cells, int64_t n_tokens) {
+    return readable(cells, GGML_TYPE_I64) && ggml_nelements(cells) == n_tokens;
+}
+
+// Whether every row sees its cell, and the row before does not: so it is in every causal mask.
+bool mask_has_cells(const ubatch_view & view, const int64_t * cells) {
+    for (int64_t stream = 0; stream < view.n_stream; ++stream) {
+        for (int64_t row = 0; row < view.n_rows; ++row) {
+            const int64_t cell = cells[stream * view.n_rows + row] - view.first_cell[static_cast<size_t>(stream)];
+            if (cell < 0 || cell >= view.n_kv || view.mask_row(stream, row)[cell] != ubatch_view::k_visible ||
+                (row > 0 && view.mask_row(stream, row - 1)[cell] != ubatch_view::k_hidden)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+// The cells that the view's rows are in; null if that is not certain. REQUIRES mask and first_cell of the view.
+const int64_t * cells_of_rows(std::vector<const ggml_tensor *> candidates, const ubatch_view & view) {
+    std::erase_if(candidates,
+                  [&](const ggml_tensor * each) { return !can_be_cells(each, view.n_stream * view.n_rows); });
+    if (interchangeable(candidates) == nullptr) {
+        std::erase_if(candidates, [&](const ggml_tensor * each) {
+            return !mask_has_cells(view, static_cast<const int64_t *>(each->data));
+        });
+    }
+    const ggml_tensor * cells = interchangeable(candidates);
+    return cells != nullptr ? static_cast<const int64_t *>(cells->data) : nullptr;
 }
 
 void set_output_rows(const ggml_tensor * out_ids, ubatch_view & view) {
@@ -140,9 +186,9 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
         }
     });
     const std::string_view device_name = device != nullptr ? device : "";
-    return {.mask = host_original(graph, node->src[3], device_name),
+    return {.masks = host_originals(graph, node->src[3], device_name),
             .positions = positions.get(),
-            .own_cells = host_original(graph, own_cells.get(), device_name),
+            .own_cells = host_originals(graph, own_cells.get(), device_name),
             .out_ids = out_ids.get()};
 }
 
@@ -157,19 +203,20 @@ graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node
 
     inputs.missing = mask_reason::no_inputs;
     const int64_t n_tokens = view.n_stream * view.n_rows;
-    if (tensors.mask == nullptr) {
+    const ggml_tensor * mask = interchangeable(tensors.masks);
+    if (mask == nullptr) {
         return inputs;
     }
-    if (tensors.mask != node->src[3]) {
-        const auto stride = [&](int axis) { return static_cast<int64_t>(tensors.mask->nb[axis] / sizeof(uint16_t)); };
-        view.mask = static_cast<const uint16_t *>(tensors.mask->data);
-        view.mask_stride_stream = tensors.mask->ne[3] > 1 ? stride(3) : 0;
+    if (mask != node->src[3]) {
+        const auto stride = [&](int axis) { return static_cast<int64_t>(mask->nb[axis] / sizeof(uint16_t)); };
+        view.mask = static_cast<const uint16_t *>(mask->data);
+        view.mask_stride_stream = mask->ne[3] > 1 ? stride(3) : 0;
         view.mask_stride_row = stride(1);
     }
     const ggml_tensor * pos = tensors.positions;
-    const ggml_tensor * cells = tensors.own_cells;
-    if (pos == nullptr || cells == nullptr || !readable(pos, GGML_TYPE_I32) || !readable(cells, GGML_TYPE_I64) ||
-        ggml_nelements(cells) != n_tokens) {
+    const auto fits = [&](const ggml_tensor * each) { return can_be_cells(each, n_tokens); };
+    if (pos == nullptr || !readable(pos, GGML_TYPE_I32) ||
+        std::none_of(tensors.own_cells.begin(), tensors.own_cells.end(), fits)) {
         return inputs;
     }
     if (ggml_nelements(pos) != n_tokens) {
@@ -192,11 +239,28 @@ graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node
     }
     view.first_cell = inputs.first_cell;  // a vector keeps its storage when it is moved
     view.positions = static_cast<const int32_t *>(pos->data);
-    view.own_cells = static_cast<const int64_t *>(cells->data);
+    view.own_cells = cells_of_rows(tensors.own_cells, view);
+    if (view.own_cells == nullptr) {
+        return inputs;
+    }
     inputs.keys = {in_host_memory(cache) ? base : nullptr, static_cast<ptrdiff_t>(row_bytes)};
     inputs.cache = cache;
     inputs.missing.reset();
     return inputs;
+}
+
+void forget_rows(const input_tensors & tensors, cell_table & table) {
+    bool known = false;
+    for (const ggml_tensor * cells : tensors.own_cells) {
+        if (readable(cells, GGML_TYPE_I64)) {
+            known = true;
+            const auto * first = static_cast<const int64_t *>(cells->data);
+            std::for_each(first, first + ggml_nelements(cells), [&](int64_t cell) { table.forget(cell, 1); });
+        }
+    }
+    if (!known) {
+        table = {};
+    }
 }
 
 ubatch_view view_for_fingerprint(const ggml_cgraph * graph, const fattn_view & fattn, const ggml_tensor * out_ids) {

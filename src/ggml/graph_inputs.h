@@ -25,12 +25,14 @@ struct graph_inputs {
     std::vector<int64_t> first_cell;  // what view.first_cell points to
 };
 
-// The tensors that hold them, each null where there is none, or several that could be it.
+// The tensors that hold them, each null where there is none, or several that could be it. A model with two caches has
+// two masks and two lists of cells of one name, and maybe of one shape: which of them a node reads a copy of is told by
+// what they hold, evaluation by evaluation.
 struct input_tensors {
-    const ggml_tensor * mask = nullptr;       // the node's, or what it was copied from
+    std::vector<const ggml_tensor *> masks;   // the node's, or those that it can be a copy of
     const ggml_tensor * positions = nullptr;  // inp_pos
-    const ggml_tensor * own_cells =
-        nullptr;  // indices of the SET_ROWS that fills the node's key cache, or their origin
+    // Indices of the SET_ROWS that fills the node's key cache, or those that they can be a copy of.
+    std::vector<const ggml_tensor *> own_cells;
     const ggml_tensor * out_ids = nullptr;
 };
 
@@ -43,6 +45,9 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
 
 // REQUIRES `fattn` is the node's view. The cache's data is read only if it is in host memory; else keys has no base.
 graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn);
+
+// For a node whose inputs are missing: forgets every cell that it may have overwritten.
+void forget_rows(const input_tensors & tensors, cell_table & table);
 
 // The view of a node that shares its mask with one whose inputs were read before: for fingerprint() only. Positions and
 // cells are left out, since their memory may already serve later nodes of the evaluation; out_ids is used only if the

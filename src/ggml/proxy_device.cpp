@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "ggml/cache_writes.h"
+
 namespace tmx {
 namespace {
 
@@ -16,7 +18,11 @@ const char * type_name(ggml_backend_buffer_type_t type) {
 }
 
 ggml_backend_buffer_t type_alloc(ggml_backend_buffer_type_t type, size_t size) {
-    return ggml_backend_buft_alloc_buffer(wrapped_type(type), size);
+    const ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(wrapped_type(type), size);
+    if (buffer != nullptr) {
+        watch_cache_writes(buffer);
+    }
+    return buffer;
 }
 
 size_t type_alignment(ggml_backend_buffer_type_t type) {

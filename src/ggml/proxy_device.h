@@ -1,8 +1,9 @@
 // The GPU devices TriangleMix0..n: each stands in front of a device of another backend, under a name of its own,
 // forwards everything to it, and computes the attention of prompts itself (proxy_evaluator.h).
 //
-// Buffers are the wrapped device's own. Only the handle of its buffer type is doubled: the double allocates the same
-// buffers, but names the proxy as its device, which is where llama.cpp looks when it sums up what a device has to hold.
+// Buffers are the wrapped device's own, with the host's writes to key caches noted (cache_writes.h). Only the handle of
+// its buffer type is doubled: the double allocates the same buffers, but names the proxy as its device, which is where
+// llama.cpp looks when it sums up what a device has to hold.
 #pragma once
 
 #include <memory>

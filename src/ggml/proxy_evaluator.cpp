@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "ggml/backend_common.h"
+#include "ggml/cache_writes.h"
 #include "ggml/node_work.h"
 
 namespace tmx {
@@ -203,12 +204,17 @@ bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<in
         rules_.begin();
         rules_.check_plan(graph, executor_->kernel());
     }
+    std::vector<int> small;
     for (const int i : nodes) {
         if (const char * reason = too_small(graph->nodes[i])) {
             pass_on_node(reason);
+            small.push_back(i);
         } else if (!plan_step(graph, i)) {
             return false;
         }
+    }
+    if (!goes_on) {
+        learn_cells(graph, small);
     }
     return true;
 }
@@ -272,8 +278,9 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     const graph_inputs & inputs = now.inputs;
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
+        forget_rows(inputs_of(graph, node), cells_of(node));
     } else {
-        cell_table & cells = caches_.of(inputs.cache);
+        cell_table & cells = cells_of(node);
         const int64_t mask_bytes = args.n_batch * args.n_q * args.n_kv * static_cast<int64_t>(sizeof(uint16_t));
         std::optional<ubatch_runs> sampled;
         if (mask_bytes >= limits_.deferred_mask_bytes && !read_masks_first_) {
@@ -316,22 +323,36 @@ const proxy_evaluator::prepared * proxy_evaluator::usable(const prepared & how) 
     return nullptr;
 }
 
+// What is known of the node's key cache, without what the host has overwritten since.
+cell_table & proxy_evaluator::cells_of(const ggml_tensor * node) {
+    const ggml_tensor * cache = node->src[1]->view_src;
+    cell_tables::known_cache & known = caches_.of(cache);
+    const auto * base = static_cast<const std::byte *>(cache->data);
+    const auto row_bytes = static_cast<ptrdiff_t>(cache->nb[1]);
+    for (const byte_range & written : cache_writes().since(known.writes_seen, {base, base + ggml_nbytes(cache)})) {
+        const ptrdiff_t first = (written.begin - base) / row_bytes;
+        known.table.forget(first, (written.end - base + row_bytes - 1) / row_bytes - first);
+    }
+    return known.table;
+}
+
 // A decode row's cell may have held another user's key; what it holds now is known here.
 void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    const ggml_tensor * mask = nullptr;
+    std::vector<const ggml_tensor *> masks;
     for (const int i : nodes) {
         const ggml_tensor * node = graph->nodes[i];
-        if (node->src[3] == mask || node->src[3] == nullptr || layer_of_keys(node->src[1]) < 0 ||
-            why_declined(node, 1)) {
+        const bool seen = std::find(masks.begin(), masks.end(), node->src[3]) != masks.end();
+        if (seen || node->src[3] == nullptr || layer_of_keys(node->src[1]) < 0 || why_declined(node, 1)) {
             continue;
         }
-        mask = node->src[3];  // layers that share one share the cells
+        masks.push_back(node->src[3]);  // layers that share one share the cells
         const fattn_view view(node);
         const graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
         if (inputs.missing) {
-            continue;
+            forget_rows(inputs_of(graph, node), cells_of(node));
+        } else {
+            learn_rows(inputs.view, cells_of(node), inputs.keys);
         }
-        learn_rows(inputs.view, caches_.of(inputs.cache), inputs.keys);
     }
 }
 

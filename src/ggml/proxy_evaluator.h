@@ -89,6 +89,7 @@ class proxy_evaluator {
     const classified & classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
     const prepared * prepare(const classified & ubatch, const layer_rule & rule, const attention_args & args);
     const prepared * usable(const prepared & how);
+    cell_table & cells_of(const ggml_tensor * node);
     void learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes);
     ggml_status run_steps(ggml_cgraph * graph, int passed);
     status run_step(const step & now);

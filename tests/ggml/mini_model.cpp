@@ -49,15 +49,23 @@ mini_model::~mini_model() {
     }
 }
 
+int mini_model::cache_of(int il) const {
+    return shape_.second_cells > 0 ? il % 2 : 0;
+}
+
 void mini_model::build() {
     const ggml_init_params params{size_t{4} << 20, nullptr, true};
     const int64_t d_kv = shape_.d_head * shape_.n_head_kv;
     cache_context_ = ggml_init(params);
     for (int il = 0; il < shape_.n_layer; ++il) {
-        cache_k_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells_, 1));
-        cache_v_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells_, 1));
+        const int64_t n_cells = cache_of(il) == 1 ? shape_.second_cells : n_cells_;
+        cache_k_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells, 1));
+        cache_v_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells, 1));
         ggml_format_name(cache_k_.back(), "cache_k_l%d", il);
         ggml_format_name(cache_v_.back(), "cache_v_l%d", il);
+        for (ggml_tensor * cache : {cache_k_.back(), cache_v_.back()}) {
+            streams_.push_back(ggml_view_2d(cache_context_, cache, d_kv, n_cells, cache->nb[1], 0));
+        }
     }
     // A GPU's cache lies on the GPU; an ACCEL device's default buffer type is the CPU's.
     cache_buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_,
@@ -67,8 +75,11 @@ void mini_model::build() {
     ggml_context * ctx = graph_context_ = ggml_init(params);
     graph_ = ggml_new_graph(ctx);
     positions_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_rows_ * shape_.pos_per_row), "inp_pos");
-    cells_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I64, n_rows_), "attn_inp_k_idxs");
-    mask_ = named(ggml_new_tensor_4d(ctx, GGML_TYPE_F16, n_cells_, n_rows_, 1, 1), "attn_inp_kq_mask");
+    for (int cache = 0; cache < (shape_.second_cells > 0 ? 2 : 1); ++cache) {
+        const int64_t n_cells = cache == 1 ? shape_.second_cells : n_cells_;
+        cells_[cache] = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I64, n_rows_), "attn_inp_k_idxs");
+        mask_[cache] = named(ggml_new_tensor_4d(ctx, GGML_TYPE_F16, n_cells, n_rows_, 1, 1), "attn_inp_kq_mask");
+    }
     if (shape_.output_ids) {
         out_ids_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_output_), "out_ids");
     }
@@ -80,18 +91,19 @@ void mini_model::build() {
         l.k = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "k");
         l.v = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "v");
         const auto at = static_cast<size_t>(il);
-        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_k_[at], l.k, cells_));
-        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_v_[at], l.v, cells_));
+        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_k_[at], l.k, cells_[cache_of(il)]));
+        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_v_[at], l.v, cells_[cache_of(il)]));
         const auto keys = [&](ggml_tensor * cache) {
             return ggml_permute(ctx,
-                                ggml_view_4d(ctx, cache, shape_.d_head, shape_.n_head_kv, n_cells_, 1,
+                                ggml_view_4d(ctx, cache, shape_.d_head, shape_.n_head_kv, cache->ne[1], 1,
                                              ggml_row_size(cache->type, shape_.d_head), cache->nb[1], cache->nb[2], 0),
                                 0, 2, 1, 3);
         };
         ggml_tensor * q = ggml_view_4d(ctx, l.q, shape_.d_head, shape_.n_head, n_rows_, 1, l.q->nb[1], l.q->nb[2],
                                        l.q->nb[2] * static_cast<size_t>(n_rows_), 0);
-        l.out = ggml_flash_attn_ext(ctx, ggml_permute(ctx, q, 0, 2, 1, 3), keys(cache_k_[at]), keys(cache_v_[at]),
-                                    mask_, 1.0f / std::sqrt(static_cast<float>(shape_.d_head)), 0.0f, 0.0f);
+        l.out =
+            ggml_flash_attn_ext(ctx, ggml_permute(ctx, q, 0, 2, 1, 3), keys(cache_k_[at]), keys(cache_v_[at]),
+                                mask_[cache_of(il)], 1.0f / std::sqrt(static_cast<float>(shape_.d_head)), 0.0f, 0.0f);
         ggml_set_output(l.out);
         ggml_build_forward_expand(graph_, l.out);
         layers_.push_back(l);
@@ -119,14 +131,18 @@ void mini_model::compute_on_host(ggml_tensor * from) {
     }
 }
 
-bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users) {
+bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users, const fake_ubatch * second) {
     EXPECT_EQ(ubatch.n_rows, n_rows_);
     EXPECT_EQ(ubatch.n_kv, n_cells_);
     std::vector<int32_t> positions = ubatch.positions;
     positions.resize(static_cast<size_t>(n_rows_ * shape_.pos_per_row));
     ggml_backend_tensor_set(positions_, positions.data(), 0, ggml_nbytes(positions_));
-    ggml_backend_tensor_set(cells_, ubatch.own_cells.data(), 0, ggml_nbytes(cells_));
-    ggml_backend_tensor_set(mask_, ubatch.mask.data(), 0, ggml_nbytes(mask_));
+    const fake_ubatch * by_cache[] = {&ubatch, second};
+    for (int cache = 0; cache < 2 && by_cache[cache] != nullptr; ++cache) {
+        const fake_ubatch & now = *by_cache[cache];
+        ggml_backend_tensor_set(cells_[cache], now.own_cells.data(), 0, ggml_nbytes(cells_[cache]));
+        ggml_backend_tensor_set(mask_[cache], now.mask.data(), 0, ggml_nbytes(mask_[cache]));
+    }
     if (out_ids_ != nullptr && n_output_ > 0) {
         EXPECT_EQ(static_cast<int64_t>(ubatch.output_rows.size()), n_output_);
         ggml_backend_tensor_set(out_ids_, ubatch.output_rows.data(), 0, ggml_nbytes(out_ids_));
@@ -149,6 +165,16 @@ bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> 
         }
     }
     return ggml_backend_sched_graph_compute(sched_, graph_) == GGML_STATUS_SUCCESS;
+}
+
+void mini_model::restore(const mini_model & saved, int64_t first, int64_t n) {
+    for (size_t i = 0; i < streams_.size(); ++i) {
+        const size_t row_bytes = streams_[i]->nb[1];
+        std::vector<char> rows(static_cast<size_t>(n) * row_bytes);
+        const size_t offset = static_cast<size_t>(first) * row_bytes;
+        ggml_backend_tensor_get(saved.streams_[i], rows.data(), offset, rows.size());
+        ggml_backend_tensor_set(streams_[i], rows.data(), offset, rows.size());
+    }
 }
 
 std::vector<float> mini_model::output(int il) const {

@@ -19,6 +19,7 @@ struct mini_shape {
     ggml_type kv_type = GGML_TYPE_F16;
     bool output_ids = true;  // whether the graph has an out_ids tensor
     int pos_per_row = 1;
+    int64_t second_cells = 0;   // > 0: odd layers have a cache of their own, of so many cells, as windowed layers do
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
 };
 
@@ -32,7 +33,12 @@ class mini_model {
     mini_model & operator=(const mini_model &) = delete;
 
     // Queries, keys and values are a fixed function of user, position and layer. False: the graph failed.
-    bool compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users);
+    // `second` is the ubatch as the second cache has it.
+    bool compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users, const fake_ubatch * second = nullptr);
+
+    // The host writes cells [first, first + n) as they are in another model of this shape: a state that was saved
+    // there.
+    void restore(const mini_model & saved, int64_t first, int64_t n);
 
     // [n_rows, n_head, d_head] of the last ubatch.
     std::vector<float> output(int il) const;
@@ -45,6 +51,7 @@ class mini_model {
         ggml_tensor * v;
         ggml_tensor * out;
     };
+    int cache_of(int il) const;
     void build();
     void compute_on_host(ggml_tensor * from);
 
@@ -60,10 +67,11 @@ class mini_model {
     ggml_cgraph * graph_ = nullptr;
     std::vector<ggml_tensor *> cache_k_;
     std::vector<ggml_tensor *> cache_v_;
+    std::vector<ggml_tensor *> streams_;  // views of all of them: what a state is read and written through
     std::vector<layer> layers_;
     ggml_tensor * positions_ = nullptr;
-    ggml_tensor * cells_ = nullptr;
-    ggml_tensor * mask_ = nullptr;
+    ggml_tensor * cells_[2] = {};  // by cache
+    ggml_tensor * mask_[2] = {};
     ggml_tensor * out_ids_ = nullptr;
 };
 
