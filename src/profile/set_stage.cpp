@@ -6,12 +6,16 @@
 #include <iterator>
 
 #include "profile/gradient_stage.h"
+#include "profile/plan_applied.h"
 #include "runtime/failure.h"
 
 namespace tmx {
 namespace {
 
 using json = record_store::json;
+
+// The backend takes no node of fewer rows (TRIANGLEMIX_MIN_ROWS), and what it leaves is computed exactly.
+constexpr int64_t k_least_rows = 64;
 
 }  // namespace
 
@@ -112,7 +116,7 @@ arm set_stage::arm_of(std::span<const unit> set, int64_t n_prompt) const {
     arm a;
     a.name = format_units(set);
     a.precision = settings_.precision;
-    a.min_last = settings_.shape.n_last;
+    a.min_last = std::max(settings_.shape.n_last, k_least_rows);
     // Whole multiples of 256 cells are what llama.cpp rounds to.
     a.context.n_ctx = static_cast<int32_t>((n_prompt + settings_.n_following + 1 + 255) / 256 * 256);
     a.context.n_ubatch = settings_.n_ubatch;
@@ -127,11 +131,18 @@ arm set_stage::arm_of(std::span<const unit> set, int64_t n_prompt) const {
 }
 
 // Logits of the first token and behind each token of `continuation`; fills in `continuation` when it is empty.
-logit_rows set_stage::rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
-                              double & seconds) {
+logit_rows set_stage::rows_of(const arm & how, std::span<const unit> set, const std::vector<token_id> & ids,
+                              std::vector<token_id> & continuation, double & seconds) {
     const std::unique_ptr<session> s = open_arm(backend_, model_, how);
     const timed_prefill prefilled = prefill_arm(backend_, how, *s, ids);
     seconds = prefilled.seconds;
+    if (!set.empty()) {
+        const std::string problem = why_not_applied(parse_statistics(backend_.statistics()), set, shape_,
+                                                    settings_.shape, static_cast<int64_t>(ids.size()));
+        if (!problem.empty()) {
+            throw failure(problem);
+        }
+    }
     logit_rows rows;
     rows.emplace_back(s->last_logits().begin(), s->last_logits().end());
     if (continuation.empty()) {
@@ -158,15 +169,15 @@ const set_stage::reference & set_stage::dense(size_t prompt) {
     }
     const std::vector<token_id> & ids = prompts_.prompt(prompt).ids;
     reference made;
-    made.rows = rows_of(arm_of({}, static_cast<int64_t>(ids.size())), ids, made.continuation, made.seconds);
+    made.rows = rows_of(arm_of({}, static_cast<int64_t>(ids.size())), {}, ids, made.continuation, made.seconds);
     return references_.emplace(prompt, std::move(made)).first->second;
 }
 
 set_effect set_stage::measure(std::span<const unit> set, size_t prompt) {
-    return measure_arm(arm_of(set, prompts_.n_tokens(prompt)), prompt);
+    return measure_arm(arm_of(set, prompts_.n_tokens(prompt)), set, prompt);
 }
 
-set_effect set_stage::measure_arm(const arm & how, size_t prompt) {
+set_effect set_stage::measure_arm(const arm & how, std::span<const unit> set, size_t prompt) {
     const std::string key = record_key(how.name, prompt);
     const std::string name = prompts_.specs()[prompt].name();
     const json * record = records_.find(key);
@@ -175,7 +186,7 @@ set_effect set_stage::measure_arm(const arm & how, size_t prompt) {
         const reference & base = dense(prompt);
         std::vector<token_id> continuation = base.continuation;
         double seconds = 0;
-        const logit_rows rows = rows_of(how, p.ids, continuation, seconds);
+        const logit_rows rows = rows_of(how, set, p.ids, continuation, seconds);
         set_effect e = effect_of_rows(name, static_cast<int64_t>(p.ids.size()), base.rows, rows, p.target);
         e.seconds = seconds;
         e.dense_seconds = base.seconds;
@@ -216,7 +227,7 @@ std::vector<std::pair<std::string, set_effect>> set_stage::measure_yardsticks(st
             if (!known) {
                 clock.begin(item, stage_clock::weight_of(prompts_.n_tokens(prompt)));
             }
-            effects.emplace_back(how.name, measure_arm(how, prompt));
+            effects.emplace_back(how.name, measure_arm(how, {}, prompt));
             if (!known) {
                 clock.end(fmt::format("{}: KL {:.2e}", item, effects.back().second.distance.first_kl));
             }

@@ -33,7 +33,8 @@ struct set_effect {
     double dense_seconds = 0;
 };
 
-// REQUIRES everything it is given to outlive it; our backend loaded. ERRORS failure, interrupted.
+// REQUIRES everything it is given to outlive it; our backend loaded. ERRORS failure, interrupted; a set that the
+// backend did not compute as planned is a failure, never a measurement.
 class set_stage {
   public:
     set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
@@ -76,11 +77,12 @@ class set_stage {
     model_shape shape_;
     std::map<size_t, reference> references_;
 
-    set_effect measure_arm(const arm & how, size_t prompt);  // the arm's name names it in records
+    // The arm's name names it in records. set: what the arm makes triangle.
+    set_effect measure_arm(const arm & how, std::span<const unit> set, size_t prompt);
     std::vector<arm> yardsticks(int64_t n_prompt) const;
     arm arm_of(std::span<const unit> set, int64_t n_prompt) const;
-    logit_rows rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
-                       double & seconds);
+    logit_rows rows_of(const arm & how, std::span<const unit> set, const std::vector<token_id> & ids,
+                       std::vector<token_id> & continuation, double & seconds);
 };
 
 // Of a prompt: how far `changed` is from `base`. target < 0: the token that `base` itself says first.

@@ -31,8 +31,8 @@ def command(folder, *arguments):
     return [PROGRAM, "profile", *SMALL, "-o", os.path.join(folder, "plan.json"), *arguments]
 
 
-def run(*arguments):
-    return subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+def run(*arguments, **environment):
+    return subprocess.run(arguments, env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=300)
 
 
 def text_of(folder, name):
@@ -179,6 +179,15 @@ class Plans(Case):
         done = run(*command(self.folder, "--data", data, "--method", "ablation", "--per-head", "--select", "100",
                             "--check-samples", "0"))  # fmt: skip
         self.check(done, 0, "29.8 alone: KL 0.00e+00", "100 of 270 heads")
+
+    def test_a_set_that_the_backend_computes_exactly_is_no_measurement(self):
+        arguments = ["--builtin", "needle", "--length", "110", "--layers", "9", "--check-samples", "1"]
+        done = run(*command(self.folder, *arguments), TRIANGLEMIX_MIN_ROWS="4096")
+        self.check(done, 1, "did not compute the triangle set 9 as planned", "rows", "TRIANGLEMIX_MIN_ROWS")
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "plan.json")))
+        # A last chunk that holds few rows is computed by the plan, too.
+        arguments = ["--builtin", "needle", "--length", "170", "--layers", "9", "--check-samples", "1", "--ubatch", "150"]
+        self.check(run(*command(self.folder, *arguments)), 0, "checked on 1 other prompts")
 
     def check_stopped(self, arguments, n_most):
         whole = os.path.join(self.folder, "whole")
