@@ -3,9 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
-#include "profile/gradient_stage.h"
 #include "profile/plan_applied.h"
 #include "runtime/failure.h"
 
@@ -28,6 +28,10 @@ set_effect effect_of_rows(const std::string & prompt, int64_t n_tokens, const lo
     const auto at = static_cast<size_t>(target >= 0 ? target : argmax(base.front()));
     e.target_dense = log_softmax(base.front()).at(at);
     e.target_set = log_softmax(changed.front()).at(at);
+    const fidelity & d = e.distance;
+    if (!std::isfinite(d.first_kl) || !std::isfinite(d.following_kl)) {
+        throw failure(prompt + ": the model's logits are no finite numbers, so nothing can be compared");
+    }
     return e;
 }
 
@@ -92,19 +96,21 @@ effect_summary summarise(std::span<const set_effect> effects) {
     return s;
 }
 
-set_stage::set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
-                     prompt_pool & prompts, record_store & records)
-    : settings_(settings), model_key_(model_key), backend_(b), model_(m), prompts_(prompts), records_(records) {
-    const model_facts & f = m.facts();
-    shape_ = {f.architecture, f.n_layer, f.n_head, f.n_head_kv, f.d_head};
+set_stage::set_stage(const profile_settings & settings, const record_keys & keys, backend & b, const model & m,
+                     const prompt_pool & prompts, record_store & records)
+    : settings_(settings),
+      keys_(keys),
+      backend_(b),
+      model_(m),
+      prompts_(prompts),
+      records_(records),
+      shape_(shape_of(m.facts())) {}
+
+std::string set_stage::record_key(const std::string & way, size_t prompt) const {
+    return keys_.effect(prompts_.prompt(prompt), way);
 }
 
-std::string set_stage::record_key(const std::string & way, size_t prompt) {
-    return "set|" + model_key_ + "|" + prompts_.prompt(prompt).key + "|" + way + "|" + key_of(settings_.shape) + "|" +
-           settings_.precision + "|" + std::to_string(settings_.n_following);
-}
-
-bool set_stage::on_file(std::span<const unit> set, size_t prompt) {
+bool set_stage::on_file(std::span<const unit> set, size_t prompt) const {
     return records_.find(record_key(format_units(set), prompt)) != nullptr;
 }
 
