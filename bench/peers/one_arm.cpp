@@ -15,11 +15,11 @@
 #include "cli/build_info.h"
 #include "cli/compare.h"
 #include "cli/options.h"
-#include "cli/statistics.h"
 #include "runtime/arm.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 #include "runtime/model.h"
+#include "runtime/statistics.h"
 
 namespace tmx {
 namespace {

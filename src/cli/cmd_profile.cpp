@@ -4,18 +4,23 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
+#include <map>
 #include <memory>
+#include <utility>
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/machine.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/plot.h"
 #include "cli/terminal.h"
+#include "cli/usage_error.h"
 #include "profile/findings.h"
+#include "profile/hash.h"
 #include "profile/model_file.h"
 #include "profile/profiler.h"
+#include "profile/prompt_check.h"
 #include "profile/report.h"
 #include "runtime/failure.h"
 
@@ -95,26 +100,32 @@ std::vector<std::string> read_all(const std::vector<std::string> & paths) {
     return texts;
 }
 
-void write_file(const std::string & path, const std::string & text, std::ios::openmode mode = std::ios::trunc) {
-    std::ofstream out(path, std::ios::binary | mode);
-    out << text;
-    out.close();
-    if (!out) {
-        throw failure("cannot write " + path);
+// The files that are written must be there to write, and no two of them the same, nor one that is read.
+void check_outputs(const profile_options & options, const std::string & record_path) {
+    if (options.out.empty()) {
+        throw usage_error("-o needs a file name");
     }
-}
-
-// Before hours of measuring, not behind them.
-void check_writable(const std::string & path) {
-    if (path.empty()) {
-        return;
+    std::map<std::string, std::string> taken;
+    const auto take = [&](const std::string & what, const std::string & path) {
+        const auto [other, is_new] = taken.emplace(std::filesystem::weakly_canonical(path).string(), what);
+        if (!is_new) {
+            throw usage_error(fmt::format("{} and {} are the same file, {}", other->second, what, path));
+        }
+    };
+    take("the model", options.model.file());
+    if (!options.data.empty()) {
+        take("--data", options.data);
     }
-    const bool existed = std::filesystem::exists(path);
-    if (!std::ofstream(path, std::ios::app)) {
-        throw failure("cannot write " + path);
-    }
-    if (!existed) {
-        std::filesystem::remove(path);
+    const std::pair<std::string, std::string> written[] = {{"-o", options.out},
+                                                           {"the records of -o", record_path},
+                                                           {"--report", options.report},
+                                                           {"--scores", options.scores},
+                                                           {"--findings", options.findings}};
+    for (const auto & [what, path] : written) {
+        if (!path.empty()) {
+            take(what, path);
+            check_writable(path);
+        }
     }
 }
 
@@ -127,6 +138,8 @@ profile_settings settings_of(const profile_options & options, const invocation &
     }
     if (!options.data.empty()) {
         s.prompts.data = read_data_file(options.data);
+        s.prompts.data_path = options.data;
+        s.prompts.data_sha256 = sha256_of_file(options.data);
     } else if (s.prompts.kinds.empty()) {
         s.prompts.kinds.assign(std::begin(k_all_kinds), std::end(k_all_kinds));
     }
@@ -137,9 +150,13 @@ profile_settings settings_of(const profile_options & options, const invocation &
     s.gradient = method == "gradient" || method == "both";
     s.ablation = method == "ablation" || method == "both";
     if (!options.ablate_in.empty() && !s.ablation) {
-        throw failure("--ablate-in needs --method ablation or both");
+        throw usage_error("--ablate-in needs --method ablation or both");
     }
     s.score = !options.score.empty() ? options.score : s.ablation ? "ablation" : "contribution";
+    if (choosing && !(s.score == "ablation" ? s.ablation : s.gradient)) {
+        throw usage_error("layers cannot be ordered by '" + s.score + "', which --method " + method +
+                          " does not measure");
+    }
     if (!choosing) {
         s.how = choose_by::given;
     } else if (options.select) {
@@ -153,10 +170,11 @@ profile_settings settings_of(const profile_options & options, const invocation &
         s.value = options.kl_budget.value_or(0.01);
     }
     if (s.how == choose_by::kl_budget && s.prompts.check_samples == 0) {
-        throw failure("--kl-budget needs prompts that are kept back to check it: --check-samples 1 or more");
+        throw usage_error("--kl-budget needs prompts that are kept back to check it: --check-samples 1 or more");
     }
     s.n_threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
     s.n_ubatch = options.model.n_ubatch;
+    s.n_ctx = options.model.n_ctx;
     s.device = options.model.device;
     s.record_path = options.out + ".records.jsonl";
     s.stop = &call.stop;
@@ -188,8 +206,11 @@ void choose_probe(profile_settings & s, const std::string & ablate_in) {
     }
 }
 
-// REQUIRES no CUDA call in this process yet.
+// REQUIRES no CUDA call in this process yet, and our backend not loaded.
 void prepare_device(const profile_settings & s) {
+    // On a GPU the backend leaves short prompts alone, because they gain nothing. Measured so, a set would look
+    // harmless. What the user set stays.
+    setenv("TRIANGLEMIX_MIN_KEYS", "1", 0);
     const bool probing = s.gradient || (s.ablation && s.ablate_in == ablation_place::probe);
     if (!s.device.empty() && probing) {
         // ggml's CUDA backend multiplies f32 matrices in TF32, which keeps 10 bits of each factor: too few for
@@ -207,28 +228,53 @@ std::string describe_device(const std::string & name) {
     return name;
 }
 
-void check_lengths(const profile_settings & s, const model_facts & facts) {
-    for (const int64_t length : s.prompts.lengths) {
-        if (!s.prompts.kinds.empty() && length + s.n_following + 1 > facts.n_ctx_train) {
-            throw failure(
-                fmt::format("--length {} and {} following tokens are more than the {} that the model was trained for",
-                            length, s.n_following, facts.n_ctx_train));
+// All of them, so that a mistake is met before anything is measured.
+prompt_pool make_prompts(const profile_settings & s, const model & m) {
+    if (!s.prompts.kinds.empty()) {
+        for (const int64_t length : s.prompts.lengths) {
+            check_fits("--length", length, s, m.facts().n_ctx_train);
         }
-        if (length <= s.shape.n_sink + s.shape.n_window + s.shape.n_last) {
-            fmt::print(
-                stderr,
-                "note: {} tokens are within sink + window + last: a triangle layer skips nothing there, and has no "
-                "score\n",
-                length);
+    }
+    prompt_pool prompts(m, s.prompts);
+    std::vector<std::string> notes = prompts.notes();
+    for (std::string & note : check_prompts(sizes_of(prompts), s, m.facts().n_ctx_train)) {
+        notes.push_back(std::move(note));
+    }
+    for (const std::string & note : notes) {
+        fmt::print(stderr, "note: {}\n", note);
+    }
+    return prompts;
+}
+
+void settle_set(profile_settings & s, const std::string & layers, const model_facts & facts) {
+    if (s.how == choose_by::given) {
+        const parsed<std::vector<int32_t>> set = parse_layer_set(layers, facts.n_layer);
+        if (!set.ok()) {
+            throw failure("--layers: " + set.error);
         }
+        s.given = set.value;
+        s.value = static_cast<double>(set.value.size());
+    }
+    const int64_t n_units = static_cast<int64_t>(facts.n_layer) * (s.per_head ? facts.n_head : 1);
+    if (s.how == choose_by::count && s.value > static_cast<double>(n_units)) {
+        throw failure(
+            fmt::format("--select {:.0f}: the model has {} {}", s.value, n_units, s.per_head ? "heads" : "layers"));
     }
 }
 
-void draw_pngs(const std::string & report, const profile_result & r) {
-    if (!plotting_available()) {
-        fmt::print(stderr, "note: no PNGs beside the report, gnuplot is not installed\n");
-        return;
+profile_result measure(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts) {
+    try {
+        profile_screen screen;
+        return run_profile(settings, b, m, prompts, [&](const profile_progress & p) { screen.show(p); });
+    } catch (const interrupted &) {
+        // Behind the screen's end, which clears its line.
+        fmt::print(stderr, "stopped; what was measured is in {}, the same command goes on from there\n",
+                   settings.record_path);
+        throw;
     }
+}
+
+void draw_plots(const std::string & report, const profile_result & r) {
     const std::string prefix = std::filesystem::path(report).replace_extension().string();
     if (!r.gradients.empty()) {
         std::vector<plot_line> lines;
@@ -247,6 +293,19 @@ void draw_pngs(const std::string & report, const profile_result & r) {
         draw_plot(prefix + "-kl",
                   {"KL from dense of the growing set", "triangle layers or heads", "mean first-token KL, nats"},
                   {line});
+    }
+}
+
+void draw_beside(const std::string & report, const profile_result & r) {
+    if (!plotting_available()) {
+        fmt::print(stderr, "note: no drawings beside the report, gnuplot is not installed\n");
+        return;
+    }
+    // The plan and the report are written: what hinders a drawing must not hide them.
+    try {
+        draw_plots(report, r);
+    } catch (const failure & error) {
+        fmt::print(stderr, "note: not all drawings are beside the report: {}\n", error.what());
     }
 }
 
@@ -274,52 +333,38 @@ void print_result(const profile_options & options, const profile_settings & s, c
 }
 
 int run(const profile_options & options, const invocation & call) {
+    options.model.check_file();
     profile_settings settings = settings_of(options, call);
-    for (const std::string & path : {options.out, options.report, options.scores, options.findings}) {
-        check_writable(path);
-    }
+    check_outputs(options, settings.record_path);
     choose_probe(settings, options.ablate_in);
     prepare_device(settings);
     backend b(default_backend_paths(), options.model.verbose);
     settings.device_description = describe_device(settings.device);
     const model m = load_model(options.model, call.stop);
-    check_lengths(settings, m.facts());
-    if (settings.how == choose_by::given) {
-        const parsed<std::vector<int32_t>> layers = parse_layer_set(options.layers, m.facts().n_layer);
-        if (!layers.ok()) {
-            throw failure("--layers: " + layers.error);
-        }
-        settings.given = layers.value;
-        settings.value = static_cast<double>(layers.value.size());
-    }
+    settle_set(settings, options.layers, m.facts());
+    const prompt_pool prompts = make_prompts(settings, m);
     if (std::filesystem::exists(settings.record_path)) {
         fmt::print(stderr, "going on with {}\n", settings.record_path);
     }
-    profile_result result;
-    {
-        profile_screen screen;
-        try {
-            result = run_profile(settings, b, m, [&](const profile_progress & p) { screen.show(p); });
-        } catch (const interrupted &) {
-            fmt::print(stderr, "\nstopped; what was measured is in {}, the same command goes on from there",
-                       settings.record_path);
-            throw;
-        }
-    }
+    const double start = seconds_now();
+    const profile_result result = measure(settings, b, m, prompts);
+    const double seconds = seconds_now() - start;
     write_file(options.out, write_plan(result.value));
     if (!options.scores.empty()) {
         write_file(options.scores, scores_jsonl(result));
     }
     const std::string device = settings.device.empty() ? "" : ", " + settings.device_description;
-    const report_facts facts = {call.command_line,
-                                fmt::format("{}, {} threads{}", cpu_name(), settings.n_threads, device),
-                                program_version(), source_commit(), utc_time()};
+    const report_facts facts = {
+        call.command_line,  fmt::format("{}, {} threads{}", cpu_name(), settings.n_threads, device),
+        program_version(),  source_commit(),
+        utc_time(),         seconds,
+        peak_memory_bytes()};
     if (!options.findings.empty()) {
-        write_file(options.findings, findings_jsonl(settings, result, facts), std::ios::app);
+        append_to_file(options.findings, findings_jsonl(settings, result, facts));
     }
     if (!options.report.empty()) {
         write_file(options.report, report_html(settings, result, facts));
-        draw_pngs(options.report, result);
+        draw_beside(options.report, result);
     }
     print_result(options, settings, result);
     return 0;
@@ -374,7 +419,7 @@ command add_profile(CLI::App & app) {
     }
     shown(sub->add_option("--order-by", options->score, "what orders layers")->check(CLI::IsMember(scores)), "SCORE",
           "ablation where it is measured, else contribution");
-    sub->add_flag("--per-head", s.per_head, "choose single heads instead of layers");
+    CLI::Option * heads = sub->add_flag("--per-head", s.per_head, "choose single heads instead of layers");
     CLI::Option * select = shown(
         sub->add_option("--select", options->select, "so many, the least important")->check(CLI::NonNegativeNumber),
         "N", "");
@@ -389,7 +434,8 @@ command add_profile(CLI::App & app) {
     shown(sub->add_option("--layers", options->layers, "choose nothing: check this set"), "SET", "")
         ->excludes(select)
         ->excludes(threshold)
-        ->excludes(budget);
+        ->excludes(budget)
+        ->excludes(heads);
     sub->add_flag("--yardsticks", s.yardsticks,
                   "measure stock llama.cpp's own variations beside the check: settings, and its q8_0 cache");
     sub->add_flag("--curve", s.curve, "measure the KL of the growing set, from one to all");
@@ -408,7 +454,7 @@ command add_profile(CLI::App & app) {
               ->check(CLI::IsMember({"exact", "fast"})),
           "exact|fast", "exact");
     shown(sub->add_option("-o,--out", options->out, "the plan"), "FILE", "plan.json");
-    shown(sub->add_option("--report", options->report, "HTML page, with PNGs beside it"), "FILE", "");
+    shown(sub->add_option("--report", options->report, "HTML page, with PNGs and SVGs beside it"), "FILE", "");
     shown(sub->add_option("--scores", options->scores, "JSON lines: every measurement behind the plan"), "FILE", "");
     shown(sub->add_option("--findings", options->findings,
                           "append what was found: correlations, curve, check, yardsticks, a JSON line each"),

@@ -10,9 +10,9 @@
 #include "cli/commands.h"
 #include "cli/compare.h"
 #include "cli/options.h"
-#include "cli/statistics.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
+#include "runtime/statistics.h"
 
 namespace tmx {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "cli/options.h"
-#include "cli/statistics.h"
 #include "runtime/arm.h"
+#include "runtime/statistics.h"
 
 namespace tmx {
 

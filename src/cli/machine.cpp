@@ -1,5 +1,7 @@
 #include "cli/machine.h"
 
+#include <sys/resource.h>
+
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -47,6 +49,12 @@ std::string utc_time() {
     char text[32];
     std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
     return text;
+}
+
+int64_t peak_memory_bytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<int64_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
 }
 
 }  // namespace tmx

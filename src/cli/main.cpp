@@ -12,6 +12,7 @@
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
+#include "cli/usage_error.h"
 #include "runtime/failure.h"
 
 namespace {
@@ -98,6 +99,9 @@ int main(int argc, char ** argv) {
     } catch (const tmx::interrupted &) {
         fmt::print(stderr, "\ninterrupted\n");
         return k_exit_interrupted;
+    } catch (const tmx::usage_error & error) {
+        fmt::print(stderr, "trianglemix: {}\nRun with --help for more information.\n", error.what());
+        return k_exit_usage;
     } catch (const std::exception & error) {
         fmt::print(stderr, "trianglemix: {}\n", error.what());
         return 1;

@@ -12,6 +12,7 @@
 
 #include "cli/build_info.h"
 #include "cli/terminal.h"
+#include "profile/unit_set.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -80,6 +81,15 @@ std::string model_options::file() const {
     return path.empty() ? default_model() : path;
 }
 
+void model_options::check_file() const {
+    if (std::filesystem::exists(file())) {
+        return;
+    }
+    throw failure(path.empty() ? "the embedded model is not there: " + file() +
+                                     "\nRun scripts/setup.sh to fetch and convert it, or name a model with -m."
+                               : "no model file at " + path);
+}
+
 CLI::Option * shown(CLI::Option * option, const std::string & takes, const std::string & otherwise) {
     option->option_text(otherwise.empty() ? takes : takes + " (" + otherwise + ")");
     return option;
@@ -121,10 +131,6 @@ void add_plan_options(CLI::App & app, plan_options & options) {
     shown(app.add_option("--precision", options.precision, "f32 arithmetic, or bf16 products where the CPU has them")
               ->check(CLI::IsMember({"exact", "fast"})),
           "exact|fast", "the plan's, else exact");
-}
-
-model_shape shape_of(const model_facts & facts) {
-    return {facts.architecture, facts.n_layer, facts.n_head, facts.n_head_kv, facts.d_head};
 }
 
 bool preset_names_model(std::string_view preset, const std::string & general_name) {
@@ -204,11 +210,8 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
 }
 
 model load_model(const model_options & options, const std::atomic<bool> & stop) {
+    options.check_file();
     const std::string file = options.file();
-    if (options.path.empty() && !std::filesystem::exists(file)) {
-        throw failure("the embedded model is not there: " + file +
-                      "\nRun scripts/setup.sh to fetch and convert it, or name a model with -m.");
-    }
     const bool live = isatty(STDERR_FILENO) == 1;
     double last = 0;
     const auto progress = [&](float share) {

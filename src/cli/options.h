@@ -27,6 +27,7 @@ struct model_options {
     bool verbose = false;
 
     std::string file() const;  // the path, or the embedded model's
+    void check_file() const;   // ERRORS failure: there is no such file; of the embedded model, how to get it
 };
 void add_model_options(CLI::App & app, model_options & options);
 
@@ -62,9 +63,7 @@ model_facts facts_of_plan(const std::string & reference);
 // out (model files often leave it out), is a word of it.
 bool preset_names_model(std::string_view preset, const std::string & general_name);
 
-model_shape shape_of(const model_facts & facts);
-
-// Loads the model, with a progress line on a terminal. ERRORS failure (a missing embedded model says how to get it).
+// Loads the model, with a progress line on a terminal. ERRORS failure, check_file()'s too.
 model load_model(const model_options & options, const std::atomic<bool> & stop);
 
 std::string read_file(const std::string & path);  // whole; "-" is stdin. ERRORS failure

@@ -32,7 +32,7 @@ json gap_json(const set_effect & gap) {
     return record;
 }
 
-ablation_stage::ablation_stage(const profile_settings & settings, prompt_pool & prompts, record_store & records,
+ablation_stage::ablation_stage(const profile_settings & settings, const prompt_pool & prompts, record_store & records,
                                set_stage & sets, shared_probe & probe)
     : settings_(settings), prompts_(prompts), records_(records), sets_(sets), probe_(probe) {}
 

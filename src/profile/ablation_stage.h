@@ -26,14 +26,14 @@ record_store::json gap_json(const set_effect & gap);  // as in the record file
 // REQUIRES everything it is given to outlive it. ERRORS failure, interrupted: what was measured is on file.
 class ablation_stage {
   public:
-    ablation_stage(const profile_settings & settings, prompt_pool & prompts, record_store & records, set_stage & sets,
-                   shared_probe & probe);
+    ablation_stage(const profile_settings & settings, const prompt_pool & prompts, record_store & records,
+                   set_stage & sets, shared_probe & probe);
 
     ablation_result measure(std::span<const unit> units, const progress_sink & sink);
 
   private:
     const profile_settings & settings_;
-    prompt_pool & prompts_;
+    const prompt_pool & prompts_;
     record_store & records_;
     set_stage & sets_;
     shared_probe & probe_;

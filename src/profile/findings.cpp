@@ -55,18 +55,31 @@ std::vector<json> findings_of(const profile_settings & settings, const profile_r
     return rows;
 }
 
+json run_of(const profile_settings & settings, const profile_result & r, const report_facts & facts) {
+    return {{"finding", "run"},
+            {"method", name_of_method(settings)},
+            {"lengths", settings.prompts.lengths},
+            {"prompts", r.n_prompts},
+            {"on_file", r.n_on_file},
+            {"seconds", facts.seconds},
+            {"peak_rss_bytes", facts.peak_memory_bytes},
+            {"threads", settings.n_threads}};
+}
+
 }  // namespace
 
 std::string findings_jsonl(const profile_settings & settings, const profile_result & r, const report_facts & facts) {
     std::string text;
-    for (json & row : findings_of(settings, r)) {
+    std::vector<json> rows = findings_of(settings, r);
+    rows.push_back(run_of(settings, r, facts));
+    for (json & row : rows) {
         row["model"] = r.facts.path.substr(r.facts.path.rfind('/') + 1);
         row["model_sha256"] = r.model_sha256;
         row["command"] = facts.command;
         row["machine"] = facts.machine;
         row["commit"] = facts.commit;
         row["date"] = facts.date;
-        text += row.dump() + "\n";
+        text += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
     }
     return text;
 }

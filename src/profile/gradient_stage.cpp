@@ -2,7 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
+
 #include "profile/stage_clock.h"
+#include "runtime/failure.h"
 
 namespace tmx {
 namespace {
@@ -27,11 +30,21 @@ prompt_gradient gradient_of_json(const json & record, const std::string & name) 
     return g;
 }
 
-}  // namespace
-
-std::string key_of(const triangle_shape & shape) {
-    return fmt::format("{},{},{}", shape.n_sink, shape.n_window, shape.n_last);
+// What is no number can be neither ordered nor written down.
+void check_finite(const prompt_gradient & g) {
+    bool finite = std::isfinite(g.log_probability);
+    for (const head_sums & head : g.sums) {
+        for (const section_sums & s : head) {
+            finite = finite && std::isfinite(s.gradient) && std::isfinite(s.contribution) &&
+                     std::isfinite(s.score_gradient) && std::isfinite(s.mass);
+        }
+    }
+    if (!finite) {
+        throw failure(g.name + ": the gradients overflow f32, so they say nothing; --method ablation may");
+    }
 }
+
+}  // namespace
 
 json gradient_json(const prompt_gradient & g) {
     json sums = json::array();
@@ -51,16 +64,13 @@ json gradient_json(const prompt_gradient & g) {
             {"sums", std::move(sums)}};
 }
 
-std::vector<prompt_gradient> measure_gradients(const profile_settings & settings, const std::string & model_key,
-                                               prompt_pool & prompts, record_store & records, shared_probe & probe,
+std::vector<prompt_gradient> measure_gradients(const record_keys & keys, const prompt_pool & prompts,
+                                               record_store & records, shared_probe & probe,
                                                const progress_sink & sink) {
-    const auto record_key = [&](size_t number) {
-        return "gradient|" + model_key + "|" + prompts.prompt(number).key + "|" + key_of(settings.shape);
-    };
     const std::vector<size_t> numbers = prompts.numbers(false);
     double weight = 0;
     for (const size_t number : numbers) {
-        if (records.find(record_key(number)) == nullptr) {
+        if (records.find(keys.gradient(prompts.prompt(number))) == nullptr) {
             weight += stage_clock::weight_of(prompts.n_tokens(number));
         }
     }
@@ -69,7 +79,7 @@ std::vector<prompt_gradient> measure_gradients(const profile_settings & settings
     for (const size_t number : numbers) {
         const probe_prompt & prompt = prompts.prompt(number);
         const std::string name = prompts.specs()[number].name();
-        const std::string key = record_key(number);
+        const std::string key = keys.gradient(prompt);
         const json * record = records.find(key);
         if (record == nullptr) {
             probe_model & model = probe.get(clock, [&](double share) { clock.within(share); });
@@ -77,6 +87,7 @@ std::vector<prompt_gradient> measure_gradients(const profile_settings & settings
             gradient_result result = model.gradient(prompt.ids, prompt.target);
             const prompt_gradient g{name,           prompts.n_tokens(number), result.target, result.log_probability,
                                     result.n_pairs, std::move(result.sums)};
+            check_finite(g);
             record = &records.append(key, gradient_json(g));
             clock.end(fmt::format("{}: {} tokens, log probability of the target {:.2f}", name, g.n_tokens,
                                   g.log_probability));

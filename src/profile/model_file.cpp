@@ -40,11 +40,11 @@ int64_t required(const std::optional<int64_t> & value, const std::string & path,
     return *value;
 }
 
-}  // namespace
-
 bool probe_knows(const std::string & architecture) {
     return architecture == "llama" || architecture == "qwen2" || architecture == "qwen3";
 }
+
+}  // namespace
 
 void model_file::free_gguf::operator()(gguf_context * file) const {
     gguf_free(file);

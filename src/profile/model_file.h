@@ -84,7 +84,4 @@ class model_file {
     void check_tensors() const;
 };
 
-// Whether the probe computes models of this architecture; docs/profile.md lists them.
-bool probe_knows(const std::string & architecture);
-
 }  // namespace tmx

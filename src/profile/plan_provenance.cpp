@@ -1,5 +1,6 @@
 #include "profile/plan_provenance.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -10,8 +11,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-// The plan format allows 4,096 values; single heads of a large model may be more, then only the chosen ones' worst
-// score is kept.
+// The plan format allows 4,096 values, and 65,536 bytes; single heads of a large model are more, then there are no
+// scores.
 constexpr size_t k_most_scores = 1500;
 
 // Six digits: enough to see, and the same text for the same bits.
@@ -35,10 +36,15 @@ json data_json(const profile_settings & settings) {
         data["check_samples"] = p.check_samples;
         data["seed"] = p.seed;
         data["texts"] = p.texts.empty() ? "made" : "own";
+        data["check_texts"] = p.check_texts.empty() ? "as texts" : "own";
+        data["known_target"] = p.known_target;
     }
     if (!p.data.empty()) {
         data["own_prompts"] = p.data.size();
+        data["file"] = std::filesystem::path(p.data_path).filename().string();
+        data["sha256"] = p.data_sha256;
     }
+    data["tokens"] = settings.n_following;
     return data;
 }
 
@@ -54,23 +60,31 @@ json check_json(const profile_result & r) {
 
 }  // namespace
 
-namespace {
-
-const char * method_of(const profile_settings & settings) {
-    if (settings.gradient && settings.ablation) {
-        return "both";
+std::string plan_name_of(const std::string & general_name) {
+    const std::string utf8 =
+        json::parse(json(general_name).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+    std::string name;
+    for (const char c : utf8) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte >= 0x20 && byte != 0x7f) {
+            name += c;
+        }
     }
-    return settings.gradient ? "gradient" : settings.ablation ? "ablation" : "none";
+    // A byte 10xxxxxx goes on with a character that begins before it.
+    constexpr size_t k_most = 100;
+    size_t end = std::min(name.size(), k_most);
+    while (end < name.size() && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) {
+        --end;
+    }
+    return name.substr(0, end);
 }
-
-}  // namespace
 
 std::string provenance_of(const profile_settings & settings, const profile_result & r) {
     const bool given = settings.how == choose_by::given;
     json file = {{"source", "trianglemix profile"},
                  {"model_file", std::filesystem::path(settings.model_path).filename().string()},
                  {"model_sha256", r.model_sha256},
-                 {"method", method_of(settings)}};
+                 {"method", name_of_method(settings)}};
     if (settings.ablation) {
         file["ablated_in"] = name_of(settings.ablate_in);
     }
@@ -92,7 +106,7 @@ std::string provenance_of(const profile_settings & settings, const profile_resul
     if (!r.check.empty()) {
         file["check"] = check_json(r);
     }
-    return file.dump();
+    return file.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace tmx

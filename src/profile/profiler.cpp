@@ -1,20 +1,20 @@
 #include "profile/profiler.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "profile/gradient_stage.h"
 #include "profile/hash.h"
 #include "profile/plan_provenance.h"
-#include "runtime/failure.h"
+#include "runtime/statistics.h"
 
 namespace tmx {
 namespace {
 
 constexpr int64_t k_curve_points = 32;  // of the growing set; more units than that are taken some at a time
 
-model_shape shape_of_facts(const model_facts & f) {
-    return {f.architecture, f.n_layer, f.n_head, f.n_head_kv, f.d_head};
+// Libraries and CPU kernels whose roundings measurements hold.
+std::string arithmetic_of(const backend & b) {
+    return "ggml " + ggml_version_text() + ", " + parse_statistics(b.statistics()).kernel;
 }
 
 std::vector<double> mean_over(std::span<const size_t> prompts, const std::vector<std::vector<double>> & by_prompt) {
@@ -60,27 +60,28 @@ std::vector<score_quality> compare_scores(const profile_result & r) {
 
 class profile_run {
   public:
-    profile_run(const profile_settings & settings, backend & b, const model & m, const progress_sink & sink)
+    profile_run(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts,
+                const progress_sink & sink)
         : settings_(settings),
           sink_(sink),
-          prompts_(m, settings_.prompts),
+          prompts_(prompts),
           records_(settings.record_path),
-          probe_(settings) {
+          model_sha256_(sha256_of_file(settings.model_path)),
+          keys_(settings, model_sha256_, arithmetic_of(b)),
+          probe_(settings),
+          sets_(settings, keys_, b, m, prompts, records_),
+          choosing_(prompts.numbers(false)),
+          held_out_(prompts.numbers(true)) {
         result_.facts = m.facts();
-        result_.model_sha256 = sha256_of_file(settings.model_path);
-        result_.units = all_units(shape_of_facts(m.facts()), settings.per_head);
-        model_key_ = result_.model_sha256.substr(0, 16);
-        sets_.emplace(settings_, model_key_, b, m, prompts_, records_);
-        choosing_ = prompts_.numbers(false);
-        held_out_ = prompts_.numbers(true);
-        if (choosing_.empty()) {
-            throw failure("there are no prompts to choose layers with");
-        }
+        result_.model_sha256 = model_sha256_;
+        result_.units = all_units(shape_of(m.facts()), settings.per_head);
+        result_.n_prompts = static_cast<int64_t>(choosing_.size());
+        result_.n_on_file = static_cast<int64_t>(records_.n_found());
     }
 
     profile_result run() {
         if (settings_.gradient) {
-            result_.gradients = measure_gradients(settings_, model_key_, prompts_, records_, probe_, sink_);
+            result_.gradients = measure_gradients(keys_, prompts_, records_, probe_, sink_);
         }
         if (settings_.ablation) {
             ablate();
@@ -95,10 +96,10 @@ class profile_run {
         result_.chosen = choose(result_.order, settings_.how, settings_.value, !held_out_.empty(),
                                 [&](std::span<const unit> set, bool held_out) { return kl(set, held_out); });
         if (result_.chosen.checked && result_.chosen.size > 0) {
-            result_.check = sets_->measure_all("check", chosen_units(), held_out_, sink_);
+            result_.check = sets_.measure_all("check", chosen_units(), held_out_, sink_);
         }
         if (settings_.yardsticks) {
-            result_.yardsticks = sets_->measure_yardsticks(held_out_, sink_);
+            result_.yardsticks = sets_.measure_yardsticks(held_out_, sink_);
         }
         add_measured_sizes();
         make_plan();
@@ -108,16 +109,17 @@ class profile_run {
   private:
     const profile_settings & settings_;
     const progress_sink & sink_;
-    prompt_pool prompts_;
+    const prompt_pool & prompts_;
     record_store records_;
+    std::string model_sha256_;
+    record_keys keys_;
     shared_probe probe_;
-    std::string model_key_;
-    std::optional<set_stage> sets_;
+    set_stage sets_;
     std::vector<size_t> choosing_, held_out_;
     profile_result result_;
 
     void ablate() {
-        ablation_stage stage(settings_, prompts_, records_, *sets_, probe_);
+        ablation_stage stage(settings_, prompts_, records_, sets_, probe_);
         result_.ablation = stage.measure(result_.units, sink_);
         for (const std::vector<set_effect> & effects : result_.ablation.effects) {
             result_.unit_kl.push_back(mean_first_kl(effects));
@@ -148,7 +150,7 @@ class profile_run {
 
     double kl(std::span<const unit> set, bool held_out) {
         const std::string stage = std::to_string(set.size()) + (held_out ? " checked" : " tried");
-        return mean_first_kl(sets_->measure_all(stage, set, held_out ? held_out_ : choosing_, sink_));
+        return mean_first_kl(sets_.measure_all(stage, set, held_out ? held_out_ : choosing_, sink_));
     }
 
     std::span<const unit> chosen_units() const {
@@ -180,13 +182,17 @@ class profile_run {
 
     void make_plan() {
         plan & p = result_.value;
-        p = plan_of_units(chosen_units(), shape_of_facts(result_.facts), settings_.shape);
+        p = plan_of_units(chosen_units(), shape_of(result_.facts), settings_.shape);
         p.tail = tail_policy::chunk;  // a host that does not know the length is the usual user of a file
         p.arithmetic = parse_precision(settings_.precision).value;
-        p.name = result_.facts.name.substr(0, 100);
+        p.name = plan_name_of(result_.facts.name);
         p.provenance = provenance_of(settings_, result_);
     }
 };
+
+std::string line_of(const record_store::json & record) {
+    return record.dump(-1, ' ', false, record_store::json::error_handler_t::replace) + "\n";
+}
 
 }  // namespace
 
@@ -195,39 +201,34 @@ std::vector<double> unit_scores(const profile_result & r, const score_kind & kin
     return heads ? head_scores(r.gradients, kind, where) : layer_scores(r.gradients, r.facts.n_head, kind, where);
 }
 
-profile_result run_profile(const profile_settings & settings, backend & b, const model & m,
+profile_result run_profile(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts,
                            const progress_sink & sink) {
-    const bool scored =
-        settings.score == "ablation" ? settings.ablation : settings.gradient && find_score(settings.score) != nullptr;
-    if (settings.how == choose_by::given ? settings.per_head : !scored) {
-        throw failure("layers cannot be ordered by '" + settings.score + "', which this method does not measure");
-    }
-    return profile_run(settings, b, m, sink).run();
+    return profile_run(settings, b, m, prompts, sink).run();
 }
 
 std::string scores_jsonl(const profile_result & r) {
     std::string text;
     for (const prompt_gradient & g : r.gradients) {
-        text += gradient_json(g).dump() + "\n";
+        text += line_of(gradient_json(g));
     }
     for (const set_effect & gap : r.ablation.gaps) {
-        text += gap_json(gap).dump() + "\n";
+        text += line_of(gap_json(gap));
     }
     for (size_t u = 0; u < r.ablation.effects.size(); ++u) {
         for (const set_effect & e : r.ablation.effects[u]) {
-            text += set_json(e, name_of(r.units[u])).dump() + "\n";
+            text += line_of(set_json(e, name_of(r.units[u])));
         }
     }
     for (const auto & [way, e] : r.yardsticks) {
         record_store::json record = set_json(e, way);
         record["held_out"] = true;
-        text += record.dump() + "\n";
+        text += line_of(record);
     }
     for (const set_effect & e : r.check) {
         record_store::json record =
             set_json(e, format_units(std::span(r.order.units).first(static_cast<size_t>(r.chosen.size))));
         record["held_out"] = true;
-        text += record.dump() + "\n";
+        text += line_of(record);
     }
     return text;
 }

@@ -26,6 +26,8 @@ struct score_quality {
 struct profile_result {
     model_facts facts;
     std::string model_sha256;
+    int64_t n_on_file = 0;                   // records that an earlier run left
+    int64_t n_prompts = 0;                   // that choose
     std::vector<unit> units;                 // all of the model
     std::vector<prompt_gradient> gradients;  // of the prompts that choose; empty without the gradient method
     ablation_result ablation;                // empty without ablation
@@ -42,9 +44,11 @@ struct profile_result {
 // Scores of all units by a gradient score; heads where units are heads.
 std::vector<double> unit_scores(const profile_result & r, const score_kind & kind, section where);
 
-// Measures what the records lack and chooses. REQUIRES our backend loaded where anything but gradients is measured.
+// Measures what the records lack and chooses. REQUIRES our backend loaded; prompts that check_prompts() lets through; a
+// score that the settings' method measures, or a given set; a count of at most all units.
 // ERRORS failure, interrupted: what was measured is on file.
-profile_result run_profile(const profile_settings & settings, backend & b, const model & m, const progress_sink & sink);
+profile_result run_profile(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts,
+                           const progress_sink & sink);
 
 // One JSON object a line: every measurement that the result rests on, gradients and sets.
 std::string scores_jsonl(const profile_result & r);

@@ -16,12 +16,13 @@ struct data_prompt {
     int64_t line = 0;  // of the file, from 1
     std::string text;
     bool chat_template = true;  // around the text
-    std::vector<token_id> ids;
-    std::string target_text;  // how a right answer begins; "" if not given
-    token_id target = -1;     // ... or its first token
+    std::vector<token_id> ids;  // >= 0
+    std::string target_text;    // how a right answer begins; "" if not given
+    token_id target = -1;       // ... or its first token
 };
 
 // Reads JSON lines: {"prompt": "text"} or {"ids": [1, 2, 3]}, with "chat_template": false, "target": "text" or 17.
+// Whether tokens are of the model, make_prompt() says.
 // ERRORS failure: names the line and what is wrong with it; unknown keys are errors.
 std::vector<data_prompt> read_data_file(const std::string & path);
 
@@ -34,6 +35,8 @@ struct prompt_settings {
     std::vector<std::string> texts;        // documents are made of them; empty: made prose
     std::vector<std::string> check_texts;  // of prompts kept back; empty: as texts
     std::vector<data_prompt> data;         // every third one is kept back
+    std::string data_path;                 // where they come from; "" if there are none
+    std::string data_sha256;               // of that file
     bool known_target = false;             // probe the right answer's token where it is known, not the model's own
 };
 
@@ -59,7 +62,7 @@ struct probe_prompt {
 // kind and length.
 std::vector<prompt_spec> list_prompts(const prompt_settings & settings);
 
-// ERRORS failure: the prompt cannot be made, or a target is no single token.
+// ERRORS failure: the prompt cannot be made, or data names a token that the model does not have.
 probe_prompt make_prompt(const model & m, const prompt_settings & settings, const prompt_spec & spec);
 
 }  // namespace tmx

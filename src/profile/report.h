@@ -16,6 +16,8 @@ struct report_facts {
     std::string version;
     std::string commit;
     std::string date;
+    double seconds = 0;             // from the first measurement to the plan
+    int64_t peak_memory_bytes = 0;  // of the process: the largest resident set
 };
 
 // Everything drawn by ourselves into the page; no file, script, font or address from elsewhere.

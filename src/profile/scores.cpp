@@ -13,8 +13,6 @@ constexpr std::array<score_kind, 7> k_kinds = {{
     {"score-gradient-share", quantity::score_gradient, pooling::share},
 }};
 
-}  // namespace
-
 double value_of(const section_sums & sums, quantity q) {
     switch (q) {
         case quantity::gradient:
@@ -28,6 +26,8 @@ double value_of(const section_sums & sums, quantity q) {
     }
     return 0;
 }
+
+}  // namespace
 
 std::span<const score_kind> score_kinds() {
     return k_kinds;

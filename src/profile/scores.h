@@ -24,7 +24,6 @@ struct prompt_gradient {
 };
 
 enum class quantity : uint8_t { gradient, contribution, score_gradient, mass };
-double value_of(const section_sums & sums, quantity q);
 
 // How pairs and prompts are put together: the mean over pairs, then over prompts; or each prompt's sum as a share of
 // the prompt's sum over all layers, then the mean over prompts, so that a prompt with a steep logit does not outweigh

@@ -1,12 +1,15 @@
 #include "profile/selection.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
+#include <utility>
 
 namespace tmx {
 namespace {
 
-// Steps back from a set that broke the budget: single layers; heads are many, so some at a time.
+// Steps back from a set of heads that broke the budget.
 constexpr int64_t k_most_steps = 32;
 
 class chooser {
@@ -22,14 +25,26 @@ class chooser {
         return value;
     }
 
-    int64_t largest_within(double budget) {
-        int64_t within = 0;
-        auto beyond = static_cast<int64_t>(order_.units.size()) + 1;
+    // A size that is within the budget, and the next is not. REQUIRES `within` to be so, and `beyond` not.
+    int64_t bisect(int64_t within, int64_t beyond, double budget, bool held_out) {
         while (beyond - within > 1) {
             const int64_t middle = within + (beyond - within) / 2;
-            (kl(middle, false) <= budget ? within : beyond) = middle;
+            (kl(middle, held_out) <= budget ? within : beyond) = middle;
         }
         return within;
+    }
+
+    int64_t step_back(int64_t size, double budget) {
+        const auto n_units = static_cast<int64_t>(order_.units.size());
+        const bool heads = order_.units.front().head >= 0;
+        const int64_t step = heads ? (n_units + k_most_steps - 1) / k_most_steps : 1;
+        int64_t beyond = size + 1;
+        while (!(kl(size, true) <= budget)) {
+            beyond = size;
+            size = std::max<int64_t>(size - step, 0);
+        }
+        // Where the first size agreed there is nothing between it and the one beyond it.
+        return bisect(size, beyond, budget, true);
     }
 
     selection result;
@@ -58,8 +73,10 @@ const char * name_of(choose_by how) {
 ordered_units order_units(const std::vector<unit> & units, const std::vector<double> & scores) {
     std::vector<size_t> order(units.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    std::sort(order.begin(), order.end(),
-              [&](size_t a, size_t b) { return scores[a] != scores[b] ? scores[a] < scores[b] : units[a] < units[b]; });
+    const auto rank = [&](size_t i) {
+        return std::pair(std::isnan(scores[i]) ? std::numeric_limits<double>::infinity() : scores[i], units[i]);
+    };
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
     ordered_units result;
     for (const size_t i : order) {
         result.units.push_back(units[i]);
@@ -70,24 +87,19 @@ ordered_units order_units(const std::vector<unit> & units, const std::vector<dou
 
 selection choose(const ordered_units & order, choose_by how, double value, bool has_held_out, const set_kl & measure) {
     chooser c(order, measure);
-    const auto n_units = static_cast<int64_t>(order.units.size());
     if (how != choose_by::kl_budget) {
         const auto by_threshold =
             std::count_if(order.scores.begin(), order.scores.end(), [&](double score) { return score <= value; });
-        c.result.size = how != choose_by::threshold ? std::clamp<int64_t>(static_cast<int64_t>(value), 0, n_units)
-                                                    : static_cast<int64_t>(by_threshold);
+        c.result.size = how != choose_by::threshold ? static_cast<int64_t>(value) : static_cast<int64_t>(by_threshold);
         if (has_held_out) {
             c.kl(c.result.size, true);
         }
         c.result.checked = has_held_out;
         return c.result;
     }
-    c.result.size = c.largest_within(value);
+    c.result.size = c.bisect(0, static_cast<int64_t>(order.units.size()) + 1, value, false);
     if (has_held_out) {
-        const int64_t step = (n_units + k_most_steps - 1) / k_most_steps;
-        while (c.kl(c.result.size, true) > value) {
-            c.result.size = std::max<int64_t>(c.result.size - step, 0);
-        }
+        c.result.size = c.step_back(c.result.size, value);
         c.result.checked = true;
     }
     return c.result;

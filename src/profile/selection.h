@@ -19,7 +19,7 @@ enum class choose_by : uint8_t {
 };
 const char * name_of(choose_by how);
 
-// Units by score, least first; equal scores by layer and head.
+// Units by score, least first; equal scores by layer and head; a score that is no number counts as the largest.
 struct ordered_units {
     std::vector<unit> units;
     std::vector<double> scores;  // of units, in that order
@@ -43,9 +43,15 @@ struct selection {
 using set_kl = std::function<double(std::span<const unit> set, bool held_out)>;
 
 // count and threshold need no measurement; the chosen set is checked on held-out prompts where there are some.
-// kl_budget looks for the largest set within the budget on the prompts that choose, by bisection (a larger set of one
-// order rarely does less damage), then takes units away again, least sure first, until held-out prompts agree. A set of
-// no units has a KL of 0, so it always ends.
+//
+// kl_budget looks by bisection for a size within the budget, on the prompts that choose, whose next larger one is
+// beyond it. The KL need not grow with the size: behind such a size there may be larger ones that are within again, by
+// luck on these prompts. They are not looked for, so the same plan comes out whether or not the whole curve was
+// measured. Then held-out prompts must agree: units are taken away again, last first, until they do. Layers go one by
+// one; heads are many, so they go some at a time, and a bisection on the held-out prompts gives back what the last step
+// took too much. A set of no units has a KL of 0, so it always ends. A KL that is no number is beyond every budget.
+//
+// REQUIRES a count of at most all units.
 selection choose(const ordered_units & order, choose_by how, double value, bool has_held_out, const set_kl & measure);
 
 }  // namespace tmx

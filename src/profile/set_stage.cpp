@@ -3,15 +3,19 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
-#include "profile/gradient_stage.h"
+#include "profile/plan_applied.h"
 #include "runtime/failure.h"
 
 namespace tmx {
 namespace {
 
 using json = record_store::json;
+
+// The backend takes no node of fewer rows (TRIANGLEMIX_MIN_ROWS), and what it leaves is computed exactly.
+constexpr int64_t k_least_rows = 64;
 
 }  // namespace
 
@@ -24,6 +28,10 @@ set_effect effect_of_rows(const std::string & prompt, int64_t n_tokens, const lo
     const auto at = static_cast<size_t>(target >= 0 ? target : argmax(base.front()));
     e.target_dense = log_softmax(base.front()).at(at);
     e.target_set = log_softmax(changed.front()).at(at);
+    const fidelity & d = e.distance;
+    if (!std::isfinite(d.first_kl) || !std::isfinite(d.following_kl)) {
+        throw failure(prompt + ": the model's logits are no finite numbers, so nothing can be compared");
+    }
     return e;
 }
 
@@ -88,19 +96,21 @@ effect_summary summarise(std::span<const set_effect> effects) {
     return s;
 }
 
-set_stage::set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
-                     prompt_pool & prompts, record_store & records)
-    : settings_(settings), model_key_(model_key), backend_(b), model_(m), prompts_(prompts), records_(records) {
-    const model_facts & f = m.facts();
-    shape_ = {f.architecture, f.n_layer, f.n_head, f.n_head_kv, f.d_head};
+set_stage::set_stage(const profile_settings & settings, const record_keys & keys, backend & b, const model & m,
+                     const prompt_pool & prompts, record_store & records)
+    : settings_(settings),
+      keys_(keys),
+      backend_(b),
+      model_(m),
+      prompts_(prompts),
+      records_(records),
+      shape_(shape_of(m.facts())) {}
+
+std::string set_stage::record_key(const std::string & way, size_t prompt) const {
+    return keys_.effect(prompts_.prompt(prompt), way);
 }
 
-std::string set_stage::record_key(const std::string & way, size_t prompt) {
-    return "set|" + model_key_ + "|" + prompts_.prompt(prompt).key + "|" + way + "|" + key_of(settings_.shape) + "|" +
-           settings_.precision + "|" + std::to_string(settings_.n_following);
-}
-
-bool set_stage::on_file(std::span<const unit> set, size_t prompt) {
+bool set_stage::on_file(std::span<const unit> set, size_t prompt) const {
     return records_.find(record_key(format_units(set), prompt)) != nullptr;
 }
 
@@ -112,7 +122,7 @@ arm set_stage::arm_of(std::span<const unit> set, int64_t n_prompt) const {
     arm a;
     a.name = format_units(set);
     a.precision = settings_.precision;
-    a.min_last = settings_.shape.n_last;
+    a.min_last = std::max(settings_.shape.n_last, k_least_rows);
     // Whole multiples of 256 cells are what llama.cpp rounds to.
     a.context.n_ctx = static_cast<int32_t>((n_prompt + settings_.n_following + 1 + 255) / 256 * 256);
     a.context.n_ubatch = settings_.n_ubatch;
@@ -127,11 +137,18 @@ arm set_stage::arm_of(std::span<const unit> set, int64_t n_prompt) const {
 }
 
 // Logits of the first token and behind each token of `continuation`; fills in `continuation` when it is empty.
-logit_rows set_stage::rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
-                              double & seconds) {
+logit_rows set_stage::rows_of(const arm & how, std::span<const unit> set, const std::vector<token_id> & ids,
+                              std::vector<token_id> & continuation, double & seconds) {
     const std::unique_ptr<session> s = open_arm(backend_, model_, how);
     const timed_prefill prefilled = prefill_arm(backend_, how, *s, ids);
     seconds = prefilled.seconds;
+    if (!set.empty()) {
+        const std::string problem = why_not_applied(parse_statistics(backend_.statistics()), set, shape_,
+                                                    settings_.shape, static_cast<int64_t>(ids.size()));
+        if (!problem.empty()) {
+            throw failure(problem);
+        }
+    }
     logit_rows rows;
     rows.emplace_back(s->last_logits().begin(), s->last_logits().end());
     if (continuation.empty()) {
@@ -158,15 +175,15 @@ const set_stage::reference & set_stage::dense(size_t prompt) {
     }
     const std::vector<token_id> & ids = prompts_.prompt(prompt).ids;
     reference made;
-    made.rows = rows_of(arm_of({}, static_cast<int64_t>(ids.size())), ids, made.continuation, made.seconds);
+    made.rows = rows_of(arm_of({}, static_cast<int64_t>(ids.size())), {}, ids, made.continuation, made.seconds);
     return references_.emplace(prompt, std::move(made)).first->second;
 }
 
 set_effect set_stage::measure(std::span<const unit> set, size_t prompt) {
-    return measure_arm(arm_of(set, prompts_.n_tokens(prompt)), prompt);
+    return measure_arm(arm_of(set, prompts_.n_tokens(prompt)), set, prompt);
 }
 
-set_effect set_stage::measure_arm(const arm & how, size_t prompt) {
+set_effect set_stage::measure_arm(const arm & how, std::span<const unit> set, size_t prompt) {
     const std::string key = record_key(how.name, prompt);
     const std::string name = prompts_.specs()[prompt].name();
     const json * record = records_.find(key);
@@ -175,7 +192,7 @@ set_effect set_stage::measure_arm(const arm & how, size_t prompt) {
         const reference & base = dense(prompt);
         std::vector<token_id> continuation = base.continuation;
         double seconds = 0;
-        const logit_rows rows = rows_of(how, p.ids, continuation, seconds);
+        const logit_rows rows = rows_of(how, set, p.ids, continuation, seconds);
         set_effect e = effect_of_rows(name, static_cast<int64_t>(p.ids.size()), base.rows, rows, p.target);
         e.seconds = seconds;
         e.dense_seconds = base.seconds;
@@ -216,7 +233,7 @@ std::vector<std::pair<std::string, set_effect>> set_stage::measure_yardsticks(st
             if (!known) {
                 clock.begin(item, stage_clock::weight_of(prompts_.n_tokens(prompt)));
             }
-            effects.emplace_back(how.name, measure_arm(how, prompt));
+            effects.emplace_back(how.name, measure_arm(how, {}, prompt));
             if (!known) {
                 clock.end(fmt::format("{}: KL {:.2e}", item, effects.back().second.distance.first_kl));
             }

@@ -2,7 +2,8 @@
 // backend against the dense computation of the same prompts.
 //
 // Every measurement is a whole prefill: stock llama.cpp has no way to enter a model above its first layer, so layers
-// below the lowest changed one are computed again. Each prompt's dense answer is computed once a run.
+// below the lowest changed one are computed again. A prompt's dense answer is computed when it is first needed, and
+// kept until forget().
 #pragma once
 
 #include <map>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "profile/prompt_pool.h"
+#include "profile/record_keys.h"
 #include "profile/record_store.h"
 #include "profile/settings.h"
 #include "profile/stage_clock.h"
@@ -33,11 +35,12 @@ struct set_effect {
     double dense_seconds = 0;
 };
 
-// REQUIRES everything it is given to outlive it; our backend loaded. ERRORS failure, interrupted.
+// REQUIRES everything it is given to outlive it; our backend loaded. ERRORS failure, interrupted; a set that the
+// backend did not compute as planned is a failure, never a measurement.
 class set_stage {
   public:
-    set_stage(const profile_settings & settings, const std::string & model_key, backend & b, const model & m,
-              prompt_pool & prompts, record_store & records);
+    set_stage(const profile_settings & settings, const record_keys & keys, backend & b, const model & m,
+              const prompt_pool & prompts, record_store & records);
 
     // A prompt's dense answer: logits of its first token and behind each token of the continuation, which the model
     // itself chose.
@@ -48,7 +51,7 @@ class set_stage {
     };
     const reference & dense(size_t prompt);  // valid until forget()
 
-    bool on_file(std::span<const unit> set, size_t prompt);
+    bool on_file(std::span<const unit> set, size_t prompt) const;
     set_effect measure(std::span<const unit> set, size_t prompt);
 
     // Changes that users accept without a thought, to see a set's KL beside: stock llama.cpp in our place, with and
@@ -60,7 +63,7 @@ class set_stage {
     const model_shape & shape() const { return shape_; }
 
     // Names a measurement of a prompt in the records. way: the set, or what else was computed.
-    std::string record_key(const std::string & way, size_t prompt);
+    std::string record_key(const std::string & way, size_t prompt) const;
 
     // Over prompts, in their order, with progress.
     std::vector<set_effect> measure_all(const std::string & stage, std::span<const unit> set,
@@ -68,22 +71,24 @@ class set_stage {
 
   private:
     const profile_settings & settings_;
-    std::string model_key_;
+    const record_keys & keys_;
     backend & backend_;
     const model & model_;
-    prompt_pool & prompts_;
+    const prompt_pool & prompts_;
     record_store & records_;
     model_shape shape_;
     std::map<size_t, reference> references_;
 
-    set_effect measure_arm(const arm & how, size_t prompt);  // the arm's name names it in records
+    // The arm's name names it in records. set: what the arm makes triangle.
+    set_effect measure_arm(const arm & how, std::span<const unit> set, size_t prompt);
     std::vector<arm> yardsticks(int64_t n_prompt) const;
     arm arm_of(std::span<const unit> set, int64_t n_prompt) const;
-    logit_rows rows_of(const arm & how, const std::vector<token_id> & ids, std::vector<token_id> & continuation,
-                       double & seconds);
+    logit_rows rows_of(const arm & how, std::span<const unit> set, const std::vector<token_id> & ids,
+                       std::vector<token_id> & continuation, double & seconds);
 };
 
 // Of a prompt: how far `changed` is from `base`. target < 0: the token that `base` itself says first.
+// ERRORS failure: a distance is no finite number.
 set_effect effect_of_rows(const std::string & prompt, int64_t n_tokens, const logit_rows & base,
                           const logit_rows & changed, int32_t target);
 

@@ -36,6 +36,7 @@ struct profile_settings {
     bool yardsticks = false;   // measure stock llama.cpp's own variations on held-out prompts
     int64_t n_following = 16;  // tokens of the dense continuation that sets are compared over
     std::string precision = "exact";
+    int32_t n_ctx = 0;  // most tokens of a prompt and what follows; 0: what the model was trained for
     int32_t n_threads = 1;
     int32_t n_ubatch = 2048;
     std::string device;              // of ggml, where the model is, for the probe to compute on, too; "": the CPU
@@ -43,6 +44,10 @@ struct profile_settings {
     std::string record_path;
     const std::atomic<bool> * stop = nullptr;
 };
+
+inline const char * name_of_method(const profile_settings & s) {
+    return s.gradient ? (s.ablation ? "both" : "gradient") : s.ablation ? "ablation" : "none";
+}
 
 // How far a run is. Weights are about proportional to time.
 struct profile_progress {

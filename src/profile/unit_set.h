@@ -6,9 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "runtime/model.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
+
+model_shape shape_of(const model_facts & facts);
 
 struct unit {
     int32_t layer = 0;

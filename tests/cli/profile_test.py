@@ -3,9 +3,11 @@
 Usage: profile_test.py PROGRAM MODEL FAKE_GPU_MODULE
 """
 
+import hashlib
 import html.parser
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -31,8 +33,8 @@ def command(folder, *arguments):
     return [PROGRAM, "profile", *SMALL, "-o", os.path.join(folder, "plan.json"), *arguments]
 
 
-def run(*arguments):
-    return subprocess.run(arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+def run(*arguments, **environment):
+    return subprocess.run(arguments, env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=300)
 
 
 def text_of(folder, name):
@@ -58,13 +60,26 @@ class Usage(Case):
         self.check(run(*command(self.folder, "--builtin", "poem")), 2, "poem")
         self.check(run(*command(self.folder, "--order-by", "taste")), 2, "taste")
         self.check(run(*command(self.folder, "--length", "9000")), 1, "9000", "8192")
-        self.check(run(*command(self.folder, "--order-by", "ablation", "--select", "1")), 1, "ablation", "does not measure")
-        self.check(run(*command(self.folder, "--kl-budget", "0.1", "--check-samples", "0")), 1, "--check-samples")
+        self.check(run(*command(self.folder, "--order-by", "ablation", "--select", "1")), 2, "ablation", "does not measure")
+        self.check(run(*command(self.folder, "--kl-budget", "0.1", "--check-samples", "0")), 2, "--check-samples")
         self.check(run(*command(self.folder, "--ablate-in", "head")), 2, "head")
-        self.check(run(*command(self.folder, "--ablate-in", "probe")), 1, "--ablate-in", "--method ablation")
+        self.check(run(*command(self.folder, "--ablate-in", "probe")), 2, "--ablate-in", "--method ablation")
+        self.check(run(*command(self.folder, "--layers", "3", "--per-head")), 2, "--layers", "--per-head")
+        self.check(run(*command(self.folder, "--select", "99")), 1, "--select 99", "30 layers")
+        self.check(run(*command(self.folder, "--ctx", "100", "--length", "110")), 1, "110", "100 of --ctx")
         self.check(run(PROGRAM, "profile", "-m", MODEL, "-o", "/nowhere/plan.json"), 1, "/nowhere/plan.json")
         self.check(run(PROGRAM, "profile", "-m", __file__), 1, "GGUF")
+        self.check(run(PROGRAM, "profile", "-m", "/nowhere/model.gguf"), 1, "no model file at /nowhere/model.gguf")
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_files_that_would_overwrite_each_other(self):
+        plan = os.path.join(self.folder, "plan.json")
+        self.check(run(PROGRAM, "profile", "-m", MODEL, "-o", ""), 2, "-o needs a file name")
+        self.check(run(*command(self.folder, "--scores", plan + ".records.jsonl")), 2, "same file", "--scores", "records")
+        self.check(run(*command(self.folder, "--report", plan)), 2, "same file", "-o", "--report")
+        copy = shutil.copy(__file__, os.path.join(self.folder, "model.gguf"))
+        self.check(run(PROGRAM, "profile", "-m", copy, "-o", copy), 2, "same file", "the model")
+        self.assertEqual(os.listdir(self.folder), ["model.gguf"])
 
     def test_help_teaches(self):
         self.check(run(PROGRAM, "profile", "--help"), 0, "Examples:", "gradient", "--kl-budget", "records.jsonl")
@@ -74,6 +89,29 @@ class Usage(Case):
         with open(data, "w", encoding="utf-8") as file:
             file.write('{"prompt": "fine"}\n{"prompts": "not"}\n')
         self.check(run(*command(self.folder, "--data", data, "--select", "3")), 1, "line 2", "prompts")
+
+    def refused_data(self, lines, arguments, *texts):
+        data = os.path.join(self.folder, "data.jsonl")
+        with open(data, "w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(json.dumps(line) + "\n")
+        self.check(run(*command(self.folder, "--data", data, *arguments)), 1, *texts)
+        self.assertEqual(os.listdir(self.folder), ["data.jsonl"], "refused before anything is measured")
+
+    def test_data_that_this_model_cannot_take(self):
+        good = {"ids": list(range(100, 190))}
+        self.refused_data([good, {"ids": [1, 49152]}], ["--select", "3"], "data.jsonl, line 2", "49152", "0 to 49151")
+        self.refused_data([good, good | {"target": 49152}], ["--select", "3"], "data.jsonl, line 2", "49152")
+        long = {"ids": [100] * 8190}
+        self.refused_data([good, good, long], ["--select", "3"], "data line 3", "8190", "8192")
+
+    def test_data_that_tells_nothing(self):
+        good = {"ids": list(range(100, 190))}
+        short = {"ids": list(range(100, 140))}
+        for choose in (["--select", "3"], ["--threshold", "1"], ["--method", "ablation", "--select", "3"]):
+            self.refused_data([short, short], choose, "skips nothing in any of the 2 prompts", "are 44")
+        self.refused_data([good, good], ["--kl-budget", "1"], "--kl-budget needs prompts that are kept back")
+        self.refused_data([good, good], ["--layers", "3", "--yardsticks"], "--yardsticks needs prompts")
 
 
 class Pages(html.parser.HTMLParser):
@@ -114,7 +152,11 @@ class Plans(Case):
         self.assertLessEqual(made["check"]["mean_first_kl"], 0.05)
         self.assertRegex(made["model_sha256"], "^[0-9a-f]{64}$")
         found = [json.loads(line) for line in text_of(self.folder, "findings.jsonl").splitlines()]
-        self.assertEqual({row["finding"] for row in found}, {"score", "size", "chosen"})
+        self.assertEqual({row["finding"] for row in found}, {"score", "size", "chosen", "run"})
+        cost = next(row for row in found if row["finding"] == "run")
+        self.assertEqual((cost["method"], cost["prompts"], cost["lengths"], cost["on_file"]), ("both", 1, [120], 0))
+        self.assertGreater(cost["seconds"], 0)
+        self.assertGreater(cost["peak_rss_bytes"], os.path.getsize(MODEL))
         chosen = next(row for row in found if row["finding"] == "chosen")
         self.assertEqual((chosen["size"], chosen["model_sha256"]), (made["size"], made["model_sha256"]))
         self.assertTrue(all("--method both" in row["command"] and row["machine"] and row["commit"] for row in found))
@@ -180,6 +222,15 @@ class Plans(Case):
                             "--check-samples", "0"))  # fmt: skip
         self.check(done, 0, "29.8 alone: KL 0.00e+00", "100 of 270 heads")
 
+    def test_a_set_that_the_backend_computes_exactly_is_no_measurement(self):
+        arguments = ["--builtin", "needle", "--length", "110", "--layers", "9", "--check-samples", "1"]
+        done = run(*command(self.folder, *arguments), TRIANGLEMIX_MIN_ROWS="4096")
+        self.check(done, 1, "did not compute the triangle set 9 as planned", "rows", "TRIANGLEMIX_MIN_ROWS")
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "plan.json")))
+        # A last chunk that holds few rows is computed by the plan, too.
+        arguments = ["--builtin", "needle", "--length", "170", "--layers", "9", "--check-samples", "1", "--ubatch", "150"]
+        self.check(run(*command(self.folder, *arguments)), 0, "checked on 1 other prompts")
+
     def check_stopped(self, arguments, n_most):
         whole = os.path.join(self.folder, "whole")
         parts = os.path.join(self.folder, "parts")
@@ -205,17 +256,63 @@ class Plans(Case):
     def test_stopped_and_gone_on_is_the_same_as_at_once(self):
         self.check_stopped([*SHORT, "--samples", "3"], 3)
 
+    def test_stopped_on_a_terminal_it_says_where_to_go_on(self):
+        screen, end = pty.openpty()
+        arguments = [*SHORT, "--samples", "40"]
+        process = subprocess.Popen(command(self.folder, *arguments), env=ENVIRONMENT, stdout=end, stderr=end)
+        os.close(end)
+        shown, asked = b"", False
+        while True:
+            try:
+                shown += os.read(screen, 4096)
+            except OSError:  # the other end is closed
+                break
+            if b"log probability" in shown and not asked:
+                process.send_signal(signal.SIGINT)
+                asked = True
+        os.close(screen)
+        self.assertEqual(process.wait(timeout=60), 130)
+        self.assertIn(b"stopped; what was measured is in ", shown.split(b"\r\x1b[K")[-1])
+
     def test_ablation_stopped_and_gone_on_is_the_same_as_at_once(self):
         self.check_stopped([*SHORT, "--samples", "1", "--method", "ablation"], 31)
 
     def test_own_prompts(self):
-        data = os.path.join(self.folder, "data.jsonl")
+        # The plan, the findings and the report are UTF-8, whatever a file is called.
+        data = os.path.join(self.folder, os.fsdecode(b"data\xff.jsonl"))
+        findings = os.path.join(self.folder, "findings.jsonl")
         with open(data, "w", encoding="utf-8") as file:
             for i in range(2):
                 file.write(json.dumps({"prompt": f"Say {i}. " + "Lights are on in the harbour. " * 15, "target": " yes"}) + "\n")
             file.write(json.dumps({"ids": list(range(100, 190)), "target": 42}) + "\n")
-        done = run(*command(self.folder, "--data", data, "--threshold", "1e30", "--check-samples", "1", "--order-by", "gradient"))
+        done = run(*command(self.folder, "--data", data, "--threshold", "1e30", "--check-samples", "1", "--order-by", "gradient",
+                            "--findings", findings))  # fmt: skip
         self.check(done, 0, "30 of 30 layers", "checked on 1 other prompts", "data line 1")
+        made = json.loads(text_of(self.folder, "plan.json"))["provenance"]["data"]
+        with open(data, "rb") as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        self.assertEqual(made, {"own_prompts": 3, "file": "data\ufffd.jsonl", "sha256": digest, "tokens": 2})
+        self.assertIn("data\ufffd.jsonl", json.loads(text_of(self.folder, "findings.jsonl"))["command"])
+
+    def test_a_broken_gnuplot_does_not_hide_the_plan(self):
+        tools = os.path.join(self.folder, "tools")
+        os.mkdir(tools)
+        with open(os.path.join(tools, "gnuplot"), "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\necho no fonts; exit 1\n")
+        os.chmod(file.name, 0o755)
+        report = os.path.join(self.folder, "report.html")
+        done = run(*command(self.folder, *SHORT, "--samples", "1", "--report", report), PATH=tools)
+        self.check(done, 0, "note: not all drawings", "no fonts", "9 of 30 layers", "plan: ")
+
+    def test_a_model_without_chat_template_is_noted(self):
+        model = os.path.join(self.folder, "model.gguf")
+        with open(MODEL, "rb") as file:
+            content = file.read()
+        with open(model, "wb") as file:
+            file.write(content.replace(b"tokenizer.chat_template", b"tokenizer.chat_templatX", 1))
+        arguments = command(self.folder, *SHORT, "--samples", "1")
+        done = run(*[model if argument == MODEL else argument for argument in arguments])
+        self.check(done, 0, "note: the model file has no chat template; the prompt is plain text")
 
 
 class OnAGpu(Case):

@@ -1,10 +1,16 @@
-// What the program shows and how it reads its own parts: tables, wrapping, predicted time, presets by name, statistics.
+// What the program shows and how it reads its own parts: tables, wrapping, predicted time, presets by name, files,
+// statistics.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
 #include "cli/options.h"
-#include "cli/statistics.h"
+#include "cli/output_file.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
+#include "runtime/statistics.h"
 
 namespace tmx {
 namespace {
@@ -96,14 +102,42 @@ TEST(Plans, OptionsOverrideThePlan) {
     EXPECT_THROW(choose_plan(options, facts, true), failure);
 }
 
+TEST(OutputFiles, AreReplacedWholeAndLinksStay) {
+    namespace fs = std::filesystem;
+    const fs::path folder = fs::path(::testing::TempDir()) / "tmx_output_files";
+    fs::remove_all(folder);
+    fs::create_directory(folder);
+    const std::string path = (folder / "file").string();
+    const std::string link = (folder / "link").string();
+    write_file(path, "first");
+    fs::create_symlink(path, link);
+    // Whoever has the old file open keeps it as it was.
+    std::ifstream old(path);
+    write_file(link, "second");
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(old), {}), "first");
+    EXPECT_EQ(read_file(path), "second");
+    EXPECT_TRUE(fs::is_symlink(link));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2) << "nothing else is left behind";
+    write_file("/dev/null", "text");
+    EXPECT_FALSE(fs::is_regular_file("/dev/null"));
+    EXPECT_THROW(write_file((folder / "nowhere" / "file").string(), "text"), failure);
+    check_writable((folder / "new").string());
+    EXPECT_FALSE(fs::exists(folder / "new"));
+    EXPECT_THROW(check_writable((folder / "nowhere" / "file").string()), failure);
+}
+
 TEST(Statistics, SharesAndReasons) {
     const backend_statistics s = parse_statistics(
         R"({"kernel":"avx2","nodes":{"triangle":3,"dense":1,"masked":2},"fallbacks":{"head_count":4},
+            "gpu":{"passed_on":{"keys":2}},"declined":{"rows":9},"plan_refused":null,
             "pairs":{"kept":25,"skipped":75,"masked":0},"seconds":0.5})");
     EXPECT_EQ(s.n_triangle, 3);
     EXPECT_EQ(s.n_dense, 3);
     EXPECT_DOUBLE_EQ(s.kept_share(), 0.25);
     EXPECT_EQ(s.fallback_text(), "4 head_count");
+    EXPECT_EQ(s.passed_on.at("keys"), 2);
+    EXPECT_EQ(s.declined, std::vector<std::string>{"rows"});
+    EXPECT_EQ(s.plan_refused, "");
     EXPECT_THROW(parse_statistics("{}"), failure);
     EXPECT_THROW(parse_statistics("not json"), failure);
 }

@@ -43,8 +43,7 @@ TEST_P(AblationAgrees, WithLlamaCpps) {
     shape.n_ff = 64;
     const std::string path = write_tiny_gguf(make_tiny_model(shape, 4), std::string("ablation_agrees_") + GetParam());
     const model m(path);
-    const model_shape facts = {m.facts().architecture, m.facts().n_layer, m.facts().n_head, m.facts().n_head_kv,
-                               m.facts().d_head};
+    const model_shape facts = shape_of(m.facts());
     std::vector<token_id> prompt;
     std::vector<token_id> continuation;
     for (int i = 0; i < 150; ++i) {

@@ -126,7 +126,7 @@ TEST_F(Selection, OrdersByScoreThenLayer) {
 
 TEST_F(Selection, CountAndThresholdMeasureOnlyTheCheck) {
     EXPECT_EQ(choose(order, choose_by::count, 3, true, square).size, 3);
-    EXPECT_EQ(choose(order, choose_by::count, 99, false, square).size, 4);
+    EXPECT_EQ(choose(order, choose_by::count, 4, false, square).size, 4);
     EXPECT_EQ(choose(order, choose_by::threshold, 0.1, false, square).size, 2);
     EXPECT_EQ(choose(order, choose_by::threshold, 0.0, false, square).size, 0);
     EXPECT_EQ(n_choosing, 0);
@@ -147,6 +147,69 @@ TEST_F(Selection, BudgetStepsBackUntilHeldOutPromptsAgree) {
 TEST_F(Selection, ABudgetNothingMeetsGivesNoTriangleLayer) {
     const selection s = choose(order, choose_by::kl_budget, 0.5, true, square);
     EXPECT_EQ(s.size, 0);
+}
+
+TEST(Orders, AScoreThatIsNoNumberComesLast) {
+    std::vector<unit> units;
+    std::vector<double> scores;
+    for (int32_t layer = 0; layer < 40; ++layer) {
+        units.push_back({layer});
+        scores.push_back(layer % 3 == 0 ? std::nan("") : -layer);
+    }
+    const ordered_units order = order_units(units, scores);
+    EXPECT_EQ(order.units.front(), unit{38});
+    for (size_t i = 26; i < 40; ++i) {
+        EXPECT_EQ(order.units[i].layer, static_cast<int32_t>(3 * (i - 26)));
+    }
+}
+
+TEST_F(Selection, AKlThatIsNoNumberIsBeyondEveryBudget) {
+    const set_kl broken = [](std::span<const unit>, bool) { return std::nan(""); };
+    EXPECT_EQ(choose(order, choose_by::kl_budget, 1000, true, broken).size, 0);
+    const set_kl broken_when_checked = [](std::span<const unit>, bool held_out) { return held_out ? std::nan("") : 0; };
+    EXPECT_EQ(choose(order, choose_by::kl_budget, 1000, true, broken_when_checked).size, 0);
+}
+
+// Sizes 1 and 2 are within, 3 is beyond, 4 is within again by luck: bisection from 0 and 5 meets 2, then 3.
+TEST_F(Selection, ADipBehindTheFirstSizeBeyondIsNotLookedFor) {
+    const set_kl dip = [](std::span<const unit> set, bool) { return set.size() == 3 ? 2.0 : 0.5; };
+    EXPECT_EQ(choose(order, choose_by::kl_budget, 1, true, dip).size, 2);
+}
+
+// 640 heads step back by 20; then the held-out prompts say how much of the last step was too much.
+TEST(SelectionOfHeads, StepsBackCoarselyThenTakesBackWhatWasTooMuch) {
+    std::vector<unit> heads;
+    for (int32_t i = 0; i < 640; ++i) {
+        heads.push_back({i / 10, i % 10});
+    }
+    const ordered_units order = order_units(heads, std::vector<double>(heads.size(), 0.0));
+    int n_held_out = 0;
+    const set_kl measure = [&](std::span<const unit> set, bool held_out) {
+        n_held_out += held_out ? 1 : 0;
+        return static_cast<double>(set.size()) * (held_out ? 2 : 1);
+    };
+    const selection s = choose(order, choose_by::kl_budget, 346, true, measure);
+    EXPECT_EQ(s.size, 173);
+    EXPECT_TRUE(s.checked);
+    EXPECT_LE(n_held_out, 10 + 5);  // (346 - 173) / 20 steps, and a bisection of 20
+}
+
+// Layers go one by one, however many: what docs/profile.md says.
+TEST(SelectionOfLayers, StepsBackOneByOne) {
+    std::vector<unit> layers;
+    for (int32_t i = 0; i < 80; ++i) {
+        layers.push_back({i});
+    }
+    const ordered_units order = order_units(layers, std::vector<double>(layers.size(), 0.0));
+    std::vector<size_t> checked;
+    const set_kl measure = [&](std::span<const unit> set, bool held_out) {
+        if (held_out) {
+            checked.push_back(set.size());
+        }
+        return static_cast<double>(set.size()) + (held_out ? 3 : 0);
+    };
+    EXPECT_EQ(choose(order, choose_by::kl_budget, 60, true, measure).size, 57);
+    EXPECT_EQ(checked, (std::vector<size_t>{60, 59, 58, 57}));
 }
 
 TEST_F(Selection, AGenerousBudgetTakesAll) {

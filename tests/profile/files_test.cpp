@@ -5,7 +5,10 @@
 #include <fstream>
 
 #include "profile/hash.h"
+#include "profile/plan_provenance.h"
+#include "profile/prompt_check.h"
 #include "profile/prompt_list.h"
+#include "profile/record_keys.h"
 #include "profile/record_store.h"
 #include "profile/report.h"
 #include "profile/section_sums.h"
@@ -54,13 +57,54 @@ TEST(Records, AreFoundAgainAndAHalfLineIsDropped) {
         EXPECT_EQ(store.n_found(), 0U);
     }
     std::ofstream(path, std::ios::app) << R"({"key": "half", "val)";
-    record_store store(path);
-    EXPECT_EQ(store.n_found(), 2U);
-    ASSERT_NE(store.find("b"), nullptr);
-    EXPECT_EQ(store.find("b")->at("value").get<double>(), 1.0 / 3);  // every bit
-    EXPECT_EQ(store.find("half"), nullptr);
-    store.append("c", {{"value", 2}});
+    {
+        record_store store(path);
+        EXPECT_EQ(store.n_found(), 2U);
+        ASSERT_NE(store.find("b"), nullptr);
+        EXPECT_EQ(store.find("b")->at("value").get<double>(), 1.0 / 3);  // every bit
+        EXPECT_EQ(store.find("half"), nullptr);
+        store.append("c", {{"value", 2}});
+    }
     EXPECT_EQ(record_store(path).n_found(), 3U);
+}
+
+TEST(Records, TwoRunsDoNotShareAFile) {
+    const std::string path = scratch("shared.jsonl");
+    const record_store first(path);
+    try {
+        const record_store second(path);
+        FAIL() << "opened twice";
+    } catch (const failure & error) {
+        EXPECT_NE(std::string(error.what()).find("another trianglemix profile is writing to " + path),
+                  std::string::npos);
+    }
+}
+
+TEST(Records, KeysNameAllThatValuesDependOn) {
+    profile_settings settings;
+    probe_prompt prompt;
+    prompt.key = "p";
+    const auto gradient = [&] { return record_keys(settings, "model", "avx2").gradient(prompt); };
+    const auto effect = [&] { return record_keys(settings, "model", "avx2").effect(prompt, "0-3"); };
+    const std::string first_gradient = gradient();
+    const std::string first_effect = effect();
+    EXPECT_NE(first_effect, record_keys(settings, "model", "avx2").effect(prompt, "0-4"));
+    EXPECT_NE(first_gradient, record_keys(settings, "model", "avx3").gradient(prompt));
+    EXPECT_NE(first_gradient, record_keys(settings, "other", "avx2").gradient(prompt));
+    const auto changes = [&](auto change, bool both) {
+        const profile_settings before = settings;
+        change();
+        EXPECT_NE(effect(), first_effect);
+        EXPECT_EQ(gradient() != first_gradient, both);
+        settings = before;
+    };
+    changes([&] { settings.n_threads = 7; }, true);
+    changes([&] { settings.shape.n_last = 7; }, true);
+    changes([&] { settings.device = settings.device_description = "TriangleMix0 (a GPU)"; }, true);
+    changes([&] { settings.n_ubatch = 512; }, false);
+    changes([&] { settings.precision = "fast"; }, false);
+    changes([&] { settings.n_following = 7; }, false);
+    EXPECT_EQ(gradient(), first_gradient);
 }
 
 TEST(Records, ForeignFilesAreRefused) {
@@ -107,6 +151,81 @@ TEST(Data, MistakesAreNamedWithTheirLine) {
     EXPECT_NE(data_error("nonsense\n").find("line 1"), std::string::npos);
     EXPECT_NE(data_error("[1, 2]\n"), "accepted");
     EXPECT_NE(data_error("\n\n").find("no prompts"), std::string::npos);
+}
+
+TEST(Data, TokensAreWholeNumbers) {
+    for (const char * bad : {"17.5", "true", "-1", "1099511627776", "null", "[1]", "1e3"}) {
+        const std::string in_ids = data_error(std::string("{\"ids\": [1]}\n{\"ids\": [1, ") + bad + "]}\n");
+        EXPECT_NE(in_ids.find("line 2"), std::string::npos) << in_ids;
+        EXPECT_NE(in_ids.find("no token id"), std::string::npos) << in_ids;
+        const std::string as_target = data_error(std::string("{\"ids\": [1], \"target\": ") + bad + "}\n");
+        EXPECT_NE(as_target.find("no token id"), std::string::npos) << as_target;
+    }
+    EXPECT_NE(data_error("{\"ids\": []}\n").find("needs a list"), std::string::npos);
+    EXPECT_NE(data_error("{\"prompt\": \"a\", \"ids\": []}\n").find("needs a list"), std::string::npos);
+    EXPECT_NE(data_error("{\"prompt\": \"a\", \"target\": \"\"}\n").find("empty text"), std::string::npos);
+    EXPECT_EQ(data_error("{\"ids\": [0, 2147483647]}\n"), "accepted");
+}
+
+class PromptCheck : public ::testing::Test {
+  protected:
+    static constexpr int64_t k_trained = 1000;
+    profile_settings settings;
+    std::vector<prompt_size> prompts = {{"a", 20, false}, {"b", 40, false}, {"c", 40, true}};
+
+    void SetUp() override {
+        settings.shape = {4, 10, 6};
+        settings.n_following = 16;
+    }
+    std::string refusal() const {
+        try {
+            static_cast<void>(check_prompts(prompts, settings, k_trained));
+        } catch (const failure & error) {
+            return error.what();
+        }
+        return "accepted";
+    }
+    void expect(const char * text) const {
+        EXPECT_NE(refusal().find(text), std::string::npos) << "'" << refusal() << "' lacks '" << text << "'";
+    }
+};
+
+TEST_F(PromptCheck, APromptThatTellsNothingIsNoted) {
+    const std::vector<std::string> notes = check_prompts(prompts, settings, k_trained);
+    ASSERT_EQ(notes.size(), 1U);
+    EXPECT_EQ(notes[0], "a has 20 tokens, within sink + window + last: it tells nothing");
+    prompts[0].n_tokens = 21;  // one pair
+    EXPECT_TRUE(check_prompts(prompts, settings, k_trained).empty());
+}
+
+TEST_F(PromptCheck, NoPromptThatTellsAnythingIsRefused) {
+    prompts[1].n_tokens = 20;
+    expect("any of the 2 prompts that choose");
+    expect("sink + window + last are 20");
+    prompts[1].n_tokens = 40;
+    prompts[2].n_tokens = 20;
+    expect("any of the 1 prompts that check the choice");
+}
+
+TEST_F(PromptCheck, ABudgetAndYardsticksNeedPromptsThatCheck) {
+    prompts.pop_back();
+    EXPECT_EQ(refusal(), "accepted");
+    settings.yardsticks = true;
+    expect("--yardsticks needs prompts that are kept back");
+    settings.how = choose_by::kl_budget;
+    expect("--kl-budget needs prompts that are kept back");
+}
+
+TEST_F(PromptCheck, EveryPromptMustFitTheContext) {
+    prompts[2].n_tokens = k_trained - settings.n_following - 1;
+    EXPECT_EQ(refusal(), "accepted");
+    prompts[2].n_tokens += 1;
+    expect("c: 984 tokens and 16 following ones are more than the 1000 that the model was trained for");
+    settings.n_ctx = 2000;
+    EXPECT_EQ(refusal(), "accepted");
+    EXPECT_NE(check_prompts(prompts, settings, k_trained).back().find("longer than the 1000"), std::string::npos);
+    settings.n_ctx = 50;
+    expect("more than the 50 of --ctx");
 }
 
 TEST(PromptList, HeldOutPromptsAreOthers) {
@@ -183,6 +302,20 @@ TEST(Report, PairsOfAPlan) {
     EXPECT_DOUBLE_EQ(pairs_kept(p, 40), 1 - skipped / 2);
     p.layers[1].dense_head = {1, 0, 0, 1};
     EXPECT_DOUBLE_EQ(pairs_kept(p, 40), 1 - skipped / 4);
+}
+
+TEST(Plans, AnyNameOfAModelBecomesOneThatAPlanMayHold) {
+    EXPECT_EQ(plan_name_of("SmolLM2 135M"), "SmolLM2 135M");
+    EXPECT_EQ(plan_name_of(""), "");
+    EXPECT_EQ(plan_name_of("a\nb\x7f"), "ab");
+    EXPECT_EQ(plan_name_of("a\xff"), "a\xef\xbf\xbd");
+    std::string odd(99, 'x');
+    odd += "\xc3\xa9";  // its second byte would be the 101st
+    EXPECT_EQ(plan_name_of(odd), std::string(99, 'x'));
+    plan p;
+    p.layers.resize(1);
+    p.name = plan_name_of(std::string(300, '\xff'));
+    EXPECT_TRUE(parse_plan(write_plan(p)).ok());
 }
 
 TEST(Drawings, HostileNamesAndEmptyRangesStayWellFormed) {

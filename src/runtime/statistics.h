@@ -1,9 +1,10 @@
-// cli/statistics.h -- what our backend says it did (docs/env.md), as the programs show it.
+// runtime/statistics.h -- what our backend says it did (docs/env.md), as the programs show it.
 #pragma once
 
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace tmx {
 
@@ -13,6 +14,9 @@ struct backend_statistics {
     int64_t n_triangle = 0;                    // attention nodes computed by the plan
     int64_t n_dense = 0;                       // attention nodes computed densely, exactly
     std::map<std::string, int64_t> fallbacks;  // reason -> times a triangle layer was computed exactly instead
+    std::map<std::string, int64_t> passed_on;  // reason -> attention nodes left to a GPU's own backend
+    std::vector<std::string> declined;         // reasons for which attention nodes were not claimed
+    std::string plan_refused;                  // how the plan differs from the running model; "" if it does not
     double pairs_kept = 0;                     // (query, key) pairs computed in our nodes, summed over query heads
     double pairs_skipped = 0;                  // ... and did not
     double seconds = 0;                        // time inside our nodes

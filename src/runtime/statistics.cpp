@@ -1,4 +1,4 @@
-#include "cli/statistics.h"
+#include "runtime/statistics.h"
 
 #include "runtime/failure.h"
 
@@ -28,6 +28,13 @@ backend_statistics parse_statistics(const std::string & json_text) {
         for (const auto & [reason, times] : s.raw.at("fallbacks").items()) {
             s.fallbacks[reason] = times;
         }
+        for (const auto & [reason, times] : s.raw.at("gpu").at("passed_on").items()) {
+            s.passed_on[reason] = times;
+        }
+        for (const auto & [reason, times] : s.raw.at("declined").items()) {
+            s.declined.push_back(reason);
+        }
+        s.plan_refused = s.raw.at("plan_refused").is_string() ? s.raw.at("plan_refused").get<std::string>() : "";
         s.pairs_kept = s.raw.at("pairs").at("kept");
         s.pairs_skipped = s.raw.at("pairs").at("skipped");
         s.seconds = s.raw.at("seconds");

@@ -1,0 +1,17 @@
+// cli/output_file.h -- files that a command writes. ERRORS of all functions: failure.
+#pragma once
+
+#include <string>
+
+namespace tmx {
+
+// The whole text or nothing: whoever reads the path meets the old file or the new one, never a half. What is there and
+// no regular file (a terminal, a pipe) is written as it is.
+void write_file(const std::string & path, const std::string & text);
+
+void append_to_file(const std::string & path, const std::string & text);
+
+// Before hours of measuring, not behind them. Leaves everything as it was.
+void check_writable(const std::string & path);
+
+}  // namespace tmx
