@@ -25,6 +25,9 @@ std::string reasons_of(const backend_statistics & s) {
     add("the plan was refused", s.plan_refused);
     add("computed exactly instead", list_of(s.fallbacks));
     add("left to the GPU's own backend", list_of(s.passed_on));
+    if (s.n_whole_graphs > 0) {
+        add("left to the GPU's own backend", "whole evaluations, with too few keys or rows or no kernel for them");
+    }
     std::string declined;
     for (const std::string & reason : s.declined) {
         declined += (declined.empty() ? "" : ", ") + reason;

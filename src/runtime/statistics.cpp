@@ -31,6 +31,7 @@ backend_statistics parse_statistics(const std::string & json_text) {
         for (const auto & [reason, times] : s.raw.at("gpu").at("passed_on").items()) {
             s.passed_on[reason] = times;
         }
+        s.n_whole_graphs = s.raw.at("gpu").at("graphs").at("whole");
         for (const auto & [reason, times] : s.raw.at("declined").items()) {
             s.declined.push_back(reason);
         }

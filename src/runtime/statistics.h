@@ -15,11 +15,12 @@ struct backend_statistics {
     int64_t n_dense = 0;                       // attention nodes computed densely, exactly
     std::map<std::string, int64_t> fallbacks;  // reason -> times a triangle layer was computed exactly instead
     std::map<std::string, int64_t> passed_on;  // reason -> attention nodes left to a GPU's own backend
-    std::vector<std::string> declined;         // reasons for which attention nodes were not claimed
-    std::string plan_refused;                  // how the plan differs from the running model; "" if it does not
-    double pairs_kept = 0;                     // (query, key) pairs computed in our nodes, summed over query heads
-    double pairs_skipped = 0;                  // ... and did not
-    double seconds = 0;                        // time inside our nodes
+    int64_t n_whole_graphs = 0;         // evaluations that a GPU's own backend got whole: no node was to be taken
+    std::vector<std::string> declined;  // reasons for which attention nodes were not claimed
+    std::string plan_refused;           // how the plan differs from the running model; "" if it does not
+    double pairs_kept = 0;              // (query, key) pairs computed in our nodes, summed over query heads
+    double pairs_skipped = 0;           // ... and did not
+    double seconds = 0;                 // time inside our nodes
 
     double kept_share() const;          // 1 if nothing was counted
     std::string fallback_text() const;  // "none", or "3 irregular_mask, 1 unknown_layer"

@@ -292,7 +292,9 @@ class Plans(Case):
         with open(data, "rb") as file:
             digest = hashlib.sha256(file.read()).hexdigest()
         self.assertEqual(made, {"own_prompts": 3, "file": "data\ufffd.jsonl", "sha256": digest, "tokens": 2})
-        self.assertIn("data\ufffd.jsonl", json.loads(text_of(self.folder, "findings.jsonl"))["command"])
+        found = [json.loads(line) for line in text_of(self.folder, "findings.jsonl").splitlines()]
+        self.assertEqual([row["finding"] for row in found], ["chosen", "run"])
+        self.assertTrue(all("data\ufffd.jsonl" in row["command"] for row in found))
 
     def test_a_broken_gnuplot_does_not_hide_the_plan(self):
         tools = os.path.join(self.folder, "tools")
@@ -318,22 +320,32 @@ class Plans(Case):
 class OnAGpu(Case):
     """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h)."""
 
-    def test_probe_computes_there(self):
+    def setUp(self):
+        super().setUp()
         folder = os.path.join(self.folder, "bin")
         os.mkdir(folder)
-        program = shutil.copy(PROGRAM, folder)
+        self.program = shutil.copy(PROGRAM, folder)
         shutil.copy(FAKE_GPU_MODULE, os.path.join(folder, "libggml-trianglemix.so"))
+
+    def test_probe_computes_there(self):
         arguments = [*SHORT, "--samples", "1", "--scores", os.path.join(self.folder, "scores.jsonl")]
         self.check(run(*command(self.folder, *arguments)), 0, "9 of 30 layers")
         on_cpu = text_of(self.folder, "scores.jsonl")
         os.remove(os.path.join(self.folder, "plan.json.records.jsonl"))
         report = os.path.join(self.folder, "report.html")
-        done = run(program, *command(self.folder, *arguments, "--device", "TriangleMix0", "--report", report)[1:])
+        done = run(self.program, *command(self.folder, *arguments, "--device", "TriangleMix0", "--report", report)[1:])
         self.check(done, 0, "attention of the probe is computed on the CPU", "9 of 30 layers")
         self.assertEqual(text_of(self.folder, "scores.jsonl"), on_cpu)
         device = json.loads(text_of(self.folder, "plan.json"))["provenance"]["device"]
         self.assertTrue(device.startswith("TriangleMix0 (fake GPU"), device)
         self.assertIn("2 threads, TriangleMix0 (fake GPU", text_of(self.folder, "report.html"))
+
+    def test_short_prompts_are_computed_by_the_plan_there(self):
+        arguments = command(self.folder, "--builtin", "needle", "--length", "110", "--layers", "9", "--check-samples", "1",
+                            "--device", "TriangleMix0")[1:]  # fmt: skip
+        done = run(self.program, *arguments, TRIANGLEMIX_MIN_KEYS="1024")
+        self.check(done, 1, "did not compute the triangle set 9 as planned", "left to the GPU's own backend", "keys")
+        self.check(run(self.program, *arguments), 0, "checked on 1 other prompts")
 
 
 if __name__ == "__main__":

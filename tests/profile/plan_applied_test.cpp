@@ -48,6 +48,8 @@ TEST_F(PlanApplied, NothingComputedByTheBackend) {
     s.declined = {"dims", "rows"};
     expect("not claimed: dims, rows");
     expect("40 tokens (0 of");
+    s.n_whole_graphs = 1;
+    expect("left to the GPU's own backend: whole evaluations");
 }
 
 TEST_F(PlanApplied, OtherArithmeticThanAskedIsNamed) {
