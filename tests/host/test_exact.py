@@ -69,7 +69,7 @@ class Comparison:
 
 class Sharp(Comparison, unittest.TestCase):
     model = staticmethod(settings.sharp_model)
-    yardsticks = [(["-fa", "off"], 8)]
+    yardsticks = [(["-fa", "off"], 8), (["-fa", "on", "-ub", "48"], 8)]
     least_equal = 17  # near-ties of 0.01 nats do occur; a fifth of the texts would be another matter
 
 
