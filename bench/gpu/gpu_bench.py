@@ -5,7 +5,7 @@ device? Unmodified llama.cpp programs, the same model, the same process where ll
     bench/gpu/run.sh                          builds what is missing, then calls this with every stage
     bench/gpu/gpu_bench.py --stages devices,answers --small model.gguf
     bench/gpu/gpu_bench.py --stages prefill,decode --big 8b.gguf --lengths 512,2048,8192,32768,131072
-  bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 ...      a model over two GPUs
+    bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 ...    a model over two GPUs
 
 Stages
   devices   what llama.cpp lists, what the backend says
@@ -107,8 +107,8 @@ class Runner:
         start = time.monotonic()
         try:
             done = subprocess.run(command, env=self.environment(TRIANGLEMIX_STATS=str(statistics), **settings),
-                                  capture_output=True, text=True,
-                                  errors="replace", timeout=timeout, stdin=subprocess.DEVNULL, check=False)
+                                  capture_output=True, text=True, errors="replace", timeout=timeout,
+                                  stdin=subprocess.DEVNULL, check=False)
             code, out, log = done.returncode, done.stdout, done.stderr
         except subprocess.TimeoutExpired as late:
             code, out, log = "timeout", *((text or b"").decode(errors="replace") for text in (late.stdout, late.stderr))

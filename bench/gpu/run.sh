@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything about a GPU on a bare Debian 12 (Ubuntu 24.04) machine with NVIDIA's driver and CUDA toolkit: builds stock
 # llama.cpp with CUDA and the backend, checks the kernels, what is forwarded and what is answered, and measures one layer
-# beside PyTorch's kernels (if PyTorch is there), and prompts and decoding beside the stock device. About 20 minutes on an
-# H200 with 16 cores. Safe to run again: what is built is not built twice. build-gpu/bin/trianglemix is left behind, for
+# beside PyTorch's kernels (if PyTorch is there), and prompts and decoding beside the stock device. About 16 minutes on an
+# H100 with 16 cores. Safe to run again: what is built is not built twice. build-gpu/bin/trianglemix is left behind, for
 # this GPU.
 #
 #   bench/gpu/run.sh [--quick] [OPTION OF gpu_bench.py...]

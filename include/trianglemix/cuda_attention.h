@@ -102,9 +102,8 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 // NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
 //          on every run of one kernel, work and device.
 // ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an
-// option
-//          that cuda_declines() names. out is then unchanged. device_error: a launch failed; out is then undefined.
-//          Later faults surface at the caller's next synchronisation of the stream.
+//          option that cuda_declines() names. In both out is unchanged. device_error: a launch failed; out is then
+//          undefined. Later faults surface at the caller's next synchronisation of the stream.
 status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
                               void * stream) noexcept;
 

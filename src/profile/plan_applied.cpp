@@ -1,6 +1,6 @@
 #include "profile/plan_applied.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "profile/section_sums.h"
 
@@ -28,11 +28,7 @@ std::string reasons_of(const backend_statistics & s) {
     if (s.n_whole_graphs > 0) {
         add("left to the GPU's own backend", "whole evaluations, with too few keys or rows or no kernel for them");
     }
-    std::string declined;
-    for (const std::string & reason : s.declined) {
-        declined += (declined.empty() ? "" : ", ") + reason;
-    }
-    add("not claimed", declined);
+    add("not claimed", fmt::format("{}", fmt::join(s.declined, ", ")));
     return text.empty() ? "no reason is known" : text;
 }
 
