@@ -6,6 +6,7 @@
 
 #include "ggml/backend_common.h"
 #include "ggml/evaluator.h"
+#include "ggml/key_writes.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -13,8 +14,16 @@ namespace {
 
 // Backend: one a llama context.
 
-evaluator & evaluator_of(ggml_backend_t backend) {
-    return *static_cast<evaluator *>(backend->context);
+struct accel_state {
+    accel_state(settings & current, statistics & counters) : attention(current, counters) {}
+
+    evaluator attention;
+    key_writer writer;
+    int n_threads = 1;
+};
+
+accel_state & state_of(ggml_backend_t backend) {
+    return *static_cast<accel_state *>(backend->context);
 }
 
 const char * backend_name(ggml_backend_t) {
@@ -22,11 +31,19 @@ const char * backend_name(ggml_backend_t) {
 }
 
 void backend_free(ggml_backend_t backend) {
-    delete &evaluator_of(backend);
+    delete &state_of(backend);
     delete backend;
 }
 
-ggml_status compute_node(evaluator & work, const ggml_cgraph * graph, const ggml_tensor * node) {
+ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
+    const ggml_tensor * node = graph->nodes[index];
+    if (writes_keys(node)) {
+        const ggml_status result = state.writer.compute(graph, index, state.n_threads);
+        if (result == GGML_STATUS_SUCCESS) {
+            state.attention.observe(graph, node);
+        }
+        return result;
+    }
     if (node->op != GGML_OP_FLASH_ATTN_EXT) {
         GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n", ggml_op_name(node->op));
         return GGML_STATUS_FAILED;
@@ -35,7 +52,7 @@ ggml_status compute_node(evaluator & work, const ggml_cgraph * graph, const ggml
         GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n", to_string(*reason));
         return GGML_STATUS_FAILED;
     }
-    return work.compute(graph, node);
+    return state.attention.compute(graph, node);
 }
 
 ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
@@ -44,7 +61,7 @@ ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
             if (computes_nothing(graph->nodes[i])) {
                 continue;
             }
-            const ggml_status result = compute_node(evaluator_of(backend), graph, graph->nodes[i]);
+            const ggml_status result = compute_node(state_of(backend), graph, i);
             if (result != GGML_STATUS_SUCCESS) {
                 return result;
             }
@@ -120,7 +137,7 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) {
 
 ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) {
     try {
-        auto context = std::make_unique<evaluator>(process_settings(), process_statistics());
+        auto context = std::make_unique<accel_state>(process_settings(), process_statistics());
         auto * backend = new ggml_backend{
             .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = context.get()};
         static_cast<void>(context.release());
@@ -168,6 +185,8 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
                 warn_flash_attention_is_off();
             }
             return false;
+        case GGML_OP_SET_ROWS:
+            return current.enabled() && current.ever_planned() && claims_key_write(op);
         default:
             return false;
     }
@@ -213,7 +232,8 @@ ggml_backend_dev_t accel_device(ggml_backend_reg_t reg) {
 }
 
 void accel_set_n_threads(ggml_backend_t backend, int n_threads) {
-    evaluator_of(backend).set_n_threads(n_threads);
+    state_of(backend).n_threads = n_threads;
+    state_of(backend).attention.set_n_threads(n_threads);
 }
 
 }  // namespace tmx

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "ggml/graph_inputs.h"
-
 namespace tmx {
 namespace {
 
@@ -85,16 +83,21 @@ const ubatch_runs & evaluator::classify(const ggml_cgraph * graph, const ggml_te
     std::erase_if(remembered_, [&](const classified & each) { return each.mask == mask; });
 
     const auto start = std::chrono::steady_clock::now();
-    const graph_inputs inputs = read_inputs(find_inputs(graph, node, nullptr), node, view);
+    const input_tensors tensors = find_inputs(graph, node, nullptr);
+    const graph_inputs inputs = read_inputs(tensors, node, view);
+    known_cache & cache = caches_.of(node->src[1]->view_src, tensors.rotary);
     classified & result = remembered_.emplace_back();
     result.mask = mask;
     result.out_ids = inputs.out_ids;
     result.n_stream = args.n_batch;
     result.n_rows = args.n_q;
     result.n_kv = args.n_kv;
-    result.found = inputs.missing
-                       ? all_masked(args.n_batch, args.n_q, *inputs.missing)
-                       : find_runs(inputs.view, caches_.of(inputs.cache).table, inputs.keys, context_.n_threads);
+    if (inputs.missing) {
+        result.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
+        forget_rows(tensors, cache.table);
+    } else {
+        result.found = find_runs(inputs.view, cache.table, cache.keys, context_.n_threads);
+    }
     result.print = fingerprint(inputs.view, result.found);
     statistics_.classified({&result.found, seconds_since(start)});
     return result.found;

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "ggml/abi.h"
-#include "ggml/cell_table.h"
 #include "ggml/fattn_view.h"
+#include "ggml/graph_inputs.h"
+#include "ggml/known_caches.h"
 #include "ggml/layer_rules.h"
 #include "ggml/node_work.h"
 #include "ggml/settings.h"
@@ -29,6 +30,10 @@ class evaluator {
 
     // REQUIRES node is a FLASH_ATTN_EXT that why_declined() does not decline.
     ggml_status compute(const ggml_cgraph * graph, const ggml_tensor * node);
+
+    // Of rows that are in the cache by now, whoever computes their attention: which cells they are in.
+    // REQUIRES writes_keys(set_rows), computed.
+    void observe(const ggml_cgraph * graph, const ggml_tensor * set_rows) { learn_written(graph, set_rows, caches_); }
 
   private:
     struct classified {
@@ -53,7 +58,7 @@ class evaluator {
     bool warned_precision_ = false;
     std::vector<classified> remembered_;  // of this evaluation, one a mask
     ubatch_runs unshared_;                // what was found for a node that nothing may reuse
-    cell_tables caches_;
+    known_caches caches_;
 };
 
 }  // namespace tmx

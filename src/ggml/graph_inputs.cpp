@@ -90,6 +90,18 @@ const ggml_tensor * interchangeable(const std::vector<const ggml_tensor *> & ten
     return same && !tensors.empty() ? tensors.front() : nullptr;
 }
 
+// Whether RoPE comes between a tensor and the product with a layer's weights that it was made by: reshapes,
+// concatenations with parts that are not rotated, and the product that spreads outliers of quantised caches may follow.
+bool went_through_rope(const ggml_tensor * tensor, int steps = 8) {
+    const bool by_weights = tensor != nullptr && (tensor->op == GGML_OP_MUL_MAT || tensor->op == GGML_OP_MUL_MAT_ID) &&
+                            std::string_view(tensor->src[0]->name).starts_with("blk.");
+    if (tensor == nullptr || steps == 0 || by_weights) {
+        return false;
+    }
+    return tensor->op == GGML_OP_ROPE || went_through_rope(tensor->src[0], steps - 1) ||
+           went_through_rope(tensor->src[1], steps - 1);
+}
+
 bool can_be_cells(const ggml_tensor * cells, int64_t n_tokens) {
     return readable(cells, GGML_TYPE_I64) && ggml_nelements(cells) == n_tokens;
 }
@@ -176,9 +188,11 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
     sole_tensor positions;
     sole_tensor own_cells;
     sole_tensor out_ids;
+    bool rotary = false;
     for_each_tensor(graph, [&](const ggml_tensor * tensor) {
         if (tensor->op == GGML_OP_SET_ROWS && tensor->view_src == cache) {
             own_cells.offer(tensor->src[1]);
+            rotary = went_through_rope(tensor->src[0]);
         } else if (is_output_ids(tensor)) {
             out_ids.offer(tensor);
         } else if (is_input_named(tensor, "inp_pos")) {
@@ -189,7 +203,8 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
     return {.masks = host_originals(graph, node->src[3], device_name),
             .positions = positions.get(),
             .own_cells = host_originals(graph, own_cells.get(), device_name),
-            .out_ids = out_ids.get()};
+            .out_ids = out_ids.get(),
+            .rotary = rotary};
 }
 
 graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
@@ -243,8 +258,6 @@ graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node
     if (view.own_cells == nullptr) {
         return inputs;
     }
-    inputs.keys = {in_host_memory(cache) ? base : nullptr, static_cast<ptrdiff_t>(row_bytes)};
-    inputs.cache = cache;
     inputs.missing.reset();
     return inputs;
 }
@@ -260,6 +273,34 @@ void forget_rows(const input_tensors & tensors, cell_table & table) {
     }
     if (!known) {
         table = {};
+    }
+}
+
+bool writes_keys(const ggml_tensor * tensor) {
+    return tensor->op == GGML_OP_SET_ROWS && layer_of_keys(tensor) >= 0;
+}
+
+void learn_written(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches) {
+    sole_tensor inp_pos;
+    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
+        if (is_input_named(tensor, "inp_pos")) {
+            inp_pos.offer(tensor);
+        }
+    });
+    known_cache & known = caches.of(set_rows->view_src, went_through_rope(set_rows->src[0]));
+    const ggml_tensor * cells = set_rows->src[1];
+    const ggml_tensor * pos = inp_pos.get();
+    const int64_t n_cells = set_rows->view_src->ne[1] * set_rows->view_src->ne[2];
+    if (!readable(cells, GGML_TYPE_I64) || pos == nullptr || !readable(pos, GGML_TYPE_I32) ||
+        ggml_nelements(pos) != ggml_nelements(cells)) {
+        return forget_rows({.masks = {}, .positions = nullptr, .own_cells = {cells}, .out_ids = nullptr}, known.table);
+    }
+    for (int64_t row = 0; row < ggml_nelements(cells); ++row) {
+        const int64_t cell = static_cast<const int64_t *>(cells->data)[row];
+        const int32_t position = static_cast<const int32_t *>(pos->data)[row];
+        if (0 <= cell && cell < n_cells && position >= 0) {
+            known.table.learn(cell, position, known.keys);
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "ggml/abi.h"
 #include "ggml/fattn_view.h"
+#include "ggml/known_caches.h"
 #include "ggml/ubatch_runs.h"
 #include "trianglemix/plan.h"
 
@@ -19,8 +20,6 @@ namespace tmx {
 struct graph_inputs {
     std::optional<mask_reason> missing;  // set: rows must be computed through the mask, for this reason
     ubatch_view view;                    // outputs are set even where `missing` is
-    key_probe keys;                      // of the node's key cache, counted over the whole cache
-    const void * cache = nullptr;        // identity of that cache
     const ggml_tensor * out_ids = nullptr;
     std::vector<int64_t> first_cell;  // what view.first_cell points to
 };
@@ -34,6 +33,7 @@ struct input_tensors {
     // Indices of the SET_ROWS that fills the node's key cache, or those that they can be a copy of.
     std::vector<const ggml_tensor *> own_cells;
     const ggml_tensor * out_ids = nullptr;
+    bool rotary = false;  // the keys went through RoPE
 };
 
 // Why a node has no such inputs: its rows see every key, its keys have no layer, or its heads have masks of their own.
@@ -43,11 +43,18 @@ std::optional<mask_reason> without_runs(const fattn_view & fattn, int32_t layer)
 //          `device`: name of the backend whose copies the node reads; null: the node reads host memory.
 input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const char * device);
 
-// REQUIRES `fattn` is the node's view. The cache's data is read only if it is in host memory; else keys has no base.
+// REQUIRES `fattn` is the node's view.
 graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn);
 
 // For a node whose inputs are missing: forgets every cell that it may have overwritten.
 void forget_rows(const input_tensors & tensors, cell_table & table);
+
+// Whether a tensor is what a SET_ROWS of keys leaves: a view of a cache named cache_k_l<layer>.
+bool writes_keys(const ggml_tensor * tensor);
+
+// Learns which cells a computed SET_ROWS of keys has filled, as far as the graph's inputs tell; forgets them otherwise.
+// REQUIRES writes_keys(set_rows); inputs and cache in host memory.
+void learn_written(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches);
 
 // The view of a node that shares its mask with one whose inputs were read before: for fingerprint() only. Positions and
 // cells are left out, since their memory may already serve later nodes of the evaluation; out_ids is used only if the

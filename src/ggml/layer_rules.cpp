@@ -87,6 +87,17 @@ bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_r
                 return false;
             }
         }
+        if (const int64_t n_rows = unordered_rows(found, rule); n_rows > 0) {
+            statistics_.fell_back("cell_order");
+            if (now_.strict) {
+                GGML_LOG_ERROR(
+                    "TriangleMix: strict: layer %d is a triangle layer of plan %s, but it is not certain in which order "
+                    "the keys of %lld rows stand in the cache, so these can only be computed exactly (cell_order, see "
+                    "docs/backend.md)\n",
+                    layer, now_.chosen->name.c_str(), static_cast<long long>(n_rows));
+                return false;
+            }
+        }
     }
     if (now_.strict && !refusal_.empty()) {
         GGML_LOG_ERROR("TriangleMix: strict: plan %s does not fit: %s\n", now_.chosen->name.c_str(), refusal_.c_str());

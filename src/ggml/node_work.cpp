@@ -1,16 +1,23 @@
 #include "ggml/node_work.h"
 
 namespace tmx {
+namespace {
+
+// What the plan makes of a run of a triangle layer.
+std::vector<row_segment> planned_parts(const ubatch_runs & found, const causal_run & run, const layer_rule & rule) {
+    const index_range ranks{run.rank_begin, run.rank_begin + run.rows()};
+    const bool in_prompt = found.runs.size() == 1 && found.masked.empty() && ranks.end <= rule.prompt_length;
+    return resolve_segments(rule.shape, rule.tail, {ranks, in_prompt ? rule.prompt_length : -1}, run.output_rows);
+}
+
+}  // namespace
 
 std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule) {
     std::vector<attention_segment> segments;
     for (const causal_run & run : found.runs) {
         std::vector<row_segment> parts{{{0, run.rows()}, band{}}};
-        if (rule.triangle) {
-            const index_range ranks{run.rank_begin, run.rank_begin + run.rows()};
-            const bool in_prompt = found.runs.size() == 1 && found.masked.empty() && ranks.end <= rule.prompt_length;
-            parts =
-                resolve_segments(rule.shape, rule.tail, {ranks, in_prompt ? rule.prompt_length : -1}, run.output_rows);
+        if (rule.triangle && run.ordered) {
+            parts = planned_parts(found, run, rule);
         }
         for (const row_segment & part : parts) {
             segments.push_back({.batch = run.stream,
@@ -34,6 +41,22 @@ std::vector<attention_segment> make_segments(const ubatch_runs & found, const la
                             .kept = {}});
     }
     return segments;
+}
+
+int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule) {
+    int64_t n_rows = 0;
+    for (const causal_run & run : found.runs) {
+        if (!rule.triangle || run.ordered) {
+            continue;
+        }
+        for (const row_segment & part : planned_parts(found, run, rule)) {
+            const index_range ranks{run.rank_begin + part.rows.begin, run.rank_begin + part.rows.end};
+            if (kept_pairs(part.kept, ranks) < kept_pairs(band{}, ranks)) {
+                n_rows += part.rows.end - part.rows.begin;
+            }
+        }
+    }
+    return n_rows;
 }
 
 pair_count & pair_count::operator+=(const pair_count & other) {

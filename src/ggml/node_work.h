@@ -21,9 +21,13 @@ struct layer_rule {
 
 // Segments of one attention node. Their `cells` point into `found`, which must outlive them.
 //
-// A dense layer's runs and all masked rows take one segment each. A triangle layer's run is cut by resolve_segments;
-// the prompt's length counts only where the ubatch holds one run and that run lies inside the prompt.
+// A dense layer's runs, runs in which the order of the keys is not certain, and all masked rows take one segment each. A
+// triangle layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
+// that run lies inside the prompt.
 std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule);
+
+// Rows of a triangle layer that keep all their keys only because the order of these is not certain.
+int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule);
 
 // Query-key pairs, summed over the query heads.
 struct pair_count {

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "ggml/backend_common.h"
+#include "ggml/cache_writes.h"
 #include "ggml/proxy_device.h"
 
 namespace tmx {
@@ -39,6 +40,7 @@ void backend_free(ggml_backend_t backend) {
 
 void backend_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data, size_t offset, size_t size) {
     const ggml_backend_t wrapped = wrapped_of(backend);
+    note_cache_write(tensor, offset, size);
     wrapped->iface.set_tensor_async(wrapped, tensor, data, offset, size);
 }
 
@@ -50,6 +52,7 @@ void backend_get_async(ggml_backend_t backend, const ggml_tensor * tensor, void 
 void backend_set_2d_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data, size_t offset, size_t size,
                           size_t n_copies, size_t stride_tensor, size_t stride_data) {
     const ggml_backend_t wrapped = wrapped_of(backend);
+    note_cache_write(tensor, offset, size + (n_copies > 0 ? n_copies - 1 : 0) * stride_tensor);
     wrapped->iface.set_tensor_2d_async(wrapped, tensor, data, offset, size, n_copies, stride_tensor, stride_data);
 }
 
@@ -62,7 +65,11 @@ void backend_get_2d_async(ggml_backend_t backend, const ggml_tensor * tensor, vo
 // ggml asks the target's backend. Either end may be a proxy; the wrapped backends know each other only by themselves.
 bool backend_copy_async(ggml_backend_t from, ggml_backend_t to, const ggml_tensor * source, ggml_tensor * target) {
     const ggml_backend_t wrapped = unwrapped(to);
-    return wrapped->iface.cpy_tensor_async(unwrapped(from), wrapped, source, target);
+    const bool copied = wrapped->iface.cpy_tensor_async(unwrapped(from), wrapped, source, target);
+    if (copied) {
+        note_cache_write(target, 0, ggml_nbytes(target));
+    }
+    return copied;
 }
 
 void backend_synchronize(ggml_backend_t backend) {

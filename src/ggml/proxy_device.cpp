@@ -19,8 +19,9 @@ const char * type_name(ggml_backend_buffer_type_t type) {
 
 ggml_backend_buffer_t type_alloc(ggml_backend_buffer_type_t type, size_t size) {
     const ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(wrapped_type(type), size);
-    if (buffer != nullptr) {
-        watch_cache_writes(buffer);
+    if (buffer != nullptr && !watch_cache_writes(buffer)) {
+        ggml_backend_buffer_free(buffer);
+        return nullptr;
     }
     return buffer;
 }

@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "ggml/backend_common.h"
-#include "ggml/cache_writes.h"
 #include "ggml/node_work.h"
 
 namespace tmx {
@@ -101,6 +100,10 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
             }
         }
     } end{ubatches_};
+    forget_rewritten();
+    if (executor_ != nullptr) {
+        learn_cells(graph, nodes);
+    }
     const auto whole = [&] {
         statistics_.proxied_graph(false);
         return ggml_backend_graph_compute_async(wrapped_, graph);
@@ -112,9 +115,6 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     const auto first =
         std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
     if (first == nodes.end()) {
-        if (!goes_on) {
-            learn_cells(graph, nodes);
-        }
         return whole();
     }
     // The device gets something to do before the mask is looked at.
@@ -155,7 +155,7 @@ bool proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<i
     if (!goes_on) {
         works_.clear();
         ubatches_.clear();
-        evaluation_ = {set.keys, first, layer};
+        evaluation_ = {.keys = set.keys, .first = first, .layer = layer, .positions = {}, .learned = {}};
     }
     return goes_on;
 }
@@ -170,9 +170,16 @@ const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * gr
     known_nodes_ = graph->nodes;
     known_attention_.clear();
     known_inputs_.clear();
+    known_rewritten_.clear();
     for (int i = 0; i < graph->n_nodes; ++i) {
-        if (graph->nodes[i]->op == GGML_OP_FLASH_ATTN_EXT && !computes_nothing(graph->nodes[i])) {
+        const ggml_tensor * node = graph->nodes[i];
+        if (computes_nothing(node)) {
+            continue;
+        }
+        if (node->op == GGML_OP_FLASH_ATTN_EXT) {
             known_attention_.push_back(i);
+        } else if (node->op != GGML_OP_SET_ROWS && layer_of_keys(node) >= 0) {
+            known_rewritten_.push_back(node->view_src);
         }
     }
     return known_attention_;
@@ -204,17 +211,12 @@ bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<in
         rules_.begin();
         rules_.check_plan(graph, executor_->kernel());
     }
-    std::vector<int> small;
     for (const int i : nodes) {
         if (const char * reason = too_small(graph->nodes[i])) {
             pass_on_node(reason);
-            small.push_back(i);
         } else if (!plan_step(graph, i)) {
             return false;
         }
-    }
-    if (!goes_on) {
-        learn_cells(graph, small);
     }
     return true;
 }
@@ -274,23 +276,22 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     now.n_stream = args.n_batch;
     now.n_rows = args.n_q;
     now.n_kv = args.n_kv;
-    now.inputs = read_inputs(inputs_of(graph, node), node, view);
+    now.inputs = inputs_for(graph, node, view);
     const graph_inputs & inputs = now.inputs;
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
-        forget_rows(inputs_of(graph, node), cells_of(node));
     } else {
-        cell_table & cells = cells_of(node);
+        auto & [identity, keys, watch, cells] = cache_of(graph, node);
         const int64_t mask_bytes = args.n_batch * args.n_q * args.n_kv * static_cast<int64_t>(sizeof(uint16_t));
         std::optional<ubatch_runs> sampled;
         if (mask_bytes >= limits_.deferred_mask_bytes && !read_masks_first_) {
-            sampled = find_runs_sampled(inputs.view, cells, inputs.keys);
+            sampled = find_runs_sampled(inputs.view, cells, keys);
         }
         if (sampled) {
             now.found = std::move(*sampled);
             now.check = std::make_unique<mask_check>(inputs.view, now.found, n_threads_);
         } else {
-            now.found = find_runs(inputs.view, cells, inputs.keys, n_threads_);
+            now.found = find_runs(inputs.view, cells, keys, n_threads_);
         }
     }
     statistics_.classified({&now.found, seconds_since(start)});
@@ -323,36 +324,53 @@ const proxy_evaluator::prepared * proxy_evaluator::usable(const prepared & how) 
     return nullptr;
 }
 
-// What is known of the node's key cache, without what the host has overwritten since.
-cell_table & proxy_evaluator::cells_of(const ggml_tensor * node) {
-    const ggml_tensor * cache = node->src[1]->view_src;
-    cell_tables::known_cache & known = caches_.of(cache);
-    const auto * base = static_cast<const std::byte *>(cache->data);
-    const auto row_bytes = static_cast<ptrdiff_t>(cache->nb[1]);
-    for (const byte_range & written : cache_writes().since(known.writes_seen, {base, base + ggml_nbytes(cache)})) {
-        const ptrdiff_t first = (written.begin - base) / row_bytes;
-        known.table.forget(first, (written.end - base + row_bytes - 1) / row_bytes - first);
-    }
-    return known.table;
+// What is known of the node's key cache.
+known_cache & proxy_evaluator::cache_of(const ggml_cgraph * graph, const ggml_tensor * node) {
+    return caches_.of(node->src[1]->view_src, inputs_of(graph, node).rotary);
 }
 
-// A decode row's cell may have held another user's key; what it holds now is known here.
+graph_inputs proxy_evaluator::inputs_for(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
+    graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
+    const auto n_tokens = static_cast<size_t>(inputs.view.n_stream * inputs.view.n_rows);
+    std::vector<int32_t> & positions = evaluation_.positions;
+    if (!inputs.missing && positions.empty()) {
+        positions.assign(inputs.view.positions, inputs.view.positions + n_tokens);
+    }
+    if (!inputs.missing && positions.size() == n_tokens) {
+        inputs.view.positions = positions.data();
+    }
+    return inputs;
+}
+
+// Whoever computes the attention, and whatever becomes of the rows: what the cells hold now is known here.
 void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    std::vector<const ggml_tensor *> masks;
+    std::vector<const ggml_tensor *> & learned = evaluation_.learned;
     for (const int i : nodes) {
         const ggml_tensor * node = graph->nodes[i];
-        const bool seen = std::find(masks.begin(), masks.end(), node->src[3]) != masks.end();
-        if (seen || node->src[3] == nullptr || layer_of_keys(node->src[1]) < 0 || why_declined(node, 1)) {
+        const bool seen = std::find(learned.begin(), learned.end(), node->src[3]) != learned.end();
+        if (seen || layer_of_keys(node->src[1]) < 0) {
             continue;
         }
-        masks.push_back(node->src[3]);  // layers that share one share the cells
-        const fattn_view view(node);
-        const graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
-        if (inputs.missing) {
-            forget_rows(inputs_of(graph, node), cells_of(node));
-        } else {
-            learn_rows(inputs.view, cells_of(node), inputs.keys);
+        learned.push_back(node->src[3]);  // layers that share a mask share the cells
+        if (node->src[3] == nullptr || why_declined(node, 1)) {
+            forget_rows(inputs_of(graph, node), cache_of(graph, node).table);
+            continue;
         }
+        const fattn_view view(node);
+        const graph_inputs inputs = inputs_for(graph, node, view);
+        known_cache & cache = cache_of(graph, node);
+        if (inputs.missing) {
+            forget_rows(inputs_of(graph, node), cache.table);
+        } else {
+            learn_rows(inputs.view, cache.table, cache.keys);
+        }
+    }
+}
+
+// As when positions are shifted: what the keys are now cannot be told.
+void proxy_evaluator::forget_rewritten() {
+    for (const ggml_tensor * cache : known_rewritten_) {
+        caches_.of(cache, false).table = {};
     }
 }
 

@@ -15,9 +15,9 @@
 
 #include "ggml/abi.h"
 #include "ggml/attention_executor.h"
-#include "ggml/cell_table.h"
 #include "ggml/fattn_view.h"
 #include "ggml/graph_inputs.h"
+#include "ggml/known_caches.h"
 #include "ggml/layer_rules.h"
 #include "ggml/mask_check.h"
 #include "ggml/settings.h"
@@ -89,8 +89,10 @@ class proxy_evaluator {
     const classified & classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
     const prepared * prepare(const classified & ubatch, const layer_rule & rule, const attention_args & args);
     const prepared * usable(const prepared & how);
-    cell_table & cells_of(const ggml_tensor * node);
+    known_cache & cache_of(const ggml_cgraph * graph, const ggml_tensor * node);
+    graph_inputs inputs_for(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
     void learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes);
+    void forget_rewritten();
     ggml_status run_steps(ggml_cgraph * graph, int passed);
     status run_step(const step & now);
     ggml_status pass_on(ggml_cgraph * graph, int begin, int end);
@@ -105,7 +107,7 @@ class proxy_evaluator {
     proxy_limits limits_;
     layer_rules rules_;
     int n_threads_ = 1;
-    cell_tables caches_;
+    known_caches caches_;
     bool expects_steps_ = true;             // the last evaluation of a prompt had nodes of ours
     bool read_masks_first_ = false;         // a mask was not what its samples said: from now on read all of it at once
     ggml_backend_event_t ready_ = nullptr;  // the wrapped backend has the node's inputs; null: no events
@@ -116,6 +118,9 @@ class proxy_evaluator {
         ggml_tensor ** keys = nullptr;  // of the whole graph's hash set
         const ggml_tensor * first = nullptr;
         int32_t layer = -1;  // of `first`
+        // A copy: the host's own may make room for others once the device has its.
+        std::vector<int32_t> positions;
+        std::vector<const ggml_tensor *> learned;  // masks, each of the nodes of a cache
     };
     evaluation evaluation_;
     int32_t last_layer_ = -1;  // < 0: nothing goes on
@@ -127,6 +132,7 @@ class proxy_evaluator {
     uint64_t known_uid_ = 0;
     const void * known_nodes_ = nullptr;
     std::vector<int> known_attention_;
+    std::vector<const ggml_tensor *> known_rewritten_;  // key caches that it changes other than by adding rows
     std::deque<known_inputs> known_inputs_;
 };
 

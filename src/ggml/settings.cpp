@@ -24,6 +24,7 @@ void settings::apply(const backend_config & config) {
     const std::lock_guard lock(mutex_);
     now_.chosen = config.chosen ? std::make_shared<const plan>(*config.chosen) : nullptr;
     now_.generation++;
+    ever_planned_ = ever_planned_ || now_.chosen != nullptr;
     now_.kernel = config.kernel;
     now_.strict = config.strict;
     asked_ = config.arithmetic;
@@ -43,6 +44,7 @@ std::string settings::set_plan(const char * json) {
     const std::lock_guard lock(mutex_);
     now_.chosen = std::move(chosen);
     now_.generation++;
+    ever_planned_ = ever_planned_ || now_.chosen != nullptr;
     return "";
 }
 

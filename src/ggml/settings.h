@@ -36,6 +36,8 @@ class settings {
 
     bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
     int64_t min_rows() const { return min_rows_.load(std::memory_order_relaxed); }
+    // Whether there has been a plan since the process began: then the order of keys matters.
+    bool ever_planned() const { return ever_planned_.load(std::memory_order_relaxed); }
     int64_t min_keys() const { return min_keys_.load(std::memory_order_relaxed); }
     settings_snapshot snapshot() const;
 
@@ -49,6 +51,7 @@ class settings {
     settings_snapshot now_;
     std::optional<precision> asked_;  // by the user; wins over the plan's
     std::atomic<bool> enabled_{true};
+    std::atomic<bool> ever_planned_{false};
     std::atomic<int64_t> min_rows_{k_default_min_rows};
     std::atomic<int64_t> min_keys_{k_default_min_keys};
 };

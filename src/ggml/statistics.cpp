@@ -42,10 +42,13 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
     node_record record{.kind = node_kind::dense,
                        .layer = layer,
                        .triangle_layer = rule.triangle,
+                       .unordered_rows = unordered_rows(found, rule),
                        .found = &found,
                        .pairs = {},
                        .seconds = seconds};
-    if (rule.triangle && !found.runs.empty()) {
+    const bool planned = std::any_of(found.runs.begin(), found.runs.end(),
+                                     [](const causal_run & run) { return run.ordered; });
+    if (rule.triangle && planned) {
         record.kind = node_kind::triangle;
     } else if (!found.masked.empty()) {
         record.kind = node_kind::masked;
@@ -85,9 +88,12 @@ void statistics::computed(const node_record & record) {
     const std::lock_guard lock(mutex_);
     sums_.nodes[kind]++;
     for (const causal_run & run : record.found->runs) {
-        (record.triangle_layer ? sums_.planned_runs : sums_.dense_runs)++;
-        (record.triangle_layer ? sums_.planned_rows : sums_.dense_rows) += run.rows();
+        const bool planned = record.triangle_layer && run.ordered;
+        (planned ? sums_.planned_runs : sums_.dense_runs)++;
+        (planned ? sums_.planned_rows : sums_.dense_rows) += run.rows();
     }
+    sums_.unordered_rows += record.unordered_rows;
+    sums_.dense_rows -= record.unordered_rows;
     for (const masked_rows & rows : record.found->masked) {
         sums_.masked_runs++;
         sums_.masked_rows[static_cast<size_t>(rows.reason)] += rows.rows();
@@ -167,7 +173,10 @@ std::string statistics::json(const settings & current) const {
             masked_rows_sum += sums_.masked_rows[reason];
         }
     }
-    out["rows"] = {{"planned", sums_.planned_rows}, {"dense", sums_.dense_rows}, {"masked", masked_rows_sum}};
+    out["rows"] = {{"planned", sums_.planned_rows},
+                   {"dense", sums_.dense_rows},
+                   {"unordered", sums_.unordered_rows},
+                   {"masked", masked_rows_sum}};
     out["masked_rows"] = std::move(reasons);
     out["pairs"] = pairs_json(sums_.pairs);
     out["flops"] = sums_.pairs.flops;

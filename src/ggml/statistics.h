@@ -29,6 +29,7 @@ struct node_record {
     node_kind kind = node_kind::dense;
     int32_t layer = -1;
     bool triangle_layer = false;
+    int64_t unordered_rows = 0;  // of a triangle layer, dense because the order of their keys is not certain
     const ubatch_runs * found = nullptr;
     pair_count pairs;
     double seconds = 0;
@@ -85,6 +86,7 @@ class statistics {
         int64_t masked_runs = 0;
         int64_t planned_rows = 0;
         int64_t dense_rows = 0;
+        int64_t unordered_rows = 0;
         std::array<int64_t, k_mask_reasons> masked_rows{};
         std::map<std::string, int64_t> fallbacks;
         pair_count pairs;

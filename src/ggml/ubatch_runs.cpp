@@ -73,6 +73,7 @@ class run_finder {
     run_finder(const ubatch_view & view, cell_table & table, const key_probe & keys, mask_reading reading,
                int n_threads)
         : view_(view), table_(table), keys_(keys), reading_(reading), rows_(read_rows(view)), continues_(rows_.size()) {
+        learn();
         check_continuations(n_threads);
         read_output_rows();
     }
@@ -159,16 +160,13 @@ class run_finder {
                        .rank_begin = first.position,
                        .key_begin = 0,
                        .cells = {},
+                       .ordered = true,
                        .output_rows = {}};
-        if (!set_keys(run, mask, first.cell)) {
-            learn(stream, begin, end);  // or the entries that contradict would stay
-            return add_masked(stream, begin, end, mask_reason::cell_order);
-        }
+        set_keys(run, mask, first.cell);
         if (reading_ == mask_reading::sampled && !samples_agree(run)) {
             regular_ = false;
             return;
         }
-        learn(stream, begin, end);
         for (int64_t row = begin; row < end; ++row) {
             if (is_output_[index(stream, row)] != 0) {
                 run.output_rows.push_back(row - begin);
@@ -177,9 +175,11 @@ class run_finder {
         found_.runs.push_back(std::move(run));
     }
 
-    void learn(int64_t stream, int64_t begin, int64_t end) {
-        for (size_t at = index(stream, begin); at < index(stream, end); ++at) {
-            table_.learn(view_.own_cells[at], rows_[at].position, keys_);
+    void learn() {
+        for (size_t at = 0; at < rows_.size(); ++at) {
+            if (rows_[at].cell >= 0) {
+                table_.learn(view_.own_cells[at], rows_[at].position, keys_);
+            }
         }
     }
 
@@ -234,7 +234,7 @@ class run_finder {
                counts.visible + counts.hidden == view_.n_kv;
     }
 
-    // The common case at a glance: cells [begin, begin + ranks) in order, and nothing known that says otherwise.
+    // The common case at a glance: cells [begin, begin + ranks) certainly in order.
     bool one_stretch(const causal_run & run, const uint16_t * mask) const {
         const int64_t begin = int64_t{rows_[index(run.stream, run.row_begin)].cell} - run.rank_begin;
         if (begin < 0 || mask[begin] != ubatch_view::k_visible ||
@@ -250,10 +250,10 @@ class run_finder {
     }
 
     // Rank -> cell: what the first row sees, in order, then the run's own cells.
-    bool set_keys(causal_run & run, const uint16_t * mask, int32_t first_cell) {
+    void set_keys(causal_run & run, const uint16_t * mask, int32_t first_cell) {
         if (one_stretch(run, mask)) {
             run.key_begin = first_cell - run.rank_begin;
-            return true;
+            return;
         }
         std::vector<int32_t> before;
         before.reserve(static_cast<size_t>(run.rank_begin + run.rows()));
@@ -262,10 +262,8 @@ class run_finder {
                 before.push_back(static_cast<int32_t>(cell));
             }
         }
-        std::vector<int32_t> cells = table_.order(before, view_.first_cell[static_cast<size_t>(run.stream)], keys_);
-        if (cells.size() != before.size()) {
-            return false;
-        }
+        auto [cells, certain] = table_.order(before, view_.first_cell[static_cast<size_t>(run.stream)], keys_);
+        run.ordered = certain;
         for (int64_t row = run.row_begin; row < run.row_end; ++row) {
             cells.push_back(rows_[index(run.stream, row)].cell);
         }
@@ -277,7 +275,6 @@ class run_finder {
         if (!ascending) {
             run.cells = std::move(cells);
         }
-        return true;
     }
 
     const ubatch_view & view_;
@@ -336,8 +333,6 @@ const char * to_string(mask_reason reason) {
             return "mask_values";
         case mask_reason::visible_count:
             return "visible_count";
-        case mask_reason::cell_order:
-            return "cell_order";
     }
     return "unknown";
 }
@@ -357,9 +352,15 @@ ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_pr
 void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys) {
     const std::vector<own_row> rows = read_rows(view);
     for (size_t i = 0; i < rows.size(); ++i) {
-        if (rows[i].cell >= 0) {
-            table.learn(view.own_cells[i], rows[i].position, keys);
+        const auto row = static_cast<int64_t>(i);
+        if (rows[i].cell < 0) {
+            continue;
         }
+        if (view.mask_row(row / view.n_rows, row % view.n_rows)[rows[i].cell] == ubatch_view::k_hidden) {
+            table = {};
+            return;
+        }
+        table.learn(view.own_cells[i], rows[i].position, keys);
     }
 }
 

@@ -26,9 +26,8 @@ enum class mask_reason : uint8_t {
     cell_range,     // a row's cell or position is out of range
     mask_values,    // entries other than 0 and -inf (ALiBi), or a row that does not see itself
     visible_count,  // sees more or fewer cells than its position says: window, non-causal, removed tokens
-    cell_order,     // the known positions of the visible cells contradict each other
 };
-constexpr int k_mask_reasons = 9;
+constexpr int k_mask_reasons = 8;
 const char * to_string(mask_reason reason);
 
 // One evaluation's inputs. Non-owning.
@@ -62,6 +61,9 @@ struct causal_run {
     int64_t rank_begin = 0;      // rank (= position) of row row_begin
     int64_t key_begin = 0;       // index of rank 0 on the stream's key axis, when cells is empty
     std::vector<int32_t> cells;  // [rank_begin + rows] rank -> index on the key axis; empty: one ascending stretch
+    // Whether the keys are certainly in the order of their positions. If not, ranks below rank_begin name the right keys
+    // in some order: enough for rows that keep them all, and for those only.
+    bool ordered = true;
     std::vector<int64_t> output_rows;  // relative to row_begin, ascending, distinct
 
     int64_t rows() const { return row_end - row_begin; }
@@ -88,12 +90,14 @@ struct ubatch_runs {
 // All rows masked, for one reason.
 ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
 
+// Learns the cells of all rows, masked ones too.
 // REQUIRES every pointer of the view set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are checked, not trusted.
-//          `keys` addresses cells counted over the whole cache.
+//          `keys` addresses cells counted over the whole cache, which hold the keys of the view's rows already.
 // COST     One pass over the mask (2 bytes a pair), on n_threads.
 ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);
 
-// Remembers the cells of all rows whose cell and position are in range. REQUIRES as find_runs(), but for the mask.
+// Learns the cells of all rows. Inputs in which a row does not see its own cell are none: then everything is forgotten.
+// REQUIRES as find_runs().
 void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys);
 
 // As find_runs(), having read a few entries of each row and all of each run's first and last row: O(rows + keys).

@@ -107,8 +107,12 @@ void fake_cache::move_to(int32_t user, const std::vector<int32_t> & cells) {
     const int32_t n = length(user);
     ASSERT_EQ(static_cast<size_t>(n), cells.size());
     remove(user);
-    for (int32_t position = 0; position < n; ++position) {
-        put(cells[static_cast<size_t>(position)], user, position);
+    place(user, cells);
+}
+
+void fake_cache::place(int32_t user, const std::vector<int32_t> & cells) {
+    for (size_t position = 0; position < cells.size(); ++position) {
+        put(cells[position], user, static_cast<int32_t>(position));
     }
 }
 
@@ -118,7 +122,7 @@ int32_t fake_cache::length(int32_t user) const {
 }
 
 key_probe fake_cache::keys() const {
-    return {reinterpret_cast<const std::byte *>(key_bytes_.data()), 2 * sizeof(uint64_t)};
+    return {.base = reinterpret_cast<const std::byte *>(key_bytes_.data()), .stride_bytes = 2 * sizeof(uint64_t), .rotary = true};
 }
 
 void expect_exact_cover(const fake_ubatch & ubatch, const ubatch_runs & found) {
@@ -155,6 +159,9 @@ void expect_exact_cover(const fake_ubatch & ubatch, const ubatch_runs & found) {
 
 bool in_true_order(const fake_cache & cache, const ubatch_runs & found) {
     for (const causal_run & run : found.runs) {
+        if (!run.ordered) {
+            return false;
+        }
         for (int64_t rank = 0; rank < run.rank_begin + run.rows(); ++rank) {
             const int64_t cell = run.cells.empty() ? run.key_begin + rank : run.cells[static_cast<size_t>(rank)];
             if (cache.cells()[static_cast<size_t>(cell)].position != rank) {

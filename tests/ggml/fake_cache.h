@@ -55,9 +55,12 @@ class fake_cache {
     // Moves a user's keys elsewhere without anybody seeing it, as a restored state does.
     void move_to(int32_t user, const std::vector<int32_t> & cells);
 
+    // Gives a user these cells, by position, as a restored state does.
+    void place(int32_t user, const std::vector<int32_t> & cells);
+
     int32_t length(int32_t user) const;
     const std::vector<fake_cell> & cells() const { return cells_; }
-    key_probe keys() const;
+    key_probe keys() const;  // a user's key at a position is like no other
 
   private:
     int32_t take_cell();
@@ -72,7 +75,7 @@ class fake_cache {
 // Every row in exactly one run or masked stretch; and each run's row keeps exactly the cells that its mask row shows.
 void expect_exact_cover(const fake_ubatch & ubatch, const ubatch_runs & found);
 
-// Rank and position are the same number all along every run.
+// Every run is said to be in order, and is: rank and position are the same number all along.
 bool in_true_order(const fake_cache & cache, const ubatch_runs & found);
 
 }  // namespace tmx::test

@@ -36,14 +36,25 @@ mini_model::mini_model(const mini_shape & shape, int64_t n_rows, int64_t n_cells
     }
     backends_.push_back(ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr));
     sched_ = ggml_backend_sched_new(backends_.data(), nullptr, static_cast<int>(backends_.size()), 1024, false, false);
-    build();
+    build_cache();
+    build_graph();
+}
+
+void mini_model::set_rows(int64_t n_rows) {
+    n_rows_ = n_rows;
+    ggml_backend_sched_reset(sched_);
+    ggml_free(graph_context_);
+    layers_.clear();
+    build_graph();
 }
 
 mini_model::~mini_model() {
     ggml_backend_sched_free(sched_);
-    ggml_backend_buffer_free(cache_buffer_);
     ggml_free(graph_context_);
-    ggml_free(cache_context_);
+    for (int cache = 0; cache < 2; ++cache) {
+        ggml_backend_buffer_free(cache_buffer_[cache]);
+        ggml_free(cache_context_[cache]);
+    }
     for (ggml_backend_t backend : backends_) {
         ggml_backend_free(backend);
     }
@@ -53,25 +64,34 @@ int mini_model::cache_of(int il) const {
     return shape_.second_cells > 0 ? il % 2 : 0;
 }
 
-void mini_model::build() {
+void mini_model::build_cache() {
     const ggml_init_params params{size_t{4} << 20, nullptr, true};
     const int64_t d_kv = shape_.d_head * shape_.n_head_kv;
-    cache_context_ = ggml_init(params);
+    for (ggml_context *& context : cache_context_) {
+        context = ggml_init(params);
+    }
     for (int il = 0; il < shape_.n_layer; ++il) {
         const int64_t n_cells = cache_of(il) == 1 ? shape_.second_cells : n_cells_;
-        cache_k_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells, 1));
-        cache_v_.push_back(ggml_new_tensor_3d(cache_context_, shape_.kv_type, d_kv, n_cells, 1));
+        ggml_context * context = cache_context_[cache_of(il)];
+        cache_k_.push_back(ggml_new_tensor_3d(context, shape_.kv_type, d_kv, n_cells, 1));
+        cache_v_.push_back(ggml_new_tensor_3d(context, shape_.kv_type, d_kv, n_cells, 1));
         ggml_format_name(cache_k_.back(), "cache_k_l%d", il);
         ggml_format_name(cache_v_.back(), "cache_v_l%d", il);
         for (ggml_tensor * cache : {cache_k_.back(), cache_v_.back()}) {
-            streams_.push_back(ggml_view_2d(cache_context_, cache, d_kv, n_cells, cache->nb[1], 0));
+            streams_.push_back(ggml_view_2d(context, cache, d_kv, n_cells, cache->nb[1], 0));
         }
     }
     // A GPU's cache lies on the GPU; an ACCEL device's default buffer type is the CPU's.
-    cache_buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_,
-                                                             ggml_backend_get_default_buffer_type(backends_.front()));
-    ggml_backend_buffer_clear(cache_buffer_, 0);
+    const ggml_backend_buffer_type_t type = ggml_backend_get_default_buffer_type(backends_.front());
+    for (int cache = 0; cache < (shape_.second_cells > 0 ? 2 : 1); ++cache) {
+        cache_buffer_[cache] = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_[cache], type);
+        ggml_backend_buffer_clear(cache_buffer_[cache], 0);
+    }
+}
 
+void mini_model::build_graph() {
+    const ggml_init_params params{size_t{4} << 20, nullptr, true};
+    const int64_t d_kv = shape_.d_head * shape_.n_head_kv;
     ggml_context * ctx = graph_context_ = ggml_init(params);
     graph_ = ggml_new_graph(ctx);
     positions_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_rows_ * shape_.pos_per_row), "inp_pos");
@@ -91,7 +111,13 @@ void mini_model::build() {
         l.k = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "k");
         l.v = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "v");
         const auto at = static_cast<size_t>(il);
-        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_k_[at], l.k, cells_[cache_of(il)]));
+        ggml_tensor * k = l.k;
+        if (shape_.rope) {
+            k = ggml_reshape_3d(ctx, k, shape_.d_head, shape_.n_head_kv, n_rows_);
+            k = ggml_rope(ctx, k, positions_, static_cast<int>(shape_.d_head), 0);
+            k = ggml_reshape_2d(ctx, k, d_kv, n_rows_);
+        }
+        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_k_[at], k, cells_[cache_of(il)]));
         ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_v_[at], l.v, cells_[cache_of(il)]));
         const auto keys = [&](ggml_tensor * cache) {
             return ggml_permute(ctx,
@@ -167,14 +193,33 @@ bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> 
     return ggml_backend_sched_graph_compute(sched_, graph_) == GGML_STATUS_SUCCESS;
 }
 
-void mini_model::restore(const mini_model & saved, int64_t first, int64_t n) {
+mini_model::state mini_model::save(int64_t first, int64_t n) const {
+    state saved;
+    for (const ggml_tensor * stream : streams_) {
+        saved.emplace_back(static_cast<size_t>(n) * stream->nb[1]);
+        ggml_backend_tensor_get(stream, saved.back().data(), static_cast<size_t>(first) * stream->nb[1],
+                                saved.back().size());
+    }
+    return saved;
+}
+
+void mini_model::restore(const state & saved, int64_t first, int64_t n) {
     for (size_t i = 0; i < streams_.size(); ++i) {
         const size_t row_bytes = streams_[i]->nb[1];
-        std::vector<char> rows(static_cast<size_t>(n) * row_bytes);
-        const size_t offset = static_cast<size_t>(first) * row_bytes;
-        ggml_backend_tensor_get(saved.streams_[i], rows.data(), offset, rows.size());
-        ggml_backend_tensor_set(streams_[i], rows.data(), offset, rows.size());
+        ggml_backend_tensor_set(streams_[i], saved[i].data(), static_cast<size_t>(first) * row_bytes,
+                                static_cast<size_t>(n) * row_bytes);
     }
+}
+
+bool mini_model::rewrite_keys() {
+    ggml_context * ctx = ggml_init({size_t{1} << 20, nullptr, true});
+    ggml_cgraph * graph = ggml_new_graph(ctx);
+    for (ggml_tensor * cache : cache_k_) {
+        ggml_build_forward_expand(graph, ggml_cpy(ctx, ggml_view_tensor(ctx, cache), cache));
+    }
+    const bool computed = ggml_backend_graph_compute(backends_.front(), graph) == GGML_STATUS_SUCCESS;
+    ggml_free(ctx);
+    return computed;
 }
 
 std::vector<float> mini_model::output(int il) const {

@@ -20,6 +20,7 @@ struct mini_shape {
     bool output_ids = true;  // whether the graph has an out_ids tensor
     int pos_per_row = 1;
     int64_t second_cells = 0;   // > 0: odd layers have a cache of their own, of so many cells, as windowed layers do
+    bool rope = false;          // keys go through RoPE
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
 };
 
@@ -32,13 +33,20 @@ class mini_model {
     mini_model(const mini_model &) = delete;
     mini_model & operator=(const mini_model &) = delete;
 
+    // From now on ubatches have so many rows: another graph on the same cache.
+    void set_rows(int64_t n_rows);
+
     // Queries, keys and values are a fixed function of user, position and layer. False: the graph failed.
     // `second` is the ubatch as the second cache has it.
     bool compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users, const fake_ubatch * second = nullptr);
 
-    // The host writes cells [first, first + n) as they are in another model of this shape: a state that was saved
-    // there.
-    void restore(const mini_model & saved, int64_t first, int64_t n);
+    // The host reads cells [first, first + n) as a state, and writes one, of this model or another of its shape.
+    using state = std::vector<std::vector<char>>;
+    state save(int64_t first, int64_t n) const;
+    void restore(const state & saved, int64_t first, int64_t n);
+
+    // The host has the keys rewritten in place by a graph of its own, as when it shifts positions: here to what they are.
+    bool rewrite_keys();
 
     // [n_rows, n_head, d_head] of the last ubatch.
     std::vector<float> output(int il) const;
@@ -52,7 +60,8 @@ class mini_model {
         ggml_tensor * out;
     };
     int cache_of(int il) const;
-    void build();
+    void build_cache();
+    void build_graph();
     void compute_on_host(ggml_tensor * from);
 
     mini_shape shape_;
@@ -61,9 +70,9 @@ class mini_model {
     int64_t n_output_;
     std::vector<ggml_backend_t> backends_;  // ours first, CPU last
     ggml_backend_sched_t sched_ = nullptr;
-    ggml_context * cache_context_ = nullptr;
+    ggml_context * cache_context_[2] = {};  // by cache
+    ggml_backend_buffer_t cache_buffer_[2] = {};
     ggml_context * graph_context_ = nullptr;
-    ggml_backend_buffer_t cache_buffer_ = nullptr;
     ggml_cgraph * graph_ = nullptr;
     std::vector<ggml_tensor *> cache_k_;
     std::vector<ggml_tensor *> cache_v_;

@@ -68,11 +68,15 @@ TEST_F(proxy_test, cells_that_a_restored_state_overwrites_are_forgotten) {
     cache.remove(0);
     const step elsewhere = prompt(1, 0, false);
     ASSERT_TRUE(saved.compute(spelled_out(elsewhere.ubatch, elsewhere.after, elsewhere.dense), elsewhere.users));
-    tested.restore(saved, 0, 64);
-    sparse.restore(saved, 0, 64);
-    both(prompt(1, 64, false));
+    tested.restore(saved.save(0, 64), 0, 64);
+    sparse.restore(saved.save(0, 64), 0, 64);
+    step next = prompt(1, 64, false);
+    next.dense = k_every_row;  // nobody knows the order of what was restored
+    both(next);
     both(prompt(2, 192, false));
-    EXPECT_EQ(stats()["nodes"]["triangle"], 12);
+    EXPECT_EQ(stats()["nodes"]["triangle"], 9);
+    EXPECT_EQ(stats()["fallbacks"]["cell_order"], 3);
+    EXPECT_EQ(stats()["rows"]["unordered"], 3 * 48);
 }
 
 // Two caches, as of a model with windowed layers: cells (and masks) of one name, and perhaps of one shape.
@@ -181,9 +185,10 @@ TEST_F(two_caches_test, cells_that_may_have_been_overwritten_are_forgotten) {
         both.check(mixed_step(first, rows, k_every_row), mixed_step(second, rows, k_every_row));
         EXPECT_EQ(stats()["gpu"]["passed_on"].value("no_inputs", 0), passed_whole ? 0 : 4);
         apply_plan({0, 1, 2, 3});
-        both.check(prompt_in(first, 1, cell_range(128, 192), last_rows(64)),
-                   prompt_in(second, 1, cell_range(128, 192), last_rows(64)));
-        EXPECT_EQ(stats()["nodes"]["triangle"], 12);
+        both.check(prompt_in(first, 1, cell_range(128, 192), k_every_row),
+                   prompt_in(second, 1, cell_range(128, 192), k_every_row));
+        EXPECT_EQ(stats()["nodes"]["triangle"], 8);
+        EXPECT_EQ(stats()["fallbacks"]["cell_order"], 4);
     }
 }
 
@@ -217,37 +222,101 @@ TEST_F(two_caches_test, cells_of_nodes_that_are_passed_on_are_learned_of_both) {
     }
 }
 
-TEST(write_journal_test, tells_each_reader_what_was_written_since) {
-    const std::vector<std::byte> memory(write_journal::k_most_ranges * 2 + 100);
-    const auto part = [&](size_t begin, size_t end) { return byte_range{memory.data() + begin, memory.data() + end}; };
-    const byte_range cache = part(10, 50);
-    write_journal journal;
-    uint64_t seen = 0;
-    uint64_t late = 0;
-    const auto read = [&](uint64_t & reader) {
-        std::vector<std::pair<int64_t, int64_t>> found;
-        for (const byte_range & each : journal.since(reader, cache)) {
-            found.emplace_back(each.begin - memory.data(), each.end - memory.data());
+// A conversation is saved, its cells are given to another, and it comes back elsewhere.
+TEST_F(proxy_test, a_saved_state_that_comes_back_is_known_again) {
+    apply_plan({0, 1, 2});
+    for (const bool rope : {true, false}) {
+        SCOPED_TRACE(rope);
+        process_statistics().reset();
+        fake_cache cache(256);
+        const mini_shape shape{.rope = rope};
+        mini_model tested(shape, 64, 256, 1, proxy_.handle());
+        mini_model sparse(shape, 64, 256, 1, nullptr);
+        const auto both = [&](const step & now) {
+            ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+            ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
+            for (int layer = 0; layer < 3; ++layer) {
+                EXPECT_LT(nmse(tested.output(layer), sparse.output(layer)), k_same) << "layer " << layer;
+            }
+        };
+        std::vector<int32_t> cells = cell_range(0, 64);
+        std::reverse(cells.begin(), cells.end());
+        cache.force_cells(cells);
+        both(prompt_step(cache, 0, 64, last_rows(64)));
+        const mini_model::state mine = tested.save(0, 64);
+        const mini_model::state theirs = sparse.save(0, 64);
+        cache.remove(0);
+        cache.force_cells(cell_range(0, 64));
+        both(prompt_step(cache, 1, 64, last_rows(64)));
+        // User 0 comes back, in the order of its cells as they were.
+        for (int32_t & cell : cells) {
+            cell += 100;
         }
-        return found;
-    };
-    using ranges = std::vector<std::pair<int64_t, int64_t>>;
-    EXPECT_EQ(read(seen), ranges{});
-    journal.wrote(part(0, 12));
-    journal.wrote(part(60, 70));
-    journal.wrote(part(20, 25));
-    journal.wrote(part(25, 30));
-    EXPECT_EQ(read(seen), (ranges{{10, 12}, {20, 30}}));
-    journal.wrote(part(30, 35));
-    EXPECT_EQ(read(seen), (ranges{{30, 35}})) << "not part of what was read";
-    EXPECT_EQ(read(seen), ranges{});
-    EXPECT_EQ(read(late), (ranges{{10, 12}, {20, 30}, {30, 35}}));
-    for (size_t i = 0; i < write_journal::k_most_ranges; ++i) {
-        journal.wrote(part(60 + i * 2, 61 + i * 2));
+        cache.place(0, cells);
+        tested.restore(mine, 100, 64);
+        sparse.restore(theirs, 100, 64);
+        cache.force_cells(cell_range(192, 256));
+        both(prompt_step(cache, 0, 64, rope ? last_rows(64) : k_every_row));
+        EXPECT_EQ(stats()["nodes"]["triangle"], rope ? 9 : 6);
+        EXPECT_EQ(stats()["fallbacks"].value("cell_order", 0), rope ? 0 : 3);
     }
-    EXPECT_EQ(read(late), ranges{}) << "all of them are still there";
-    journal.wrote(part(60, 61));
-    EXPECT_EQ(read(seen), (ranges{{10, 50}})) << "one is not";
+}
+
+// Two prompts of a user with something between them; whether the plan treats the second one.
+class between_prompts_test : public proxy_test {
+  protected:
+    template <class Between>
+    static void check(proxy_device & proxy, const step & first, fake_cache & cache, const Between & between,
+                      bool ordered) {
+        mini_model tested({}, 64, 256, 1, proxy.handle());
+        mini_model sparse({}, 64, 256, 1, nullptr);
+        const auto both = [&](const step & now) {
+            ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+            ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
+            EXPECT_LT(nmse(tested.output(2), sparse.output(2)), k_same);
+        };
+        both(first);
+        between(tested);
+        process_statistics().reset();
+        both(prompt_step(cache, 0, 64, ordered ? last_rows(64) : k_every_row));
+        EXPECT_EQ(stats()["nodes"]["triangle"], ordered ? 3 : 0);
+        EXPECT_EQ(stats()["fallbacks"].value("cell_order", 0), ordered ? 0 : 3);
+    }
+};
+
+TEST_F(between_prompts_test, masked_rows_are_learned) {
+    apply_plan({0, 1, 2});
+    fake_cache cache(256);
+    step windowed = prompt_step(cache, 0, 64, k_every_row);
+    windowed.ubatch.hide_beyond(20);
+    check(proxy_, windowed, cache, [](mini_model &) {}, true);
+}
+
+TEST_F(between_prompts_test, a_graph_that_rewrites_keys_leaves_nothing_known) {
+    apply_plan({0, 1, 2});
+    fake_cache cache(256);
+    const step first = prompt_step(cache, 0, 64, last_rows(64));
+    check(proxy_, first, cache, [](mini_model & model) { EXPECT_TRUE(model.rewrite_keys()); }, false);
+}
+
+TEST_F(proxy_test, cells_are_learned_while_the_device_is_switched_off) {
+    apply_plan({0, 1, 2});
+    fake_cache cache(256);
+    mini_model tested({}, 64, 256, 1, proxy_.handle());
+    mini_model sparse({}, 64, 256, 1, nullptr);
+    process_settings().set_enabled(false);
+    std::vector<int32_t> backwards = cell_range(0, 64);
+    std::reverse(backwards.begin(), backwards.end());
+    cache.force_cells(backwards);
+    const step before = prompt_step(cache, 0, 64, k_every_row);
+    ASSERT_TRUE(tested.compute(before.ubatch, before.users));
+    ASSERT_TRUE(sparse.compute(before.ubatch, before.users));
+    process_settings().set_enabled(true);
+    const step now = prompt_step(cache, 0, 64, last_rows(64));
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));
+    EXPECT_LT(nmse(tested.output(2), sparse.output(2)), k_same);
+    EXPECT_EQ(stats()["nodes"]["triangle"], 3);
 }
 
 TEST_F(proxy_test, notes_what_the_host_writes_to_key_caches) {
@@ -260,30 +329,47 @@ TEST_F(proxy_test, notes_what_the_host_writes_to_key_caches) {
     ggml_set_name(keys, "cache_k_l0");
     ggml_set_name(weight, "blk.0.attn_k.weight");
     const ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors_from_buft(context, proxy_.buffer_type());
-    uint64_t seen = 0;
+    cache_watch watch(keys);
+    using ranges = std::vector<std::pair<int64_t, int64_t>>;
+    std::vector<cache_access> noted;
     const auto written = [&] {
-        const auto * base = static_cast<const std::byte *>(keys->data);
-        std::vector<std::pair<int64_t, int64_t>> found;
-        for (const byte_range & each : cache_writes().since(seen, {base, base + ggml_nbytes(keys)})) {
-            found.emplace_back(each.begin - base, each.end - base);
+        noted = *watch.take();
+        ranges found;
+        for (const cache_access & each : noted) {
+            if (each.what == cache_access::kind::replaced) {
+                found.emplace_back(each.first, each.first + each.n);
+            }
         }
         return found;
     };
-    using ranges = std::vector<std::pair<int64_t, int64_t>>;
-    static_cast<void>(written());
     const std::vector<float> data(32, 1.0f);
     ggml_backend_tensor_set(weight, data.data(), 0, ggml_nbytes(weight));
     EXPECT_EQ(written(), ranges{});
     ggml_backend_tensor_set(view, data.data(), 16, 32);
-    EXPECT_EQ(written(), (ranges{{48, 80}}));
+    EXPECT_EQ(written(), (ranges{{3, 5}}));
+    EXPECT_EQ(noted[0].keys, (std::vector<uint64_t>(2, key_hash(reinterpret_cast<const std::byte *>(data.data()), 16))));
+    std::vector<float> copy(8);
+    ggml_backend_tensor_get(view, copy.data(), 16, 32);
+    EXPECT_EQ(written(), ranges{});
+    EXPECT_EQ(noted[0].first, 3);
+    EXPECT_EQ(noted[0].keys.size(), 2u);
     ggml_backend_tensor_set_2d(keys, data.data(), 0, 4, 2, 16, 4);
-    EXPECT_EQ(written(), (ranges{{0, 4}, {16, 20}}));
+    EXPECT_EQ(written(), (ranges{{0, 1}, {1, 2}}));
     ggml_backend_tensor_memset(keys, 0, 64, 16);
-    EXPECT_EQ(written(), (ranges{{64, 80}}));
+    EXPECT_EQ(written(), (ranges{{4, 5}}));
     ggml_backend_tensor_copy(same, keys);
-    EXPECT_EQ(written(), (ranges{{0, 128}, {0, 128}})) << "the fake GPU cannot copy, so the host writes after all";
+    EXPECT_EQ(written(), (ranges{{0, 8}, {0, 8}})) << "the fake GPU cannot copy, so the host writes after all";
     ggml_backend_buffer_clear(buffer, 0);
-    EXPECT_EQ(written(), (ranges{{0, 128}}));
+    EXPECT_EQ(written(), (ranges{{0, 8}}));
+    for (size_t i = 0; i < cache_watch::k_most_notes; ++i) {
+        ggml_backend_tensor_memset(keys, 0, 0, 4);
+    }
+    EXPECT_TRUE(watch.take());
+    for (size_t i = 0; i <= cache_watch::k_most_notes; ++i) {
+        ggml_backend_tensor_memset(keys, 0, 0, 4);
+    }
+    EXPECT_FALSE(watch.take()) << "too many to keep";
+    EXPECT_TRUE(watch.take());
     float value = 1.0f;
     ggml_backend_tensor_get(weight, &value, 0, sizeof(value));
     EXPECT_EQ(value, 0.0f) << "and the buffer does what it is asked for";

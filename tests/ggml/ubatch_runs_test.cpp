@@ -160,25 +160,43 @@ TEST_F(ubatch_runs_test, wrapped_cells_are_put_in_position_order) {
     EXPECT_TRUE(in_true_order(cache_, found));
 }
 
-TEST_F(ubatch_runs_test, unseen_decode_rows_fill_the_gap_after_the_prompt) {
-    cache_.force_cells(cell_range(100, 150));
-    classify(cache_.add_prompt(0, 50));
-    cache_.force_cells({151, 153, 155, 3, 5});  // other users' tokens lie between, then the search wraps
-    cache_.add_prompt(0, 5);
-    cache_.force_cells(cell_range(200, 240));
-    const ubatch_runs found = classify(cache_.add_prompt(0, 40));
-    ASSERT_EQ(found.runs.size(), 1u);
-    EXPECT_TRUE(in_true_order(cache_, found));
+// A prompt, some decoded tokens among other users', and the user's next prompt.
+TEST_F(ubatch_runs_test, decode_rows_that_were_seen_are_in_order) {
+    for (const bool seen : {true, false}) {
+        SCOPED_TRACE(seen);
+        cache_ = fake_cache(256);
+        table_ = {};
+        cache_.force_cells(cell_range(100, 150));
+        classify(cache_.add_prompt(0, 50));
+        cache_.force_cells({151, 153, 155, 3, 5});  // other users' tokens lie between, then the search wraps
+        const fake_ubatch decoded = cache_.add_prompt(0, 5);
+        if (seen) {
+            learn_rows(decoded.view(), table_, cache_.keys());
+        }
+        cache_.force_cells(cell_range(200, 240));
+        const ubatch_runs found = classify(cache_.add_prompt(0, 40));
+        ASSERT_EQ(found.runs.size(), 1u);
+        EXPECT_TRUE(found.masked.empty());
+        EXPECT_EQ(found.runs[0].ordered, seen);
+        EXPECT_EQ(in_true_order(cache_, found), seen);
+    }
 }
 
-TEST_F(ubatch_runs_test, nothing_known_means_ascending_order) {
-    cache_.force_cells({10, 11, 12, 40, 41});
-    cache_.add_prompt(0, 5);
-    cache_.force_cells(cell_range(20, 30));
+TEST_F(ubatch_runs_test, nothing_known_is_no_order) {
+    cache_.add_prompt(0, 5);  // one stretch, yet nothing says that it is in order
     const ubatch_runs found = classify(cache_.add_prompt(0, 10));
     ASSERT_EQ(found.runs.size(), 1u);
-    EXPECT_EQ(std::vector<int32_t>(found.runs[0].cells.begin(), found.runs[0].cells.begin() + 6),
-              (std::vector<int32_t>{10, 11, 12, 40, 41, 20}));
+    EXPECT_TRUE(found.runs[0].cells.empty());
+    EXPECT_FALSE(found.runs[0].ordered);
+}
+
+TEST_F(ubatch_runs_test, one_unseen_cell_has_the_position_that_is_left) {
+    cache_.force_cells(cell_range(100, 150));
+    classify(cache_.add_prompt(0, 50));
+    cache_.force_cells({7});
+    cache_.add_prompt(0, 1);
+    cache_.force_cells(cell_range(200, 240));
+    EXPECT_TRUE(in_true_order(cache_, classify(cache_.add_prompt(0, 40))));
 }
 
 TEST_F(ubatch_runs_test, stale_entries_of_a_finished_user_do_not_count) {
@@ -189,28 +207,41 @@ TEST_F(ubatch_runs_test, stale_entries_of_a_finished_user_do_not_count) {
     cache_.add_prompt(1, 20);
     const ubatch_runs found = classify(cache_.add_prompt(1, 30));
     ASSERT_EQ(found.runs.size(), 1u);
-    EXPECT_TRUE(in_true_order(cache_, found));
+    EXPECT_FALSE(found.runs[0].ordered);
 }
 
-TEST_F(ubatch_runs_test, restored_state_elsewhere_is_not_taken_for_what_lay_there) {
-    cache_.force_cells(cell_range(50, 100));
-    classify(cache_.add_prompt(0, 50));  // entries 0..49 at cells 50..99
-    cache_.remove(0);
-    cache_.add_prompt(1, 80);                // a longer conversation, unseen ...
-    cache_.move_to(1, cell_range(20, 100));  // ... restored over them
-    cache_.force_cells(cell_range(100, 130));
-    const ubatch_runs found = classify(cache_.add_prompt(1, 30));
-    ASSERT_EQ(found.runs.size(), 1u);
-    EXPECT_TRUE(in_true_order(cache_, found));
+// A conversation is restored into other cells, over what was learned of another user, and backwards.
+TEST_F(ubatch_runs_test, restored_keys_are_known_again_if_they_were_seen) {
+    for (const bool seen : {true, false}) {
+        for (const bool rotary : {true, false}) {
+            SCOPED_TRACE(testing::Message() << seen << rotary);
+            cache_ = fake_cache(256);
+            cell_table table;
+            key_probe keys = cache_.keys();
+            keys.rotary = rotary;
+            cache_.force_cells(cell_range(50, 100));
+            find_runs(cache_.add_prompt(0, 50).view(), table, keys, 1);
+            cache_.remove(0);
+            const fake_ubatch other = cache_.add_prompt(1, 80);
+            if (seen) {
+                find_runs(other.view(), table, keys, 1);
+            }
+            std::vector<int32_t> cells = cell_range(20, 100);
+            std::reverse(cells.begin(), cells.end());
+            cache_.move_to(1, cells);
+            cache_.force_cells(cell_range(100, 130));
+            const fake_ubatch next = cache_.add_prompt(1, 30);
+            const ubatch_runs found = find_runs(next.view(), table, keys, 1);
+            expect_exact_cover(next, found);
+            ASSERT_EQ(found.runs.size(), 1u);
+            EXPECT_EQ(in_true_order(cache_, found), seen && rotary);
+            EXPECT_EQ(found.runs[0].ordered, seen && rotary);
+        }
+    }
 }
 
-TEST_F(ubatch_runs_test, two_cells_that_claim_one_position_make_the_run_masked) {
-    classify(cache_.add_prompt(0, 10));  // cells 0..9: positions 0..9
-    classify(cache_.add_prompt(1, 10));  // cells 10..19: positions 0..9
-    cache_.remove(1);
-    // Without a probe nothing shows that cells 10..19 were written anew.
-    cache_.force_cells(cell_range(10, 20));
-    cache_.add_prompt(0, 10);
+TEST_F(ubatch_runs_test, two_cells_that_claim_one_position_are_no_order) {
+    cache_.add_prompt(0, 20);
     const fake_ubatch ubatch = cache_.add_prompt(0, 20);
     cell_table blind;
     for (int32_t cell = 0; cell < 20; ++cell) {
@@ -218,13 +249,54 @@ TEST_F(ubatch_runs_test, two_cells_that_claim_one_position_make_the_run_masked) 
     }
     const ubatch_runs found = find_runs(ubatch.view(), blind, {}, 1);
     expect_exact_cover(ubatch, found);
-    EXPECT_TRUE(found.runs.empty());
-    ASSERT_EQ(found.masked.size(), 1u);
-    EXPECT_EQ(found.masked[0].reason, mask_reason::cell_order);
-    EXPECT_EQ(found.masked[0].rows(), 20);
-    for (size_t row = 0; row < 20; ++row) {
-        EXPECT_EQ(blind.position(ubatch.own_cells[row], {}), ubatch.positions[row]) << "masked, yet known";
+    ASSERT_EQ(found.runs.size(), 1u);
+    EXPECT_FALSE(found.runs[0].ordered);
+}
+
+TEST_F(ubatch_runs_test, masked_rows_are_learned) {
+    fake_ubatch windowed = cache_.add_prompt(0, 40);
+    windowed.hide_beyond(16);
+    EXPECT_FALSE(classify(windowed).masked.empty());
+    EXPECT_TRUE(in_true_order(cache_, classify(cache_.add_prompt(0, 20))));
+}
+
+TEST_F(ubatch_runs_test, inputs_in_which_a_row_does_not_see_itself_teach_nothing) {
+    fake_ubatch ubatch = cache_.add_prompt(0, 10);
+    learn_rows(ubatch.view(), table_, cache_.keys());
+    EXPECT_EQ(table_.position(ubatch.own_cells[3], cache_.keys()), 3);
+    ubatch.mask_at(4, ubatch.own_cells[4]) = ubatch_view::k_hidden;
+    cell_table table;
+    learn_rows(ubatch.view(), table, cache_.keys());
+    EXPECT_EQ(table.position(ubatch.own_cells[3], cache_.keys()), -1);
+}
+
+TEST(known_keys_test, a_key_that_stood_at_two_positions_tells_none) {
+    known_keys known;
+    known.remember(1, 5);
+    known.remember(2, 6);
+    known.remember(2, 6);
+    EXPECT_EQ(known.position(1), 5);
+    EXPECT_EQ(known.position(2), 6);
+    EXPECT_EQ(known.position(3), -1);
+    known.remember(1, 7);
+    EXPECT_EQ(known.position(1), -1);
+    known.remember(1, 7);
+    EXPECT_EQ(known.position(1), -1);
+}
+
+TEST(known_keys_test, the_oldest_are_dropped) {
+    known_keys known;
+    known.remember(0, 5);
+    for (uint64_t key = 1; key < known_keys::k_most + 10; ++key) {
+        known.remember(key, 1);
     }
+    EXPECT_EQ(known.position(0), 5) << "not yet";
+    known.remember(0, 6);
+    EXPECT_EQ(known.position(0), -1) << "what was seen before still contradicts";
+    for (uint64_t key = 1; key < 2 * known_keys::k_most; ++key) {
+        known.remember(key, 1);
+    }
+    EXPECT_EQ(known.position(0), -1);
 }
 
 TEST_F(ubatch_runs_test, rows_outside_the_nodes_keys_are_not_learned) {
@@ -378,9 +450,9 @@ TEST_F(ubatch_runs_test, fingerprint_tells_ubatches_apart) {
     EXPECT_NE(fingerprint(first.view(), found), fingerprint(other_outputs.view(), found));
 }
 
-// A busy server: users come, prefill in ubatches that mix them, decode (sometimes in ubatches too small for the backend
-// to see), and go. Whatever happens, each row must keep exactly what its mask shows. Where every ubatch is seen, the
-// order must be right as well; where some are not, the guesses for unseen cells must be right nearly always.
+// A busy server: users come, prefill in ubatches that mix them, decode (sometimes all of it in ubatches that nobody sees), and go.
+// Whatever happens, each row must keep exactly what its mask shows, and what is called ordered must be. Where every
+// ubatch is seen, all of it is.
 void simulate_server(bool sees_decoding, int & n_runs, int & n_ordered) {
     uint32_t state = sees_decoding ? 7 : 8;
     const auto random = [&](uint32_t below) { return (state = state * 1664525u + 1013904223u) / 65536u % below; };
@@ -402,7 +474,7 @@ void simulate_server(bool sees_decoding, int & n_runs, int & n_ordered) {
             continue;
         }
         const fake_ubatch ubatch = cache.add(rows);
-        if (!sees_decoding && rows.size() <= k_users) {
+        if (!sees_decoding && rows.size() <= 8 * k_users) {  // too small for the backend to see
             continue;
         }
         const ubatch_runs found = find_runs(ubatch.view(), table, cache.keys(), 1);
@@ -410,7 +482,8 @@ void simulate_server(bool sees_decoding, int & n_runs, int & n_ordered) {
         EXPECT_TRUE(found.masked.empty());
         for (const causal_run & run : found.runs) {
             n_runs++;
-            n_ordered += in_true_order(cache, {{run}, {}});
+            n_ordered += run.ordered;
+            EXPECT_EQ(in_true_order(cache, {{run}, {}}), run.ordered) << "step " << step;
         }
     }
 }
@@ -427,10 +500,9 @@ TEST(ubatch_runs_server, decoding_unseen) {
     int n_runs = 0;
     int n_ordered = 0;
     simulate_server(false, n_runs, n_ordered);
-    EXPECT_GT(n_runs, 500);
-    RecordProperty("runs", n_runs);
-    RecordProperty("in_order", n_ordered);
-    EXPECT_GT(n_ordered, n_runs * 9 / 10);
+    EXPECT_GT(n_runs, 300);
+    EXPECT_GT(n_ordered, 0);
+    EXPECT_LT(n_ordered, n_runs);
 }
 
 }  // namespace
