@@ -18,11 +18,6 @@ GPU = ["--device", "TriangleMix0", "-ngl", "99", "-fa", "on", "-np", "8", "-kvu"
 NEVER = {"TRIANGLEMIX_MIN_ROWS": "1000000"}  # everything is passed on: the "stock" device
 
 
-def environment(**extra):
-    path = settings.need(settings.FAKE_GPU_BACKEND, "build the target ggml-trianglemix-fakegpu")
-    return settings.environment() | {"GGML_BACKEND_PATH": path, "TRIANGLEMIX_MIN_KEYS": "1"} | extra
-
-
 def answers(flags, env, together=True):
     with Server(flags, env=env, context=16384) as server:
         prompts = Prompts(server.tokenize)
@@ -36,16 +31,16 @@ def answers(flags, env, together=True):
 
 class Devices(unittest.TestCase):
     def test_proxy_is_listed_and_can_be_switched_off(self):
-        listed = run([settings.program("llama-bench"), "--list-devices"], env=environment()).stdout
+        listed = run([settings.program("llama-bench"), "--list-devices"], env=settings.with_fake_gpu()).stdout
         self.assertIn("TriangleMix0: fake GPU, prompt attention by TriangleMix (FAKE0) (4096 MiB, 3072 MiB free)", listed)
-        off = run([settings.program("llama-bench"), "--list-devices"], env=environment(TRIANGLEMIX_DISABLE="1")).stdout
+        off = run([settings.program("llama-bench"), "--list-devices"], env=settings.with_fake_gpu(TRIANGLEMIX_DISABLE="1")).stdout
         self.assertNotIn("TriangleMix", off)
 
 
 class Answers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.stock, cls.stock_statistics = answers(GPU, environment(**NEVER), together=False)
+        cls.stock, cls.stock_statistics = answers(GPU, settings.with_fake_gpu(**NEVER), together=False)
         other, _ = answers(["--device", "none", "-ngl", "0", "-fa", "off"], settings.environment(), together=False)
         cls.yardstick = measure(zip(cls.stock, other))
         print(cls.yardstick, flush=True)
@@ -63,7 +58,7 @@ class Answers(unittest.TestCase):
         self.assertGreater(self.stock_statistics["gpu"]["graphs"]["whole"], len(LENGTHS))
 
     def test_exact_for_one_user_after_the_other(self):
-        got, shown = answers(GPU, environment(), together=False)
+        got, shown = answers(GPU, settings.with_fake_gpu(), together=False)
         print(statistics.line(shown), shown["gpu"], flush=True)
         self.assertGreaterEqual(shown["nodes"]["dense"], 30 * len(LENGTHS))
         self.assertEqual(shown["fallbacks"], {})
@@ -71,7 +66,7 @@ class Answers(unittest.TestCase):
         self.compare(got)
 
     def test_exact_for_eight_users_at_once(self):
-        got, shown = answers(GPU, environment())
+        got, shown = answers(GPU, settings.with_fake_gpu())
         print(statistics.line(shown), shown["gpu"], flush=True)
         self.assertGreater(shown["ubatches"]["several_runs"], 0)
         self.assertEqual(shown["rows"]["masked"], 0, shown["masked_rows"])
@@ -79,7 +74,7 @@ class Answers(unittest.TestCase):
 
     def test_a_plan_means_what_it_means_on_the_cpu(self):
         plan = {"TRIANGLEMIX_LAYERS": settings.PLAN_LAYERS, "TRIANGLEMIX_WINDOW": "64", "TRIANGLEMIX_STRICT": "1"}
-        here, shown = answers(GPU, environment(**plan), together=False)
+        here, shown = answers(GPU, settings.with_fake_gpu(**plan), together=False)
         there, _ = answers(["--device", "none", "-ngl", "0", *GPU[4:]], settings.with_backend(**plan), together=False)
         self.assertGreater(shown["nodes"]["triangle"], 0)
         for i, (ours, cpu) in enumerate(zip(here, there)):
@@ -90,14 +85,14 @@ class Answers(unittest.TestCase):
 
     def test_feed_forward_on_the_cpu_exact_and_by_plan(self):
         host = [*GPU, "-ot", "ffn_.*=CPU"]  # each layer's attention is then a graph of its own
-        got, shown = answers(host, environment(TRIANGLEMIX_STRICT="1"))
+        got, shown = answers(host, settings.with_fake_gpu(TRIANGLEMIX_STRICT="1"))
         print(statistics.line(shown), shown["gpu"], flush=True)
         self.assertEqual(shown["rows"]["masked"], 0, shown["masked_rows"])
         self.assertLessEqual(set(shown["gpu"]["passed_on"]), {"rows"})
         self.compare(got)
         plan = {"TRIANGLEMIX_LAYERS": settings.PLAN_LAYERS, "TRIANGLEMIX_WINDOW": "64", "TRIANGLEMIX_STRICT": "1"}
-        split, shown = answers(host, environment(**plan), together=False)
-        whole, _ = answers(GPU, environment(**plan), together=False)
+        split, shown = answers(host, settings.with_fake_gpu(**plan), together=False)
+        whole, _ = answers(GPU, settings.with_fake_gpu(**plan), together=False)
         self.assertGreater(shown["nodes"]["triangle"], 0)
         for i, (ours, other) in enumerate(zip(split, whole)):
             with self.subTest(prompt=i, tokens=LENGTHS[i]):

@@ -92,5 +92,11 @@ def with_backend(**extra):
     return environment(GGML_BACKEND_PATH=backend(), **extra)
 
 
+def with_fake_gpu(**extra):
+    """Loads the module with a proxy in front of a GPU that is none, whose prompts are ours from the first key on."""
+    path = need(FAKE_GPU_BACKEND, "build the target ggml-trianglemix-fakegpu")
+    return environment(GGML_BACKEND_PATH=path, TRIANGLEMIX_MIN_KEYS="1") | extra
+
+
 def with_plan(**extra):
     return with_backend(TRIANGLEMIX_LAYERS=PLAN_LAYERS, **extra)
