@@ -6,6 +6,7 @@
 
 #include "ggml/backend_common.h"
 #include "ggml/evaluator.h"
+#include "ggml/host_context.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -13,8 +14,17 @@ namespace {
 
 // Backend: one a llama context.
 
+struct accel_state {
+    std::shared_ptr<host_context> owner = context_of_new_backend();
+    evaluator work{owner->current, owner->counters};
+};
+
+accel_state & state_of(ggml_backend_t backend) {
+    return *static_cast<accel_state *>(backend->context);
+}
+
 evaluator & evaluator_of(ggml_backend_t backend) {
-    return *static_cast<evaluator *>(backend->context);
+    return state_of(backend).work;
 }
 
 const char * backend_name(ggml_backend_t) {
@@ -22,7 +32,7 @@ const char * backend_name(ggml_backend_t) {
 }
 
 void backend_free(ggml_backend_t backend) {
-    delete &evaluator_of(backend);
+    delete &state_of(backend);
     delete backend;
 }
 
@@ -120,10 +130,10 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) {
 
 ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) {
     try {
-        auto context = std::make_unique<evaluator>(process_settings(), process_statistics());
+        auto state = std::make_unique<accel_state>();
         auto * backend = new ggml_backend{
-            .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = context.get()};
-        static_cast<void>(context.release());
+            .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = state.get()};
+        static_cast<void>(state.release());
         return backend;
     } catch (const std::bad_alloc &) {
         GGML_LOG_ERROR("TriangleMix: out of memory\n");

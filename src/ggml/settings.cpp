@@ -20,6 +20,13 @@ std::string kernel_list() {
 
 }  // namespace
 
+settings::settings(const settings & other)
+    : enabled_(other.enabled()), min_rows_(other.min_rows()), min_keys_(other.min_keys()) {
+    const std::lock_guard lock(other.mutex_);
+    now_ = other.now_;
+    asked_ = other.asked_;
+}
+
 void settings::apply(const backend_config & config) {
     const std::lock_guard lock(mutex_);
     now_.chosen = config.chosen ? std::make_shared<const plan>(*config.chosen) : nullptr;

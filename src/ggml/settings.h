@@ -1,4 +1,5 @@
-// What the host may change while it runs, one set for the process: environment at load, proc addresses afterwards.
+// What the host may change while it runs: environment at load, proc addresses afterwards. The process has a set, and
+// each context one of its own (host_context.h), which starts as a copy.
 //
 // THREADS  Any thread. An evaluation takes a snapshot when it starts and keeps it to its end.
 #pragma once
@@ -26,6 +27,10 @@ struct settings_snapshot {
 
 class settings {
   public:
+    settings() = default;
+    settings(const settings & other);
+    settings & operator=(const settings &) = delete;
+
     void apply(const backend_config & config);
 
     // Return "" or what was wrong; then nothing changes.

@@ -3,8 +3,7 @@
 #include <utility>
 
 #include "ggml-backend.h"
-#include "ggml/settings.h"
-#include "ggml/statistics.h"
+#include "ggml/host_context.h"
 #include "steps.h"
 
 namespace tmx::test {
@@ -41,6 +40,15 @@ void device_fixture::SetUp() {
 
 nlohmann::json device_fixture::stats() {
     return nlohmann::json::parse(process_statistics().json(process_settings()));
+}
+
+nlohmann::json device_fixture::stats(const mini_model & model) {
+    const std::shared_ptr<host_context> context = find_context(model.context());
+    return nlohmann::json::parse(context->counters.json(context->current));
+}
+
+settings & device_fixture::settings_of(const mini_model & model) {
+    return find_context(model.context())->current;  // which the model's backend owns
 }
 
 }  // namespace tmx::test

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "ggml/backend_config.h"
+#include "ggml/settings.h"
+#include "mini_model.h"
 
 namespace tmx::test {
 
@@ -19,7 +21,10 @@ class device_fixture : public testing::Test {
     static void SetUpTestSuite();
     void SetUp() override;
 
-    static nlohmann::json stats();
+    static nlohmann::json stats();  // of all contexts
+    static nlohmann::json stats(const mini_model & model);
+    // Settings of a context that exists.
+    static settings & settings_of(const mini_model & model);
 };
 
 }  // namespace tmx::test

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ggml-cpp.h"
+#include "ggml/host_context.h"
 
 namespace tmx::test {
 namespace {
@@ -32,7 +33,12 @@ mini_model::mini_model(const mini_shape & shape, int64_t n_rows, int64_t n_cells
                        ggml_backend_dev_t ours)
     : shape_(shape), n_rows_(n_rows), n_cells_(n_cells), n_output_(n_output) {
     if (ours != nullptr) {
+        const bool announced = begun_context() != 0;
+        context_ = announced ? begun_context() : begin_context();
         backends_.push_back(ggml_backend_dev_init(ours, nullptr));
+        if (!announced && !end_context(context_).empty()) {
+            context_ = 0;  // `ours` is of a module, which has its own
+        }
     }
     backends_.push_back(ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr));
     sched_ = ggml_backend_sched_new(backends_.data(), nullptr, static_cast<int>(backends_.size()), 1024, false, false);
