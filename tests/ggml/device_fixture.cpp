@@ -38,6 +38,15 @@ void device_fixture::SetUp() {
     process_settings().apply({});
 }
 
+void device_fixture::apply(const backend_config & config) {
+    process_settings().apply(config);
+    for (const int64_t id : mini_model::living_contexts()) {
+        if (const std::shared_ptr<host_context> context = find_context(id)) {
+            context->current.apply(config);
+        }
+    }
+}
+
 nlohmann::json device_fixture::stats() {
     return nlohmann::json::parse(process_statistics().json(process_settings()));
 }

@@ -21,6 +21,9 @@ class device_fixture : public testing::Test {
     static void SetUpTestSuite();
     void SetUp() override;
 
+    // The process's settings, and those of every model that there is.
+    static void apply(const backend_config & config);
+
     static nlohmann::json stats();  // of all contexts
     static nlohmann::json stats(const mini_model & model);
     // Settings of a context that exists.

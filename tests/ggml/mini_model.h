@@ -42,8 +42,9 @@ class mini_model {
 
     // [n_rows, n_head, d_head] of the last ubatch.
     std::vector<float> output(int il) const;
-    int64_t context() const { return context_; }  // our backend's, see host_context.h; 0: none
-    int n_ours() const;  // attention nodes that the scheduler gave to our backend
+    int64_t context() const { return context_; }    // our backend's, see host_context.h; 0: none
+    static std::vector<int64_t> living_contexts();  // of all models
+    int n_ours() const;                             // attention nodes that the scheduler gave to our backend
 
   private:
     struct layer {
