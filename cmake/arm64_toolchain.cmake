@@ -25,6 +25,7 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE BOTH)
 set(ENV{PKG_CONFIG_LIBDIR} ${tmx_arm64_root}/usr/lib/aarch64-linux-gnu/pkgconfig)
 set(ENV{PKG_CONFIG_SYSROOT_DIR} ${tmx_arm64_root})
 
-# The dynamic loader and libraries of the cross compiler, then those beside our own (libhwy is linked shared).
+# A CPU of the first 64-bit generation, a Raspberry Pi 4's: what it runs, all run. The dynamic loader and libraries of the
+# cross compiler, then those beside our own (libhwy is linked shared).
 set(CMAKE_CROSSCOMPILING_EMULATOR
-    qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=${tmx_arm64_root}/usr/lib/aarch64-linux-gnu)
+    qemu-aarch64 -cpu cortex-a72 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=${tmx_arm64_root}/usr/lib/aarch64-linux-gnu)

@@ -113,7 +113,7 @@ nlohmann::ordered_json run(const options & o) {
     }
     const std::unique_ptr<session> s = open_arm(b, m, how);
     const timed_prefill prefilled = prefill_arm(b, how, *s, ids);
-    const backend_statistics statistics = parse_statistics(b.statistics());
+    const backend_statistics statistics = parse_statistics(b.statistics(s->backend_context()));
     const greedy_answer answer = decode_answer(m, *s, prefilled.first, o.n_answer);
 
     nlohmann::ordered_json j;

@@ -155,7 +155,7 @@ results measure(const bench_options & options, backend & b, const model & m, con
                 cell & c = all[{length, mode}];
                 c.ttft.push_back(prefilled.seconds);
                 if (a.ours) {
-                    c.kept_share = parse_statistics(b.statistics()).kept_share();
+                    c.kept_share = parse_statistics(b.statistics(s->backend_context())).kept_share();
                 }
                 if (options.n_decode > 0) {
                     const double start = seconds_now();

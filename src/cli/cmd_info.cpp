@@ -44,13 +44,14 @@ struct kernel_needs {
 };
 const std::vector<kernel_needs> & all_kernels() {
 #if defined(__aarch64__)
-    static const std::vector<kernel_needs> kernels = {{"neon", {"asimd"}}};
+    static const std::vector<kernel_needs> kernels = {{"neon", {}}, {"portable", {}}};
 #else
     static const std::vector<kernel_needs> kernels = {
         {"avx512_bf16", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_bf16"}},
         {"avx512", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}},
         {"avx2", {"avx2", "fma", "f16c", "bmi1", "bmi2"}},
-        {"ssse3", {"ssse3"}}};
+        {"ssse3", {"ssse3"}},
+        {"portable", {}}};
 #endif
     return kernels;
 }

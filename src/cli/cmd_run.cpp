@@ -145,7 +145,7 @@ int run_single(const run_options & options, backend & b, const model & m, const 
         prefilled = prefill_arm(b, report.how, *s, prompt.ids, [&](int64_t n) { progress.done(n); });
     }
     report.ttft.push_back(prefilled.seconds);
-    report.statistics = parse_statistics(b.statistics());
+    report.statistics = parse_statistics(b.statistics(s->backend_context()));
     report.setting = fmt::format("ubatch {}, {} threads", s->options().n_ubatch, s->options().n_threads);
     report.answer = decode_answer(m, *s, prefilled.first, n_answer, [&](token_id token) {
         if (!options.json) {

@@ -150,7 +150,7 @@ std::vector<arm_report> compare(backend & b, const model & m, const prompt_setup
                 continue;
             }
             if (report.how.ours) {
-                report.statistics = parse_statistics(b.statistics());
+                report.statistics = parse_statistics(b.statistics(s->backend_context()));
             }
             run_first(m, *s, prefilled, options, &report == &reports[0] ? nullptr : &reports[0].answer.tokens, report);
             add_decode_rate(report.answer, report);

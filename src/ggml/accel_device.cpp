@@ -6,6 +6,7 @@
 
 #include "ggml/backend_common.h"
 #include "ggml/evaluator.h"
+#include "ggml/host_context.h"
 #include "ggml/key_writes.h"
 #include "trianglemix/backend_control.h"
 
@@ -15,9 +16,8 @@ namespace {
 // Backend: one a llama context.
 
 struct accel_state {
-    accel_state(settings & current, statistics & counters) : attention(current, counters) {}
-
-    evaluator attention;
+    std::shared_ptr<host_context> owner = context_of_new_backend();
+    evaluator attention{owner->current, owner->counters};
     key_writer writer;
     int n_threads = 1;
 };
@@ -137,10 +137,10 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) {
 
 ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) {
     try {
-        auto context = std::make_unique<accel_state>(process_settings(), process_statistics());
+        auto state = std::make_unique<accel_state>();
         auto * backend = new ggml_backend{
-            .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = context.get()};
-        static_cast<void>(context.release());
+            .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = state.get()};
+        static_cast<void>(state.release());
         return backend;
     } catch (const std::bad_alloc &) {
         GGML_LOG_ERROR("TriangleMix: out of memory\n");
@@ -186,7 +186,7 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
             }
             return false;
         case GGML_OP_SET_ROWS:
-            return current.enabled() && current.ever_planned() && claims_key_write(op);
+            return current.enabled() && ever_planned() && claims_key_write(op);
         default:
             return false;
     }

@@ -9,6 +9,8 @@
 namespace tmx {
 
 void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kernel) {
+    way_ = "kernel " + kernel + ", precision " + std::string(name_of(now_.arithmetic)) + ", plan " +
+           (now_.chosen ? now_.chosen->name : "none (exact)");
     if (now_.generation == checked_generation_) {
         return;
     }
@@ -48,6 +50,7 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
 
 layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     layer_rule rule;
+    rule.way = way_.empty() ? nullptr : &way_;
     if (now_.chosen == nullptr || layer < 0 || static_cast<size_t>(layer) >= now_.chosen->layers.size()) {
         return rule;
     }

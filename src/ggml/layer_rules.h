@@ -41,6 +41,7 @@ class layer_rules {
     statistics & statistics_;
     settings_snapshot now_;
     uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
+    std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown
     std::string refusal_;              // why the plan does not fit the running model; "" if it does
 };
 

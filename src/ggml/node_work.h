@@ -17,6 +17,7 @@ struct layer_rule {
     tail_policy tail = tail_policy::chunk;
     int64_t prompt_length = -1;            // < 0: unknown
     const uint8_t * dense_head = nullptr;  // [n_head] as in attention_args; null: none
+    const std::string * way = nullptr;     // for the counters: kernel, precision and plan in force; null: unknown
 };
 
 // Segments of one attention node. Their `cells` point into `found`, which must outlive them.

@@ -5,12 +5,14 @@
 
 #include "ggml/backend_common.h"
 #include "ggml/cache_writes.h"
+#include "ggml/host_context.h"
 #include "ggml/proxy_device.h"
 
 namespace tmx {
 namespace {
 
 struct proxy_state {
+    std::shared_ptr<host_context> owner = context_of_new_backend();
     ggml_backend_t wrapped = nullptr;
     std::unique_ptr<proxy_evaluator> graphs;
     std::string name;
@@ -159,8 +161,9 @@ ggml_backend_t proxy_backend(proxy_device & device, const char * params) {
             GGML_LOG_ERROR("TriangleMix: %s: the wrapped device does not start\n", device.candidate().name.c_str());
             return nullptr;
         }
-        state->graphs = std::make_unique<proxy_evaluator>(device.candidate().name, state->wrapped, executor_of(device),
-                                                          process_settings(), process_statistics(), device.limits());
+        state->graphs =
+            std::make_unique<proxy_evaluator>(device.candidate().name, state->wrapped, executor_of(device),
+                                              state->owner->current, state->owner->counters, device.limits());
         auto * backend = new ggml_backend{.guid = proxy_guid(),
                                           .iface = interface_like(state->wrapped->iface),
                                           .device = device.handle(),

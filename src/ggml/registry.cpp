@@ -28,6 +28,7 @@ struct close_file {
 using file_handle = std::unique_ptr<std::FILE, close_file>;
 
 bool switched_on = false;
+bool with_cpu_device = false;
 std::string stats_where;  // TRIANGLEMIX_STATS
 
 // Made where it is first asked for, so never by a library that refuses to register. Never destroyed: hosts free their
@@ -38,7 +39,7 @@ std::vector<std::unique_ptr<proxy_device>> & proxies() {
 }
 
 size_t n_devices() {
-    return switched_on ? 1 + proxies().size() : 0;
+    return switched_on ? (with_cpu_device ? 1 : 0) + proxies().size() : 0;
 }
 
 const char * registry_name(ggml_backend_reg_t) {
@@ -52,6 +53,9 @@ size_t registry_device_count(ggml_backend_reg_t) {
 ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) {
     if (index >= n_devices()) {
         return nullptr;
+    }
+    if (!with_cpu_device) {
+        return proxies()[index]->handle();
     }
     return index == 0 ? accel_device(reg) : proxies()[index - 1]->handle();
 }
@@ -106,7 +110,7 @@ void write_status(const std::string & where, const std::string & refusal) {
         return;
     }
     nlohmann::ordered_json line = {{"registered", refusal.empty()}, {"version", TMX_VERSION}, {"devices", n_devices()}};
-    if (n_devices() > 1) {  // a refused library is unloaded again and must leave nothing behind
+    if (switched_on && !proxies().empty()) {  // a refused library is unloaded again and must leave nothing behind
         line["gpu"] = nlohmann::ordered_json::array();
         for (const std::unique_ptr<proxy_device> & proxy : proxies()) {
             line["gpu"].push_back({{"name", proxy->candidate().name},
@@ -162,6 +166,20 @@ void make_proxies() {
     process_statistics().set_proxies(std::move(facts));
 }
 
+void report_cpu_kernel(const std::string & kernel, bool picked) {
+    if (!with_cpu_device) {
+        GGML_LOG_WARN(
+            "TriangleMix %s: no kernel of this build runs on this CPU: no CPU device, its prompts are left to the "
+            "host\n",
+            TMX_VERSION);
+    } else if (picked && kernel == "portable") {
+        GGML_LOG_WARN(
+            "TriangleMix %s: none of the kernels for special instructions runs on this CPU; the portable one is right, "
+            "but may well be slower than the host's own code (TRIANGLEMIX_DISABLE=1 leaves it alone)\n",
+            TMX_VERSION);
+    }
+}
+
 ggml_backend_reg_t start() {
     config_result read = read_config(process_environment());
     const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, {ggml_version(), ggml_commit()});
@@ -183,8 +201,14 @@ ggml_backend_reg_t start() {
     }
     process_settings().apply(read.config);
     switched_on = true;
+    with_cpu_device = cpu_device_runs();
     make_proxies();
     const settings_snapshot now = process_settings().snapshot();
+    report_cpu_kernel(kernel_in_use(now), read.config.kernel.empty());
+    if (n_devices() == 0) {
+        write_status(read.config.status, "no kernel of this build runs on this CPU, and there is no GPU for it");
+        return &registry;
+    }
     GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
                   TMX_VERSION, kernel_in_use(now).c_str(), std::string(name_of(now.arithmetic)).c_str(),
                   now.chosen ? now.chosen->name.c_str() : "none (exact)", static_cast<long long>(read.config.min_rows));

@@ -8,6 +8,14 @@
 namespace tmx {
 namespace {
 
+std::atomic<bool> planned_once{false};
+
+void note_plan(bool is_one) {
+    if (is_one) {
+        planned_once.store(true, std::memory_order_relaxed);
+    }
+}
+
 std::string kernel_list() {
     std::string names;
     for (const cpu_kernel_info & kernel : cpu_kernels()) {
@@ -20,11 +28,18 @@ std::string kernel_list() {
 
 }  // namespace
 
+settings::settings(const settings & other)
+    : enabled_(other.enabled()), min_rows_(other.min_rows()), min_keys_(other.min_keys()) {
+    const std::lock_guard lock(other.mutex_);
+    now_ = other.now_;
+    asked_ = other.asked_;
+}
+
 void settings::apply(const backend_config & config) {
     const std::lock_guard lock(mutex_);
     now_.chosen = config.chosen ? std::make_shared<const plan>(*config.chosen) : nullptr;
     now_.generation++;
-    ever_planned_ = ever_planned_ || now_.chosen != nullptr;
+    note_plan(now_.chosen != nullptr);
     now_.kernel = config.kernel;
     now_.strict = config.strict;
     asked_ = config.arithmetic;
@@ -44,7 +59,7 @@ std::string settings::set_plan(const char * json) {
     const std::lock_guard lock(mutex_);
     now_.chosen = std::move(chosen);
     now_.generation++;
-    ever_planned_ = ever_planned_ || now_.chosen != nullptr;
+    note_plan(now_.chosen != nullptr);
     return "";
 }
 
@@ -107,6 +122,10 @@ std::string settings::kernel_problem(const std::string & name) {
     text += "\" here; this CPU runs ";
     text += kernel_list();
     return text;
+}
+
+bool ever_planned() {
+    return planned_once.load(std::memory_order_relaxed);
 }
 
 settings & process_settings() {

@@ -1,4 +1,5 @@
-// What the host may change while it runs, one set for the process: environment at load, proc addresses afterwards.
+// What the host may change while it runs: environment at load, proc addresses afterwards. The process has a set, and
+// each context one of its own (host_context.h), which starts as a copy.
 //
 // THREADS  Any thread. An evaluation takes a snapshot when it starts and keeps it to its end.
 #pragma once
@@ -26,6 +27,10 @@ struct settings_snapshot {
 
 class settings {
   public:
+    settings() = default;
+    settings(const settings & other);
+    settings & operator=(const settings &) = delete;
+
     void apply(const backend_config & config);
 
     // Return "" or what was wrong; then nothing changes.
@@ -36,8 +41,6 @@ class settings {
 
     bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
     int64_t min_rows() const { return min_rows_.load(std::memory_order_relaxed); }
-    // Whether there has been a plan since the process began: then the order of keys matters.
-    bool ever_planned() const { return ever_planned_.load(std::memory_order_relaxed); }
     int64_t min_keys() const { return min_keys_.load(std::memory_order_relaxed); }
     settings_snapshot snapshot() const;
 
@@ -51,11 +54,13 @@ class settings {
     settings_snapshot now_;
     std::optional<precision> asked_;  // by the user; wins over the plan's
     std::atomic<bool> enabled_{true};
-    std::atomic<bool> ever_planned_{false};
     std::atomic<int64_t> min_rows_{k_default_min_rows};
     std::atomic<int64_t> min_keys_{k_default_min_keys};
 };
 
 settings & process_settings();
+
+// Whether any settings of the process have ever held a plan: then the order of keys matters.
+bool ever_planned();
 
 }  // namespace tmx

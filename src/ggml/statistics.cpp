@@ -12,6 +12,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr size_t k_most_ways = 32;  // a host may change plans without end
+
 constexpr const char * k_kind_names[] = {"triangle", "dense", "masked"};
 
 ordered_json nodes_json(const std::array<int64_t, 3> & nodes) {
@@ -45,7 +47,8 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
                        .unordered_rows = unordered_rows(found, rule),
                        .found = &found,
                        .pairs = {},
-                       .seconds = seconds};
+                       .seconds = seconds,
+                       .way = rule.way};
     const bool planned = std::any_of(found.runs.begin(), found.runs.end(),
                                      [](const causal_run & run) { return run.ordered; });
     if (rule.triangle && planned) {
@@ -70,6 +73,9 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
 }
 
 void statistics::classified(const ubatch_record & record) {
+    if (whole_ != nullptr) {
+        whole_->classified(record);
+    }
     const std::lock_guard lock(mutex_);
     sums_.ubatches++;
     sums_.mixed_ubatches += record.found->runs.size() > 1;
@@ -84,6 +90,9 @@ void statistics::classified(const ubatch_record & record) {
 }
 
 void statistics::computed(const node_record & record) {
+    if (whole_ != nullptr) {
+        whole_->computed(record);
+    }
     const auto kind = static_cast<size_t>(record.kind);
     const std::lock_guard lock(mutex_);
     sums_.nodes[kind]++;
@@ -100,6 +109,9 @@ void statistics::computed(const node_record & record) {
     }
     sums_.pairs += record.pairs;
     sums_.seconds += record.seconds;
+    if (record.way != nullptr && sums_.ways.size() < k_most_ways) {
+        sums_.ways.insert(*record.way);
+    }
     layer_sum & layer = sums_.layers[record.layer];
     layer.nodes[kind]++;
     layer.pairs += record.pairs;
@@ -107,23 +119,33 @@ void statistics::computed(const node_record & record) {
 }
 
 void statistics::fell_back(const char * reason) {
+    if (whole_ != nullptr) {
+        whole_->fell_back(reason);
+    }
     const std::lock_guard lock(mutex_);
     sums_.fallbacks[reason]++;
 }
 
 void statistics::plan_refused(const std::string & difference) {
+    if (whole_ != nullptr) {
+        whole_->plan_refused(difference);
+    }
     const std::lock_guard lock(mutex_);
     sums_.refusal = difference;
 }
 
 void statistics::proxied_graph(bool cut) {
+    if (whole_ != nullptr) {
+        whole_->proxied_graph(cut);
+    }
     const std::lock_guard lock(mutex_);
     (cut ? sums_.cut_graphs : sums_.whole_graphs)++;
 }
 
 bool statistics::passed_on(const std::string & reason) {
+    const bool first = whole_ == nullptr || whole_->passed_on(reason);
     const std::lock_guard lock(mutex_);
-    return sums_.passed_on[reason]++ == 0;
+    return sums_.passed_on[reason]++ == 0 && first;
 }
 
 void statistics::set_proxies(std::vector<proxy_facts> proxies) {
@@ -137,6 +159,24 @@ void statistics::reset() {
     for (auto & count : declined_) {
         count.store(0, std::memory_order_relaxed);
     }
+}
+
+std::vector<proxy_facts> statistics::proxies() const {
+    if (whole_ != nullptr) {
+        return whole_->proxies();
+    }
+    const std::lock_guard lock(mutex_);
+    return proxies_;
+}
+
+ordered_json statistics::declined_json() const {
+    ordered_json declined = ordered_json::object();
+    for (size_t reason = 0; reason < declined_.size(); ++reason) {
+        if (const int64_t count = declined_[reason].load(std::memory_order_relaxed); count > 0) {
+            declined[to_string(static_cast<decline_reason>(reason))] = count;
+        }
+    }
+    return declined;
 }
 
 std::string statistics::json(const settings & current) const {
@@ -153,7 +193,9 @@ std::string statistics::json(const settings & current) const {
     out["plan"] = now.chosen ? ordered_json(now.chosen->name) : ordered_json(nullptr);
     out["tail"] = now.chosen ? ordered_json(name_of(now.chosen->tail)) : ordered_json(nullptr);
 
+    const std::vector<proxy_facts> offered = proxies();
     const std::lock_guard lock(mutex_);
+    out["computed_with"] = sums_.ways;
     out["plan_refused"] = sums_.refusal.empty() ? ordered_json(nullptr) : ordered_json(sums_.refusal);
     out["nodes"] = nodes_json(sums_.nodes);
     out["fallbacks"] = ordered_json::object();
@@ -183,17 +225,11 @@ std::string statistics::json(const settings & current) const {
     out["bytes"] = sums_.pairs.bytes;
     out["seconds"] = sums_.seconds;
     out["classify_seconds"] = sums_.classify_seconds;
-    ordered_json declined = ordered_json::object();
-    for (size_t reason = 0; reason < declined_.size(); ++reason) {
-        if (const int64_t count = declined_[reason].load(std::memory_order_relaxed); count > 0) {
-            declined[to_string(static_cast<decline_reason>(reason))] = count;
-        }
-    }
-    out["declined"] = std::move(declined);
+    out["declined"] = whole_ != nullptr ? whole_->declined_json() : declined_json();
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums_.cut_graphs}, {"whole", sums_.whole_graphs}}},
                   {"passed_on", ordered_json::object()}};
-    for (const proxy_facts & proxy : proxies_) {
+    for (const proxy_facts & proxy : offered) {
         out["gpu"]["devices"].push_back({{"name", proxy.name}, {"wraps", proxy.wraps}, {"kernel", proxy.kernel}});
     }
     for (const auto & [reason, count] : sums_.passed_on) {
@@ -210,9 +246,6 @@ std::string statistics::json(const settings & current) const {
 }
 
 std::string statistics::summary(const settings & current) const {
-    const settings_snapshot now = current.snapshot();
-    const std::string kernel = kernel_in_use(now);
-    const std::string plan_name = now.chosen ? now.chosen->name : "none (exact)";
     const std::lock_guard lock(mutex_);
     std::string text;
     const auto line = [&](const char * format, auto... values) {
@@ -237,8 +270,9 @@ std::string statistics::summary(const settings & current) const {
             static_cast<long long>(current.min_rows()));
         return text;
     }
-    line("kernel %s, precision %s, plan %s", kernel.c_str(), std::string(name_of(now.arithmetic)).c_str(),
-         plan_name.c_str());
+    for (const std::string & way : sums_.ways) {
+        line("%s", way.c_str());
+    }
     if (!sums_.refusal.empty()) {
         line("plan refused: %s", sums_.refusal.c_str());
     }

@@ -1,4 +1,5 @@
-// What was computed how, since load or the last reset. docs/env.md lists the JSON keys.
+// What was computed how, since load or the last reset: by the process, or by one context. docs/env.md lists the JSON
+// keys.
 //
 // THREADS  Any thread.
 #pragma once
@@ -8,6 +9,8 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +36,7 @@ struct node_record {
     const ubatch_runs * found = nullptr;
     pair_count pairs;
     double seconds = 0;
+    const std::string * way = nullptr;  // kernel, precision and plan that were in force; null: unknown
 };
 
 // REQUIRES `found` outlives the record.
@@ -54,6 +58,9 @@ struct proxy_facts {
 
 class statistics {
   public:
+    // `whole`, if any, counts what is counted here, too. It must outlive this.
+    explicit statistics(statistics * whole = nullptr) : whole_(whole) {}
+
     void declined(decline_reason reason) {
         declined_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
     }
@@ -101,8 +108,12 @@ class statistics {
         int64_t cut_graphs = 0;
         int64_t whole_graphs = 0;
         std::map<std::string, int64_t> passed_on;
+        std::set<std::string, std::less<>> ways;
     };
+    std::vector<proxy_facts> proxies() const;
+    nlohmann::ordered_json declined_json() const;
 
+    statistics * whole_;
     mutable std::mutex mutex_;
     sums sums_;
     std::vector<proxy_facts> proxies_;

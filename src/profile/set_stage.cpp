@@ -143,8 +143,8 @@ logit_rows set_stage::rows_of(const arm & how, std::span<const unit> set, const 
     const timed_prefill prefilled = prefill_arm(backend_, how, *s, ids);
     seconds = prefilled.seconds;
     if (!set.empty()) {
-        const std::string problem = why_not_applied(parse_statistics(backend_.statistics()), set, shape_,
-                                                    settings_.shape, static_cast<int64_t>(ids.size()));
+        const std::string problem = why_not_applied(parse_statistics(backend_.statistics(s->backend_context())), set,
+                                                    shape_, settings_.shape, static_cast<int64_t>(ids.size()));
         if (!problem.empty()) {
             throw failure(problem);
         }

@@ -10,20 +10,57 @@ double seconds_now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+namespace {
+
+// A context of the backend's that is being made.
+class announced_context {
+  public:
+    explicit announced_context(backend & b) : backend_(b), id_(b.begin_context()) {}
+    ~announced_context() {
+        if (!made_) {
+            try {
+                backend_.end_context(id_);
+            } catch (const failure &) {  // nothing was made, which is known
+            }
+        }
+    }
+    announced_context(const announced_context &) = delete;
+    announced_context & operator=(const announced_context &) = delete;
+
+    int64_t id() const { return id_; }
+    void made() {
+        made_ = true;
+        backend_.end_context(id_);
+    }
+
+  private:
+    backend & backend_;
+    int64_t id_;
+    bool made_ = false;
+};
+
+}  // namespace
+
 std::unique_ptr<session> open_arm(backend & b, const model & m, const arm & a) {
-    if (b.loaded()) {
-        b.set_enabled(a.ours);
-        b.set_plan(a.ours ? a.plan_json : std::string());
-        b.set_precision(a.ours ? a.precision : "exact");
-        b.set_prompt_length(-1);
-    } else if (a.ours) {
-        throw failure("'" + a.name + "' needs the TriangleMix backend, which is not loaded");
+    if (!b.loaded()) {
+        if (a.ours) {
+            throw failure("'" + a.name + "' needs the TriangleMix backend, which is not loaded");
+        }
+        auto opened = std::make_unique<session>(m, a.context);
+        opened->warm_up();
+        return opened;
     }
-    auto opened = std::make_unique<session>(m, a.context);
+    b.set_enabled(a.ours);
+    announced_context announced(b);
+    const int64_t context = announced.id();
+    b.set_plan(context, a.ours ? a.plan_json : std::string());
+    b.set_precision(context, a.ours ? a.precision : "exact");
+    b.set_prompt_length(context, -1);
+    auto opened = std::make_unique<session>(m, a.context, context);
+    announced.made();
     opened->warm_up();
-    if (b.loaded()) {
-        b.reset_statistics();
-    }
+    b.reset_statistics();  // what nodes were declined is counted for the process
+    b.reset_statistics(context);
     return opened;
 }
 
@@ -31,7 +68,7 @@ timed_prefill prefill_arm(backend & b, const arm & a, session & s, std::span<con
                           const std::function<void(int64_t)> & progress) {
     const auto n_prompt = static_cast<int64_t>(prompt.size());
     if (b.loaded()) {
-        b.set_prompt_length(n_prompt);
+        b.set_prompt_length(s.backend_context(), n_prompt);
     }
     s.clear();
     const std::vector<index_range> chunks = cut_chunks(n_prompt, s.options().n_ubatch, a.min_last);

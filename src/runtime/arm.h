@@ -22,7 +22,8 @@ struct arm {
     context_options context;
 };
 
-// A session that computes as the arm says. It holds until the next open_arm: the backend's state is the process's.
+// A session that computes as the arm says, whatever others do; but on the CPU, a session of the stock arm and one of ours
+// cannot compute at the same time (backend::set_enabled is the process's).
 // ERRORS   failure; interrupted.
 std::unique_ptr<session> open_arm(backend & b, const model & m, const arm & a);
 
@@ -31,7 +32,7 @@ struct timed_prefill {
     token_id first = 0;  // the first token, greedy
 };
 
-// REQUIRES the session of the last open_arm. progress as in session::prefill.
+// REQUIRES a session of open_arm(b, m, a). progress as in session::prefill.
 timed_prefill prefill_arm(backend & b, const arm & a, session & s, std::span<const token_id> prompt,
                           const std::function<void(int64_t)> & progress = {});
 

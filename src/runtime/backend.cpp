@@ -113,7 +113,7 @@ void backend::load_ours(const std::string & path) {
     if (ggml_backend_reg_dev_count(registry) == 0) {
         throw failure(
             with_log("the TriangleMix backend registered without a device, so it computes nothing. "
-                     "TRIANGLEMIX_DISABLE does that: unset it."));
+                     "TRIANGLEMIX_DISABLE does that: unset it. So does a CPU that no kernel of this build runs on."));
     }
     registry_ = registry;
 }
@@ -122,24 +122,8 @@ bool backend::loaded() const {
     return registry_ != nullptr;
 }
 
-void backend::set_plan(const std::string & json) {
-    if (const char * error = proc<tmx_set_plan_t>(registry_, TMX_PROC_SET_PLAN)(json.c_str())) {
-        throw failure(std::string("the backend refused the plan: ") + error);
-    }
-}
-
-void backend::set_prompt_length(int64_t n_tokens) {
-    proc<tmx_set_prompt_length_t>(registry_, TMX_PROC_SET_PROMPT_LENGTH)(n_tokens);
-}
-
 void backend::set_enabled(bool enabled) {
     proc<tmx_set_enabled_t>(registry_, TMX_PROC_SET_ENABLED)(enabled);
-}
-
-void backend::set_precision(const std::string & name) {
-    if (const char * error = proc<tmx_set_precision_t>(registry_, TMX_PROC_SET_PRECISION)(name.c_str())) {
-        throw failure("the backend refused precision '" + name + "': " + error);
-    }
 }
 
 std::string backend::statistics() const {
@@ -149,6 +133,56 @@ std::string backend::statistics() const {
 
 void backend::reset_statistics() {
     proc<tmx_reset_statistics_t>(registry_, TMX_PROC_RESET_STATISTICS)();
+}
+
+int64_t backend::begin_context() {
+    const int64_t context = proc<tmx_context_begin_t>(registry_, TMX_PROC_CONTEXT_BEGIN)();
+    if (context == 0) {
+        throw failure("out of memory");
+    }
+    return context;
+}
+
+void backend::end_context(int64_t context) {
+    if (const char * error = proc<tmx_context_end_t>(registry_, TMX_PROC_CONTEXT_END)(context)) {
+        throw failure(std::string("the backend takes no part in the context: ") + error);
+    }
+}
+
+void backend::set_plan(int64_t context, const std::string & json) {
+    const auto set = proc<tmx_context_set_plan_t>(registry_, TMX_PROC_CONTEXT_SET_PLAN);
+    if (const char * error = set(context, json.c_str())) {
+        throw failure(std::string("the backend refused the plan: ") + error);
+    }
+}
+
+void backend::set_prompt_length(int64_t context, int64_t n_tokens) {
+    const auto set = proc<tmx_context_set_prompt_length_t>(registry_, TMX_PROC_CONTEXT_SET_PROMPT_LENGTH);
+    if (const char * error = set(context, n_tokens)) {
+        throw failure(std::string("the backend refused the prompt's length: ") + error);
+    }
+}
+
+void backend::set_precision(int64_t context, const std::string & name) {
+    const auto set = proc<tmx_context_set_precision_t>(registry_, TMX_PROC_CONTEXT_SET_PRECISION);
+    if (const char * error = set(context, name.c_str())) {
+        throw failure("the backend refused precision '" + name + "': " + error);
+    }
+}
+
+std::string backend::statistics(int64_t context) const {
+    const char * text = proc<tmx_context_statistics_t>(registry_, TMX_PROC_CONTEXT_STATISTICS)(context);
+    if (text == nullptr) {
+        throw failure("the backend has no statistics of a context that is gone");
+    }
+    return text;
+}
+
+void backend::reset_statistics(int64_t context) {
+    const auto reset = proc<tmx_context_reset_statistics_t>(registry_, TMX_PROC_CONTEXT_RESET_STATISTICS);
+    if (const char * error = reset(context)) {
+        throw failure(std::string("the backend's statistics cannot be reset: ") + error);
+    }
 }
 
 std::vector<backend::device> backend::devices() {

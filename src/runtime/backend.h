@@ -31,12 +31,19 @@ class backend {
     bool loaded() const;  // ours registered and has a device
 
     // REQUIRES loaded(), for all of these.
-    void set_plan(const std::string & json);       // "" = no plan, everything exact. ERRORS failure with the reason
-    void set_prompt_length(int64_t n_tokens);      // < 0: unknown
-    void set_enabled(bool enabled);                // holds for contexts created afterwards
-    void set_precision(const std::string & name);  // "exact", "fast". ERRORS failure with the reason
-    std::string statistics() const;                // JSON text, docs/env.md
+    void set_enabled(bool enabled);  // holds for contexts created afterwards
+    std::string statistics() const;  // of all contexts: JSON text, docs/env.md
     void reset_statistics();
+
+    // What this thread makes between begin and end is the context that the number stands for.
+    // ERRORS failure (end: no context was made). REQUIRES, of the rest: the context lives.
+    int64_t begin_context();
+    void end_context(int64_t context);
+    void set_plan(int64_t context, const std::string & json);       // "" = no plan, everything exact
+    void set_prompt_length(int64_t context, int64_t n_tokens);      // < 0: unknown
+    void set_precision(int64_t context, const std::string & name);  // "exact", "fast"
+    std::string statistics(int64_t context) const;
+    void reset_statistics(int64_t context);
 
     struct device {
         std::string name;

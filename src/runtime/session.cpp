@@ -44,7 +44,8 @@ void session::free_context::operator()(llama_context * context) const {
     llama_free(context);
 }
 
-session::session(const model & m, const context_options & options) : model_(m), options_(options) {
+session::session(const model & m, const context_options & options, int64_t backend_context)
+    : model_(m), options_(options), backend_context_(backend_context) {
     if (options_.n_ctx <= 0) {
         options_.n_ctx = m.facts().n_ctx_train;
     }

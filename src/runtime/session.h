@@ -30,11 +30,12 @@ struct context_options {
 };
 
 // REQUIRES the model to outlive it. backend::set_enabled decides, at construction, whether our backend takes part.
+// backend_context: what backend::begin_context gave for it; 0: our backend is not loaded, or need not know it.
 // ERRORS   failure, with what llama.cpp said; interrupted.
 // THREADS  One call at a time.
 class session {
   public:
-    session(const model & m, const context_options & options);
+    session(const model & m, const context_options & options, int64_t backend_context = 0);
 
     // Forgets everything and feeds the prompt, chunk by chunk; then last_logits() is the first token's distribution.
     // progress: called after each chunk with the tokens done so far; may be empty.
@@ -59,6 +60,7 @@ class session {
     int64_t n_tokens() const { return n_tokens_; }
     int32_t n_ctx() const;
     const context_options & options() const { return options_; }
+    int64_t backend_context() const { return backend_context_; }
 
   private:
     struct free_context {
@@ -66,6 +68,7 @@ class session {
     };
     const model & model_;
     context_options options_;
+    int64_t backend_context_;
     std::unique_ptr<llama_context, free_context> context_;
     int64_t n_tokens_ = 0;
 

@@ -15,7 +15,6 @@ namespace {
 
 class backend_test : public device_fixture {
   protected:
-    static void apply(const backend_config & config) { process_settings().apply(config); }
     static ggml_backend_dev_t ours() { return accel_device(nullptr); }
 };
 
@@ -335,19 +334,16 @@ TEST_F(backend_test, plan_changes_hold_from_the_next_evaluation) {
     mini_model tested({}, 200, 256, 1, ours());
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     const std::vector<float> exact = tested.output(0);
-    EXPECT_EQ(process_settings().set_plan(write_plan([] {
-                                              plan p = triangle_plan({0, 1, 2});
-                                              p.model = {"", 3, 4, 2, 32};
-                                              return p;
-                                          }())
-                                              .c_str()),
-              "");
+    plan p = triangle_plan({0, 1, 2});
+    p.model = {"", 3, 4, 2, 32};
+    settings & current = settings_of(tested);
+    EXPECT_EQ(current.set_plan(write_plan(p).c_str()), "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     EXPECT_GT(nmse(tested.output(0), exact), k_other);
-    EXPECT_NE(process_settings().set_plan("{\"broken\""), "");
+    EXPECT_NE(current.set_plan("{\"broken\""), "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     EXPECT_GT(nmse(tested.output(0), exact), k_other) << "a refused plan must leave the old one";
-    EXPECT_EQ(process_settings().set_plan(nullptr), "");
+    EXPECT_EQ(current.set_plan(nullptr), "");
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     EXPECT_EQ(tested.output(0), exact);
 }

@@ -3,8 +3,7 @@
 #include <utility>
 
 #include "ggml-backend.h"
-#include "ggml/settings.h"
-#include "ggml/statistics.h"
+#include "ggml/host_context.h"
 #include "steps.h"
 
 namespace tmx::test {
@@ -39,8 +38,26 @@ void device_fixture::SetUp() {
     process_settings().apply({});
 }
 
+void device_fixture::apply(const backend_config & config) {
+    process_settings().apply(config);
+    for (const int64_t id : mini_model::living_contexts()) {
+        if (const std::shared_ptr<host_context> context = find_context(id)) {
+            context->current.apply(config);
+        }
+    }
+}
+
 nlohmann::json device_fixture::stats() {
     return nlohmann::json::parse(process_statistics().json(process_settings()));
+}
+
+nlohmann::json device_fixture::stats(const mini_model & model) {
+    const std::shared_ptr<host_context> context = find_context(model.context());
+    return nlohmann::json::parse(context->counters.json(context->current));
+}
+
+settings & device_fixture::settings_of(const mini_model & model) {
+    return find_context(model.context())->current;  // which the model's backend owns
 }
 
 }  // namespace tmx::test

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "ggml/backend_config.h"
+#include "ggml/settings.h"
+#include "mini_model.h"
 
 namespace tmx::test {
 
@@ -19,7 +21,13 @@ class device_fixture : public testing::Test {
     static void SetUpTestSuite();
     void SetUp() override;
 
-    static nlohmann::json stats();
+    // The process's settings, and those of every model that there is.
+    static void apply(const backend_config & config);
+
+    static nlohmann::json stats();  // of all contexts
+    static nlohmann::json stats(const mini_model & model);
+    // Settings of a context that exists.
+    static settings & settings_of(const mini_model & model);
 };
 
 }  // namespace tmx::test

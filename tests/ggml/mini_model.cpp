@@ -4,11 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "ggml-cpp.h"
+#include "ggml/host_context.h"
 
 namespace tmx::test {
 namespace {
+
+std::set<const mini_model *> & living() {
+    static std::set<const mini_model *> models;
+    return models;
+}
 
 float noise(uint32_t user, uint32_t position, uint32_t layer, uint32_t index) {
     uint32_t x = user * 0x9e3779b1u ^ position * 0x85ebca77u ^ layer * 0xc2b2ae3du ^ index * 0x27d4eb2fu;
@@ -32,7 +39,13 @@ mini_model::mini_model(const mini_shape & shape, int64_t n_rows, int64_t n_cells
                        ggml_backend_dev_t ours)
     : shape_(shape), n_rows_(n_rows), n_cells_(n_cells), n_output_(n_output) {
     if (ours != nullptr) {
+        const bool announced = begun_context() != 0;
+        context_ = announced ? begun_context() : begin_context();
         backends_.push_back(ggml_backend_dev_init(ours, nullptr));
+        if (!announced && !end_context(context_).empty()) {
+            context_ = 0;  // `ours` is of a module, which has its own
+        }
+        living().insert(this);
     }
     backends_.push_back(ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr));
     sched_ = ggml_backend_sched_new(backends_.data(), nullptr, static_cast<int>(backends_.size()), 1024, false, false);
@@ -49,6 +62,7 @@ void mini_model::set_rows(int64_t n_rows) {
 }
 
 mini_model::~mini_model() {
+    living().erase(this);
     ggml_backend_sched_free(sched_);
     ggml_free(graph_context_);
     for (int cache = 0; cache < 2; ++cache) {
@@ -58,6 +72,14 @@ mini_model::~mini_model() {
     for (ggml_backend_t backend : backends_) {
         ggml_backend_free(backend);
     }
+}
+
+std::vector<int64_t> mini_model::living_contexts() {
+    std::vector<int64_t> contexts;
+    for (const mini_model * model : living()) {
+        contexts.push_back(model->context());
+    }
+    return contexts;
 }
 
 int mini_model::cache_of(int il) const {

@@ -50,7 +50,9 @@ class mini_model {
 
     // [n_rows, n_head, d_head] of the last ubatch.
     std::vector<float> output(int il) const;
-    int n_ours() const;  // attention nodes that the scheduler gave to our backend
+    int64_t context() const { return context_; }    // our backend's, see host_context.h; 0: none
+    static std::vector<int64_t> living_contexts();  // of all models
+    int n_ours() const;                             // attention nodes that the scheduler gave to our backend
 
   private:
     struct layer {
@@ -68,6 +70,7 @@ class mini_model {
     int64_t n_rows_;
     int64_t n_cells_;
     int64_t n_output_;
+    int64_t context_ = 0;
     std::vector<ggml_backend_t> backends_;  // ours first, CPU last
     ggml_backend_sched_t sched_ = nullptr;
     ggml_context * cache_context_[2] = {};  // by cache

@@ -211,7 +211,7 @@ TEST_F(two_caches_test, cells_of_nodes_that_are_passed_on_are_learned_of_both) {
         models both({.n_layer = 20, .second_cells = 256}, 512, proxy_.handle());
         backend_config config = with_plan(triangle_plan(layers));
         config.min_keys = min_keys;
-        process_settings().apply(config);
+        device_fixture::apply(config);
         const bool first_is_ours = min_keys <= 512;
         both.check(prompt_in(first, 0, backwards(100, 164), first_is_ours ? last_rows(64) : k_every_row),
                    prompt_in(second, 0, backwards(0, 64), k_every_row));

@@ -23,7 +23,7 @@ class proxy_test : public device_fixture {
 
     static void apply(backend_config config) {
         config.min_keys = 1;  // these graphs are small
-        process_settings().apply(config);
+        device_fixture::apply(config);
     }
 
     static void apply_plan(const std::vector<int> & layers, bool strict = false) {

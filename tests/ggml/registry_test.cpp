@@ -102,7 +102,9 @@ TEST_F(registry_test, every_proc_address) {
         ASSERT_NE(reg, nullptr);
         for (const char * name :
              {TMX_PROC_SET_PLAN, TMX_PROC_SET_PROMPT_LENGTH, TMX_PROC_SET_ENABLED, TMX_PROC_SET_PRECISION,
-              TMX_PROC_STATISTICS, TMX_PROC_RESET_STATISTICS, "ggml_backend_set_n_threads"}) {
+              TMX_PROC_STATISTICS, TMX_PROC_RESET_STATISTICS, TMX_PROC_CONTEXT_BEGIN, TMX_PROC_CONTEXT_END,
+              TMX_PROC_CONTEXT_SET_PLAN, TMX_PROC_CONTEXT_SET_PROMPT_LENGTH, TMX_PROC_CONTEXT_SET_PRECISION,
+              TMX_PROC_CONTEXT_STATISTICS, TMX_PROC_CONTEXT_RESET_STATISTICS, "ggml_backend_set_n_threads"}) {
             EXPECT_NE(ggml_backend_reg_get_proc_address(reg, name), nullptr) << name;
         }
         EXPECT_EQ(ggml_backend_reg_get_proc_address(reg, "trianglemix_nothing"), nullptr);
@@ -134,6 +136,32 @@ TEST_F(registry_test, off_switch_leaves_no_device) {
         EXPECT_EQ(ggml_backend_dev_count(), 0u);
     });
     EXPECT_TRUE(contains(log, "switched off by TRIANGLEMIX_DISABLE")) << log;
+}
+
+TEST_F(registry_test, a_cpu_without_a_kernel_gets_no_cpu_device) {
+    const std::string file = path("status");
+    std::string log = in_child({{"TRIANGLEMIX_STATUS", file}}, [] {
+        ggml_backend_reg_t reg = ggml_backend_load(TMX_NO_KERNEL_MODULE);
+        ASSERT_NE(reg, nullptr);
+        EXPECT_EQ(ggml_backend_reg_dev_count(reg), 0u);
+        EXPECT_EQ(ggml_backend_reg_dev_get(reg, 0), nullptr);
+    });
+    const std::string said = "no kernel of this build runs on this CPU";
+    ASSERT_TRUE(contains(log, said)) << log;
+    EXPECT_FALSE(contains(log.substr(log.find(said) + 1), said)) << "once: " << log;
+    const nlohmann::json status = nlohmann::json::parse(read_file(file));
+    EXPECT_EQ(status["registered"], false);
+    EXPECT_EQ(status["devices"], 0);
+    EXPECT_TRUE(contains(status["reason"], said)) << status;
+
+    log = in_child({}, [] {
+        ggml_backend_reg_t reg = ggml_backend_load(TMX_NO_KERNEL_GPU_MODULE);
+        ASSERT_NE(reg, nullptr);
+        ASSERT_EQ(ggml_backend_reg_dev_count(reg), 1u);
+        EXPECT_STREQ(ggml_backend_dev_name(ggml_backend_reg_dev_get(reg, 0)), "TriangleMix0") << "GPUs need no CPU's";
+        EXPECT_EQ(ggml_backend_reg_dev_get(reg, 1), nullptr);
+    });
+    EXPECT_TRUE(contains(log, said)) << log;
 }
 
 TEST_F(registry_test, bad_settings_are_reported_and_left_out) {

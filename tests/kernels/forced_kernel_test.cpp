@@ -1,6 +1,7 @@
 // The kernel that is asked for by name is the one that runs. A kernel does not say who it is, but its sums do: vector
 // widths and fused multiply-adds order and round them differently, so each instruction set leaves its own bits.
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <cstring>
 #include <memory>
@@ -68,6 +69,22 @@ TEST(forced_kernel, first_kernel_is_the_default) {
             break;
         }
     }
+}
+
+// What a 64-bit ARM without AES looks like to Highway (a Raspberry Pi 4), or an old x86, or a CPU it has no target for.
+TEST(forced_kernel, a_cpu_on_which_highway_finds_nothing_has_one) {
+    hwy::SetSupportedTargetsForTest(HWY_SCALAR);
+    const std::vector<cpu_kernel_info> left = cpu_kernels();
+    const std::string bits = bits_of(nullptr, precision::exact);
+    hwy::SetSupportedTargetsForTest(0);
+    ASSERT_FALSE(left.empty());
+    EXPECT_EQ(left.back().name, std::string("portable"));
+#if defined(__aarch64__)
+    EXPECT_EQ(left.front().name, std::string("neon"));
+#else
+    EXPECT_EQ(left.size(), 1u) << "the others need what this CPU was said not to have";
+#endif
+    EXPECT_EQ(bits, bits_of(left.front().name, precision::exact));
 }
 
 TEST(forced_kernel, fast_is_not_exact) {

@@ -22,7 +22,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // loads for k_gemm_rows * k_panel_vectors FMAs. 6 x 4 = 24 accumulators of 32 registers (AVX-512, NEON) leave room for
 // one row of B and a broadcast; 16 registers (AVX2 and below) hold 6 x 2 = 12.
 constexpr int k_gemm_rows = 6;
-#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if HWY_TARGET <= HWY_AVX3 || (HWY_ARCH_ARM_A64 && HWY_TARGET != HWY_EMU128)
 constexpr int k_panel_vectors = 4;
 #else
 constexpr int k_panel_vectors = 2;

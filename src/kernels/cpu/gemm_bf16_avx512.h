@@ -5,9 +5,17 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include "hwy/base.h"
+
+// gcc's own header trips its warning.
+HWY_DIAGNOSTICS(push)
+#if HWY_COMPILER_GCC_ACTUAL
+HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
+#endif
+#include <immintrin.h>
+HWY_DIAGNOSTICS(pop)
 
 namespace tmx::cpu::avx512_bf16 {
 

@@ -49,9 +49,11 @@ struct thread_scratch {
 using run_item_fn = void (*)(const attention_args & args, const attention_segment & segment, const work_item & item,
                              const thread_scratch & scratch);
 
+constexpr int64_t k_any_cpu = 0;
+
 struct kernel {
     const char * name;
-    int64_t highway_target;  // bit of hwy::SupportedTargets() that the CPU must have
+    int64_t highway_target;  // bit of hwy::SupportedTargets() that the CPU must have; k_any_cpu: none
     bool (*available)();     // what the CPU must have beyond that; null: nothing
     run_item_fn run_exact;
     run_item_fn run_fast;  // null: no fast precision

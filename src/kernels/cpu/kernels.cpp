@@ -2,8 +2,18 @@
 
 // 16-lane vectors at most: tiles are multiples of 16 elements. SVE's length is unknown at compile time, so its
 // registers cannot form the arrays of a register tile; NEON serves those CPUs. SSE4 would only add code: CPUs without
-// AVX2 take SSSE3, the baseline that this file is compiled for on x86-64.
+// AVX2 take SSSE3.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_AVX3_DL | HWY_SSE4)
+// Every target that can be compiled, those below the build's own flags included: the last one, EMU128, is plain C++ and
+// runs on any CPU.
+#define HWY_COMPILE_ALL_ATTAINABLE
+// Highway leaves EMU128 out under gcc before 12.3, which vectorises the upper half of an integer product wrongly
+// (gcc's bug 106322). The algorithm has no such product.
+#define HWY_BROKEN_EMU128 0
+// Highway compiles NEON for CPUs with AES, and finds it only there. The algorithm needs none, and a Raspberry Pi 4 has
+// none. Where Highway cannot ask for a CPU's features it takes the compiler's target instead, which on arm64 always has
+// NEON; as the file is compiled for that target, no AES instruction can get into it.
+#define TOOLCHAIN_MISS_SYS_AUXV_H
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/kernels.cpp"
 #include "hwy/foreach_target.h"
@@ -27,11 +37,14 @@ constexpr kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX2
     {"avx2", HWY_AVX2, nullptr, &N_AVX2::run_item<false>, nullptr},
 #endif
-#if HWY_TARGETS & HWY_NEON
-    {"neon", HWY_NEON, nullptr, &N_NEON::run_item<false>, nullptr},
+#if HWY_ARCH_ARM_A64
+    {"neon", k_any_cpu, nullptr, &HWY_STATIC_DISPATCH(run_item)<false>, nullptr},
 #endif
 #if HWY_TARGETS & HWY_SSSE3
     {"ssse3", HWY_SSSE3, nullptr, &N_SSSE3::run_item<false>, nullptr},
+#endif
+#if HWY_TARGETS & HWY_EMU128
+    {"portable", k_any_cpu, nullptr, &N_EMU128::run_item<false>, nullptr},
 #endif
 };
 
@@ -42,7 +55,8 @@ kernel_list all_kernels() {
 }
 
 bool runs_here(const kernel & k) {
-    return (hwy::SupportedTargets() & k.highway_target) != 0 && (k.available == nullptr || k.available());
+    const bool has_target = k.highway_target == k_any_cpu || (hwy::SupportedTargets() & k.highway_target) != 0;
+    return has_target && (k.available == nullptr || k.available());
 }
 
 }  // namespace tmx::cpu

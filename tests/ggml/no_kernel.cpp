@@ -1,0 +1,10 @@
+// The module as on a CPU that no kernel runs on.
+#include "ggml/accel_device.h"
+
+namespace tmx {
+
+bool cpu_device_runs() {
+    return false;
+}
+
+}  // namespace tmx
