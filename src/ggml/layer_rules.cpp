@@ -1,6 +1,7 @@
 #include "ggml/layer_rules.h"
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "ggml/graph_inputs.h"
@@ -61,7 +62,7 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     }
     // Models whose layers differ in head count pass the check of the whole plan.
     if (!planned.dense_head.empty() && static_cast<int64_t>(planned.dense_head.size()) != n_head) {
-        statistics_.fell_back("head_count");
+        fell_back(layer, "head_count");
         return rule;
     }
     rule.triangle = true;
@@ -72,21 +73,35 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     return rule;
 }
 
+// Attention without a mask is none of a prompt's: vision encoders have it, whose layers no plan is about.
+bool layer_rules::may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const {
+    if (rule.triangle || layer >= 0 || now_.chosen == nullptr || !refusal_.empty()) {
+        return rule.triangle;
+    }
+    const auto is_triangle = [](const layer_plan & each) { return each.kind == layer_kind::triangle; };
+    return std::string_view(reason) != to_string(mask_reason::no_mask) &&
+           std::any_of(now_.chosen->layers.begin(), now_.chosen->layers.end(), is_triangle);
+}
+
+void layer_rules::fell_back(int32_t layer, const char * reason) {
+    statistics_.fell_back(reason);
+    if (!said_.insert(reason).second) {
+        return;
+    }
+    const std::string what =
+        layer >= 0 ? "triangle layer " + std::to_string(layer) : std::string("a layer that is not known");
+    GGML_LOG_WARN(
+        "TriangleMix: %s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted\n",
+        what.c_str(), now_.chosen->name.c_str(), reason);
+}
+
 bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows) {
-    if (rule.triangle) {
-        const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
-                                       [&](const masked_rows & each) { return each.rows() >= least_rows; });
-        if (rows != found.masked.end()) {
-            statistics_.fell_back(to_string(rows->reason));
-            if (now_.strict) {
-                GGML_LOG_ERROR(
-                    "TriangleMix: strict: layer %d is a triangle layer of plan %s, but rows %lld to %lld can only be "
-                    "computed exactly (%s, see docs/backend.md)\n",
-                    layer, now_.chosen->name.c_str(), static_cast<long long>(rows->row_begin),
-                    static_cast<long long>(rows->row_end - 1), to_string(rows->reason));
-                return false;
-            }
-        }
+    const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
+                                   [&](const masked_rows & each) { return each.rows() >= least_rows; });
+    if (rows != found.masked.end() && !permits_exact(layer, rule, to_string(rows->reason))) {
+        GGML_LOG_ERROR("TriangleMix: strict: these are rows %lld to %lld\n", static_cast<long long>(rows->row_begin),
+                       static_cast<long long>(rows->row_end - 1));
+        return false;
     }
     if (now_.strict && !refusal_.empty()) {
         GGML_LOG_ERROR("TriangleMix: strict: plan %s does not fit: %s\n", now_.chosen->name.c_str(), refusal_.c_str());
@@ -96,15 +111,15 @@ bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_r
 }
 
 bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const char * reason) {
-    if (!rule.triangle) {
+    if (!may_be_planned(layer, rule, reason)) {
         return true;
     }
-    statistics_.fell_back(reason);
+    fell_back(layer, reason);
     if (now_.strict) {
         GGML_LOG_ERROR(
-            "TriangleMix: strict: layer %d is a triangle layer of plan %s, but can only be computed exactly (%s, see "
-            "docs/backend.md)\n",
-            layer, now_.chosen->name.c_str(), reason);
+            "TriangleMix: strict: plan %s has triangle layers, but layer %d (-1: not known) can only be computed exactly "
+            "(%s, see docs/backend.md)\n",
+            now_.chosen->name.c_str(), layer, reason);
     }
     return !now_.strict;
 }

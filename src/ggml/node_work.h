@@ -29,7 +29,7 @@ std::vector<attention_segment> make_segments(const ubatch_runs & found, const la
 struct pair_count {
     double kept = 0;
     double skipped = 0;  // causal pairs that the plan left out
-    double masked = 0;   // rows x keys of masked rows: an upper bound
+    double masked = 0;   // what masked rows see; rows x keys where their mask was not read
     double flops = 0;
     double bytes = 0;  // keys and values of the visited ranks, queries, outputs
 
@@ -46,6 +46,8 @@ struct node_shape {
     double kv_bytes_per_elem = 0;
 };
 
-pair_count count_pairs(const std::vector<attention_segment> & segments, const node_shape & shape);
+// REQUIRES `segments` are make_segments() of `found`.
+pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                       const node_shape & shape);
 
 }  // namespace tmx

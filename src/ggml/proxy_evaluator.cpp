@@ -179,7 +179,7 @@ const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * gr
 }
 
 const input_tensors & proxy_evaluator::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {
-    const ggml_tensor * cache = node->src[1]->view_src;
+    const ggml_tensor * cache = key_cache(node->src[1]);
     const auto known = std::find_if(known_inputs_.begin(), known_inputs_.end(), [&](const known_inputs & each) {
         return each.mask == node->src[3] && each.cache == cache;
     });
@@ -247,6 +247,8 @@ bool proxy_evaluator::plan_step(const ggml_cgraph * graph, int index) {
     }
     if (!ubatch.found.masked.empty()) {
         pass_on_node(to_string(ubatch.found.masked.front().reason));
+        statistics_.passed_on_pairs(
+            layer, count_pairs(ubatch.found, make_segments(ubatch.found, {}), shape_of_node(without_mask)));
         return true;
     }
     view->args = without_mask;
@@ -325,7 +327,7 @@ const proxy_evaluator::prepared * proxy_evaluator::usable(const prepared & how) 
 
 // What is known of the node's key cache, without what the host has overwritten since.
 cell_table & proxy_evaluator::cells_of(const ggml_tensor * node) {
-    const ggml_tensor * cache = node->src[1]->view_src;
+    const ggml_tensor * cache = key_cache(node->src[1]);
     cell_tables::known_cache & known = caches_.of(cache);
     const auto * base = static_cast<const std::byte *>(cache->data);
     const auto row_bytes = static_cast<ptrdiff_t>(cache->nb[1]);

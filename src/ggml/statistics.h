@@ -34,6 +34,9 @@ struct node_record {
     double seconds = 0;
 };
 
+// For count_pairs(). What is left of `args`: mask and pointers do not count.
+node_shape shape_of_node(const attention_args & args);
+
 // REQUIRES `found` outlives the record.
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
                           const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds);
@@ -63,6 +66,8 @@ class statistics {
     void proxied_graph(bool cut);
     // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.
     bool passed_on(const std::string & reason);
+    // What such a node computes, where it is known: else a plan would seem to have skipped a share of fewer pairs.
+    void passed_on_pairs(int32_t layer, const pair_count & pairs);
     void plan_refused(const std::string & difference);
     void reset();
 
