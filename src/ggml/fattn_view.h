@@ -50,8 +50,8 @@ struct fattn_view {
     std::vector<uint16_t> visible_row_;
 };
 
-// The view of a key cache (a tensor named cache_k_l<layer>) that a node's keys are, or that they were copied or converted
-// from: llama.cpp casts f32 keys to f16. Null if there is none.
+// The view of a key cache (a tensor named cache_k_l<layer>) that a node's keys are, or that they were copied or
+// converted from: llama.cpp casts f32 keys to f16. Null if there is none.
 const ggml_tensor * cached_keys(const ggml_tensor * k);
 
 // That cache; null if there is none.

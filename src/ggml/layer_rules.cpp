@@ -8,6 +8,13 @@
 #include "trianglemix/plan.h"
 
 namespace tmx {
+namespace {
+
+std::string name_of_layer(int32_t layer) {
+    return layer >= 0 ? "triangle layer " + std::to_string(layer) : "attention of a layer that is not known";
+}
+
+}  // namespace
 
 void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kernel) {
     if (now_.generation == checked_generation_) {
@@ -88,18 +95,16 @@ void layer_rules::fell_back(int32_t layer, const char * reason) {
     if (!said_.insert(reason).second) {
         return;
     }
-    const std::string what =
-        layer >= 0 ? "triangle layer " + std::to_string(layer) : std::string("a layer that is not known");
     GGML_LOG_WARN(
         "TriangleMix: %s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted\n",
-        what.c_str(), now_.chosen->name.c_str(), reason);
+        name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
 }
 
 bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows) {
     const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
                                    [&](const masked_rows & each) { return each.rows() >= least_rows; });
     if (rows != found.masked.end() && !permits_exact(layer, rule, to_string(rows->reason))) {
-        GGML_LOG_ERROR("TriangleMix: strict: these are rows %lld to %lld\n", static_cast<long long>(rows->row_begin),
+        GGML_LOG_ERROR("TriangleMix: strict: it is about rows %lld to %lld\n", static_cast<long long>(rows->row_begin),
                        static_cast<long long>(rows->row_end - 1));
         return false;
     }
@@ -114,14 +119,14 @@ bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const ch
     if (!may_be_planned(layer, rule, reason)) {
         return true;
     }
-    fell_back(layer, reason);
-    if (now_.strict) {
-        GGML_LOG_ERROR(
-            "TriangleMix: strict: plan %s has triangle layers, but layer %d (-1: not known) can only be computed exactly "
-            "(%s, see docs/backend.md)\n",
-            now_.chosen->name.c_str(), layer, reason);
+    if (!now_.strict) {
+        fell_back(layer, reason);
+        return true;
     }
-    return !now_.strict;
+    statistics_.fell_back(reason);
+    GGML_LOG_ERROR("TriangleMix: strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)\n",
+                   name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+    return false;
 }
 
 }  // namespace tmx

@@ -85,7 +85,12 @@ class run_finder {
   public:
     run_finder(const ubatch_view & view, cell_table & table, const key_probe & keys, mask_reading reading,
                int n_threads)
-        : view_(view), table_(table), keys_(keys), reading_(reading), rows_(read_rows(view, table, keys)), continues_(rows_.size()) {
+        : view_(view),
+          table_(table),
+          keys_(keys),
+          reading_(reading),
+          rows_(read_rows(view, table, keys)),
+          continues_(rows_.size()) {
         check_continuations(n_threads);
         read_output_rows();
     }

@@ -40,8 +40,8 @@ struct ubatch_view {
     int64_t mask_stride_stream = 0;   // elements; 0 if all streams share one mask
     int64_t mask_stride_row = 0;      // elements
     int64_t n_stream = 0;
-    int64_t n_rows = 0;                   // rows a stream
-    int64_t n_kv = 0;                     // cells a stream
+    int64_t n_rows = 0;  // rows a stream
+    int64_t n_kv = 0;    // cells a stream
     // [n_stream, n_rows], or a reason for having none (row_positions.h); null: a model without positions, in which a
     // row's place is how many rows its mask shows before it.
     const int32_t * positions = nullptr;
@@ -91,7 +91,8 @@ struct ubatch_runs {
 // All rows masked, for one reason.
 ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
 
-// REQUIRES every pointer of the view but `positions` set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are checked, not trusted.
+// REQUIRES every pointer of the view but `positions` set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are
+// checked, not trusted.
 //          `keys` addresses cells counted over the whole cache.
 // COST     One pass over the mask (2 bytes a pair), on n_threads.
 ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);

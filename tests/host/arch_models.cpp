@@ -19,7 +19,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr size_t k_seed = 1;
-constexpr float k_stdev = 0.1f;    // that program's own
+constexpr float k_stdev = 0.1f;      // that program's own
 constexpr uint32_t k_n_ubatch = 64;  // three ubatches, each large enough to be taken
 constexpr uint32_t k_n_tokens = 3 * k_n_ubatch;
 constexpr uint32_t k_n_token_ids = 128;
@@ -121,10 +121,15 @@ struct control {
     ordered_json counted() const { return ordered_json::parse(statistics()); }
 
     void plan_all(int32_t n_layer) const {
-        const ordered_json plan = {{"format", "trianglemix-plan"}, {"version", 1},
-                                   {"model", {{"layers", n_layer}}}, {"sink", 4},
-                                   {"window", 16}, {"last", 16},
-                                   {"tail", "output"}, {"triangle_layers", "all"}};
+        const ordered_json plan = {{"format", "trianglemix-plan"},
+                                   {"version", 1},
+                                   {"name", "all layers"},
+                                   {"model", {{"layers", n_layer}}},
+                                   {"sink", 4},
+                                   {"window", 16},
+                                   {"last", 16},
+                                   {"tail", "output"},
+                                   {"triangle_layers", "all"}};
         if (const char * problem = set_plan(plan.dump().c_str())) {
             throw std::runtime_error(problem);
         }
@@ -133,7 +138,9 @@ struct control {
 
 void report(const model_case & which, const control & backend, const std::vector<float> & stock) {
     const llama_model_ptr model = make_model(which);
-    ordered_json out = {{"arch", llm_arch_name(which.arch)}, {"moe", which.moe}, {"encodes", which.encodes()},
+    ordered_json out = {{"arch", llm_arch_name(which.arch)},
+                        {"moe", which.moe},
+                        {"encodes", which.encodes()},
                         {"layers", llama_model_n_layer(model.get())}};
     backend.set_plan(nullptr);
     backend.reset_statistics();
@@ -171,9 +178,12 @@ int main(int argc, char ** argv) {
     }
     try {
         ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER);
-        llama_log_set([](ggml_log_level level, const char * text, void *) {
-            if (level == GGML_LOG_LEVEL_ERROR || std::strstr(text, "TriangleMix") != nullptr) std::fputs(text, stderr);
-        }, nullptr);
+        llama_log_set(
+            [](ggml_log_level level, const char * text, void *) {
+                if (level == GGML_LOG_LEVEL_ERROR || std::strstr(text, "TriangleMix") != nullptr)
+                    std::fputs(text, stderr);
+            },
+            nullptr);
         run(argv[1], std::strtoul(argv[2], nullptr, 10), std::strtoul(argv[3], nullptr, 10));
     } catch (const std::exception & error) {
         std::fprintf(stderr, "%s\n", error.what());
