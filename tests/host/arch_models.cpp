@@ -6,7 +6,7 @@
 // The models are those of tests/test-llama-archs.cpp of the llama.cpp that this is built against. It is a program and
 // not a library, so its file is taken in whole and its main() goes by another name.
 #define main test_llama_archs_main
-#include "tests/test-llama-archs.cpp"
+#include "test-llama-archs.cpp"
 #undef main
 
 #include <cstdlib>
