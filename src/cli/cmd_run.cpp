@@ -128,7 +128,7 @@ void print_summary(const model & m, const prompt_setup & prompt, const chosen_pl
     fmt::print(
         stderr, "layers    {}\n",
         chosen.triangle ? chosen.layers() + " (" + chosen.source + ")" : "all dense, exact (" + chosen.source + ")");
-    fmt::print(stderr, "pairs     {} computed, {} skipped ({:.1f}% of dense), over all heads and layers\n",
+    fmt::print(stderr, "pairs     {} computed, {} skipped ({:.1f}% of what exact takes), over all heads and layers\n",
                show_count(s.pairs_kept), show_count(s.pairs_skipped), 100 * s.kept_share());
     fmt::print(stderr, "attention {} in kernel {}, {} nodes; computed exactly instead of by the plan: {}\n",
                show_seconds(s.seconds), s.kernel, s.n_triangle + s.n_dense, s.fallback_text());

@@ -165,6 +165,24 @@ void warn_flash_attention_is_off() {
     }
 }
 
+// A triangle layer that is not claimed never comes to an evaluator, so it can only be named here.
+void warn_declined(const ggml_tensor * op, decline_reason reason, const settings & current) {
+    static std::atomic<uint32_t> said;  // a bit a reason
+    const uint32_t bit = uint32_t{1} << static_cast<uint32_t>(reason);
+    if (reason == decline_reason::rows || reason == decline_reason::disabled || (said.load() & bit) != 0) {
+        return;
+    }
+    const std::shared_ptr<const plan> chosen = current.snapshot().chosen;
+    const auto layer = static_cast<size_t>(layer_of_keys(op->src[1]));  // far beyond any plan if it is not known
+    if (chosen != nullptr && layer < chosen->layers.size() && chosen->layers[layer].kind == layer_kind::triangle &&
+        (said.fetch_or(bit) & bit) == 0) {
+        GGML_LOG_WARN(
+            "TriangleMix: triangle layer %zu of plan %s is left to the host: %s (docs/backend.md). From now on this is "
+            "only counted\n",
+            layer, chosen->name.c_str(), to_string(reason));
+    }
+}
+
 bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
     const settings & current = process_settings();
     if (is_view(op)) {
@@ -176,6 +194,7 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
                 current.enabled() ? why_declined(op, current.min_rows()) : std::optional(decline_reason::disabled);
             if (reason) {
                 process_statistics().declined(*reason);
+                warn_declined(op, *reason, current);
             }
             return !reason;
         }

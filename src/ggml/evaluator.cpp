@@ -85,7 +85,7 @@ const ubatch_runs & evaluator::classify(const ggml_cgraph * graph, const ggml_te
     const auto start = std::chrono::steady_clock::now();
     const input_tensors tensors = find_inputs(graph, node, nullptr);
     const graph_inputs inputs = read_inputs(tensors, node, view);
-    known_cache & cache = caches_.of(node->src[1]->view_src, tensors.rotary);
+    known_cache & cache = caches_.of(key_cache(node->src[1]), tensors.rotary);
     classified & result = remembered_.emplace_back();
     result.mask = mask;
     result.out_ids = inputs.out_ids;

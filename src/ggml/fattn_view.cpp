@@ -1,5 +1,6 @@
 #include "ggml/fattn_view.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -74,6 +75,19 @@ std::vector<float> alibi_slopes(int64_t n_head, float max_bias) {
                                      : std::pow(half_step, static_cast<float>(2 * (h - n_whole) + 1)));
     }
     return slopes;
+}
+
+// N if the tensor is named cache_k_l<N>, else -1.
+int32_t layer_of_cache(const ggml_tensor * cache) {
+    constexpr std::string_view k_prefix = "cache_k_l";
+    const std::string_view name(cache->name);
+    if (!name.starts_with(k_prefix)) {
+        return -1;
+    }
+    const char * const end = name.data() + name.size();
+    int32_t layer = -1;
+    const auto [stop, error] = std::from_chars(name.data() + k_prefix.size(), end, layer);
+    return error == std::errc{} && stop == end ? std::max(layer, -1) : -1;
 }
 
 }  // namespace
@@ -194,21 +208,30 @@ fattn_view::fattn_view(const ggml_tensor * op) {
     args.mask_stride_row = stride(mask, 1);
 }
 
-int32_t layer_of_keys(const ggml_tensor * k) {
-    constexpr std::string_view k_prefix = "cache_k_l";
-    if (k->view_src == nullptr) {
-        return -1;
-    }
-    const std::string_view name(k->view_src->name);
-    int32_t layer = -1;
-    if (name.starts_with(k_prefix)) {
-        const char * const end = name.data() + name.size();
-        const auto [stop, error] = std::from_chars(name.data() + k_prefix.size(), end, layer);
-        if (error != std::errc{} || stop != end || layer < 0) {
-            return -1;
+const ggml_tensor * cached_keys(const ggml_tensor * k) {
+    while (k != nullptr) {
+        if (k->view_src != nullptr) {
+            if (layer_of_cache(k->view_src) >= 0) {
+                return k;
+            }
+            k = k->view_src;
+        } else if (k->op == GGML_OP_CPY || k->op == GGML_OP_CONT || k->op == GGML_OP_DUP) {
+            k = k->src[0];
+        } else {
+            return nullptr;
         }
     }
-    return layer;
+    return nullptr;
+}
+
+const ggml_tensor * key_cache(const ggml_tensor * k) {
+    const ggml_tensor * cached = cached_keys(k);
+    return cached != nullptr ? cached->view_src : nullptr;
+}
+
+int32_t layer_of_keys(const ggml_tensor * k) {
+    const ggml_tensor * cache = key_cache(k);
+    return cache != nullptr ? layer_of_cache(cache) : -1;
 }
 
 }  // namespace tmx

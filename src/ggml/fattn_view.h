@@ -50,7 +50,14 @@ struct fattn_view {
     std::vector<uint16_t> visible_row_;
 };
 
-// N if the tensor is a view of a key cache named cache_k_l<N>, else -1.
+// The view of a key cache (a tensor named cache_k_l<layer>) that a node's keys are, or that they were copied or
+// converted from: llama.cpp casts f32 keys to f16. Null if there is none.
+const ggml_tensor * cached_keys(const ggml_tensor * k);
+
+// That cache; null if there is none.
+const ggml_tensor * key_cache(const ggml_tensor * k);
+
+// Its layer; -1 if there is none.
 int32_t layer_of_keys(const ggml_tensor * k);
 
 }  // namespace tmx

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "ggml/row_positions.h"
+
 namespace tmx {
 namespace {
 
@@ -31,6 +33,7 @@ class sole_tensor {
         found_ = tensor;
     }
     const ggml_tensor * get() const { return ambiguous_ ? nullptr : found_; }
+    bool any() const { return found_ != nullptr; }
 
   private:
     const ggml_tensor * found_ = nullptr;
@@ -143,6 +146,24 @@ void set_output_rows(const ggml_tensor * out_ids, ubatch_view & view) {
     }
 }
 
+// Whether the positions are known, or known to be none.
+bool set_positions(const input_tensors & tensors, int64_t n_tokens, graph_inputs & inputs) {
+    const ggml_tensor * pos = tensors.positions;
+    if (pos == nullptr) {
+        return !tensors.has_positions;
+    }
+    if (!readable(pos, GGML_TYPE_I32) || ggml_nelements(pos) == 0 || ggml_nelements(pos) % n_tokens != 0) {
+        return false;
+    }
+    const auto * values = static_cast<const int32_t *>(pos->data);
+    const int64_t n_sections = ggml_nelements(pos) / n_tokens;
+    if (n_sections > 1) {
+        inputs.positions = text_positions(values, n_tokens, n_sections);
+    }
+    inputs.view.positions = n_sections > 1 ? inputs.positions.data() : values;
+    return true;
+}
+
 ubatch_view view_of_mask(const fattn_view & fattn) {
     return {.mask = fattn.args.mask,
             .mask_stride_stream = fattn.args.mask_stride_batch,
@@ -184,7 +205,7 @@ std::optional<mask_reason> without_runs(const fattn_view & fattn, int32_t layer)
 }
 
 input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const char * device) {
-    const ggml_tensor * cache = node->src[1]->view_src;
+    const ggml_tensor * cache = key_cache(node->src[1]);
     sole_tensor positions;
     sole_tensor own_cells;
     sole_tensor out_ids;
@@ -202,13 +223,14 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
     const std::string_view device_name = device != nullptr ? device : "";
     return {.masks = host_originals(graph, node->src[3], device_name),
             .positions = positions.get(),
+            .has_positions = positions.any(),
             .own_cells = host_originals(graph, own_cells.get(), device_name),
             .out_ids = out_ids.get(),
             .rotary = rotary};
 }
 
 graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
-    const ggml_tensor * k = node->src[1];
+    const ggml_tensor * k = cached_keys(node->src[1]);
     const ggml_tensor * cache = k->view_src;
     graph_inputs inputs;
     inputs.view = view_of_mask(fattn);
@@ -228,16 +250,9 @@ graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node
         view.mask_stride_stream = mask->ne[3] > 1 ? stride(3) : 0;
         view.mask_stride_row = stride(1);
     }
-    const ggml_tensor * pos = tensors.positions;
     const auto fits = [&](const ggml_tensor * each) { return can_be_cells(each, n_tokens); };
-    if (pos == nullptr || !readable(pos, GGML_TYPE_I32) ||
+    if (!ggml_are_same_shape(k, node->src[1]) || !set_positions(tensors, n_tokens, inputs) ||
         std::none_of(tensors.own_cells.begin(), tensors.own_cells.end(), fits)) {
-        return inputs;
-    }
-    if (ggml_nelements(pos) != n_tokens) {
-        if (ggml_nelements(pos) % n_tokens == 0) {
-            inputs.missing = mask_reason::positions_2d;
-        }
         return inputs;
     }
     // Cell numbers count rows of the cache tensor; the node's keys are a view that starts at some row of it.
@@ -253,7 +268,6 @@ graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node
         inputs.first_cell.push_back((offset + stream * stream_bytes) / row_bytes);
     }
     view.first_cell = inputs.first_cell;  // a vector keeps its storage when it is moved
-    view.positions = static_cast<const int32_t *>(pos->data);
     view.own_cells = cells_of_rows(tensors.own_cells, view);
     if (view.own_cells == nullptr) {
         return inputs;
@@ -277,30 +291,30 @@ void forget_rows(const input_tensors & tensors, cell_table & table) {
 }
 
 bool writes_keys(const ggml_tensor * tensor) {
-    return tensor->op == GGML_OP_SET_ROWS && layer_of_keys(tensor) >= 0;
+    return tensor->op == GGML_OP_SET_ROWS && cached_keys(tensor) == tensor;
 }
 
 void learn_written(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches) {
-    sole_tensor inp_pos;
+    const ggml_tensor * cache = set_rows->view_src;
+    const ggml_tensor * attention = nullptr;
     for_each_tensor(graph, [&](const ggml_tensor * tensor) {
-        if (is_input_named(tensor, "inp_pos")) {
-            inp_pos.offer(tensor);
+        if (tensor->op == GGML_OP_FLASH_ATTN_EXT && key_cache(tensor->src[1]) == cache) {
+            attention = tensor;
         }
     });
-    known_cache & known = caches.of(set_rows->view_src, went_through_rope(set_rows->src[0]));
-    const ggml_tensor * cells = set_rows->src[1];
-    const ggml_tensor * pos = inp_pos.get();
-    const int64_t n_cells = set_rows->view_src->ne[1] * set_rows->view_src->ne[2];
-    if (!readable(cells, GGML_TYPE_I64) || pos == nullptr || !readable(pos, GGML_TYPE_I32) ||
-        ggml_nelements(pos) != ggml_nelements(cells)) {
-        return forget_rows({.masks = {}, .positions = nullptr, .own_cells = {cells}, .out_ids = nullptr}, known.table);
+    if (attention == nullptr || attention->src[3] == nullptr || why_declined(attention, 1)) {
+        known_cache & known = caches.of(cache, went_through_rope(set_rows->src[0]));
+        input_tensors written;
+        written.own_cells = {set_rows->src[1]};
+        return forget_rows(written, known.table);
     }
-    for (int64_t row = 0; row < ggml_nelements(cells); ++row) {
-        const int64_t cell = static_cast<const int64_t *>(cells->data)[row];
-        const int32_t position = static_cast<const int32_t *>(pos->data)[row];
-        if (0 <= cell && cell < n_cells && position >= 0) {
-            known.table.learn(cell, position, known.keys);
-        }
+    const input_tensors tensors = find_inputs(graph, attention, nullptr);
+    const graph_inputs inputs = read_inputs(tensors, attention, fattn_view(attention));
+    known_cache & known = caches.of(cache, tensors.rotary);
+    if (inputs.missing) {
+        forget_rows(tensors, known.table);
+    } else {
+        learn_rows(inputs.view, known.table, known.keys);
     }
 }
 

@@ -22,6 +22,7 @@ struct graph_inputs {
     ubatch_view view;                    // outputs are set even where `missing` is
     const ggml_tensor * out_ids = nullptr;
     std::vector<int64_t> first_cell;  // what view.first_cell points to
+    std::vector<int32_t> positions;   // what view.positions points to where the graph holds several a row
 };
 
 // The tensors that hold them, each null where there is none, or several that could be it. A model with two caches has
@@ -30,6 +31,7 @@ struct graph_inputs {
 struct input_tensors {
     std::vector<const ggml_tensor *> masks;   // the node's, or those that it can be a copy of
     const ggml_tensor * positions = nullptr;  // inp_pos
+    bool has_positions = false;               // false: the graph has no such tensor, as of a model without positions
     // Indices of the SET_ROWS that fills the node's key cache, or those that they can be a copy of.
     std::vector<const ggml_tensor *> own_cells;
     const ggml_tensor * out_ids = nullptr;

@@ -1,12 +1,20 @@
 #include "ggml/layer_rules.h"
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "ggml/graph_inputs.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
+namespace {
+
+std::string name_of_layer(int32_t layer) {
+    return layer >= 0 ? "triangle layer " + std::to_string(layer) : "attention of a layer that is not known";
+}
+
+}  // namespace
 
 void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kernel) {
     way_ = "kernel " + kernel + ", precision " + std::string(name_of(now_.arithmetic)) + ", plan " +
@@ -64,7 +72,7 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     }
     // Models whose layers differ in head count pass the check of the whole plan.
     if (!planned.dense_head.empty() && static_cast<int64_t>(planned.dense_head.size()) != n_head) {
-        statistics_.fell_back("head_count");
+        fell_back(layer, "head_count");
         return rule;
     }
     rule.triangle = true;
@@ -75,32 +83,39 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     return rule;
 }
 
+// Attention without a mask is none of a prompt's: vision encoders have it, whose layers no plan is about.
+bool layer_rules::may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const {
+    if (rule.triangle || layer >= 0 || now_.chosen == nullptr || !refusal_.empty()) {
+        return rule.triangle;
+    }
+    const auto is_triangle = [](const layer_plan & each) { return each.kind == layer_kind::triangle; };
+    return std::string_view(reason) != to_string(mask_reason::no_mask) &&
+           std::any_of(now_.chosen->layers.begin(), now_.chosen->layers.end(), is_triangle);
+}
+
+void layer_rules::fell_back(int32_t layer, const char * reason) {
+    statistics_.fell_back(reason);
+    if (!said_.insert(reason).second) {
+        return;
+    }
+    GGML_LOG_WARN(
+        "TriangleMix: %s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted\n",
+        name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+}
+
 bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows) {
-    if (rule.triangle) {
-        const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
-                                       [&](const masked_rows & each) { return each.rows() >= least_rows; });
-        if (rows != found.masked.end()) {
-            statistics_.fell_back(to_string(rows->reason));
-            if (now_.strict) {
-                GGML_LOG_ERROR(
-                    "TriangleMix: strict: layer %d is a triangle layer of plan %s, but rows %lld to %lld can only be "
-                    "computed exactly (%s, see docs/backend.md)\n",
-                    layer, now_.chosen->name.c_str(), static_cast<long long>(rows->row_begin),
-                    static_cast<long long>(rows->row_end - 1), to_string(rows->reason));
-                return false;
-            }
-        }
-        if (const int64_t n_rows = unordered_rows(found, rule); n_rows > 0) {
-            statistics_.fell_back("cell_order");
-            if (now_.strict) {
-                GGML_LOG_ERROR(
-                    "TriangleMix: strict: layer %d is a triangle layer of plan %s, but it is not certain in which order "
-                    "the keys of %lld rows stand in the cache, so these can only be computed exactly (cell_order, see "
-                    "docs/backend.md)\n",
-                    layer, now_.chosen->name.c_str(), static_cast<long long>(n_rows));
-                return false;
-            }
-        }
+    const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
+                                   [&](const masked_rows & each) { return each.rows() >= least_rows; });
+    if (rows != found.masked.end() && !permits_exact(layer, rule, to_string(rows->reason))) {
+        GGML_LOG_ERROR("TriangleMix: strict: it is about rows %lld to %lld\n", static_cast<long long>(rows->row_begin),
+                       static_cast<long long>(rows->row_end - 1));
+        return false;
+    }
+    const int64_t n_rows = unordered_rows(found, rule);
+    if (n_rows > 0 && !permits_exact(layer, rule, "cell_order")) {
+        GGML_LOG_ERROR("TriangleMix: strict: it is about %lld rows; in which order their keys stand is not certain\n",
+                       static_cast<long long>(n_rows));
+        return false;
     }
     if (now_.strict && !refusal_.empty()) {
         GGML_LOG_ERROR("TriangleMix: strict: plan %s does not fit: %s\n", now_.chosen->name.c_str(), refusal_.c_str());
@@ -110,17 +125,17 @@ bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_r
 }
 
 bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const char * reason) {
-    if (!rule.triangle) {
+    if (!may_be_planned(layer, rule, reason)) {
+        return true;
+    }
+    if (!now_.strict) {
+        fell_back(layer, reason);
         return true;
     }
     statistics_.fell_back(reason);
-    if (now_.strict) {
-        GGML_LOG_ERROR(
-            "TriangleMix: strict: layer %d is a triangle layer of plan %s, but can only be computed exactly (%s, see "
-            "docs/backend.md)\n",
-            layer, now_.chosen->name.c_str(), reason);
-    }
-    return !now_.strict;
+    GGML_LOG_ERROR("TriangleMix: strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)\n",
+                   name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+    return false;
 }
 
 }  // namespace tmx

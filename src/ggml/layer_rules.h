@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "ggml/abi.h"
@@ -28,7 +29,8 @@ class layer_rules {
     // How a layer with that many heads is to be treated. The rule points into the plan: good until the next begin().
     layer_rule rule_of(int32_t layer, int64_t n_head);
 
-    // Counts a triangle layer of which at least one stretch of `least_rows` or more cannot be treated by the plan.
+    // Counts a triangle layer of which at least one stretch of `least_rows` or more cannot be treated by the plan; and,
+    // where there are triangle layers, masked attention of a layer that is not known, which may be one of them.
     // False: strict mode forbids to go on, or the plan does not fit; why is in the log.
     bool permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows);
     // The same for a triangle layer that cannot be treated for another reason than its rows.
@@ -36,6 +38,8 @@ class layer_rules {
 
   private:
     void describe_plan(const model_shape & running, const std::string & kernel) const;
+    bool may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const;
+    void fell_back(int32_t layer, const char * reason);
 
     settings & settings_;
     statistics & statistics_;
@@ -43,6 +47,7 @@ class layer_rules {
     uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
     std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown
     std::string refusal_;              // why the plan does not fit the running model; "" if it does
+    std::set<std::string> said_;       // reasons of falling back that the log has named
 };
 
 }  // namespace tmx

@@ -68,26 +68,17 @@ pair_count & pair_count::operator+=(const pair_count & other) {
     return *this;
 }
 
-pair_count count_pairs(const std::vector<attention_segment> & segments, const node_shape & shape) {
+pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                       const node_shape & shape) {
     pair_count sum;
     const auto n_dense = static_cast<double>(shape.n_dense_head);
     const auto n_banded = static_cast<double>(shape.n_head - shape.n_dense_head);
     const double pair_flops = 2.0 * static_cast<double>(shape.d_qk + shape.d_v);
     for (const attention_segment & segment : segments) {
-        const int64_t n_rows = segment.row_end - segment.row_begin;
         if (segment.masked) {
-            const double pairs =
-                static_cast<double>(n_rows) * static_cast<double>(shape.n_kv) * static_cast<double>(shape.n_head);
-            // One causal row over all keys visits the whole key axis once, which is what a masked segment may read.
-            const work_count read = count_work(band{}, {shape.n_kv - 1, shape.n_kv}, shape.n_head, shape.n_head_kv,
-                                               shape.d_qk, shape.d_v, shape.kv_bytes_per_elem);
-            sum += {.kept = 0,
-                    .skipped = 0,
-                    .masked = pairs,
-                    .flops = pairs * pair_flops,
-                    .bytes = read.kv_bytes + read.query_bytes * static_cast<double>(n_rows)};
             continue;
         }
+        const int64_t n_rows = segment.row_end - segment.row_begin;
         const index_range ranks{segment.rank_begin, segment.rank_begin + n_rows};
         const auto kept = static_cast<double>(kept_pairs(segment.kept, ranks));
         const auto all = static_cast<double>(kept_pairs(band{}, ranks));
@@ -99,6 +90,18 @@ pair_count count_pairs(const std::vector<attention_segment> & segments, const no
                 .masked = 0,
                 .flops = kept_sum * pair_flops,
                 .bytes = read.kv_bytes + read.query_bytes};
+    }
+    for (const masked_rows & rows : found.masked) {
+        const int64_t visible = rows.n_visible >= 0 ? rows.n_visible : rows.rows() * shape.n_kv;
+        const double pairs = static_cast<double>(visible) * static_cast<double>(shape.n_head);
+        // One causal row over all keys visits the whole key axis once, which is what a masked segment may read.
+        const work_count read = count_work(band{}, {shape.n_kv - 1, shape.n_kv}, shape.n_head, shape.n_head_kv,
+                                           shape.d_qk, shape.d_v, shape.kv_bytes_per_elem);
+        sum += {.kept = 0,
+                .skipped = 0,
+                .masked = pairs,
+                .flops = pairs * pair_flops,
+                .bytes = read.kv_bytes + read.query_bytes * static_cast<double>(rows.rows())};
     }
     return sum;
 }

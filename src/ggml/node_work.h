@@ -34,7 +34,7 @@ int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule);
 struct pair_count {
     double kept = 0;
     double skipped = 0;  // causal pairs that the plan left out
-    double masked = 0;   // rows x keys of masked rows: an upper bound
+    double masked = 0;   // what masked rows see; rows x keys where their mask was not read
     double flops = 0;
     double bytes = 0;  // keys and values of the visited ranks, queries, outputs
 
@@ -51,6 +51,8 @@ struct node_shape {
     double kv_bytes_per_elem = 0;
 };
 
-pair_count count_pairs(const std::vector<attention_segment> & segments, const node_shape & shape);
+// REQUIRES `segments` are make_segments() of `found`.
+pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                       const node_shape & shape);
 
 }  // namespace tmx

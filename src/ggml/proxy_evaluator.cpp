@@ -178,7 +178,7 @@ const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * gr
         }
         if (node->op == GGML_OP_FLASH_ATTN_EXT) {
             known_attention_.push_back(i);
-        } else if (node->op != GGML_OP_SET_ROWS && layer_of_keys(node) >= 0) {
+        } else if (node->op != GGML_OP_SET_ROWS && cached_keys(node) == node) {
             known_rewritten_.push_back(node->view_src);
         }
     }
@@ -186,7 +186,7 @@ const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * gr
 }
 
 const input_tensors & proxy_evaluator::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {
-    const ggml_tensor * cache = node->src[1]->view_src;
+    const ggml_tensor * cache = key_cache(node->src[1]);
     const auto known = std::find_if(known_inputs_.begin(), known_inputs_.end(), [&](const known_inputs & each) {
         return each.mask == node->src[3] && each.cache == cache;
     });
@@ -249,6 +249,8 @@ bool proxy_evaluator::plan_step(const ggml_cgraph * graph, int index) {
     }
     if (!ubatch.found.masked.empty()) {
         pass_on_node(to_string(ubatch.found.masked.front().reason));
+        statistics_.passed_on_pairs(
+            layer, count_pairs(ubatch.found, make_segments(ubatch.found, {}), shape_of_node(without_mask)));
         return true;
     }
     view->args = without_mask;
@@ -326,17 +328,20 @@ const proxy_evaluator::prepared * proxy_evaluator::usable(const prepared & how) 
 
 // What is known of the node's key cache.
 known_cache & proxy_evaluator::cache_of(const ggml_cgraph * graph, const ggml_tensor * node) {
-    return caches_.of(node->src[1]->view_src, inputs_of(graph, node).rotary);
+    return caches_.of(key_cache(node->src[1]), inputs_of(graph, node).rotary);
 }
 
 graph_inputs proxy_evaluator::inputs_for(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
     graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
     const auto n_tokens = static_cast<size_t>(inputs.view.n_stream * inputs.view.n_rows);
     std::vector<int32_t> & positions = evaluation_.positions;
-    if (!inputs.missing && positions.empty()) {
+    if (inputs.missing || inputs.view.positions == nullptr) {
+        return inputs;
+    }
+    if (positions.empty()) {
         positions.assign(inputs.view.positions, inputs.view.positions + n_tokens);
     }
-    if (!inputs.missing && positions.size() == n_tokens) {
+    if (positions.size() == n_tokens) {
         inputs.view.positions = positions.data();
     }
     return inputs;

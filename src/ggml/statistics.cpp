@@ -39,6 +39,22 @@ std::string kernel_in_use(const settings_snapshot & now) {
     return "none";
 }
 
+node_shape shape_of_node(const attention_args & args) {
+    node_shape shape{.n_head = args.n_head,
+                     .n_head_kv = args.n_head_kv,
+                     .n_kv = args.n_kv,
+                     .d_qk = args.d_qk,
+                     .d_v = args.d_v,
+                     .n_dense_head = 0,
+                     .kv_bytes_per_elem =
+                         static_cast<double>(block_bytes(args.k_type)) / static_cast<double>(block_elems(args.k_type))};
+    if (args.dense_head != nullptr) {
+        shape.n_dense_head =
+            std::count_if(args.dense_head, args.dense_head + args.n_head, [](uint8_t dense) { return dense != 0; });
+    }
+    return shape;
+}
+
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
                           const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds) {
     node_record record{.kind = node_kind::dense,
@@ -56,19 +72,7 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
     } else if (!found.masked.empty()) {
         record.kind = node_kind::masked;
     }
-    node_shape shape{.n_head = args.n_head,
-                     .n_head_kv = args.n_head_kv,
-                     .n_kv = args.n_kv,
-                     .d_qk = args.d_qk,
-                     .d_v = args.d_v,
-                     .n_dense_head = 0,
-                     .kv_bytes_per_elem =
-                         static_cast<double>(block_bytes(args.k_type)) / static_cast<double>(block_elems(args.k_type))};
-    if (args.dense_head != nullptr) {
-        shape.n_dense_head =
-            std::count_if(args.dense_head, args.dense_head + args.n_head, [](uint8_t dense) { return dense != 0; });
-    }
-    record.pairs = count_pairs(segments, shape);
+    record.pairs = count_pairs(found, segments, shape_of_node(args));
     return record;
 }
 
@@ -146,6 +150,15 @@ bool statistics::passed_on(const std::string & reason) {
     const bool first = whole_ == nullptr || whole_->passed_on(reason);
     const std::lock_guard lock(mutex_);
     return sums_.passed_on[reason]++ == 0 && first;
+}
+
+void statistics::passed_on_pairs(int32_t layer, const pair_count & pairs) {
+    if (whole_ != nullptr) {
+        whole_->passed_on_pairs(layer, pairs);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.pairs += pairs;
+    sums_.layers[layer].pairs += pairs;
 }
 
 void statistics::set_proxies(std::vector<proxy_facts> proxies) {
@@ -279,9 +292,9 @@ std::string statistics::summary(const settings & current) const {
     line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
          sums_.seconds, static_cast<long long>(sums_.nodes[0]), static_cast<long long>(sums_.nodes[1]),
          static_cast<long long>(sums_.nodes[2]));
-    const double causal = sums_.pairs.kept + sums_.pairs.skipped;
-    line("pairs kept %.4g, skipped %.4g (%.1f%% of the causal ones), masked %.4g", sums_.pairs.kept,
-         sums_.pairs.skipped, causal > 0 ? 100.0 * sums_.pairs.skipped / causal : 0.0, sums_.pairs.masked);
+    const double all = sums_.pairs.kept + sums_.pairs.skipped + sums_.pairs.masked;
+    line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums_.pairs.kept, sums_.pairs.skipped,
+         all > 0 ? 100.0 * sums_.pairs.skipped / all : 0.0, sums_.pairs.masked);
     line("%lld ubatches, %lld with several runs, %lld with masked rows; classified in %.3f s",
          static_cast<long long>(sums_.ubatches), static_cast<long long>(sums_.mixed_ubatches),
          static_cast<long long>(sums_.masked_ubatches), sums_.classify_seconds);

@@ -39,6 +39,9 @@ struct node_record {
     const std::string * way = nullptr;  // kernel, precision and plan that were in force; null: unknown
 };
 
+// For count_pairs(). What is left of `args`: mask and pointers do not count.
+node_shape shape_of_node(const attention_args & args);
+
 // REQUIRES `found` outlives the record.
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
                           const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds);
@@ -71,6 +74,8 @@ class statistics {
     void proxied_graph(bool cut);
     // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.
     bool passed_on(const std::string & reason);
+    // What such a node computes, where it is known: else a plan would seem to have skipped a share of fewer pairs.
+    void passed_on_pairs(int32_t layer, const pair_count & pairs);
     void plan_refused(const std::string & difference);
     void reset();
 

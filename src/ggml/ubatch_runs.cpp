@@ -3,23 +3,36 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ggml/row_positions.h"
+
 namespace tmx {
 namespace {
 
 struct own_row {
-    int32_t cell = -1;  // on the stream's key axis; -1: cell or position out of range
+    int32_t cell = -1;  // on the stream's key axis; -1: there is none, or no position
     int32_t position = -1;
+    mask_reason reason = mask_reason::cell_range;  // if there is none
 };
 
-std::vector<own_row> read_rows(const ubatch_view & view) {
+// Cells that these rows write without a known position are unknown from now on.
+std::vector<own_row> read_rows(const ubatch_view & view, cell_table & table, const key_probe & keys) {
     std::vector<own_row> rows(static_cast<size_t>(view.n_stream * view.n_rows));
+    const std::vector<int32_t> ranks =
+        view.positions == nullptr ? positions_from_mask(view, table, keys) : std::vector<int32_t>{};
+    const int32_t * positions = view.positions == nullptr ? ranks.data() : view.positions;
     for (int64_t i = 0; i < view.n_stream * view.n_rows; ++i) {
         // Unsigned: an index before the stream's first cell becomes a huge one, and nothing can overflow.
         const uint64_t cell = static_cast<uint64_t>(view.own_cells[i]) -
                               static_cast<uint64_t>(view.first_cell[static_cast<size_t>(i / view.n_rows)]);
-        const int32_t position = view.positions[i];
-        if (cell < static_cast<uint64_t>(view.n_kv) && position >= 0) {
-            rows[static_cast<size_t>(i)] = {static_cast<int32_t>(cell), position};
+        own_row & row = rows[static_cast<size_t>(i)];
+        if (cell >= static_cast<uint64_t>(view.n_kv)) {
+            continue;
+        }
+        if (positions[i] >= 0) {
+            row = {static_cast<int32_t>(cell), positions[i]};
+        } else {
+            row.reason = reason_of(positions[i]);
+            table.forget(view.own_cells[i], 1);
         }
     }
     return rows;
@@ -72,7 +85,12 @@ class run_finder {
   public:
     run_finder(const ubatch_view & view, cell_table & table, const key_probe & keys, mask_reading reading,
                int n_threads)
-        : view_(view), table_(table), keys_(keys), reading_(reading), rows_(read_rows(view)), continues_(rows_.size()) {
+        : view_(view),
+          table_(table),
+          keys_(keys),
+          reading_(reading),
+          rows_(read_rows(view, table, keys)),
+          continues_(rows_.size()) {
         learn();
         check_continuations(n_threads);
         read_output_rows();
@@ -131,20 +149,25 @@ class run_finder {
     }
 
     void add_masked(int64_t stream, int64_t begin, int64_t end, mask_reason reason) {
+        int64_t n_visible = 0;
+        for (int64_t row = begin; row < end; ++row) {
+            n_visible += view_.n_kv - count_entries(view_.mask_row(stream, row), view_.n_kv).hidden;
+        }
         if (!found_.masked.empty()) {
             masked_rows & last = found_.masked.back();
             if (last.stream == stream && last.row_end == begin && last.reason == reason) {
                 last.row_end = end;
+                last.n_visible += n_visible;
                 return;
             }
         }
-        found_.masked.push_back({static_cast<int32_t>(stream), begin, end, reason});
+        found_.masked.push_back({static_cast<int32_t>(stream), begin, end, reason, n_visible});
     }
 
     void add(int64_t stream, int64_t begin, int64_t end) {
         const own_row & first = rows_[index(stream, begin)];
         if (first.cell < 0) {
-            return add_masked(stream, begin, end, mask_reason::cell_range);
+            return add_masked(stream, begin, end, first.reason);
         }
         const uint16_t * mask = view_.mask_row(stream, begin);
         const mask_counts counts = count_entries(mask, view_.n_kv);
@@ -340,7 +363,7 @@ const char * to_string(mask_reason reason) {
 ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason) {
     ubatch_runs result;
     for (int64_t stream = 0; stream < n_stream; ++stream) {
-        result.masked.push_back({static_cast<int32_t>(stream), 0, n_rows, reason});
+        result.masked.push_back({static_cast<int32_t>(stream), 0, n_rows, reason, -1});
     }
     return result;
 }
@@ -350,7 +373,7 @@ ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_pr
 }
 
 void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys) {
-    const std::vector<own_row> rows = read_rows(view);
+    const std::vector<own_row> rows = read_rows(view, table, keys);
     for (size_t i = 0; i < rows.size(); ++i) {
         const auto row = static_cast<int64_t>(i);
         if (rows[i].cell < 0) {

@@ -20,8 +20,8 @@ namespace tmx {
 enum class mask_reason : uint8_t {
     no_mask,        // the node has no mask: every row sees every key
     no_layer,       // keys are no view of a cache named cache_k_l<layer>
-    no_inputs,      // the graph holds no positions or no cell indices that fit this node
-    positions_2d,   // several positions a row (M-RoPE)
+    no_inputs,      // the graph holds no positions or no cell indices that fit this node, and the mask does not tell
+    positions_2d,   // several positions that differ (M-RoPE, a row of an image)
     mask_per_head,  // heads have different masks
     cell_range,     // a row's cell or position is out of range
     mask_values,    // entries other than 0 and -inf (ALiBi), or a row that does not see itself
@@ -39,9 +39,11 @@ struct ubatch_view {
     int64_t mask_stride_stream = 0;   // elements; 0 if all streams share one mask
     int64_t mask_stride_row = 0;      // elements
     int64_t n_stream = 0;
-    int64_t n_rows = 0;                   // rows a stream
-    int64_t n_kv = 0;                     // cells a stream
-    const int32_t * positions = nullptr;  // [n_stream, n_rows]
+    int64_t n_rows = 0;  // rows a stream
+    int64_t n_kv = 0;    // cells a stream
+    // [n_stream, n_rows], or a reason for having none (row_positions.h); null: a model without positions, in which a
+    // row's place is how many rows its mask shows before it.
+    const int32_t * positions = nullptr;
     const int64_t * own_cells =
         nullptr;  // [n_stream, n_rows] cell each row's key goes to, counted over the whole cache
     std::span<const int64_t> first_cell;   // [n_stream] the stream's cell 0, counted over the whole cache
@@ -77,6 +79,7 @@ struct masked_rows {
     int64_t row_begin = 0;
     int64_t row_end = 0;
     mask_reason reason = mask_reason::no_inputs;
+    int64_t n_visible = -1;  // entries that are not hidden, over all these rows; < 0: the mask was not read
 
     int64_t rows() const { return row_end - row_begin; }
 };
@@ -91,8 +94,9 @@ struct ubatch_runs {
 ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
 
 // Learns the cells of all rows, masked ones too.
-// REQUIRES every pointer of the view set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are checked, not trusted.
-//          `keys` addresses cells counted over the whole cache, which hold the keys of the view's rows already.
+// REQUIRES every pointer of the view but `positions` set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are
+//          checked, not trusted. `keys` addresses cells counted over the whole cache, which hold the keys of the view's
+//          rows already.
 // COST     One pass over the mask (2 bytes a pair), on n_threads.
 ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);
 

@@ -36,7 +36,7 @@ backend_statistics parse_statistics(const std::string & json_text) {
             s.declined.push_back(reason);
         }
         s.plan_refused = s.raw.at("plan_refused").is_string() ? s.raw.at("plan_refused").get<std::string>() : "";
-        s.pairs_kept = s.raw.at("pairs").at("kept");
+        s.pairs_kept = s.raw.at("pairs").at("kept").get<double>() + s.raw.at("pairs").at("masked").get<double>();
         s.pairs_skipped = s.raw.at("pairs").at("skipped");
         s.seconds = s.raw.at("seconds");
     } catch (const nlohmann::json::exception & error) {

@@ -18,8 +18,8 @@ struct backend_statistics {
     int64_t n_whole_graphs = 0;         // evaluations that a GPU's own backend got whole: no node was to be taken
     std::vector<std::string> declined;  // reasons for which attention nodes were not claimed
     std::string plan_refused;           // how the plan differs from the running model; "" if it does not
-    double pairs_kept = 0;              // (query, key) pairs computed in our nodes, summed over query heads
-    double pairs_skipped = 0;           // ... and did not
+    double pairs_kept = 0;              // (query, key) pairs computed, through a mask or not, over all query heads
+    double pairs_skipped = 0;           // ... and that the plan left out
     double seconds = 0;                 // time inside our nodes
 
     double kept_share() const;          // 1 if nothing was counted

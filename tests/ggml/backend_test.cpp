@@ -2,6 +2,9 @@
 // the CPU backend alone, with the same mask or with one that spells out the plan.
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "device_fixture.h"
 #include "ggml/accel_device.h"
 #include "ggml/settings.h"
@@ -185,7 +188,7 @@ TEST_F(backend_test, restored_states) {
         EXPECT_EQ(stats()["nodes"]["triangle"], seen ? 6 : 0);
         EXPECT_EQ(stats()["fallbacks"].value("cell_order", 0), seen ? 0 : 3);
         EXPECT_EQ(stats()["rows"]["unordered"], seen ? 0 : 3 * 48);
-        process_settings().apply(with_plan(triangle_plan({0, 1, 2}), true));
+        apply(with_plan(triangle_plan({0, 1, 2}), true));
         tested.restore(other.save(0, 64), 192, 64);  // zeros, or what nobody saw
         cache.remove(0);
         cache.place(0, cell_range(192, 256));
@@ -261,6 +264,7 @@ TEST_F(backend_test, irregular_masks_are_exact_and_counted) {
     EXPECT_EQ(counted["masked_rows"]["visible_count"], 120);
     EXPECT_EQ(counted["fallbacks"]["visible_count"], 1);
     EXPECT_EQ(counted["ubatches"]["with_masked_rows"], 1);
+    EXPECT_EQ(counted["pairs"]["masked"], 2 * 4 * 60 * 40) << "layers, heads, rows beyond the window, its keys";
 }
 
 TEST_F(backend_test, strict_fails_where_a_triangle_layer_falls_back) {
@@ -304,11 +308,119 @@ TEST_F(backend_test, a_plan_of_another_model_is_refused) {
     EXPECT_FALSE(fits.compute(now.ubatch, now.users)) << "strict";
 }
 
-TEST_F(backend_test, several_positions_a_row_are_exact) {
+TEST_F(backend_test, text_with_several_positions_a_row_is_planned) {
+    apply(with_plan(triangle_plan({0, 1, 2}), true));
+    fake_cache cache(256);
+    std::vector<step> steps;
+    steps.push_back(prompt_step(cache, 0, 100, last_rows(100)));
+    steps.push_back(prompt_step(cache, 0, 100, last_rows(100)));
+    check_steps({.pos_per_row = 4}, steps, {0, 1, 2});
+    EXPECT_EQ(stats()["rows"]["planned"], 600);
+    EXPECT_TRUE(stats()["fallbacks"].empty()) << stats()["fallbacks"];
+}
+
+TEST_F(backend_test, rows_of_an_image_are_exact_and_counted) {
     apply(with_plan(triangle_plan({0, 1, 2})));
     fake_cache cache(256);
-    check_steps({.pos_per_row = 4}, {prompt_step(cache, 0, 200, k_every_row)}, {});
-    EXPECT_EQ(stats()["masked_rows"]["positions_2d"], 600);
+    const dense_row last_of_the_text = [](int64_t row) { return row >= 100 - k_shape.n_last; };
+    check_steps({.pos_per_row = 4, .text_rows = 100}, {prompt_step(cache, 0, 200, last_of_the_text)}, {0, 1, 2});
+    EXPECT_EQ(stats()["rows"]["planned"], 300);
+    EXPECT_EQ(stats()["masked_rows"]["positions_2d"], 300);
+    EXPECT_EQ(stats()["fallbacks"]["positions_2d"], 3);
+}
+
+TEST_F(backend_test, a_model_without_positions_is_planned) {
+    apply(with_plan(triangle_plan({0, 2}), true));
+    fake_cache cache(512);
+    std::vector<step> steps;
+    steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
+    steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
+                               [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
+    steps.push_back(mixed_step(cache, {{1, 1}, {2, 80}, {0, 39}},
+                               [](int64_t row) { return row < 1 || (row >= 65 && row < 81) || row >= 104; }));
+    check_steps({.pos_per_row = 0}, steps, {0, 2});
+    EXPECT_EQ(stats()["nodes"]["triangle"], 6);
+    EXPECT_TRUE(stats()["masked_rows"].empty()) << stats()["masked_rows"];
+}
+
+// As with -ctk f32 -ctv f32, which llama.cpp casts to f16 for flash attention.
+TEST_F(backend_test, keys_that_are_cast_have_their_layer) {
+    apply(with_plan(triangle_plan({1, 2}), true));
+    fake_cache cache(256);
+    std::vector<step> steps;
+    cache.force_cells(cell_range(150, 230));
+    steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
+    cache.force_cells(cell_range(20, 100));
+    steps.push_back(prompt_step(cache, 0, 80, last_rows(80)));
+    check_steps({.kv_type = GGML_TYPE_F32, .cast_keys = true}, steps, {1, 2});
+    EXPECT_EQ(stats()["nodes"]["triangle"], 4);
+    EXPECT_EQ(stats()["ubatches"]["reordered"], 1);
+}
+
+TEST_F(backend_test, attention_of_an_unknown_layer_is_a_fallback_of_any_plan) {
+    fake_cache cache(256);
+    const step now = prompt_step(cache, 0, 100, k_every_row);
+    const mini_shape shape{.n_layer = 2, .named_caches = false};
+    check_steps(shape, {now}, {});
+    EXPECT_TRUE(stats()["fallbacks"].empty()) << "no plan";
+    apply(with_plan(triangle_plan({0})));
+    check_steps(shape, {now}, {});
+    EXPECT_EQ(stats()["fallbacks"]["no_layer"], 2);
+    apply(with_plan(triangle_plan({0}), true));
+    mini_model strict(shape, 100, 256, 1, ours());
+    EXPECT_FALSE(strict.compute(now.ubatch, now.users));
+    apply(with_plan(triangle_plan({}), true));
+    EXPECT_TRUE(strict.compute(now.ubatch, now.users)) << "no triangle layer, nothing to fall back from";
+}
+
+// What the log is told at warning level while this lives.
+class warnings_heard {
+  public:
+    warnings_heard() {
+        ggml_log_set(
+            [](ggml_log_level level, const char * text, void * user) {
+                if (level == GGML_LOG_LEVEL_WARN) {
+                    static_cast<warnings_heard *>(user)->texts.emplace_back(text);
+                }
+            },
+            this);
+    }
+    ~warnings_heard() { ggml_log_set(nullptr, nullptr); }
+    warnings_heard(const warnings_heard &) = delete;
+    warnings_heard & operator=(const warnings_heard &) = delete;
+
+    std::vector<std::string> texts;
+};
+
+TEST_F(backend_test, a_triangle_layer_that_is_not_claimed_is_said_once) {
+    apply(with_plan(triangle_plan({1})));
+    const warnings_heard warnings;
+    for (int i = 0; i < 2; ++i) {
+        const mini_model unclaimed({.n_layer = 2, .d_head = 24}, 100, 256, 1, ours());
+        EXPECT_EQ(unclaimed.n_ours(), 0);
+    }
+    ASSERT_EQ(warnings.texts.size(), 1u);
+    EXPECT_NE(warnings.texts[0].find("triangle layer 1 of plan test is left to the host: dims"), std::string::npos)
+        << warnings.texts[0];
+}
+
+TEST_F(backend_test, a_fallback_is_said_once_a_context) {
+    const warnings_heard warnings;
+    apply(with_plan(triangle_plan({1, 2})));
+    fake_cache cache(256);
+    step now = prompt_step(cache, 0, 100, k_every_row);
+    now.ubatch.hide_beyond(40);
+    mini_model first({}, 100, 256, 1, ours());
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_TRUE(first.compute(now.ubatch, now.users));
+    }
+    ASSERT_EQ(warnings.texts.size(), 1u);
+    const std::string & said = warnings.texts[0];
+    EXPECT_NE(said.find("triangle layer 1 is computed exactly"), std::string::npos) << said;
+    EXPECT_NE(said.find("visible_count"), std::string::npos) << said;
+    mini_model second({}, 100, 256, 1, ours());
+    EXPECT_TRUE(second.compute(now.ubatch, now.users));
+    EXPECT_EQ(warnings.texts.size(), 2u);
 }
 
 TEST_F(backend_test, disabled_claims_nothing) {

@@ -196,6 +196,13 @@ TEST_F(claim_test, layer_comes_from_the_cache_name) {
         ggml_set_name(k_->view_src, name);
         EXPECT_EQ(layer_of_keys(k_), layer) << name;
     }
+    ggml_set_name(k_->view_src, "cache_k_l3");
+    ggml_tensor * cast = ggml_cast(context_.get(), k_, GGML_TYPE_F16);
+    EXPECT_EQ(layer_of_keys(cast), 3);
+    EXPECT_EQ(cached_keys(cast), k_);
+    EXPECT_EQ(key_cache(cast), k_->view_src);
+    EXPECT_EQ(layer_of_keys(ggml_permute(context_.get(), ggml_cont(context_.get(), k_), 0, 2, 1, 3)), 3);
+    EXPECT_EQ(layer_of_keys(ggml_mul(context_.get(), k_, k_)), -1) << "other keys than the cache's";
     ggml_tensor * no_view = ggml_new_tensor_1d(context_.get(), GGML_TYPE_F16, 64);
     ggml_set_name(no_view, "cache_k_l3");
     EXPECT_EQ(layer_of_keys(no_view), -1);

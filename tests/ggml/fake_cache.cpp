@@ -14,7 +14,7 @@ ubatch_view fake_ubatch::view() const {
             .n_stream = n_stream,
             .n_rows = n_rows,
             .n_kv = n_kv,
-            .positions = positions.data(),
+            .positions = has_positions ? positions.data() : nullptr,
             .own_cells = own_cells.data(),
             .first_cell = first_cell,
             .output_rows = output_rows,

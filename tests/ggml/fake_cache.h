@@ -26,6 +26,7 @@ struct fake_ubatch {
     int64_t n_kv = 0;
     std::vector<uint16_t> mask;
     std::vector<int32_t> positions;
+    bool has_positions = true;  // false: the view shows none
     std::vector<int64_t> own_cells;
     std::vector<int64_t> first_cell{0};
     std::vector<int32_t> output_rows;

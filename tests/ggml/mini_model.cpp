@@ -97,7 +97,7 @@ void mini_model::build_cache() {
         ggml_context * context = cache_context_[cache_of(il)];
         cache_k_.push_back(ggml_new_tensor_3d(context, shape_.kv_type, d_kv, n_cells, 1));
         cache_v_.push_back(ggml_new_tensor_3d(context, shape_.kv_type, d_kv, n_cells, 1));
-        ggml_format_name(cache_k_.back(), "cache_k_l%d", il);
+        ggml_format_name(cache_k_.back(), shape_.named_caches ? "cache_k_l%d" : "keys_%d", il);
         ggml_format_name(cache_v_.back(), "cache_v_l%d", il);
         for (ggml_tensor * cache : {cache_k_.back(), cache_v_.back()}) {
             streams_.push_back(ggml_view_2d(context, cache, d_kv, n_cells, cache->nb[1], 0));
@@ -116,7 +116,11 @@ void mini_model::build_graph() {
     const int64_t d_kv = shape_.d_head * shape_.n_head_kv;
     ggml_context * ctx = graph_context_ = ggml_init(params);
     graph_ = ggml_new_graph(ctx);
-    positions_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_rows_ * shape_.pos_per_row), "inp_pos");
+    if (shape_.pos_per_row > 0) {
+        positions_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_rows_ * shape_.pos_per_row), "inp_pos");
+        // Stands for RoPE: puts the positions into the graph.
+        ggml_build_forward_expand(graph_, ggml_cast(ctx, positions_, GGML_TYPE_F32));
+    }
     for (int cache = 0; cache < (shape_.second_cells > 0 ? 2 : 1); ++cache) {
         const int64_t n_cells = cache == 1 ? shape_.second_cells : n_cells_;
         cells_[cache] = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I64, n_rows_), "attn_inp_k_idxs");
@@ -125,8 +129,6 @@ void mini_model::build_graph() {
     if (shape_.output_ids) {
         out_ids_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_output_), "out_ids");
     }
-    // Stands for RoPE: puts the positions into the graph.
-    ggml_build_forward_expand(graph_, ggml_cast(ctx, positions_, GGML_TYPE_F32));
     for (int il = 0; il < shape_.n_layer; ++il) {
         layer l{};
         l.q = named(ggml_new_tensor_3d(ctx, GGML_TYPE_F32, shape_.d_head, shape_.n_head, n_rows_), "q");
@@ -142,10 +144,12 @@ void mini_model::build_graph() {
         ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_k_[at], k, cells_[cache_of(il)]));
         ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_v_[at], l.v, cells_[cache_of(il)]));
         const auto keys = [&](ggml_tensor * cache) {
-            return ggml_permute(ctx,
-                                ggml_view_4d(ctx, cache, shape_.d_head, shape_.n_head_kv, cache->ne[1], 1,
-                                             ggml_row_size(cache->type, shape_.d_head), cache->nb[1], cache->nb[2], 0),
-                                0, 2, 1, 3);
+            ggml_tensor * view =
+                ggml_permute(ctx,
+                             ggml_view_4d(ctx, cache, shape_.d_head, shape_.n_head_kv, cache->ne[1], 1,
+                                          ggml_row_size(cache->type, shape_.d_head), cache->nb[1], cache->nb[2], 0),
+                             0, 2, 1, 3);
+            return shape_.cast_keys ? ggml_cast(ctx, view, GGML_TYPE_F16) : view;
         };
         ggml_tensor * q = ggml_view_4d(ctx, l.q, shape_.d_head, shape_.n_head, n_rows_, 1, l.q->nb[1], l.q->nb[2],
                                        l.q->nb[2] * static_cast<size_t>(n_rows_), 0);
@@ -182,9 +186,16 @@ void mini_model::compute_on_host(ggml_tensor * from) {
 bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users, const fake_ubatch * second) {
     EXPECT_EQ(ubatch.n_rows, n_rows_);
     EXPECT_EQ(ubatch.n_kv, n_cells_);
-    std::vector<int32_t> positions = ubatch.positions;
-    positions.resize(static_cast<size_t>(n_rows_ * shape_.pos_per_row));
-    ggml_backend_tensor_set(positions_, positions.data(), 0, ggml_nbytes(positions_));
+    std::vector<int32_t> positions;
+    for (int section = 0; section < shape_.pos_per_row; ++section) {
+        for (int64_t row = 0; row < n_rows_; ++row) {
+            const int32_t place = section > 0 && row >= shape_.text_rows ? static_cast<int32_t>(row) + section : 0;
+            positions.push_back(section == 3 ? 0 : ubatch.positions[static_cast<size_t>(row)] + place);
+        }
+    }
+    if (positions_ != nullptr) {
+        ggml_backend_tensor_set(positions_, positions.data(), 0, ggml_nbytes(positions_));
+    }
     const fake_ubatch * by_cache[] = {&ubatch, second};
     for (int cache = 0; cache < 2 && by_cache[cache] != nullptr; ++cache) {
         const fake_ubatch & now = *by_cache[cache];

@@ -17,10 +17,13 @@ struct mini_shape {
     int64_t n_head_kv = 2;
     int64_t d_head = 32;
     ggml_type kv_type = GGML_TYPE_F16;
-    bool output_ids = true;  // whether the graph has an out_ids tensor
-    int pos_per_row = 1;
-    int64_t second_cells = 0;   // > 0: odd layers have a cache of their own, of so many cells, as windowed layers do
-    bool rope = false;          // keys go through RoPE
+    bool output_ids = true;       // whether the graph has an out_ids tensor
+    int pos_per_row = 1;          // more: as M-RoPE has them, by sections; 0: a model without positions
+    int64_t text_rows = 1 << 20;  // rows from here on are an image's: their sections differ
+    bool cast_keys = false;       // the node gets keys and values as f16, whatever the cache holds
+    bool named_caches = true;     // false: not as llama.cpp names them, so layers are not known
+    int64_t second_cells = 0;     // > 0: odd layers have a cache of their own, of so many cells, as windowed layers do
+    bool rope = false;            // keys go through RoPE
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
 };
 

@@ -99,7 +99,8 @@ TEST(make_segments, every_row_of_a_host_that_asks_for_all_logits_is_dense) {
 TEST(make_segments, cell_lists_and_masked_rows) {
     causal_run run = run_of(0, 100, 0);
     run.cells.assign(100, 0);
-    const ubatch_runs found{{run}, {{.stream = 1, .row_begin = 3, .row_end = 9, .reason = mask_reason::no_inputs}}};
+    const ubatch_runs found{
+        {run}, {{.stream = 1, .row_begin = 3, .row_end = 9, .reason = mask_reason::no_inputs, .n_visible = 20}}};
     const std::vector<attention_segment> segments = make_segments(found, rule(tail_policy::chunk));
     ASSERT_EQ(segments.size(), 3u);
     EXPECT_EQ(segments[0].cells, found.runs[0].cells.data());
@@ -112,7 +113,8 @@ TEST(make_segments, cell_lists_and_masked_rows) {
 }
 
 TEST(count_pairs, sums_over_heads_and_keeps_dense_heads_apart) {
-    const std::vector<attention_segment> segments = make_segments({{run_of(0, 100, 0)}, {}}, rule(tail_policy::output));
+    const ubatch_runs found{{run_of(0, 100, 0)}, {}};
+    const std::vector<attention_segment> segments = make_segments(found, rule(tail_policy::output));
     double kept = 0;
     for (int64_t i = 0; i < 100; ++i) {
         for (int64_t j = 0; j <= i; ++j) {
@@ -122,7 +124,7 @@ TEST(count_pairs, sums_over_heads_and_keeps_dense_heads_apart) {
     const double all = 100 * 101 / 2;
     node_shape shape{
         .n_head = 6, .n_head_kv = 2, .n_kv = 128, .d_qk = 64, .d_v = 32, .n_dense_head = 0, .kv_bytes_per_elem = 2};
-    pair_count pairs = count_pairs(segments, shape);
+    pair_count pairs = count_pairs(found, segments, shape);
     EXPECT_EQ(pairs.kept, 6 * kept);
     EXPECT_EQ(pairs.skipped, 6 * (all - kept));
     EXPECT_EQ(pairs.masked, 0);
@@ -130,13 +132,16 @@ TEST(count_pairs, sums_over_heads_and_keeps_dense_heads_apart) {
     EXPECT_EQ(pairs.bytes, 100 * 96 * 2 * 2.0 + 100 * 96 * 6 * 4.0);
 
     shape.n_dense_head = 2;
-    pairs = count_pairs(segments, shape);
+    pairs = count_pairs(found, segments, shape);
     EXPECT_EQ(pairs.kept, 4 * kept + 2 * all);
     EXPECT_EQ(pairs.skipped, 4 * (all - kept));
 
-    pairs = count_pairs(make_segments(all_masked(1, 10, mask_reason::no_inputs), {}), shape);
+    ubatch_runs masked = all_masked(1, 10, mask_reason::no_inputs);
+    pairs = count_pairs(masked, make_segments(masked, {}), shape);
     EXPECT_EQ(pairs.kept + pairs.skipped, 0);
-    EXPECT_EQ(pairs.masked, 10.0 * 128 * 6);
+    EXPECT_EQ(pairs.masked, 10.0 * 128 * 6) << "all keys, where nobody looked";
+    masked.masked[0].n_visible = 77;
+    EXPECT_EQ(count_pairs(masked, make_segments(masked, {}), shape).masked, 77.0 * 6);
 }
 
 }  // namespace

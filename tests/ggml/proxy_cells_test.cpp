@@ -304,14 +304,14 @@ TEST_F(proxy_test, cells_are_learned_while_the_device_is_switched_off) {
     fake_cache cache(256);
     mini_model tested({}, 64, 256, 1, proxy_.handle());
     mini_model sparse({}, 64, 256, 1, nullptr);
-    process_settings().set_enabled(false);
+    settings_of(tested).set_enabled(false);
     std::vector<int32_t> backwards = cell_range(0, 64);
     std::reverse(backwards.begin(), backwards.end());
     cache.force_cells(backwards);
     const step before = prompt_step(cache, 0, 64, k_every_row);
     ASSERT_TRUE(tested.compute(before.ubatch, before.users));
     ASSERT_TRUE(sparse.compute(before.ubatch, before.users));
-    process_settings().set_enabled(true);
+    settings_of(tested).set_enabled(true);
     const step now = prompt_step(cache, 0, 64, last_rows(64));
     ASSERT_TRUE(tested.compute(now.ubatch, now.users));
     ASSERT_TRUE(sparse.compute(spelled_out(now.ubatch, now.after, now.dense), now.users));

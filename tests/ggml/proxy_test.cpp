@@ -204,6 +204,9 @@ TEST_F(proxy_test, irregular_masks_are_left_to_the_wrapped_device) {
     const nlohmann::json counted = stats();
     EXPECT_EQ(counted["gpu"]["passed_on"]["visible_count"], 2);
     EXPECT_EQ(counted["fallbacks"]["visible_count"], 1) << "of the triangle layer";
+    EXPECT_EQ(counted["pairs"]["kept"], 2 * 4 * (40 * 41 / 2)) << "layers, heads, rows that the window does not reach";
+    EXPECT_EQ(counted["pairs"]["masked"], 2 * 4 * 60 * 40) << "the others' keys";
+    EXPECT_EQ(counted["pairs"]["skipped"], 0);
 
     apply_plan({0}, true);
     mini_model strict({.n_layer = 2}, 100, 256, 1, proxy_.handle());
@@ -275,12 +278,44 @@ TEST_F(proxy_test, disabled_passes_everything_on) {
 TEST_F(proxy_test, several_positions_a_row_and_missing_outputs) {
     apply_plan({0, 1, 2});
     fake_cache cache(256);
-    check_steps(proxy_.handle(), {.pos_per_row = 4}, {prompt_step(cache, 0, 200, k_every_row)}, {});
-    EXPECT_EQ(stats()["gpu"]["passed_on"]["positions_2d"], 3);
+    check_steps(proxy_.handle(), {.pos_per_row = 4, .text_rows = 150}, {prompt_step(cache, 0, 200, k_every_row)}, {});
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["positions_2d"], 3) << "an image at the end";
+    process_statistics().reset();
     fake_cache other(256);
     check_steps(proxy_.handle(), {.output_ids = false}, {prompt_step(other, 0, 200, k_every_row)}, {});
     EXPECT_EQ(stats()["nodes"]["triangle"], 3);
     EXPECT_EQ(stats()["pairs"]["skipped"], 0);
+}
+
+TEST_F(proxy_test, models_without_a_position_a_row) {
+    apply_plan({0, 1, 2}, true);
+    for (const int pos_per_row : {0, 4}) {
+        SCOPED_TRACE(pos_per_row);
+        process_statistics().reset();
+        fake_cache cache(512);
+        check_steps(proxy_.handle(), {.pos_per_row = pos_per_row}, busy_steps(cache), {0, 1, 2});
+        EXPECT_EQ(stats()["nodes"]["triangle"], 12);
+        EXPECT_TRUE(stats()["fallbacks"].empty()) << stats()["fallbacks"];
+    }
+}
+
+TEST_F(proxy_test, keys_that_are_cast_have_their_layer) {
+    apply_plan({1, 2}, true);
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {.kv_type = GGML_TYPE_F32, .cast_keys = true}, busy_steps(cache), {1, 2});
+    EXPECT_EQ(stats()["nodes"]["triangle"], 8);
+}
+
+TEST_F(proxy_test, attention_of_an_unknown_layer_is_a_fallback_of_any_plan) {
+    apply_plan({0});
+    fake_cache cache(256);
+    const step now = prompt_step(cache, 0, 100, k_every_row);
+    const mini_shape shape{.n_layer = 2, .named_caches = false};
+    check_steps(proxy_.handle(), shape, {now}, {});
+    EXPECT_EQ(stats()["fallbacks"]["no_layer"], 2);
+    apply_plan({0}, true);
+    mini_model strict(shape, 100, 256, 1, proxy_.handle());
+    EXPECT_FALSE(strict.compute(now.ubatch, now.users));
 }
 
 TEST_F(proxy_test, contexts_come_and_go) {
