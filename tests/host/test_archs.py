@@ -99,6 +99,8 @@ class Architectures(unittest.TestCase):
         for result in self.results:
             with self.subTest(name(result)):
                 self.assertLessEqual(result["nmse"], NMSE_BOUND)
+                self.assertLessEqual(result["nmse_of_all_rows"], NMSE_BOUND, "rows whose logits are asked for are dense")
+                self.assertLessEqual(result["nmse_of_wide_window"], NMSE_BOUND, "a plan that drops nothing")
                 self.assertEqual(result["exact"]["fallbacks"], {})
                 self.assertEqual(result["exact"]["pairs"]["skipped"], 0)
 
