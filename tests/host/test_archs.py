@@ -68,7 +68,7 @@ def reached_layers(result):
 
 def row(result):
     reached, of = len(reached_layers(result)), len(attention_layers(result))
-    why = ", ".join(f"`{reason}`: {WHY[reason]}" for reason in reasons(result))
+    why = ", ".join(f"`{reason}`: {WHY.get(reason, 'see backend.md')}" for reason in reasons(result))
     if of == 0 and not why:
         return f"| {name(result)} | - | no attention |\n"
     if of > 0 and result["planned"]["pairs"]["skipped"] == 0:
