@@ -4,8 +4,9 @@
 //
 // where `reg` is ggml_backend_reg_by_name(TMX_BACKEND_NAME). C types only, so any language can call it.
 //
-// Settings belong to a llama.cpp context. The process has a set, too: a context starts with a copy of it, and keeps that
-// whatever becomes of the process's. A host that makes several contexts, or that changes one's settings, announces each:
+// Settings belong to a llama.cpp context. The process has a set, too: a context starts with a copy of it, and keeps
+// that whatever becomes of the process's. A host that makes several contexts, or that changes one's settings, announces
+// each:
 //
 //     int64_t context = begin();
 //     llama_context * ctx = llama_init_from_model(model, params);   // on the same thread

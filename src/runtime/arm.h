@@ -22,8 +22,8 @@ struct arm {
     context_options context;
 };
 
-// A session that computes as the arm says, whatever others do; but on the CPU, a session of the stock arm and one of ours
-// cannot compute at the same time (backend::set_enabled is the process's).
+// A session that computes as the arm says, whatever others do; but on the CPU, a session of the stock arm and one of
+// ours cannot compute at the same time (backend::set_enabled is the process's).
 // ERRORS   failure; interrupted.
 std::unique_ptr<session> open_arm(backend & b, const model & m, const arm & a);
 

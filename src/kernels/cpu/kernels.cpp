@@ -38,7 +38,7 @@ constexpr kernel k_kernels[] = {
     {"avx2", HWY_AVX2, nullptr, &N_AVX2::run_item<false>, nullptr},
 #endif
 #if HWY_ARCH_ARM_A64
-    {"neon", k_any_cpu, nullptr, &HWY_STATIC_DISPATCH(run_item)<false>, nullptr},
+    {"neon", k_any_cpu, nullptr, &HWY_NAMESPACE::run_item<false>, nullptr},
 #endif
 #if HWY_TARGETS & HWY_SSSE3
     {"ssse3", HWY_SSSE3, nullptr, &N_SSSE3::run_item<false>, nullptr},
