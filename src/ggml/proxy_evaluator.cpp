@@ -91,7 +91,7 @@ void proxy_evaluator::synchronize() {
 ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     const std::vector<int> & nodes = attention_nodes(graph);
     steps_.clear();
-    const bool goes_on = begin_graph(graph, nodes);
+    begin_graph(graph, nodes);
     // However this ends, nobody reads the host's masks after it.
     const struct check_end {
         std::deque<classified> & ubatches;
@@ -112,9 +112,7 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     const auto first =
         std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
     if (first == nodes.end()) {
-        if (!goes_on) {
-            learn_cells(graph, nodes);
-        }
+        learn_cells(graph, nodes);
         return whole();
     }
     // The device gets something to do before the mask is looked at.
@@ -122,7 +120,7 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     if (const ggml_status result = pass_on(graph, 0, passed); result != GGML_STATUS_SUCCESS) {
         return result;
     }
-    if (!plan_steps(graph, nodes, goes_on)) {
+    if (!plan_steps(graph, nodes)) {
         return GGML_STATUS_FAILED;
     }
     expects_steps_ = !steps_.empty();
@@ -140,9 +138,9 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
 //
 // The whole graph is in the hash set of each part. If it still holds the node that the evaluation began with, then any
 // evaluation of it brings that node here first; so no other one has begun while layers rise.
-bool proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes) {
+void proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes) {
     if (nodes.empty()) {
-        return false;
+        return;
     }
     const ggml_tensor * first = graph->nodes[nodes.front()];
     const int32_t layer = layer_of_keys(first->src[1]);
@@ -155,9 +153,13 @@ bool proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<i
     if (!goes_on) {
         works_.clear();
         ubatches_.clear();
-        evaluation_ = {set.keys, first, layer};
+        evaluation_.keys = set.keys;
+        evaluation_.first = first;
+        evaluation_.layer = layer;
+        evaluation_.has_rules = false;
+        evaluation_.has_positions = false;
+        evaluation_.learned.clear();
     }
-    return goes_on;
 }
 
 // A graph's uid stands for its nodes and all that they read from: llama.cpp gives a new one whenever it splits anew. A
@@ -190,6 +192,34 @@ const input_tensors & proxy_evaluator::inputs_of(const ggml_cgraph * graph, cons
     return known_inputs_.back().tensors;
 }
 
+// All layers share the positions, and the first of the evaluation's graphs is the only one that finds them for sure: once
+// the scheduler has copied them to the device, their memory serves other nodes. A mask or a list of cells is as it should
+// be in the first graph that has a node with it, which is the only one that reads it.
+void proxy_evaluator::keep_positions(const ggml_cgraph * graph, const ggml_tensor * node) {
+    if (evaluation_.has_positions) {
+        return;
+    }
+    evaluation_.has_positions = true;
+    const ggml_tensor * original = inputs_of(graph, node).positions;
+    positions_.original = nullptr;
+    if (original != nullptr && original->data != nullptr && ggml_is_contiguous(original) &&
+        (original->buffer == nullptr || ggml_backend_buffer_is_host(original->buffer))) {
+        const auto * data = static_cast<const std::byte *>(original->data);
+        positions_.bytes.assign(data, data + ggml_nbytes(original));
+        positions_.tensor = *original;
+        positions_.tensor.buffer = nullptr;
+        positions_.tensor.data = positions_.bytes.data();
+        positions_.original = original;
+    }
+}
+
+graph_inputs proxy_evaluator::inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
+    input_tensors tensors = inputs_of(graph, node);
+    tensors.positions = tensors.positions == positions_.original && tensors.positions != nullptr ? &positions_.tensor
+                                                                                                : nullptr;
+    return read_inputs(tensors, node, view);
+}
+
 // Why a node is not worth handing over; null if it is.
 const char * proxy_evaluator::too_small(const ggml_tensor * node) const {
     if (node->src[0]->ne[1] < settings_.min_rows()) {
@@ -199,11 +229,13 @@ const char * proxy_evaluator::too_small(const ggml_tensor * node) const {
 }
 
 // False: strict mode forbids the evaluation.
-bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes, bool goes_on) {
-    if (!goes_on) {
+bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes) {
+    if (!evaluation_.has_rules) {
         rules_.begin();
         rules_.check_plan(graph, executor_->kernel());
+        evaluation_.has_rules = true;
     }
+    keep_positions(graph, graph->nodes[nodes.front()]);
     std::vector<int> small;
     for (const int i : nodes) {
         if (const char * reason = too_small(graph->nodes[i])) {
@@ -213,9 +245,7 @@ bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<in
             return false;
         }
     }
-    if (!goes_on) {
-        learn_cells(graph, small);
-    }
+    learn_cells(graph, small);
     return true;
 }
 
@@ -274,7 +304,7 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     now.n_stream = args.n_batch;
     now.n_rows = args.n_q;
     now.n_kv = args.n_kv;
-    now.inputs = read_inputs(inputs_of(graph, node), node, view);
+    now.inputs = inputs_now(graph, node, view);
     const graph_inputs & inputs = now.inputs;
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
@@ -338,7 +368,11 @@ cell_table & proxy_evaluator::cells_of(const ggml_tensor * node) {
 
 // A decode row's cell may have held another user's key; what it holds now is known here.
 void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    std::vector<const ggml_tensor *> masks;
+    if (nodes.empty()) {
+        return;
+    }
+    keep_positions(graph, graph->nodes[nodes.front()]);
+    std::vector<const ggml_tensor *> & masks = evaluation_.learned;
     for (const int i : nodes) {
         const ggml_tensor * node = graph->nodes[i];
         const bool seen = std::find(masks.begin(), masks.end(), node->src[3]) != masks.end();
@@ -347,7 +381,7 @@ void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<i
         }
         masks.push_back(node->src[3]);  // layers that share one share the cells
         const fattn_view view(node);
-        const graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
+        const graph_inputs inputs = inputs_now(graph, node, view);
         if (inputs.missing) {
             forget_rows(inputs_of(graph, node), cells_of(node));
         } else {

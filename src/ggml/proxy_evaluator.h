@@ -79,12 +79,20 @@ class proxy_evaluator {
         const ggml_tensor * cache = nullptr;
         input_tensors tensors;
     };
+    // An input as it was when its evaluation began.
+    struct host_copy {
+        const ggml_tensor * original = nullptr;
+        ggml_tensor tensor{};  // its data is `bytes`
+        std::vector<std::byte> bytes;
+    };
 
     const std::vector<int> & attention_nodes(const ggml_cgraph * graph);
     const input_tensors & inputs_of(const ggml_cgraph * graph, const ggml_tensor * node);
+    graph_inputs inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
     const char * too_small(const ggml_tensor * node) const;
-    bool begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes);
-    bool plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes, bool goes_on);
+    void begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes);
+    bool plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes);
+    void keep_positions(const ggml_cgraph * graph, const ggml_tensor * node);
     bool plan_step(const ggml_cgraph * graph, int index);
     const classified & classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
     const prepared * prepare(const classified & ubatch, const layer_rule & rule, const attention_args & args);
@@ -115,9 +123,13 @@ class proxy_evaluator {
     struct evaluation {
         ggml_tensor ** keys = nullptr;  // of the whole graph's hash set
         const ggml_tensor * first = nullptr;
-        int32_t layer = -1;  // of `first`
+        int32_t layer = -1;          // of `first`
+        bool has_rules = false;      // rules_.begin() was called for it
+        bool has_positions = false;  // positions_ are its own
+        std::vector<const ggml_tensor *> learned;  // masks of nodes that were passed on and whose cells are known
     };
     evaluation evaluation_;
+    host_copy positions_;
     int32_t last_layer_ = -1;  // < 0: nothing goes on
     std::deque<classified> ubatches_;
     std::deque<prepared> works_;
