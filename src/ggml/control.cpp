@@ -1,10 +1,10 @@
 #include "ggml/control.h"
 
-#include <exception>
 #include <string>
 #include <string_view>
 
 #include "ggml/accel_device.h"
+#include "ggml/backend_common.h"
 #include "ggml/proxy_device.h"
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
@@ -20,47 +20,47 @@ const char * kept(std::string & store, std::string text) {
     return store.empty() ? nullptr : store.c_str();
 }
 
-const char * set_plan(const char * json) {
+const char * set_plan(const char * json) noexcept {
     thread_local std::string text;
     try {
         return kept(text, process_settings().set_plan(json));
-    } catch (const std::exception &) {
+    } catch (...) {
         return "out of memory";
     }
 }
 
-const char * set_precision(const char * name) {
+const char * set_precision(const char * name) noexcept {
     thread_local std::string text;
     try {
         return kept(text, process_settings().set_precision(name));
-    } catch (const std::exception &) {
+    } catch (...) {
         return "out of memory";
     }
 }
 
-void set_prompt_length(int64_t n_tokens) {
+void set_prompt_length(int64_t n_tokens) noexcept {
     process_settings().set_prompt_length(n_tokens);
 }
 
-void set_enabled(bool enabled) {
+void set_enabled(bool enabled) noexcept {
     process_settings().set_enabled(enabled);
 }
 
-const char * read_statistics() {
+const char * read_statistics() noexcept {
     thread_local std::string text;
     try {
         return kept(text, process_statistics().json(process_settings()));
-    } catch (const std::exception &) {
+    } catch (...) {
         return "{}";
     }
 }
 
-void reset_statistics() {
+void reset_statistics() noexcept {
     process_statistics().reset();
 }
 
 // llama.cpp calls it for every backend whose registry is ours.
-void set_n_threads(ggml_backend_t backend, int n_threads) {
+void set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
     if (is_proxy(backend)) {
         proxy_set_n_threads(backend, n_threads);
     } else {
@@ -74,13 +74,13 @@ void * address(Function * function) {
 }
 
 // Each assignment checks a function against the type that backend_control.h promises.
-constexpr tmx_set_plan_t k_set_plan = set_plan;
-constexpr tmx_set_prompt_length_t k_set_prompt_length = set_prompt_length;
-constexpr tmx_set_enabled_t k_set_enabled = set_enabled;
-constexpr tmx_set_precision_t k_set_precision = set_precision;
-constexpr tmx_statistics_t k_statistics = read_statistics;
-constexpr tmx_reset_statistics_t k_reset_statistics = reset_statistics;
-constexpr ggml_backend_set_n_threads_t k_set_n_threads = set_n_threads;
+constexpr tmx_set_plan_t k_set_plan = c_callback(set_plan);
+constexpr tmx_set_prompt_length_t k_set_prompt_length = c_callback(set_prompt_length);
+constexpr tmx_set_enabled_t k_set_enabled = c_callback(set_enabled);
+constexpr tmx_set_precision_t k_set_precision = c_callback(set_precision);
+constexpr tmx_statistics_t k_statistics = c_callback(read_statistics);
+constexpr tmx_reset_statistics_t k_reset_statistics = c_callback(reset_statistics);
+constexpr ggml_backend_set_n_threads_t k_set_n_threads = c_callback(set_n_threads);
 
 }  // namespace
 

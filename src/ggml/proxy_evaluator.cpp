@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "ggml/backend_common.h"
 #include "ggml/cache_writes.h"
@@ -58,18 +59,20 @@ const char * failure_name(const status & failed) {
 
 proxy_evaluator::proxy_evaluator(std::string device, ggml_backend_t wrapped,
                                  std::unique_ptr<attention_executor> executor, settings & current,
-                                 statistics & counters, proxy_limits limits)
+                                 statistics & counters, proxy_limits limits, scratch_meter & held)
     : device_(std::move(device)),
       wrapped_(wrapped),
       executor_(std::move(executor)),
       settings_(current),
       statistics_(counters),
       limits_(limits),
+      held_(held),
+      graph_(device_),
       rules_(current, counters) {
     const ggml_backend_i & iface = wrapped_->iface;
     if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
-        ready_ = ggml_backend_event_new(wrapped_->device);
-        done_ = ggml_backend_event_new(wrapped_->device);
+        ready_.reset(ggml_backend_event_new(wrapped_->device));
+        done_.reset(ggml_backend_event_new(wrapped_->device));
     }
 }
 
@@ -78,9 +81,9 @@ proxy_evaluator::~proxy_evaluator() {
     works_.clear();
     if (executor_ != nullptr) {
         static_cast<void>(executor_->synchronize());
+        executor_.reset();
+        note_scratch();
     }
-    ggml_backend_event_free(ready_);
-    ggml_backend_event_free(done_);
 }
 
 void proxy_evaluator::synchronize() {
@@ -89,7 +92,19 @@ void proxy_evaluator::synchronize() {
 }
 
 ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
-    const std::vector<int> & nodes = attention_nodes(graph);
+    try {
+        return compute_part(graph);
+    } catch (...) {
+        // Half of what was to be noted may be missing: what is known of cells may be wrong, and no next part can go on.
+        caches_ = {};
+        last_layer_ = -1;
+        throw;
+    }
+}
+
+ggml_status proxy_evaluator::compute_part(ggml_cgraph * graph) {
+    graph_.look_at(graph);
+    const std::vector<int> & nodes = graph_.attention();
     steps_.clear();
     begin_graph(graph, nodes);
     // However this ends, nobody reads the host's masks after it.
@@ -102,18 +117,21 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
         }
     } end{ubatches_};
     const auto whole = [&] {
+        const ggml_status result = ggml_backend_graph_compute_async(wrapped_, graph);
         statistics_.proxied_graph(false);
-        return ggml_backend_graph_compute_async(wrapped_, graph);
+        return result;
     };
     if (nodes.empty() || executor_ == nullptr || !settings_.enabled()) {
         last_layer_ = nodes.empty() ? last_layer_ : -1;
         return whole();
     }
-    const auto first =
-        std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
+    const auto first = first_of_ours(graph);
     if (first == nodes.end()) {
-        learn_cells(graph, nodes);
-        return whole();
+        // In decoding the device would wait for all that the host does before: inputs are read while it works.
+        const ggml_status result = whole();
+        learn_cells(graph, graph_.masks());
+        release_idle_scratch();
+        return result;
     }
     // The device gets something to do before the mask is looked at.
     const int passed = expects_steps_ ? *first : 0;
@@ -143,13 +161,13 @@ void proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<i
         return;
     }
     const ggml_tensor * first = graph->nodes[nodes.front()];
-    const int32_t layer = layer_of_keys(first->src[1]);
+    const int32_t layer = graph_.first_layer();
     const ggml_hash_set & set = graph->visited_hash_set;
     const bool goes_on = last_layer_ >= 0 && layer > last_layer_ && set.size > 0 && set.keys == evaluation_.keys &&
                          ggml_hash_contains(&set, const_cast<ggml_tensor *>(evaluation_.first)) &&
                          evaluation_.first->op == GGML_OP_FLASH_ATTN_EXT &&
                          layer_of_keys(evaluation_.first->src[1]) == evaluation_.layer;
-    last_layer_ = layer_of_keys(graph->nodes[nodes.back()]->src[1]);
+    last_layer_ = graph_.last_layer();
     if (!goes_on) {
         works_.clear();
         ubatches_.clear();
@@ -157,67 +175,19 @@ void proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<i
         evaluation_.first = first;
         evaluation_.layer = layer;
         evaluation_.has_rules = false;
-        evaluation_.has_positions = false;
+        graph_.begin_evaluation();
         evaluation_.learned.clear();
+        ++n_idle_;
     }
 }
 
-// A graph's uid stands for its nodes and all that they read from: llama.cpp gives a new one whenever it splits anew. A
-// node list of its own (an evaluation callback's view) has none.
-const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * graph) {
-    if (graph->uid != 0 && graph->uid == known_uid_ && graph->nodes == known_nodes_) {
-        return known_attention_;
+// The end of graph_.attention(): all of its nodes are too small.
+std::vector<int>::const_iterator proxy_evaluator::first_of_ours(const ggml_cgraph * graph) const {
+    const std::vector<int> & nodes = graph_.attention();
+    if (graph_.most_rows() < settings_.min_rows() || graph_.most_keys() < settings_.min_keys()) {
+        return nodes.end();
     }
-    known_uid_ = graph->uid;
-    known_nodes_ = graph->nodes;
-    known_attention_.clear();
-    known_inputs_.clear();
-    for (int i = 0; i < graph->n_nodes; ++i) {
-        if (graph->nodes[i]->op == GGML_OP_FLASH_ATTN_EXT && !computes_nothing(graph->nodes[i])) {
-            known_attention_.push_back(i);
-        }
-    }
-    return known_attention_;
-}
-
-const input_tensors & proxy_evaluator::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {
-    const ggml_tensor * cache = node->src[1]->view_src;
-    const auto known = std::find_if(known_inputs_.begin(), known_inputs_.end(), [&](const known_inputs & each) {
-        return each.mask == node->src[3] && each.cache == cache;
-    });
-    if (known != known_inputs_.end()) {
-        return known->tensors;
-    }
-    known_inputs_.push_back({node->src[3], cache, find_inputs(graph, node, device_.c_str())});
-    return known_inputs_.back().tensors;
-}
-
-// All layers share the positions, and the first of the evaluation's graphs is the only one that finds them for sure: once
-// the scheduler has copied them to the device, their memory serves other nodes. A mask or a list of cells is as it should
-// be in the first graph that has a node with it, which is the only one that reads it.
-void proxy_evaluator::keep_positions(const ggml_cgraph * graph, const ggml_tensor * node) {
-    if (evaluation_.has_positions) {
-        return;
-    }
-    evaluation_.has_positions = true;
-    const ggml_tensor * original = inputs_of(graph, node).positions;
-    positions_.original = nullptr;
-    if (original != nullptr && original->data != nullptr && ggml_is_contiguous(original) &&
-        (original->buffer == nullptr || ggml_backend_buffer_is_host(original->buffer))) {
-        const auto * data = static_cast<const std::byte *>(original->data);
-        positions_.bytes.assign(data, data + ggml_nbytes(original));
-        positions_.tensor = *original;
-        positions_.tensor.buffer = nullptr;
-        positions_.tensor.data = positions_.bytes.data();
-        positions_.original = original;
-    }
-}
-
-graph_inputs proxy_evaluator::inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
-    input_tensors tensors = inputs_of(graph, node);
-    tensors.positions = tensors.positions == positions_.original && tensors.positions != nullptr ? &positions_.tensor
-                                                                                                : nullptr;
-    return read_inputs(tensors, node, view);
+    return std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
 }
 
 // Why a node is not worth handing over; null if it is.
@@ -235,16 +205,17 @@ bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<in
         rules_.check_plan(graph, executor_->kernel());
         evaluation_.has_rules = true;
     }
-    keep_positions(graph, graph->nodes[nodes.front()]);
-    std::vector<int> small;
+    graph_.keep_positions(graph, graph->nodes[nodes.front()]);
     for (const int i : nodes) {
         if (const char * reason = too_small(graph->nodes[i])) {
             pass_on_node(reason);
-            small.push_back(i);
         } else if (!plan_step(graph, i)) {
             return false;
         }
     }
+    std::vector<int> small;
+    std::copy_if(graph_.masks().begin(), graph_.masks().end(), std::back_inserter(small),
+                 [&](int i) { return too_small(graph->nodes[i]) != nullptr; });
     learn_cells(graph, small);
     return true;
 }
@@ -304,11 +275,11 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     now.n_stream = args.n_batch;
     now.n_rows = args.n_q;
     now.n_kv = args.n_kv;
-    now.inputs = inputs_now(graph, node, view);
+    now.inputs = graph_.inputs_now(graph, node, view);
     const graph_inputs & inputs = now.inputs;
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
-        forget_rows(inputs_of(graph, node), cells_of(node));
+        forget_rows(graph_.inputs_of(graph, node), cells_of(node));
     } else {
         cell_table & cells = cells_of(node);
         const int64_t mask_bytes = args.n_batch * args.n_q * args.n_kv * static_cast<int64_t>(sizeof(uint16_t));
@@ -340,7 +311,9 @@ const proxy_evaluator::prepared * proxy_evaluator::prepare(const classified & ub
     now.rule = rule;
     now.shape = args;
     now.segments = make_segments(ubatch.found, rule);
+    limit_scratch();
     now.made = executor_->prepare(args, now.segments, now.work);
+    note_scratch();
     return usable(now);
 }
 
@@ -366,32 +339,66 @@ cell_table & proxy_evaluator::cells_of(const ggml_tensor * node) {
     return known.table;
 }
 
-// A decode row's cell may have held another user's key; what it holds now is known here.
+// A decode row's cell may have held another user's key; what it holds now is known here. `nodes`: of graph_.masks().
+// Layers that share a mask share the cells.
 void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    if (nodes.empty()) {
+    try {
+        for (const int i : nodes) {
+            const ggml_tensor * node = graph->nodes[i];
+            std::vector<const ggml_tensor *> & learned = evaluation_.learned;
+            if (std::find(learned.begin(), learned.end(), node->src[3]) == learned.end()) {
+                learned.push_back(node->src[3]);
+                learn_cells_of(graph, node);
+            }
+        }
+    } catch (const std::bad_alloc &) {
+        caches_ = {};  // what could not be noted has replaced any of it; the evaluation itself is none the worse
+    }
+}
+
+void proxy_evaluator::learn_cells_of(const ggml_cgraph * graph, const ggml_tensor * node) {
+    graph_.keep_positions(graph, node);
+    const fattn_view view(node);
+    const graph_inputs inputs = graph_.inputs_now(graph, node, view);
+    if (inputs.missing) {
+        forget_rows(graph_.inputs_of(graph, node), cells_of(node));
+    } else {
+        learn_rows(inputs.view, cells_of(node), inputs.keys);
+    }
+}
+
+// Other contexts' part counts, too.
+void proxy_evaluator::limit_scratch() {
+    cuda_scratch_limit mine = limits_.scratch;
+    mine.most_bytes -= held_.load(std::memory_order_relaxed) - noted_scratch_;
+    executor_->limit_scratch(mine);
+}
+
+void proxy_evaluator::note_scratch() {
+    const int64_t now = executor_ != nullptr ? executor_->scratch_bytes() : 0;
+    if (now != noted_scratch_) {
+        held_.fetch_add(now - noted_scratch_, std::memory_order_relaxed);
+        statistics_.scratch_changed(now - noted_scratch_);
+        noted_scratch_ = now;
+    }
+}
+
+// While a device still computes our last call this does nothing, and the next evaluation asks again.
+void proxy_evaluator::release_idle_scratch() {
+    if (noted_scratch_ == 0 || n_idle_ < limits_.idle_evaluations) {
         return;
     }
-    keep_positions(graph, graph->nodes[nodes.front()]);
-    std::vector<const ggml_tensor *> & masks = evaluation_.learned;
-    for (const int i : nodes) {
-        const ggml_tensor * node = graph->nodes[i];
-        const bool seen = std::find(masks.begin(), masks.end(), node->src[3]) != masks.end();
-        if (seen || node->src[3] == nullptr || layer_of_keys(node->src[1]) < 0 || why_declined(node, 1)) {
-            continue;
-        }
-        masks.push_back(node->src[3]);  // layers that share one share the cells
-        const fattn_view view(node);
-        const graph_inputs inputs = inputs_now(graph, node, view);
-        if (inputs.missing) {
-            forget_rows(inputs_of(graph, node), cells_of(node));
-        } else {
-            learn_rows(inputs.view, cells_of(node), inputs.keys);
-        }
+    steps_.clear();
+    works_.clear();
+    if (executor_->release_scratch()) {
+        n_idle_ = 0;
+        note_scratch();
     }
 }
 
 // Nodes before `passed` are enqueued.
 ggml_status proxy_evaluator::run_steps(ggml_cgraph * graph, int passed) {
+    n_idle_ = steps_.empty() ? n_idle_ : 0;
     for (const step & now : steps_) {
         ggml_status result = pass_on(graph, passed, now.node);
         if (result != GGML_STATUS_SUCCESS) {
@@ -424,15 +431,15 @@ status proxy_evaluator::run_step(const step & now) {
         const status finished = executor_->synchronize();
         return result.ok() ? finished : result;
     }
-    wrapped_->iface.event_record(wrapped_, ready_);
-    status result = executor_->wait_for(ready_);
+    wrapped_->iface.event_record(wrapped_, ready_.get());
+    status result = executor_->wait_for(ready_.get());
     if (result.ok()) {
         result = executor_->forward(now.view->args, now.how->work);
     }
     // After a failure too: what was enqueued before it must be over before others write the same memory.
-    const status recorded = executor_->record(done_);
+    const status recorded = executor_->record(done_.get());
     if (recorded.ok()) {
-        wrapped_->iface.event_wait(wrapped_, done_);
+        wrapped_->iface.event_wait(wrapped_, done_.get());
     } else {
         static_cast<void>(executor_->synchronize());
     }

@@ -64,6 +64,7 @@ class statistics {
     // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.
     bool passed_on(const std::string & reason);
     void plan_refused(const std::string & difference);
+    void scratch_changed(int64_t bytes);  // device memory that GPU proxies hold for themselves, all together
     void reset();
 
     // What this process offers, for the JSON; not reset.
@@ -104,6 +105,8 @@ class statistics {
     mutable std::mutex mutex_;
     sums sums_;
     std::vector<proxy_facts> proxies_;
+    int64_t scratch_bytes_ = 0;
+    int64_t scratch_peak_ = 0;
     std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
 };
 
