@@ -250,10 +250,9 @@ TEST_F(two_caches_test, cells_of_later_parts_are_learned) {
         config.min_rows = min_rows;
         apply(config);
         const bool ours = min_rows == 1;
-        both.check(prompt_in(first, 0, ours ? cell_range(164, 228) : backwards(100, 164),
-                             ours ? last_rows(64) : k_every_row),
-                   prompt_in(second, 0, ours ? cell_range(64, 128) : backwards(0, 64),
-                             ours ? last_rows(64) : k_every_row));
+        both.check(
+            prompt_in(first, 0, ours ? cell_range(164, 228) : backwards(100, 164), ours ? last_rows(64) : k_every_row),
+            prompt_in(second, 0, ours ? cell_range(64, 128) : backwards(0, 64), ours ? last_rows(64) : k_every_row));
     }
     EXPECT_EQ(stats()["nodes"]["triangle"], 4);
 }
