@@ -5,13 +5,15 @@ device? Unmodified llama.cpp programs, the same model, the same process where ll
     bench/gpu/run.sh                          builds what is missing, then calls this with every stage
     bench/gpu/gpu_bench.py --stages devices,answers --small model.gguf
     bench/gpu/gpu_bench.py --stages prefill,decode --big 8b.gguf --lengths 512,2048,8192,32768,131072
+    bench/gpu/gpu_bench.py --stages decode --decode-model 1.5b.gguf
     bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 ...    a model over two GPUs
 
 Stages
   devices   what llama.cpp lists, what the backend says
   ops       llama.cpp's own test-backend-ops FLASH_ATTN_EXT on the proxy
   answers   eight users at once on llama-server: stock device, proxy exact, proxy with a plan, and that plan on the CPU
-  decode    tokens per second, stock device and proxy
+  decode    tokens per second, stock device and proxy: a process each, in turn, in --decode-rounds rounds whose order
+            changes; a round's figure is the fastest of --decode-repeat, and the median of the rounds' ratios counts
   prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle, each with every --ubatches; compared
             with the fastest of the stock device
   memory    (only when named; needs PyTorch) a card that is nearly full: where the stock device still works, the proxy
@@ -25,6 +27,7 @@ import json
 import os
 import pathlib
 import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,7 +41,8 @@ import rowkit  # noqa: E402  (found by the path above)
 
 WARM_UP = 4224  # tokens; no length that anybody asks for
 STAGES = ("devices", "ops", "answers", "decode", "prefill")
-MODELS = {"answers": "small", "memory": "small", "decode": "big", "prefill": "big"}
+MODELS = {"answers": "small", "memory": "small", "decode": "decode_model", "prefill": "big"}
+DECODE_BAR = 0.99  # of the stock device's speed
 
 
 def parse():
@@ -53,7 +57,10 @@ def parse():
     parser.add_argument("--small", help="model for answers, with a tokeniser")
     parser.add_argument("--big", help="model for timings (write_gguf.py makes one)")
     parser.add_argument("--lengths", default="512,2048,8192,32768,131072")
+    parser.add_argument("--decode-model", help="model for decoding (default: --big)")
     parser.add_argument("--decode-tokens", type=int, default=128)
+    parser.add_argument("--decode-rounds", type=int, default=10, help="processes a device (default 10)")
+    parser.add_argument("--decode-repeat", type=int, default=3, help="repetitions in a process (default 3)")
     parser.add_argument("--repeat", type=int, default=5, help="up to 32K tokens; longer prompts run once")
     parser.add_argument("--ubatches", default="2048,4096", help="llama-bench's -ub")
     parser.add_argument("--layers", default="16-31", help="triangle layers of the big model")
@@ -63,13 +70,14 @@ def parse():
     parser.add_argument("--statistics", help="keep the backend's own statistics in this folder, one file a process")
     parser.add_argument("--dry-run", action="store_true", help="only check these options")
     options = parser.parse_args()
+    options.decode_model = options.decode_model or options.big
     options.stages = options.stages.split(",")
     for stage in options.stages:
         if stage not in STAGES + ("memory",):
             parser.error(f"no stage '{stage}'; there are {', '.join(STAGES)}, memory")
         model = MODELS.get(stage)
         if model and not (getattr(options, model) and (options.dry_run or os.path.exists(getattr(options, model)))):
-            parser.error(f"stage {stage} needs --{model}, a GGUF file")
+            parser.error(f"stage {stage} needs --{model.replace('_', '-')}, a GGUF file")
     return options
 
 
@@ -103,10 +111,10 @@ class Runner:
         """Exit code, output, log, and the backend's statistics (None if it wrote none)."""
         command = [f"{self.options.llama}/{name}", *map(str, arguments)]
         self.n_processes += 1
-        statistics = pathlib.Path(self.options.statistics) / f"process-{self.n_processes}.json"
+        kept = pathlib.Path(self.options.statistics) / f"process-{self.n_processes}.json"
         start = time.monotonic()
         try:
-            done = subprocess.run(command, env=self.environment(TRIANGLEMIX_STATS=str(statistics), **settings),
+            done = subprocess.run(command, env=self.environment(TRIANGLEMIX_STATS=str(kept), **settings),
                                   capture_output=True, text=True, errors="replace", timeout=timeout,
                                   stdin=subprocess.DEVNULL, check=False)
             code, out, log = done.returncode, done.stdout, done.stderr
@@ -116,7 +124,7 @@ class Runner:
               f"{time.monotonic() - start:.1f} s", flush=True)
         if code != 0:
             print("\n".join(log.splitlines()[-25:]), flush=True)
-        return code, out, log, json.loads(statistics.read_text()) if statistics.exists() else None
+        return code, out, log, json.loads(kept.read_text()) if kept.exists() else None
 
     def check(self, good, what):
         print(f"{'ok  ' if good else 'FAIL'} {what}", flush=True)
@@ -211,11 +219,11 @@ def answers(run):
               f"the plan means on the GPU what it means on the CPU ({bound:.1e})")
 
 
-def llama_bench(run, devices_, lengths, n_gen, repeat, **settings):
+def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, **settings):
     """What llama-bench measured, a dictionary each, for every length and ubatch. Its own warm-up would compute each prompt
     once more; a prompt that is not recorded comes first instead."""
     ubatches = [int(n) for n in run.options.ubatches.split(",")]
-    arguments = ["-m", run.options.big, "-ngl", "99", "-fa", "on", "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
+    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", "on", "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
                  "--no-warmup", "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
                  "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
     code, out, _, shown = run.program("llama-bench", *arguments, **settings)
@@ -262,8 +270,34 @@ def way_of(run, result):
 
 
 def decode(run):
-    results = llama_bench(run, both(run), [], run.options.decode_tokens, run.options.repeat)
-    record(run, "decode", [(way_of(run, result), result) for result in results])
+    ways = {"stock": (run.options.device, {"TRIANGLEMIX_DISABLE": "1"}), "exact": (run.options.proxy, {})}
+    rounds = []
+    for number in range(run.options.decode_rounds):
+        results = {}
+        for way in list(ways)[::-1 if number % 2 else 1]:
+            device, env = ways[way]
+            measured = llama_bench(run, bench_name(device), [], run.options.decode_tokens, run.options.decode_repeat,
+                                   model=run.options.decode_model, **env)
+            if not measured:
+                return
+            results[way] = measured[0]
+        rounds.append(results)
+        record_pairs(run, rounds)
+    ratio = run.rows[-1]["against_stock"]
+    run.check(ratio >= DECODE_BAR, f"decoding through the proxy: {ratio:.4f} of the stock device's speed (at least {DECODE_BAR})")
+
+
+def record_pairs(run, rounds):
+    """The rows of what llama-bench said of each way in each round, in place of those of fewer rounds."""
+    run.rows = [row for row in run.rows if row["stage"] != "decode"]
+    fastest = [{way: min(result["samples_ns"]) / 1e9 for way, result in results.items()} for results in rounds]
+    for way, result in rounds[0].items():
+        ratios = sorted(times["stock"] / times[way] for times in fastest)
+        seconds = statistics.median(times[way] for times in fastest)
+        run.row("decode", way=way, device=result["devices"], n_prompt=0, n_gen=result["n_gen"], ubatch=result["n_ubatch"],
+                seconds=seconds, samples_s=sorted(times[way] for times in fastest), tokens_per_s=result["n_gen"] / seconds,
+                against_stock=statistics.median(ratios), ratio_worst=ratios[0], ratio_best=ratios[-1], rounds=len(rounds),
+                model=pathlib.Path(run.options.decode_model).name, llama_commit=result["build_commit"])
 
 
 def prefill(run):
@@ -309,7 +343,7 @@ def memory(run):
 def table(run):
     for row in run.rows:
         if row["stage"] in ("decode", "prefill"):
-            ratio = f"{row['against_stock']:5.2f}x" if row["against_stock"] else ""
+            ratio = f"{row['against_stock']:6.3f}x" if row["against_stock"] else ""
             print(f"{row['stage']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:9} ub {row['ubatch']}  "
                   f"{row['seconds']:8.4f} s  {ratio}")
 

@@ -11,7 +11,9 @@
 //   each layer:            cuda_attention_forward(args, *work, *ctx, stream);
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 
@@ -43,6 +45,18 @@ struct cuda_block_lists {
     const int32_t * first_rank = nullptr;  // rank of each block's first key; ascending and disjoint in a list
 };
 
+// How much device memory a context may take for itself, tile lists and scratch: one part in `share` of what is free,
+// with what it has already counted as free, and never more than most_bytes. It is looked at whenever the context needs
+// more.
+struct cuda_scratch_limit {
+    int64_t most_bytes = std::numeric_limits<int64_t>::max();
+    int64_t share = 1;  // at least 1
+
+    constexpr int64_t allows(int64_t free_bytes, int64_t held_bytes) const noexcept {
+        return std::min((free_bytes + held_bytes) / share, most_bytes);
+    }
+};
+
 // What one thread drives one device with: the kernel in use, pinned upload buffers, scratch. All calls with one context
 // must use one stream, or streams that the caller orders one after the other.
 //
@@ -64,6 +78,14 @@ class cuda_context {
     // Works prepared before stay good for the kernel they were prepared for.
     status force_kernel(const char * name) noexcept;
 
+    // From now on; what is held already stays. Without a call there is no limit.
+    void limit_scratch(const cuda_scratch_limit & limit) noexcept;
+    // Device memory that the context and its works hold, in bytes.
+    int64_t scratch_bytes() const noexcept;
+    // Gives back all that no work holds, if the stream is idle; false: it is not. The next call that needs it takes it
+    // again. May wait for the device.
+    bool release_scratch(void * stream) noexcept;
+
     struct state;
     state & internals() noexcept { return *state_; }
 
@@ -78,7 +100,9 @@ class cuda_context {
 struct cuda_work;
 
 // Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Does not wait for
-// what runs, but for memory: the first use of a size allocates it, which may wait for the device.
+// what runs, but for memory: the first use of a size allocates it, which may wait for the device. While scratch grows,
+// old and new are both held until the stream has passed; where they would be more than the limit, the old is waited
+// for.
 //
 // SHAPES   args: every size, stride, type and dense_head of the calls to come. Its pointers are not read, except
 //          dense_head (HOST memory), and k, v for their alignment: pass one layer's.
@@ -88,8 +112,8 @@ struct cuda_work;
 //          head do not divide 128: some 50 ns and 96 bytes each, the time twice where two tile sizes are compiled
 //          for the head dimension and both lists are made. Beside them the cells and the blocks of lists are
 //          uploaded, 4 bytes each, and 32 bytes for every 64 staged keys.
-// ERRORS   invalid_argument, unsupported (what cuda_declines() says, or a masked segment), out_of_memory,
-//          device_error. `work` is then unchanged.
+// ERRORS   invalid_argument, unsupported (what cuda_declines() says, or a masked segment), out_of_memory (of the device
+//          or of the host, or the context's limit is reached), device_error. `work` is then unchanged.
 status cuda_prepare(const attention_args & args, std::span<const attention_segment> segments,
                     std::span<const cuda_block_lists> lists, cuda_context & ctx, void * stream,
                     std::shared_ptr<cuda_work> & work) noexcept;
@@ -102,8 +126,9 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 // NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
 //          on every run of one kernel, work and device.
 // ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an
-//          option that cuda_declines() names. In both out is unchanged. device_error: a launch failed; out is then
-//          undefined. Later faults surface at the caller's next synchronisation of the stream.
+//          option that cuda_declines() names. out_of_memory: scratch was released since, and cannot be had again. In
+//          all three out is unchanged. device_error: a launch failed; out is then undefined. Later faults surface at
+//          the caller's next synchronisation of the stream.
 status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
                               void * stream) noexcept;
 

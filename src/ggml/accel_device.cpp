@@ -26,11 +26,11 @@ accel_state & state_of(ggml_backend_t backend) {
     return *static_cast<accel_state *>(backend->context);
 }
 
-const char * backend_name(ggml_backend_t) {
+const char * backend_name(ggml_backend_t) noexcept {
     return TMX_BACKEND_NAME;
 }
 
-void backend_free(ggml_backend_t backend) {
+void backend_free(ggml_backend_t backend) noexcept {
     delete &state_of(backend);
     delete backend;
 }
@@ -55,7 +55,7 @@ ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
     return state.attention.compute(graph, node);
 }
 
-ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
+ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) noexcept {
     return guarded_compute([&] {
         for (int i = 0; i < graph->n_nodes; ++i) {
             if (computes_nothing(graph->nodes[i])) {
@@ -72,16 +72,16 @@ ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) {
 
 // Computing returns when it is done, so an event is over as soon as it is recorded. They exist because llama.cpp turns
 // pipeline parallelism off, on the host's GPUs too, if one device of the process has no events.
-void backend_event_record(ggml_backend_t, ggml_backend_event_t) {}
+void backend_event_record(ggml_backend_t, ggml_backend_event_t) noexcept {}
 
-void backend_event_wait(ggml_backend_t, ggml_backend_event_t event) {
+void backend_event_wait(ggml_backend_t, ggml_backend_event_t event) noexcept {
     // Another device's event may be pending.
     ggml_backend_event_synchronize(event);
 }
 
 constexpr ggml_backend_i k_backend_interface = {
-    .get_name = backend_name,
-    .free = backend_free,
+    .get_name = c_callback(backend_name),
+    .free = c_callback(backend_free),
     .set_tensor_async = nullptr,
     .get_tensor_async = nullptr,
     .set_tensor_2d_async = nullptr,
@@ -92,9 +92,9 @@ constexpr ggml_backend_i k_backend_interface = {
     .graph_plan_free = nullptr,
     .graph_plan_update = nullptr,
     .graph_plan_compute = nullptr,
-    .graph_compute = backend_compute,
-    .event_record = backend_event_record,
-    .event_wait = backend_event_wait,
+    .graph_compute = c_callback(backend_compute),
+    .event_record = c_callback(backend_event_record),
+    .event_wait = c_callback(backend_event_wait),
     .graph_optimize = nullptr,
 };
 
@@ -106,24 +106,24 @@ ggml_guid_t backend_guid() {
 
 // Device.
 
-const char * device_name(ggml_backend_dev_t) {
+const char * device_name(ggml_backend_dev_t) noexcept {
     return TMX_BACKEND_NAME;
 }
 
-const char * device_description(ggml_backend_dev_t) {
+const char * device_description(ggml_backend_dev_t) noexcept {
     return "TriangleMix prompt attention on the CPU";
 }
 
-void device_memory(ggml_backend_dev_t, size_t * free, size_t * total) {
+void device_memory(ggml_backend_dev_t, size_t * free, size_t * total) noexcept {
     *free = 0;  // the CPU device reports the memory
     *total = 0;
 }
 
-enum ggml_backend_dev_type device_type(ggml_backend_dev_t) {
+enum ggml_backend_dev_type device_type(ggml_backend_dev_t) noexcept {
     return GGML_BACKEND_DEVICE_TYPE_ACCEL;
 }
 
-void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) {
+void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) noexcept {
     props->name = device_name(dev);
     props->description = device_description(dev);
     props->type = device_type(dev);
@@ -135,24 +135,21 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) {
     props->caps.mmap_support = true;
 }
 
-ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) {
-    try {
+ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) noexcept {
+    return guarded_make([&]() -> ggml_backend_t {
         auto state = std::make_unique<accel_state>();
         auto * backend = new ggml_backend{
             .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = state.get()};
         static_cast<void>(state.release());
         return backend;
-    } catch (const std::bad_alloc &) {
-        GGML_LOG_ERROR("TriangleMix: out of memory\n");
-        return nullptr;
-    }
+    });
 }
 
-ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t) {
+ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t) noexcept {
     return ggml_backend_cpu_buffer_type();
 }
 
-ggml_backend_buffer_t device_buffer_from_host(ggml_backend_dev_t, void * data, size_t size, size_t) {
+ggml_backend_buffer_t device_buffer_from_host(ggml_backend_dev_t, void * data, size_t size, size_t) noexcept {
     return ggml_backend_cpu_buffer_from_ptr(data, size);
 }
 
@@ -183,7 +180,7 @@ void warn_declined(const ggml_tensor * op, decline_reason reason, const settings
     }
 }
 
-bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
+bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
     const settings & current = process_settings();
     if (is_view(op)) {
         return current.enabled();
@@ -211,36 +208,36 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) {
     }
 }
 
-bool device_supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) {
+bool device_supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) noexcept {
     return ggml_backend_buft_is_host(type);
 }
 
-ggml_backend_event_t device_event_new(ggml_backend_dev_t device) {
+ggml_backend_event_t device_event_new(ggml_backend_dev_t device) noexcept {
     return new (std::nothrow) ggml_backend_event{.device = device, .context = nullptr};
 }
 
-void device_event_free(ggml_backend_dev_t, ggml_backend_event_t event) {
+void device_event_free(ggml_backend_dev_t, ggml_backend_event_t event) noexcept {
     delete event;
 }
 
-void device_event_synchronize(ggml_backend_dev_t, ggml_backend_event_t) {}
+void device_event_synchronize(ggml_backend_dev_t, ggml_backend_event_t) noexcept {}
 
 constexpr ggml_backend_device_i k_device_interface = {
-    .get_name = device_name,
-    .get_description = device_description,
-    .get_memory = device_memory,
-    .get_type = device_type,
-    .get_props = device_props,
-    .init_backend = device_init,
-    .get_buffer_type = device_buffer_type,
+    .get_name = c_callback(device_name),
+    .get_description = c_callback(device_description),
+    .get_memory = c_callback(device_memory),
+    .get_type = c_callback(device_type),
+    .get_props = c_callback(device_props),
+    .init_backend = c_callback(device_init),
+    .get_buffer_type = c_callback(device_buffer_type),
     .get_host_buffer_type = nullptr,
-    .buffer_from_host_ptr = device_buffer_from_host,
-    .supports_op = device_supports_op,
-    .supports_buft = device_supports_buffer_type,
+    .buffer_from_host_ptr = c_callback(device_buffer_from_host),
+    .supports_op = c_callback(device_supports_op),
+    .supports_buft = c_callback(device_supports_buffer_type),
     .offload_op = nullptr,
-    .event_new = device_event_new,
-    .event_free = device_event_free,
-    .event_synchronize = device_event_synchronize,
+    .event_new = c_callback(device_event_new),
+    .event_free = c_callback(device_event_free),
+    .event_synchronize = c_callback(device_event_synchronize),
 };
 
 }  // namespace
@@ -250,7 +247,7 @@ ggml_backend_dev_t accel_device(ggml_backend_reg_t reg) {
     return &device;
 }
 
-void accel_set_n_threads(ggml_backend_t backend, int n_threads) {
+void accel_set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
     state_of(backend).n_threads = n_threads;
     state_of(backend).attention.set_n_threads(n_threads);
 }

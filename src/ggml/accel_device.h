@@ -13,6 +13,6 @@ ggml_backend_dev_t accel_device(ggml_backend_reg_t reg);
 bool cpu_device_runs();
 
 // ggml's own proc address "ggml_backend_set_n_threads".
-void accel_set_n_threads(ggml_backend_t backend, int n_threads);
+void accel_set_n_threads(ggml_backend_t backend, int n_threads) noexcept;
 
 }  // namespace tmx

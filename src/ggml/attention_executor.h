@@ -15,6 +15,7 @@
 
 #include "ggml/abi.h"
 #include "trianglemix/attention.h"
+#include "trianglemix/cuda_attention.h"
 
 namespace tmx {
 
@@ -30,7 +31,7 @@ class attention_executor {
 
     // What all layers of one evaluation with this shape and these segments share. Ranked segments only. `work` may be
     // dropped while the device still uses it.
-    // ERRORS   leave `work` as it was.
+    // ERRORS   leave `work` as it was. The text of a lack of memory is always the same.
     virtual status prepare(const attention_args & args, std::span<const attention_segment> segments,
                            std::shared_ptr<const void> & work) = 0;
 
@@ -43,6 +44,12 @@ class attention_executor {
 
     // Waits until everything enqueued is done.
     virtual status synchronize() = 0;
+
+    // Device memory that it takes for itself: at most how much, from now on; how much it holds; and to give back what
+    // no work holds. False: something still runs, so all stays as it is.
+    virtual void limit_scratch(const cuda_scratch_limit & limit) = 0;
+    virtual int64_t scratch_bytes() const = 0;
+    virtual bool release_scratch() = 0;
 };
 
 // A GPU device that a proxy may be put in front of.

@@ -26,9 +26,16 @@ inline bool computes_nothing(const ggml_tensor * node) {
     return is_view(node) || ggml_is_empty(node) || (node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0;
 }
 
-// Runs a graph_compute: the host is C, so what is thrown becomes a status and a line in the log.
+// Whatever the host gets to call goes through here: the host is C, so nothing may be thrown into it, and a function
+// that does not promise that does not compile.
+template <typename result, typename... arguments>
+constexpr auto c_callback(result (*function)(arguments...) noexcept) -> result (*)(arguments...) {
+    return function;
+}
+
+// Runs a graph_compute: what is thrown becomes a status and a line in the log.
 template <typename compute_function>
-ggml_status guarded_compute(const compute_function & compute) {
+ggml_status guarded_compute(const compute_function & compute) noexcept {
     try {
         return compute();
     } catch (const std::bad_alloc &) {
@@ -36,8 +43,25 @@ ggml_status guarded_compute(const compute_function & compute) {
         return GGML_STATUS_ALLOC_FAILED;
     } catch (const std::exception & error) {
         GGML_LOG_ERROR("TriangleMix: %s\n", error.what());
-        return GGML_STATUS_FAILED;
+    } catch (...) {
+        GGML_LOG_ERROR("TriangleMix: unknown error\n");
     }
+    return GGML_STATUS_FAILED;
+}
+
+// Makes something for the host; what is thrown becomes null and a line in the log.
+template <typename make_function>
+auto guarded_make(const make_function & make) noexcept -> decltype(make()) {
+    try {
+        return make();
+    } catch (const std::bad_alloc &) {
+        GGML_LOG_ERROR("TriangleMix: out of memory\n");
+    } catch (const std::exception & error) {
+        GGML_LOG_ERROR("TriangleMix: %s\n", error.what());
+    } catch (...) {
+        GGML_LOG_ERROR("TriangleMix: unknown error\n");
+    }
+    return nullptr;
 }
 
 }  // namespace tmx

@@ -12,9 +12,9 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {"DISABLE",  "KERNEL", "LAST",      "LAYERS", "MIN_KEYS",
-                                        "MIN_ROWS", "PLAN",   "PRECISION", "SINK",   "STATS",
-                                        "STATUS",   "STRICT", "TAIL",      "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {"DISABLE",  "KERNEL", "LAST",      "LAYERS",     "MIN_KEYS",
+                                        "MIN_ROWS", "PLAN",   "PRECISION", "SCRATCH_MB", "SINK",
+                                        "STATS",    "STATUS", "STRICT",    "TAIL",       "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
     constexpr size_t k_longest = 80;
@@ -53,6 +53,7 @@ class config_reader {
         if (const std::optional<int64_t> keys = number("MIN_KEYS", 1)) {
             config.min_keys = *keys;
         }
+        config.scratch_mb = number("SCRATCH_MB", 0);
         config.kernel = text_of("KERNEL");
         config.stats = text_of("STATS") == "0" ? "" : text_of("STATS");
         config.status = text_of("STATUS");

@@ -24,6 +24,7 @@ struct backend_config {
     std::optional<precision> arithmetic;    // TRIANGLEMIX_PRECISION; none: the plan's
     int64_t min_rows = k_default_min_rows;  // TRIANGLEMIX_MIN_ROWS: claim attention of at least that many rows; >= 1
     int64_t min_keys = k_default_min_keys;  // TRIANGLEMIX_MIN_KEYS: on a GPU, of at least that many keys; >= 1
+    std::optional<int64_t> scratch_mb;      // TRIANGLEMIX_SCRATCH_MB: on a GPU, MiB that the kernels may take; >= 0
     std::string kernel;                     // TRIANGLEMIX_KERNEL: name of a CPU kernel; "": the best. Not checked here
     std::string stats;                      // TRIANGLEMIX_STATS: "" none, "1" a summary at exit, else a file for JSON
     std::string status;                     // TRIANGLEMIX_STATUS: a file that gets one line on how registration went

@@ -89,7 +89,7 @@ void buffer_get(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, void *
 }
 
 void buffer_set_2d(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void * data, size_t offset, size_t size,
-                   size_t n_copies, size_t stride_tensor, size_t stride_data) {
+                   size_t n_copies, size_t stride_tensor, size_t stride_data) noexcept {
     for (size_t i = 0; i < n_copies; ++i) {
         note(kind::replaced, tensor, offset + i * stride_tensor, size, nullptr);
     }
@@ -101,7 +101,7 @@ bool buffer_copy(ggml_backend_buffer_t buffer, const ggml_tensor * source, ggml_
     return originals().of(buffer).cpy_tensor(buffer, source, target);
 }
 
-void buffer_clear(ggml_backend_buffer_t buffer, uint8_t value) {
+void buffer_clear(ggml_backend_buffer_t buffer, uint8_t value) noexcept {
     const auto * begin = static_cast<const std::byte *>(ggml_backend_buffer_get_base(buffer));
     watches().note(kind::replaced, begin, ggml_backend_buffer_get_size(buffer), nullptr);
     originals().of(buffer).clear(buffer, value);

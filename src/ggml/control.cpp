@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "ggml/accel_device.h"
+#include "ggml/backend_common.h"
 #include "ggml/host_context.h"
 #include "ggml/proxy_device.h"
 #include "ggml/settings.h"
@@ -46,38 +47,38 @@ std::string with_context(int64_t id, const Use & use) {
     return found != nullptr ? use(*found) : "there is no context " + std::to_string(id) + ", or no more";
 }
 
-const char * set_plan(const char * json) {
+const char * set_plan(const char * json) noexcept {
     thread_local std::string text;
     note_running_contexts();
     return kept(text, [&] { return process_settings().set_plan(json); });
 }
 
-const char * set_precision(const char * name) {
+const char * set_precision(const char * name) noexcept {
     thread_local std::string text;
     note_running_contexts();
     return kept(text, [&] { return process_settings().set_precision(name); });
 }
 
-void set_prompt_length(int64_t n_tokens) {
+void set_prompt_length(int64_t n_tokens) noexcept {
     note_running_contexts();
     process_settings().set_prompt_length(n_tokens);
 }
 
-void set_enabled(bool enabled) {
+void set_enabled(bool enabled) noexcept {
     process_settings().set_enabled(enabled);
 }
 
-const char * read_statistics() {
+const char * read_statistics() noexcept {
     thread_local std::string text;
     return kept(
         text, [] { return process_statistics().json(process_settings()); }, "{}");
 }
 
-void reset_statistics() {
+void reset_statistics() noexcept {
     process_statistics().reset();
 }
 
-int64_t context_begin() {
+int64_t context_begin() noexcept {
     try {
         return begin_context();
     } catch (const std::exception &) {
@@ -85,24 +86,24 @@ int64_t context_begin() {
     }
 }
 
-const char * context_end(int64_t context) {
+const char * context_end(int64_t context) noexcept {
     thread_local std::string text;
     return kept(text, [&] { return end_context(context); });
 }
 
-const char * context_set_plan(int64_t context, const char * json) {
+const char * context_set_plan(int64_t context, const char * json) noexcept {
     thread_local std::string text;
     return kept(text,
                 [&] { return with_context(context, [&](host_context & c) { return c.current.set_plan(json); }); });
 }
 
-const char * context_set_precision(int64_t context, const char * name) {
+const char * context_set_precision(int64_t context, const char * name) noexcept {
     thread_local std::string text;
     return kept(text,
                 [&] { return with_context(context, [&](host_context & c) { return c.current.set_precision(name); }); });
 }
 
-const char * context_set_prompt_length(int64_t context, int64_t n_tokens) {
+const char * context_set_prompt_length(int64_t context, int64_t n_tokens) noexcept {
     thread_local std::string text;
     return kept(text, [&] {
         return with_context(context, [&](host_context & c) {
@@ -112,7 +113,7 @@ const char * context_set_prompt_length(int64_t context, int64_t n_tokens) {
     });
 }
 
-const char * context_statistics(int64_t context) {
+const char * context_statistics(int64_t context) noexcept {
     thread_local std::string text;
     const auto read = [&] {
         const std::shared_ptr<host_context> found = find_context(context);
@@ -121,7 +122,7 @@ const char * context_statistics(int64_t context) {
     return kept(text, read, "{}");
 }
 
-const char * context_reset_statistics(int64_t context) {
+const char * context_reset_statistics(int64_t context) noexcept {
     thread_local std::string text;
     return kept(text, [&] {
         return with_context(context, [](host_context & c) {
@@ -132,7 +133,7 @@ const char * context_reset_statistics(int64_t context) {
 }
 
 // llama.cpp calls it for every backend whose registry is ours.
-void set_n_threads(ggml_backend_t backend, int n_threads) {
+void set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
     if (is_proxy(backend)) {
         proxy_set_n_threads(backend, n_threads);
     } else {
@@ -146,20 +147,20 @@ void * address(Function * function) {
 }
 
 // Each assignment checks a function against the type that backend_control.h promises.
-constexpr tmx_set_plan_t k_set_plan = set_plan;
-constexpr tmx_set_prompt_length_t k_set_prompt_length = set_prompt_length;
-constexpr tmx_set_enabled_t k_set_enabled = set_enabled;
-constexpr tmx_set_precision_t k_set_precision = set_precision;
-constexpr tmx_statistics_t k_statistics = read_statistics;
-constexpr tmx_reset_statistics_t k_reset_statistics = reset_statistics;
-constexpr tmx_context_begin_t k_context_begin = context_begin;
-constexpr tmx_context_end_t k_context_end = context_end;
-constexpr tmx_context_set_plan_t k_context_set_plan = context_set_plan;
-constexpr tmx_context_set_prompt_length_t k_context_set_prompt_length = context_set_prompt_length;
-constexpr tmx_context_set_precision_t k_context_set_precision = context_set_precision;
-constexpr tmx_context_statistics_t k_context_statistics = context_statistics;
-constexpr tmx_context_reset_statistics_t k_context_reset_statistics = context_reset_statistics;
-constexpr ggml_backend_set_n_threads_t k_set_n_threads = set_n_threads;
+constexpr tmx_set_plan_t k_set_plan = c_callback(set_plan);
+constexpr tmx_set_prompt_length_t k_set_prompt_length = c_callback(set_prompt_length);
+constexpr tmx_set_enabled_t k_set_enabled = c_callback(set_enabled);
+constexpr tmx_set_precision_t k_set_precision = c_callback(set_precision);
+constexpr tmx_statistics_t k_statistics = c_callback(read_statistics);
+constexpr tmx_reset_statistics_t k_reset_statistics = c_callback(reset_statistics);
+constexpr tmx_context_begin_t k_context_begin = c_callback(context_begin);
+constexpr tmx_context_end_t k_context_end = c_callback(context_end);
+constexpr tmx_context_set_plan_t k_context_set_plan = c_callback(context_set_plan);
+constexpr tmx_context_set_prompt_length_t k_context_set_prompt_length = c_callback(context_set_prompt_length);
+constexpr tmx_context_set_precision_t k_context_set_precision = c_callback(context_set_precision);
+constexpr tmx_context_statistics_t k_context_statistics = c_callback(context_statistics);
+constexpr tmx_context_reset_statistics_t k_context_reset_statistics = c_callback(context_reset_statistics);
+constexpr ggml_backend_set_n_threads_t k_set_n_threads = c_callback(set_n_threads);
 
 }  // namespace
 

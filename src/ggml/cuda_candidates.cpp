@@ -81,6 +81,10 @@ class cuda_executor final : public attention_executor {
 
     status synchronize() override { return checked("waiting for the device", cudaStreamSynchronize(stream_)); }
 
+    void limit_scratch(const cuda_scratch_limit & limit) override { context_->limit_scratch(limit); }
+    int64_t scratch_bytes() const override { return context_->scratch_bytes(); }
+    bool release_scratch() override { return context_->release_scratch(stream_); }
+
   private:
     std::unique_ptr<cuda_context> context_;
     cudaStream_t stream_ = nullptr;

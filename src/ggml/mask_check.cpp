@@ -1,7 +1,7 @@
 #include "ggml/mask_check.h"
 
 #include <algorithm>
-#include <system_error>
+#include <exception>
 
 namespace tmx {
 
@@ -16,11 +16,11 @@ mask_check::mask_check(const ubatch_view & view, const ubatch_runs & found, int 
         for (; n_started_ < n_parts_; ++n_started_) {
             threads_.emplace_back([this, part = n_started_] { read_part(part); });
         }
-    } catch (const std::system_error &) {  // no more threads: what is left is read by passed()
+    } catch (const std::exception &) {  // no more threads, or no memory for one: what is left is read by passed()
     }
 }
 
-void mask_check::read_part(int64_t part) {
+void mask_check::read_part(int64_t part) noexcept {
     if (!mask_confirms(view_, found_, part, n_parts_)) {
         confirmed_.store(false, std::memory_order_relaxed);
     }

@@ -23,7 +23,7 @@ class mask_check {
     bool passed();
 
   private:
-    void read_part(int64_t part);
+    void read_part(int64_t part) noexcept;
     void wait();
 
     ubatch_view view_;

@@ -29,6 +29,7 @@ class proxy_device {
     const proxy_candidate & candidate() const { return candidate_; }
     const std::string & description() const { return description_; }
     const proxy_limits & limits() const { return limits_; }
+    scratch_meter & scratch() { return scratch_; }
 
     // The proxy behind ggml's handle. REQUIRES the handle is a proxy's.
     static proxy_device & of(ggml_backend_dev_t device) { return *static_cast<proxy_device *>(device->context); }
@@ -36,6 +37,7 @@ class proxy_device {
   private:
     proxy_candidate candidate_;
     proxy_limits limits_;
+    scratch_meter scratch_{0};
     std::string description_;
     ggml_backend_device device_;
     ggml_backend_buffer_type buffer_type_;
@@ -46,10 +48,10 @@ bool is_proxy(ggml_backend_t backend);
 ggml_backend_t unwrapped(ggml_backend_t backend);
 
 // Of a proxy's backend: the host's thread count, for reading masks.
-void proxy_set_n_threads(ggml_backend_t backend, int n_threads);
+void proxy_set_n_threads(ggml_backend_t backend, int n_threads) noexcept;
 
 // A new backend of that device; null, with the reason in the log, if the wrapped device cannot make one. Without an
 // executor (no memory, say) it passes everything on.
-ggml_backend_t proxy_backend(proxy_device & device, const char * params);
+ggml_backend_t proxy_backend(proxy_device & device, const char * params) noexcept;
 
 }  // namespace tmx

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "ggml/backend_common.h"
 #include "ggml/node_work.h"
@@ -57,18 +58,20 @@ const char * failure_name(const status & failed) {
 
 proxy_evaluator::proxy_evaluator(std::string device, ggml_backend_t wrapped,
                                  std::unique_ptr<attention_executor> executor, settings & current,
-                                 statistics & counters, proxy_limits limits)
+                                 statistics & counters, proxy_limits limits, scratch_meter & held)
     : device_(std::move(device)),
       wrapped_(wrapped),
       executor_(std::move(executor)),
       settings_(current),
       statistics_(counters),
       limits_(limits),
+      held_(held),
+      graph_(device_),
       rules_(current, counters) {
     const ggml_backend_i & iface = wrapped_->iface;
     if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
-        ready_ = ggml_backend_event_new(wrapped_->device);
-        done_ = ggml_backend_event_new(wrapped_->device);
+        ready_.reset(ggml_backend_event_new(wrapped_->device));
+        done_.reset(ggml_backend_event_new(wrapped_->device));
     }
 }
 
@@ -77,9 +80,9 @@ proxy_evaluator::~proxy_evaluator() {
     works_.clear();
     if (executor_ != nullptr) {
         static_cast<void>(executor_->synchronize());
+        executor_.reset();
+        note_scratch();
     }
-    ggml_backend_event_free(ready_);
-    ggml_backend_event_free(done_);
 }
 
 void proxy_evaluator::synchronize() {
@@ -88,9 +91,21 @@ void proxy_evaluator::synchronize() {
 }
 
 ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
-    const std::vector<int> & nodes = attention_nodes(graph);
+    try {
+        return compute_part(graph);
+    } catch (...) {
+        // Half of what was to be noted may be missing: what is known of cells may be wrong, and no next part can go on.
+        caches_ = {};
+        last_layer_ = -1;
+        throw;
+    }
+}
+
+ggml_status proxy_evaluator::compute_part(ggml_cgraph * graph) {
+    graph_.look_at(graph);
+    const std::vector<int> & nodes = graph_.attention();
     steps_.clear();
-    const bool goes_on = begin_graph(graph, nodes);
+    begin_graph(graph, nodes);
     // However this ends, nobody reads the host's masks after it.
     const struct check_end {
         std::deque<classified> & ubatches;
@@ -100,29 +115,37 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
             }
         }
     } end{ubatches_};
-    forget_rewritten();
-    if (executor_ != nullptr) {
-        learn_cells(graph, nodes);
+    // As when positions are shifted: what the keys are then cannot be told.
+    for (const ggml_tensor * cache : graph_.rewritten()) {
+        caches_.of(cache, false).table = {};
     }
     const auto whole = [&] {
+        const ggml_status result = ggml_backend_graph_compute_async(wrapped_, graph);
         statistics_.proxied_graph(false);
-        return ggml_backend_graph_compute_async(wrapped_, graph);
+        return result;
     };
     if (nodes.empty() || executor_ == nullptr || !settings_.enabled()) {
         last_layer_ = nodes.empty() ? last_layer_ : -1;
-        return whole();
+        const ggml_status result = whole();
+        if (executor_ != nullptr) {
+            learn_cells(graph, graph_.masks());
+        }
+        return result;
     }
-    const auto first =
-        std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
+    const auto first = first_of_ours(graph);
     if (first == nodes.end()) {
-        return whole();
+        // In decoding the device would wait for all that the host does before: inputs are read while it works.
+        const ggml_status result = whole();
+        learn_cells(graph, graph_.masks());
+        release_idle_scratch();
+        return result;
     }
     // The device gets something to do before the mask is looked at.
     const int passed = expects_steps_ ? *first : 0;
     if (const ggml_status result = pass_on(graph, 0, passed); result != GGML_STATUS_SUCCESS) {
         return result;
     }
-    if (!plan_steps(graph, nodes, goes_on)) {
+    if (!plan_steps(graph, nodes)) {
         return GGML_STATUS_FAILED;
     }
     expects_steps_ = !steps_.empty();
@@ -140,61 +163,38 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
 //
 // The whole graph is in the hash set of each part. If it still holds the node that the evaluation began with, then any
 // evaluation of it brings that node here first; so no other one has begun while layers rise.
-bool proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes) {
+void proxy_evaluator::begin_graph(const ggml_cgraph * graph, const std::vector<int> & nodes) {
     if (nodes.empty()) {
-        return false;
+        return;
     }
     const ggml_tensor * first = graph->nodes[nodes.front()];
-    const int32_t layer = layer_of_keys(first->src[1]);
+    const int32_t layer = graph_.first_layer();
     const ggml_hash_set & set = graph->visited_hash_set;
     const bool goes_on = last_layer_ >= 0 && layer > last_layer_ && set.size > 0 && set.keys == evaluation_.keys &&
                          ggml_hash_contains(&set, const_cast<ggml_tensor *>(evaluation_.first)) &&
                          evaluation_.first->op == GGML_OP_FLASH_ATTN_EXT &&
                          layer_of_keys(evaluation_.first->src[1]) == evaluation_.layer;
-    last_layer_ = layer_of_keys(graph->nodes[nodes.back()]->src[1]);
+    last_layer_ = graph_.last_layer();
     if (!goes_on) {
         works_.clear();
         ubatches_.clear();
-        evaluation_ = {.keys = set.keys, .first = first, .layer = layer, .positions = {}, .learned = {}};
+        evaluation_.keys = set.keys;
+        evaluation_.first = first;
+        evaluation_.layer = layer;
+        evaluation_.has_rules = false;
+        graph_.begin_evaluation();
+        evaluation_.learned.clear();
+        ++n_idle_;
     }
-    return goes_on;
 }
 
-// A graph's uid stands for its nodes and all that they read from: llama.cpp gives a new one whenever it splits anew. A
-// node list of its own (an evaluation callback's view) has none.
-const std::vector<int> & proxy_evaluator::attention_nodes(const ggml_cgraph * graph) {
-    if (graph->uid != 0 && graph->uid == known_uid_ && graph->nodes == known_nodes_) {
-        return known_attention_;
+// The end of graph_.attention(): all of its nodes are too small.
+std::vector<int>::const_iterator proxy_evaluator::first_of_ours(const ggml_cgraph * graph) const {
+    const std::vector<int> & nodes = graph_.attention();
+    if (graph_.most_rows() < settings_.min_rows() || graph_.most_keys() < settings_.min_keys()) {
+        return nodes.end();
     }
-    known_uid_ = graph->uid;
-    known_nodes_ = graph->nodes;
-    known_attention_.clear();
-    known_inputs_.clear();
-    known_rewritten_.clear();
-    for (int i = 0; i < graph->n_nodes; ++i) {
-        const ggml_tensor * node = graph->nodes[i];
-        if (computes_nothing(node)) {
-            continue;
-        }
-        if (node->op == GGML_OP_FLASH_ATTN_EXT) {
-            known_attention_.push_back(i);
-        } else if (node->op != GGML_OP_SET_ROWS && cached_keys(node) == node) {
-            known_rewritten_.push_back(node->view_src);
-        }
-    }
-    return known_attention_;
-}
-
-const input_tensors & proxy_evaluator::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {
-    const ggml_tensor * cache = key_cache(node->src[1]);
-    const auto known = std::find_if(known_inputs_.begin(), known_inputs_.end(), [&](const known_inputs & each) {
-        return each.mask == node->src[3] && each.cache == cache;
-    });
-    if (known != known_inputs_.end()) {
-        return known->tensors;
-    }
-    known_inputs_.push_back({node->src[3], cache, find_inputs(graph, node, device_.c_str())});
-    return known_inputs_.back().tensors;
+    return std::find_if(nodes.begin(), nodes.end(), [&](int i) { return too_small(graph->nodes[i]) == nullptr; });
 }
 
 // Why a node is not worth handing over; null if it is.
@@ -206,11 +206,14 @@ const char * proxy_evaluator::too_small(const ggml_tensor * node) const {
 }
 
 // False: strict mode forbids the evaluation.
-bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes, bool goes_on) {
-    if (!goes_on) {
+bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes) {
+    if (!evaluation_.has_rules) {
         rules_.begin();
         rules_.check_plan(graph, executor_->kernel());
+        evaluation_.has_rules = true;
     }
+    graph_.keep_positions(graph, graph->nodes[nodes.front()]);
+    learn_cells(graph, graph_.masks());
     for (const int i : nodes) {
         if (const char * reason = too_small(graph->nodes[i])) {
             pass_on_node(reason);
@@ -278,7 +281,7 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     now.n_stream = args.n_batch;
     now.n_rows = args.n_q;
     now.n_kv = args.n_kv;
-    now.inputs = inputs_for(graph, node, view);
+    now.inputs = graph_.inputs_now(graph, node, view);
     const graph_inputs & inputs = now.inputs;
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
@@ -313,7 +316,9 @@ const proxy_evaluator::prepared * proxy_evaluator::prepare(const classified & ub
     now.rule = rule;
     now.shape = args;
     now.segments = make_segments(ubatch.found, rule);
+    limit_scratch();
     now.made = executor_->prepare(args, now.segments, now.work);
+    note_scratch();
     return usable(now);
 }
 
@@ -328,59 +333,70 @@ const proxy_evaluator::prepared * proxy_evaluator::usable(const prepared & how) 
 
 // What is known of the node's key cache.
 known_cache & proxy_evaluator::cache_of(const ggml_cgraph * graph, const ggml_tensor * node) {
-    return caches_.of(key_cache(node->src[1]), inputs_of(graph, node).rotary);
+    return caches_.of(key_cache(node->src[1]), graph_.inputs_of(graph, node).rotary);
 }
 
-graph_inputs proxy_evaluator::inputs_for(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
-    graph_inputs inputs = read_inputs(inputs_of(graph, node), node, view);
-    const auto n_tokens = static_cast<size_t>(inputs.view.n_stream * inputs.view.n_rows);
-    std::vector<int32_t> & positions = evaluation_.positions;
-    if (inputs.missing || inputs.view.positions == nullptr) {
-        return inputs;
-    }
-    if (positions.empty()) {
-        positions.assign(inputs.view.positions, inputs.view.positions + n_tokens);
-    }
-    if (positions.size() == n_tokens) {
-        inputs.view.positions = positions.data();
-    }
-    return inputs;
-}
-
-// Whoever computes the attention, and whatever becomes of the rows: what the cells hold now is known here.
+// Whoever computes the attention, and whatever becomes of the rows: what the cells hold now is known here. `nodes`: of
+// graph_.masks(). Layers that share a mask share the cells.
 void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<int> & nodes) {
-    std::vector<const ggml_tensor *> & learned = evaluation_.learned;
-    for (const int i : nodes) {
-        const ggml_tensor * node = graph->nodes[i];
-        const bool seen = std::find(learned.begin(), learned.end(), node->src[3]) != learned.end();
-        if (seen || layer_of_keys(node->src[1]) < 0) {
-            continue;
+    try {
+        for (const int i : nodes) {
+            const ggml_tensor * node = graph->nodes[i];
+            std::vector<const ggml_tensor *> & learned = evaluation_.learned;
+            if (std::find(learned.begin(), learned.end(), node->src[3]) == learned.end()) {
+                learned.push_back(node->src[3]);
+                learn_cells_of(graph, node);
+            }
         }
-        learned.push_back(node->src[3]);  // layers that share a mask share the cells
-        if (node->src[3] == nullptr || why_declined(node, 1)) {
-            forget_rows(inputs_of(graph, node), cache_of(graph, node).table);
-            continue;
-        }
-        const fattn_view view(node);
-        const graph_inputs inputs = inputs_for(graph, node, view);
-        known_cache & cache = cache_of(graph, node);
-        if (inputs.missing) {
-            forget_rows(inputs_of(graph, node), cache.table);
-        } else {
-            learn_rows(inputs.view, cache.table, cache.keys);
-        }
+    } catch (const std::bad_alloc &) {
+        caches_ = {};  // what could not be noted has replaced any of it; the evaluation itself is none the worse
     }
 }
 
-// As when positions are shifted: what the keys are now cannot be told.
-void proxy_evaluator::forget_rewritten() {
-    for (const ggml_tensor * cache : known_rewritten_) {
-        caches_.of(cache, false).table = {};
+void proxy_evaluator::learn_cells_of(const ggml_cgraph * graph, const ggml_tensor * node) {
+    graph_.keep_positions(graph, node);
+    const fattn_view view(node);
+    const graph_inputs inputs = graph_.inputs_now(graph, node, view);
+    known_cache & cache = cache_of(graph, node);
+    if (inputs.missing) {
+        forget_rows(graph_.inputs_of(graph, node), cache.table);
+    } else {
+        learn_rows(inputs.view, cache.table, cache.keys);
+    }
+}
+
+// Other contexts' part counts, too.
+void proxy_evaluator::limit_scratch() {
+    cuda_scratch_limit mine = limits_.scratch;
+    mine.most_bytes -= held_.load(std::memory_order_relaxed) - noted_scratch_;
+    executor_->limit_scratch(mine);
+}
+
+void proxy_evaluator::note_scratch() {
+    const int64_t now = executor_ != nullptr ? executor_->scratch_bytes() : 0;
+    if (now != noted_scratch_) {
+        held_.fetch_add(now - noted_scratch_, std::memory_order_relaxed);
+        statistics_.scratch_changed(now - noted_scratch_);
+        noted_scratch_ = now;
+    }
+}
+
+// While a device still computes our last call this does nothing, and the next evaluation asks again.
+void proxy_evaluator::release_idle_scratch() {
+    if (noted_scratch_ == 0 || n_idle_ < limits_.idle_evaluations) {
+        return;
+    }
+    steps_.clear();
+    works_.clear();
+    if (executor_->release_scratch()) {
+        n_idle_ = 0;
+        note_scratch();
     }
 }
 
 // Nodes before `passed` are enqueued.
 ggml_status proxy_evaluator::run_steps(ggml_cgraph * graph, int passed) {
+    n_idle_ = steps_.empty() ? n_idle_ : 0;
     for (const step & now : steps_) {
         ggml_status result = pass_on(graph, passed, now.node);
         if (result != GGML_STATUS_SUCCESS) {
@@ -413,15 +429,15 @@ status proxy_evaluator::run_step(const step & now) {
         const status finished = executor_->synchronize();
         return result.ok() ? finished : result;
     }
-    wrapped_->iface.event_record(wrapped_, ready_);
-    status result = executor_->wait_for(ready_);
+    wrapped_->iface.event_record(wrapped_, ready_.get());
+    status result = executor_->wait_for(ready_.get());
     if (result.ok()) {
         result = executor_->forward(now.view->args, now.how->work);
     }
     // After a failure too: what was enqueued before it must be over before others write the same memory.
-    const status recorded = executor_->record(done_);
+    const status recorded = executor_->record(done_.get());
     if (recorded.ok()) {
-        wrapped_->iface.event_wait(wrapped_, done_);
+        wrapped_->iface.event_wait(wrapped_, done_.get());
     } else {
         static_cast<void>(executor_->synchronize());
     }

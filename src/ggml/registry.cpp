@@ -11,6 +11,7 @@
 
 #include "ggml/abi.h"
 #include "ggml/accel_device.h"
+#include "ggml/backend_common.h"
 #include "ggml/backend_config.h"
 #include "ggml/control.h"
 #include "ggml/proxy_device.h"
@@ -42,15 +43,15 @@ size_t n_devices() {
     return switched_on ? (with_cpu_device ? 1 : 0) + proxies().size() : 0;
 }
 
-const char * registry_name(ggml_backend_reg_t) {
+const char * registry_name(ggml_backend_reg_t) noexcept {
     return TMX_BACKEND_NAME;
 }
 
-size_t registry_device_count(ggml_backend_reg_t) {
+size_t registry_device_count(ggml_backend_reg_t) noexcept {
     return n_devices();
 }
 
-ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) {
+ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) noexcept {
     if (index >= n_devices()) {
         return nullptr;
     }
@@ -62,7 +63,7 @@ ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) {
 
 // What a wrapped backend's registry offers beyond ours is passed on only where it takes no backend and no device: it
 // would not know a proxy's.
-void * registry_address(ggml_backend_reg_t, const char * name) {
+void * registry_address(ggml_backend_reg_t, const char * name) noexcept {
     if (void * ours = control_address(name)) {
         return ours;
     }
@@ -76,15 +77,15 @@ void * registry_address(ggml_backend_reg_t, const char * name) {
 
 ggml_backend_reg registry = {
     .api_version = GGML_BACKEND_API_VERSION,
-    .iface = {.get_name = registry_name,
-              .get_device_count = registry_device_count,
-              .get_device = registry_device,
-              .get_proc_address = registry_address},
+    .iface = {.get_name = c_callback(registry_name),
+              .get_device_count = c_callback(registry_device_count),
+              .get_device = c_callback(registry_device),
+              .get_proc_address = c_callback(registry_address)},
     .context = nullptr,
 };
 
 // At exit the host's log sink may be gone already, so this goes where the user asked for it: stderr or a file.
-void write_statistics() {
+void write_statistics() noexcept {
     try {
         const bool to_stderr = stats_where == "1";
         const std::string text = to_stderr ? process_statistics().summary(process_settings())
@@ -98,7 +99,7 @@ void write_statistics() {
             std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s\n",
                          stats_where.c_str());
         }
-    } catch (const std::exception &) {
+    } catch (...) {
         std::fputs("TriangleMix: no memory for the statistics\n", stderr);
     }
 }
@@ -154,14 +155,18 @@ std::string check_settings(config_result & read) {
     return read.config.strict ? bad_values : "";
 }
 
-void make_proxies() {
+void make_proxies(const backend_config & config) {
+    proxy_limits limits;
+    if (config.scratch_mb) {
+        limits.scratch = {.most_bytes = *config.scratch_mb << 20, .share = 1};
+    }
     std::vector<proxy_facts> facts;
     for (proxy_candidate & candidate : proxy_candidates()) {
         const std::string wraps = ggml_backend_dev_name(candidate.device);
         GGML_LOG_INFO("TriangleMix %s: device %s in front of %s, kernel %s; choose it with --device %s\n", TMX_VERSION,
                       candidate.name.c_str(), wraps.c_str(), candidate.kernel.c_str(), candidate.name.c_str());
         facts.push_back({candidate.name, wraps, candidate.kernel});
-        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate)));
+        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate), limits));
     }
     process_statistics().set_proxies(std::move(facts));
 }
@@ -202,7 +207,7 @@ ggml_backend_reg_t start() {
     process_settings().apply(read.config);
     switched_on = true;
     with_cpu_device = cpu_device_runs();
-    make_proxies();
+    make_proxies(read.config);
     const settings_snapshot now = process_settings().snapshot();
     report_cpu_kernel(kernel_in_use(now), read.config.kernel.empty());
     if (n_devices() == 0) {
@@ -215,7 +220,7 @@ ggml_backend_reg_t start() {
     write_status(read.config.status, "");
     if (!read.config.stats.empty()) {
         stats_where = read.config.stats;
-        std::atexit(write_statistics);
+        std::atexit(c_callback(write_statistics));
     }
     return &registry;
 }
@@ -232,6 +237,8 @@ extern "C" ggml_backend_reg_t ggml_backend_init(void) {
         return served;
     } catch (const std::exception & error) {
         GGML_LOG_ERROR("TriangleMix: not registering: %s\n", error.what());
-        return nullptr;
+    } catch (...) {
+        GGML_LOG_ERROR("TriangleMix: not registering: unknown error\n");
     }
+    return nullptr;
 }

@@ -166,9 +166,19 @@ void statistics::set_proxies(std::vector<proxy_facts> proxies) {
     proxies_ = std::move(proxies);
 }
 
+void statistics::scratch_changed(int64_t bytes) {
+    if (whole_ != nullptr) {
+        whole_->scratch_changed(bytes);
+    }
+    const std::lock_guard lock(mutex_);
+    scratch_bytes_ += bytes;
+    scratch_peak_ = std::max(scratch_peak_, scratch_bytes_);
+}
+
 void statistics::reset() {
     const std::lock_guard lock(mutex_);
     sums_ = {};
+    scratch_peak_ = scratch_bytes_;
     for (auto & count : declined_) {
         count.store(0, std::memory_order_relaxed);
     }
@@ -241,7 +251,8 @@ std::string statistics::json(const settings & current) const {
     out["declined"] = whole_ != nullptr ? whole_->declined_json() : declined_json();
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums_.cut_graphs}, {"whole", sums_.whole_graphs}}},
-                  {"passed_on", ordered_json::object()}};
+                  {"passed_on", ordered_json::object()},
+                  {"scratch_bytes", {{"current", scratch_bytes_}, {"peak", scratch_peak_}}}};
     for (const proxy_facts & proxy : offered) {
         out["gpu"]["devices"].push_back({{"name", proxy.name}, {"wraps", proxy.wraps}, {"kernel", proxy.kernel}});
     }

@@ -77,6 +77,7 @@ class statistics {
     // What such a node computes, where it is known: else a plan would seem to have skipped a share of fewer pairs.
     void passed_on_pairs(int32_t layer, const pair_count & pairs);
     void plan_refused(const std::string & difference);
+    void scratch_changed(int64_t bytes);  // device memory that GPU proxies hold for themselves, all together
     void reset();
 
     // What this process offers, for the JSON; not reset.
@@ -122,6 +123,8 @@ class statistics {
     mutable std::mutex mutex_;
     sums sums_;
     std::vector<proxy_facts> proxies_;
+    int64_t scratch_bytes_ = 0;
+    int64_t scratch_peak_ = 0;
     std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
 };
 

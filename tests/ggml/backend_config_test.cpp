@@ -147,6 +147,14 @@ TEST(backend_config, other_values) {
         EXPECT_TRUE(wrong.any_bad_value()) << bad;
         EXPECT_EQ(wrong.config.min_rows, k_default_min_rows) << bad;
     }
+    EXPECT_FALSE(result.config.scratch_mb);
+    EXPECT_EQ(read({"TRIANGLEMIX_SCRATCH_MB=0"}).config.scratch_mb, 0);
+    EXPECT_EQ(read({"TRIANGLEMIX_SCRATCH_MB=2048"}).config.scratch_mb, 2048);
+    for (const char * bad : {"-1", "1G", "0.5"}) {
+        const config_result wrong = read({std::string("TRIANGLEMIX_SCRATCH_MB=") + bad});
+        EXPECT_TRUE(wrong.any_bad_value()) << bad;
+        EXPECT_FALSE(wrong.config.scratch_mb) << bad;
+    }
 }
 
 TEST(backend_config, unknown_names_are_reported) {
@@ -154,8 +162,8 @@ TEST(backend_config, unknown_names_are_reported) {
     EXPECT_FALSE(result.any_bad_value());
     const std::string text = only_problem(result);
     EXPECT_EQ(text.find("unknown variable TRIANGLEMIX_LAYER; known are TRIANGLEMIX_DISABLE, "), 0u) << text;
-    for (const char * known : {"KERNEL", "LAST", "LAYERS", "MIN_ROWS", "PLAN", "PRECISION", "SINK", "STATS", "STATUS",
-                               "STRICT", "TAIL", "WINDOW"}) {
+    for (const char * known : {"KERNEL", "LAST", "LAYERS", "MIN_ROWS", "PLAN", "PRECISION", "SCRATCH_MB", "SINK",
+                               "STATS", "STATUS", "STRICT", "TAIL", "WINDOW"}) {
         EXPECT_NE(text.find(known), std::string::npos) << known;
     }
 }

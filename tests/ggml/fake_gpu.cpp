@@ -202,6 +202,12 @@ class cpu_executor final : public attention_executor {
             faults_->n_refused++;
             return faults_->prepare;
         }
+        if (faults_ != nullptr && faults_->scratch_needed > scratch_) {
+            if (faults_->scratch_needed > limit_.allows(faults_->memory_free, scratch_)) {
+                return status::error(status_code::out_of_memory, "scratch memory is at its limit");
+            }
+            scratch_ = faults_->scratch_needed;
+        }
         auto made = std::make_shared<cpu_work>();
         made->segments.assign(segments.begin(), segments.end());
         for (attention_segment & segment : made->segments) {
@@ -253,8 +259,18 @@ class cpu_executor final : public attention_executor {
         return {};
     }
 
+    void limit_scratch(const cuda_scratch_limit & limit) override { limit_ = limit; }
+    int64_t scratch_bytes() const override { return scratch_; }
+    bool release_scratch() override {
+        const bool idle = faults_ == nullptr || !faults_->busy;
+        scratch_ = idle ? 0 : scratch_;
+        return idle;
+    }
+
   private:
     executor_faults * faults_;
+    cuda_scratch_limit limit_;
+    int64_t scratch_ = 0;
     cpu_context context_;
     task_queue queue_;  // last: its tasks use the others
 };
@@ -353,7 +369,9 @@ fake_gpu::fake_gpu(fake_gpu_options options)
                           .get_proc_address = nullptr},
                 .context = this},
       device_{.iface = k_device, .reg = &registry_, .context = this},
-      buffer_type_{.iface = k_buffer_type, .device = &device_, .context = nullptr} {}
+      buffer_type_{.iface = k_buffer_type, .device = &device_, .context = nullptr} {
+    copies.reserve(size_t{1} << 16);  // as a device's own, a copy allocates nothing
+}
 
 std::unique_ptr<attention_executor> make_cpu_executor(bool asynchronous, executor_faults * faults) {
     return std::make_unique<cpu_executor>(asynchronous, faults);

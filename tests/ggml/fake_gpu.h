@@ -99,6 +99,10 @@ struct executor_faults {
     int n_prepared = 0;
     int n_refused = 0;  // prepare() failed
     int n_forwarded = 0;
+    // Device memory: what the next prepare() needs, what the device has besides, and whether it is busy for ever.
+    int64_t scratch_needed = 0;
+    int64_t memory_free = int64_t{3} << 30;
+    bool busy = false;
 };
 
 // The project's CPU kernels as a GPU's, from a queue of their own that starts every task late.

@@ -183,7 +183,8 @@ void mini_model::compute_on_host(ggml_tensor * from) {
     }
 }
 
-bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users, const fake_ubatch * second) {
+void mini_model::set_inputs(const fake_ubatch & ubatch, const std::vector<int32_t> & users,
+                            const fake_ubatch * second) {
     EXPECT_EQ(ubatch.n_rows, n_rows_);
     EXPECT_EQ(ubatch.n_kv, n_cells_);
     std::vector<int32_t> positions;
@@ -223,6 +224,9 @@ bool mini_model::compute(const fake_ubatch & ubatch, const std::vector<int32_t> 
             ++which;
         }
     }
+}
+
+bool mini_model::run() {
     return ggml_backend_sched_graph_compute(sched_, graph_) == GGML_STATUS_SUCCESS;
 }
 

@@ -41,7 +41,13 @@ class mini_model {
 
     // Queries, keys and values are a fixed function of user, position and layer. False: the graph failed.
     // `second` is the ubatch as the second cache has it.
-    bool compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users, const fake_ubatch * second = nullptr);
+    bool compute(const fake_ubatch & ubatch, const std::vector<int32_t> & users, const fake_ubatch * second = nullptr) {
+        set_inputs(ubatch, users, second);
+        return run();
+    }
+    void set_inputs(const fake_ubatch & ubatch, const std::vector<int32_t> & users,
+                    const fake_ubatch * second = nullptr);
+    bool run();
 
     // The host reads cells [first, first + n) as a state, and writes one, of this model or another of its shape.
     using state = std::vector<std::vector<char>>;

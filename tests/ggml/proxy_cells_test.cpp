@@ -222,6 +222,46 @@ TEST_F(two_caches_test, cells_of_nodes_that_are_passed_on_are_learned_of_both) {
     }
 }
 
+// Each layer is a graph of its own then, and the inputs' memory serves others after the first. The first layer's cache
+// has too few keys for us.
+TEST_F(two_caches_test, a_plan_applies_whichever_part_of_an_evaluation_is_ours) {
+    fake_cache first(256);
+    fake_cache second(512);
+    models both({.n_layer = 4, .second_cells = 512, .host_between = true}, 256, proxy_.handle());
+    backend_config config = with_plan(triangle_plan({0, 1, 2, 3}));
+    config.min_keys = 300;
+    for (const int n_plans : {1, 2}) {
+        SCOPED_TRACE(n_plans);
+        device_fixture::apply(config);
+        both.check(prompt_in(first, 0, backwards(64 * (n_plans - 1), 64 * n_plans), k_every_row),
+                   prompt_in(second, 0, backwards(64 * n_plans, 64 * (n_plans + 1)), last_rows(64)));
+        EXPECT_EQ(stats()["nodes"]["triangle"], 2 * n_plans) << stats()["gpu"];
+    }
+    config.chosen.reset();
+    device_fixture::apply(config);
+    both.check(prompt_in(first, 1, cell_range(128, 192), k_every_row),
+               prompt_in(second, 1, cell_range(192, 256), k_every_row));
+    EXPECT_EQ(stats()["nodes"]["triangle"], 4) << "the plan of an earlier evaluation";
+    EXPECT_EQ(stats()["nodes"]["dense"], 2);
+    EXPECT_TRUE(stats()["fallbacks"].empty()) << stats()["fallbacks"];
+}
+
+TEST_F(two_caches_test, cells_of_later_parts_are_learned) {
+    fake_cache first(512);
+    fake_cache second(256);
+    models both({.n_layer = 4, .second_cells = 256, .host_between = true}, 512, proxy_.handle());
+    backend_config config = with_plan(triangle_plan({0, 1, 2, 3}));
+    for (const int64_t min_rows : {int64_t{1000}, int64_t{1}}) {
+        config.min_rows = min_rows;
+        apply(config);
+        const bool ours = min_rows == 1;
+        both.check(
+            prompt_in(first, 0, ours ? cell_range(164, 228) : backwards(100, 164), ours ? last_rows(64) : k_every_row),
+            prompt_in(second, 0, ours ? cell_range(64, 128) : backwards(0, 64), ours ? last_rows(64) : k_every_row));
+    }
+    EXPECT_EQ(stats()["nodes"]["triangle"], 4);
+}
+
 // A conversation is saved, its cells are given to another, and it comes back elsewhere.
 TEST_F(proxy_test, a_saved_state_that_comes_back_is_known_again) {
     apply_plan({0, 1, 2});

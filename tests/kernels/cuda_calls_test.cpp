@@ -1,6 +1,7 @@
 // What the case list does not reach: block lists, repeatability, work used again, refused calls.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -229,6 +230,88 @@ TEST_P(cuda_calls, a_context_may_be_dropped_while_its_kernels_run) {
     work.reset();
     EXPECT_TRUE(device.fetch(output));
     EXPECT_EQ("", check_written(c, *p, output));
+}
+
+TEST_P(cuda_calls, scratch_is_bounded_and_given_back) {
+    test_case c = one_chunk(6000, 40, {});
+    c.k_type = c.v_type = dtype::q8_0;
+    const std::unique_ptr<problem> p = make_problem(c);
+    call_output output = make_output(c, *p);
+    device_problem device(*p, output);
+    std::shared_ptr<cuda_work> work;
+    EXPECT_EQ(0, ctx->scratch_bytes());
+    for (const cuda_scratch_limit & limit :
+         {cuda_scratch_limit{.most_bytes = 0, .share = 1}, {.most_bytes = 1 << 20, .share = 1}, {.share = 1 << 30}}) {
+        ctx->limit_scratch(limit);
+        const status refused = cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work);
+        EXPECT_EQ(status_code::out_of_memory, refused.code());
+        EXPECT_STREQ("scratch memory is at its limit", refused.message());
+        EXPECT_LE(ctx->scratch_bytes(), 1 << 20);
+    }
+    ctx->limit_scratch({.most_bytes = int64_t{1} << 30, .share = 1});
+    ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
+    EXPECT_GE(ctx->scratch_bytes(), facts_of(*work).scratch_bytes);
+    EXPECT_GT(facts_of(*work).scratch_bytes, 1 << 20);
+    ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+    EXPECT_TRUE(device.fetch(output));
+    const std::string bits(output.out.as<char>(), output.out.size());
+
+    // A work that outlives the scratch it was prepared with takes it anew.
+    size_t free_before = 0;
+    size_t free_after = 0;
+    size_t total = 0;
+    check_cuda(cudaMemGetInfo(&free_before, &total), "memory");
+    EXPECT_TRUE(ctx->release_scratch(nullptr));
+    check_cuda(cudaMemGetInfo(&free_after, &total), "memory");
+    EXPECT_GT(free_after, free_before);
+    EXPECT_LE(ctx->scratch_bytes(), facts_of(*work).upload_bytes * 2 + (1 << 16)) << "its lists";
+    check_cuda(cudaMemset(device.out.data(), 0, output.out.size()), "memset");
+    ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+    EXPECT_TRUE(device.fetch(output));
+    EXPECT_EQ(bits, std::string(output.out.as<char>(), output.out.size()));
+    work.reset();
+    EXPECT_TRUE(ctx->release_scratch(nullptr));
+    EXPECT_EQ(0, ctx->scratch_bytes());
+
+    // Where it cannot be had again, the call says so and writes nothing.
+    ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
+    check_cuda(cudaDeviceSynchronize(), "upload");
+    EXPECT_TRUE(ctx->release_scratch(nullptr));
+    ctx->limit_scratch({.most_bytes = 1 << 20, .share = 1});
+    EXPECT_EQ(status_code::out_of_memory, cuda_attention_forward(device.args, *work, *ctx, nullptr).code());
+}
+
+// Works of many sizes, one behind the other, within a limit that leaves no room for old and new scratch together.
+TEST_P(cuda_calls, scratch_grows_within_its_limit) {
+    const auto q8_chunk = [](int64_t n_keys) {
+        test_case c = one_chunk(n_keys, 70, {});
+        c.k_type = c.v_type = dtype::q8_0;
+        return c;
+    };
+    int64_t most = 0;
+    for (const bool limited : {false, true}) {
+        for (const int64_t n_keys : {1000, 3000, 5000, 2000, 6000}) {
+            const test_case c = q8_chunk(n_keys);
+            const std::unique_ptr<problem> p = make_problem(c);
+            call_output output = make_output(c, *p);
+            device_problem device(*p, output);
+            std::shared_ptr<cuda_work> work;
+            const status prepared = cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work);
+            ASSERT_TRUE(prepared.ok()) << prepared.message();
+            most = limited ? most : std::max(most, facts_of(*work).scratch_bytes + (1 << 20));
+            EXPECT_TRUE(!limited || ctx->scratch_bytes() <= most);
+            ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+            EXPECT_TRUE(device.fetch(output));
+            EXPECT_EQ("", check_written(c, *p, output));
+            call_output plain = make_output(c, *p);
+            plain_attention(plain.args, p->segments, rounding::f16, 13);
+            const std::vector<oracle_row> oracle = oracle_attention(p->args, p->segments, 13);
+            EXPECT_EQ("", compare(oracle, plain.args, output.args, rounding::f16).failure) << n_keys << " keys";
+        }
+        EXPECT_TRUE(ctx->release_scratch(nullptr));
+        EXPECT_EQ(0, ctx->scratch_bytes());
+        ctx->limit_scratch({.most_bytes = most, .share = 1});
+    }
 }
 
 TEST_P(cuda_calls, strides_of_zero_and_below) {

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/cuda/scratch_growth.h"
+
 namespace tmx::cuda {
 
 const char * name_of(architecture arch) {
@@ -31,6 +33,26 @@ device_scope::~device_scope() {
 
 namespace {
 
+// What the context may hold, holding so much now.
+cudaError_t allowed_bytes(const cuda_scratch_limit & limit, int64_t held, int64_t & allowed) {
+    size_t free_bytes = 0;
+    size_t total = 0;
+    const cudaError_t error = cudaMemGetInfo(&free_bytes, &total);
+    if (error == cudaSuccess) {
+        allowed = limit.allows(static_cast<int64_t>(free_bytes), held);
+    }
+    return error;
+}
+
+status at_limit() {
+    return status::error(status_code::out_of_memory, "scratch memory is at its limit");
+}
+
+status failed(cudaError_t error, const char * doing) {
+    (void)cudaGetLastError();
+    return device_status(error, doing);
+}
+
 size_t rounded(size_t bytes) {
     size_t result = size_t{1} << 16;
     while (result < bytes) {
@@ -48,24 +70,49 @@ slab_pool::~slab_pool() {
     }
 }
 
-cudaError_t slab_pool::take(size_t bytes, slab & result) {
+status slab_pool::take(size_t bytes, size_t others, const cuda_scratch_limit & limit, slab & result) {
     const std::lock_guard lock(mutex_);
     for (size_t i = 0; i < free_.size(); ++i) {
         if (free_[i].bytes >= bytes && free_[i].bytes <= 4 * rounded(bytes)) {
             result = free_[i];
             free_.erase(free_.begin() + static_cast<std::ptrdiff_t>(i));
-            return cudaSuccess;
+            return {};
         }
     }
     free_.reserve(n_slabs_ + 1);
     slab fresh;
     fresh.bytes = rounded(bytes);
-    const cudaError_t error = cudaMalloc(&fresh.data, fresh.bytes);
-    if (error == cudaSuccess) {
-        ++n_slabs_;
-        result = fresh;
+    const auto held = static_cast<int64_t>(bytes_ + others);
+    int64_t allowed = 0;
+    if (const cudaError_t error = allowed_bytes(limit, held, allowed); error != cudaSuccess) {
+        return failed(error, "asking for the free memory");
     }
-    return error;
+    if (held + static_cast<int64_t>(fresh.bytes) > allowed) {
+        return at_limit();
+    }
+    if (const cudaError_t error = cudaMalloc(&fresh.data, fresh.bytes); error != cudaSuccess) {
+        return failed(error, "memory for tile lists");
+    }
+    ++n_slabs_;
+    bytes_ += fresh.bytes;
+    result = fresh;
+    return {};
+}
+
+void slab_pool::free_unused() noexcept {
+    const std::lock_guard lock(mutex_);
+    const device_scope scope(device_);
+    for (const slab & s : free_) {
+        cudaFree(s.data);
+        bytes_ -= s.bytes;
+    }
+    n_slabs_ -= free_.size();
+    free_.clear();
+}
+
+size_t slab_pool::bytes() const {
+    const std::lock_guard lock(mutex_);
+    return bytes_;
 }
 
 void slab_pool::give(const slab & s) noexcept {
@@ -111,28 +158,67 @@ scratch::~scratch() {
     }
 }
 
-cudaError_t scratch::reserve(size_t bytes, cudaStream_t stream) {
-    if (bytes <= bytes_) {
-        return cudaSuccess;
+namespace {
+
+// Gives back to the device what was freed in the order of the stream: the driver would otherwise keep it for a while.
+void settle(cudaStream_t stream) noexcept {
+    int device = 0;
+    cudaMemPool_t pool = nullptr;
+    if (cudaStreamSynchronize(stream) == cudaSuccess && cudaGetDevice(&device) == cudaSuccess &&
+        cudaDeviceGetDefaultMemPool(&pool, device) == cudaSuccess) {
+        cudaMemPoolTrimTo(pool, 0);
     }
-    // A prompt's ubatches need a little more each time: not all of them shall allocate.
-    size_t size = std::max(bytes, bytes_ + bytes_ / 2);
+    (void)cudaGetLastError();  // an error of the stream is the next call's to find
+}
+
+}  // namespace
+
+void scratch::release(cudaStream_t stream) noexcept {
+    if (data_ != nullptr) {
+        cudaFreeAsync(data_, stream);
+        data_ = nullptr;
+        bytes_ = 0;
+        settle(stream);
+    }
+}
+
+status scratch::reserve(size_t bytes, size_t others, const cuda_scratch_limit & limit, cudaStream_t stream) {
+    if (bytes <= bytes_) {
+        return {};
+    }
+    const auto held = static_cast<int64_t>(bytes_);
+    const auto rest = static_cast<int64_t>(others);
+    int64_t allowed = 0;
+    cudaError_t error = allowed_bytes(limit, held + rest, allowed);
+    if (error != cudaSuccess) {
+        return failed(error, "asking for the free memory");
+    }
+    const scratch_growth next = grow_scratch(held, static_cast<int64_t>(bytes), rest, allowed);
+    if (next.bytes == 0) {
+        return at_limit();
+    }
+    if (next.waits) {
+        release(stream);
+    }
+    auto size = static_cast<size_t>(next.bytes);
     void * fresh = nullptr;
-    cudaError_t error = cudaMallocAsync(&fresh, size, stream);
-    if (error == cudaErrorMemoryAllocation && size > bytes) {
+    error = cudaMallocAsync(&fresh, size, stream);
+    if (error == cudaErrorMemoryAllocation) {
+        // A full card: just enough, once the old block is gone.
         (void)cudaGetLastError();
+        release(stream);
         size = bytes;
         error = cudaMallocAsync(&fresh, size, stream);
     }
     if (error != cudaSuccess) {
-        return error;
+        return failed(error, "scratch memory");
     }
     if (data_ != nullptr) {
         cudaFreeAsync(data_, stream);
     }
-    data_ = fresh;
+    data_ = static_cast<uint8_t *>(fresh);
     bytes_ = size;
-    return cudaSuccess;
+    return {};
 }
 
 }  // namespace tmx::cuda
@@ -148,6 +234,7 @@ cuda_context::~cuda_context() {
         // that came from a stream's pool. The whole device is waited for, because the stream may be gone, and because
         // an event behind every call would keep the next call's kernel from starting early.
         cudaDeviceSynchronize();
+        cudaFree(state_->counter);
         state_.reset();
     }
 }
@@ -229,6 +316,26 @@ status cuda_context::force_kernel(const char * name) noexcept {
         }
     }
     return status::error(status_code::invalid_argument, "kernel: no kernel named \"%s\" in this build", name);
+}
+
+void cuda_context::limit_scratch(const cuda_scratch_limit & limit) noexcept {
+    state_->limit = limit;
+}
+
+int64_t cuda_context::scratch_bytes() const noexcept {
+    return static_cast<int64_t>(state_->scratch.bytes() + state_->slabs->bytes());
+}
+
+bool cuda_context::release_scratch(void * stream) noexcept {
+    const cuda::device_scope scope(state_->device);
+    const auto on = static_cast<cudaStream_t>(stream);
+    if (scope.error() != cudaSuccess || cudaStreamQuery(on) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return false;
+    }
+    state_->scratch.release(on);
+    state_->slabs->free_unused();
+    return true;
 }
 
 }  // namespace tmx

@@ -48,13 +48,17 @@ class slab_pool {
         void * data = nullptr;
         size_t bytes = 0;
     };
-    cudaError_t take(size_t bytes, slab & result);
+    // `others`: what else counts towards `limit`.
+    status take(size_t bytes, size_t others, const cuda_scratch_limit & limit, slab & result);
     void give(const slab & s) noexcept;
+    void free_unused() noexcept;  // waits for the device
+    size_t bytes() const;
 
   private:
     int device_;
-    std::mutex mutex_;
-    size_t n_slabs_ = 0;      // made so far
+    mutable std::mutex mutex_;
+    size_t n_slabs_ = 0;  // that there are
+    size_t bytes_ = 0;
     std::vector<slab> free_;  // has room for all of them: giving one back allocates nothing
 };
 
@@ -73,17 +77,29 @@ class upload_buffers {
     std::vector<std::unique_ptr<buffer>> buffers_;
 };
 
-// Device memory that grows in the order of a stream, so that growing waits for nothing.
+// Device memory that all calls of a context lay out anew, one after the other on its stream. It grows and goes in the
+// order of that stream.
 class scratch {
   public:
     ~scratch();
-    cudaError_t reserve(size_t bytes, cudaStream_t stream);
-    void * data() const { return data_; }
+    // `others`: what else counts towards `limit`. On an error there may be less than before.
+    status reserve(size_t bytes, size_t others, const cuda_scratch_limit & limit, cudaStream_t stream);
+    void release(cudaStream_t stream) noexcept;  // waits for the stream
+    uint8_t * data() const { return data_; }
     size_t bytes() const { return bytes_; }
 
   private:
-    void * data_ = nullptr;
+    uint8_t * data_ = nullptr;
     size_t bytes_ = 0;
+};
+
+// Where a call's parts lie in it.
+struct scratch_layout {
+    size_t sums = 0;
+    size_t scales = 0;
+    size_t k = 0;
+    size_t v = 0;
+    size_t bytes = 0;
 };
 
 }  // namespace tmx::cuda
@@ -97,11 +113,9 @@ struct cuda_context::state {
     cuda::architecture arch = cuda::architecture::sm80;
     std::shared_ptr<cuda::slab_pool> slabs;
     cuda::upload_buffers uploads;
-    cuda::scratch partial_sums;
-    cuda::scratch partial_scales;
-    cuda::scratch staged_k;
-    cuda::scratch staged_v;
-    cuda::scratch counter;  // kernel_params::next_item
+    cuda_scratch_limit limit;
+    cuda::scratch scratch;
+    int32_t * counter = nullptr;  // kernel_params::next_item; null: not made yet
     bool counter_is_zero = false;
 };
 
@@ -125,6 +139,7 @@ struct cuda_work {
     int32_t n_partials = 0;
     int32_t n_jobs = 0;
     int32_t n_staged_keys = 0;  // 0: keys and values are read in place
+    cuda::scratch_layout scratch;
     cuda_work_facts facts;
 };
 

@@ -44,6 +44,7 @@ bool multiples_of(int64_t n, int64_t a, int64_t b, int64_t c) {
 }
 
 kernel_params make_params(const attention_args & args, const cuda_work & work, const cuda_context::state & s) {
+    uint8_t * const scratch = s.scratch.data();
     constexpr float k_log2_e = 1.44269504088896f;
     kernel_params p;
     p.q = args.q;
@@ -51,9 +52,9 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
     p.lse = args.lse;
     p.items = work.items;
     p.first_ranks = work.first_ranks;
-    p.next_item = static_cast<int32_t *>(s.counter.data());
-    p.partial = {static_cast<float *>(s.partial_sums.data()), static_cast<float2 *>(s.partial_scales.data()),
-                 static_cast<int32_t>(args.d_v)};
+    p.next_item = s.counter;
+    p.partial = {reinterpret_cast<float *>(scratch + work.scratch.sums),
+                 reinterpret_cast<float2 *>(scratch + work.scratch.scales), static_cast<int32_t>(args.d_v)};
     p.q_stride_batch = args.q_stride_batch;
     p.q_stride_head = args.q_stride_head;
     p.q_stride_row = args.q_stride_row;
@@ -74,8 +75,8 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
     p.out_by_8 = reinterpret_cast<uintptr_t>(args.out) % 8 == 0 &&
                  multiples_of(2, args.out_stride_batch, args.out_stride_head, args.out_stride_row);
     if (work.n_staged_keys > 0) {
-        p.k = s.staged_k.data();
-        p.v = s.staged_v.data();
+        p.k = scratch + work.scratch.k;
+        p.v = scratch + work.scratch.v;
         p.n_kv = work.n_staged_keys;
         p.n_kv_batch = 1;
         p.k_stride_head = args.d_qk;
@@ -114,18 +115,19 @@ cudaError_t stage_both(const attention_args & args, const cuda_work & work, cons
                          args.v_stride_row,
                          n_head,
                          static_cast<int32_t>(args.d_v)};
-    if (const cudaError_t error = stage(k, work.jobs, work.n_jobs, work.cells, s.staged_k.data(), stream);
+    if (const cudaError_t error =
+            stage(k, work.jobs, work.n_jobs, work.cells, s.scratch.data() + work.scratch.k, stream);
         error != cudaSuccess) {
         return error;
     }
-    return stage(v, work.jobs, work.n_jobs, work.cells, s.staged_v.data(), stream);
+    return stage(v, work.jobs, work.n_jobs, work.cells, s.scratch.data() + work.scratch.v, stream);
 }
 
 }  // namespace
 
 status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
                               void * stream) noexcept {
-    const cuda_context::state & s = ctx.internals();
+    cuda_context::state & s = ctx.internals();
     if (work.slabs != s.slabs) {
         return status::error(status_code::invalid_argument, "the work was prepared with another context");
     }
@@ -153,6 +155,9 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
         return device_status(scope.error(), "selecting the device");
     }
     const auto on = static_cast<cudaStream_t>(stream);
+    if (status room = s.scratch.reserve(work.scratch.bytes, s.slabs->bytes(), s.limit, on); !room.ok()) {
+        return room;
+    }
     const kernel_params params = make_params(args, work, s);
     cudaError_t error = cudaSuccess;
     if (work.n_staged_keys > 0) {

@@ -167,7 +167,9 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
     const size_t first_ranks = layout.add(list.first_ranks);
     const size_t jobs = layout.add(plan.jobs);
     const size_t cells = layout.add(plan.cells);
-    TMX_CUDA_TRY(s.slabs->take(layout.bytes, work.slab), "memory for tile lists");
+    if (status taken = s.slabs->take(layout.bytes, s.scratch.bytes(), s.limit, work.slab); !taken.ok()) {
+        return taken;
+    }
     upload_buffers::buffer * buffer = nullptr;
     TMX_CUDA_TRY(s.uploads.take(layout.bytes, buffer), "pinned memory for tile lists");
     auto * host = static_cast<uint8_t *>(buffer->data);
@@ -194,24 +196,33 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
     return {};
 }
 
-status reserve_scratch(const attention_args & args, cuda_context::state & s, cudaStream_t stream, cuda_work & work) {
+status make_counter(cuda_context::state & s, cudaStream_t stream) {
+    if (s.counter == nullptr) {
+        void * made = nullptr;
+        TMX_CUDA_TRY(cudaMalloc(&made, sizeof(int32_t)), "memory for a counter");
+        s.counter = static_cast<int32_t *>(made);
+    }
     if (!s.counter_is_zero) {
-        TMX_CUDA_TRY(s.counter.reserve(sizeof(int32_t), stream), "memory for a counter");
-        TMX_CUDA_TRY(cudaMemsetAsync(s.counter.data(), 0, sizeof(int32_t), stream), "clearing a counter");
+        TMX_CUDA_TRY(cudaMemsetAsync(s.counter, 0, sizeof(int32_t), stream), "clearing a counter");
         s.counter_is_zero = true;
     }
-    const size_t partial_rows = static_cast<size_t>(work.n_partials) * k_item_rows;
-    const size_t sums = partial_rows * static_cast<size_t>(args.d_v) * sizeof(float);
-    const size_t scales = partial_rows * sizeof(float2);
-    const size_t staged_rows = static_cast<size_t>(work.n_staged_keys) * static_cast<size_t>(args.n_head_kv);
-    const size_t k = staged_rows * static_cast<size_t>(args.d_qk) * 2;
-    const size_t v = staged_rows * static_cast<size_t>(args.d_v) * 2;
-    TMX_CUDA_TRY(s.partial_sums.reserve(sums, stream), "memory for partial results");
-    TMX_CUDA_TRY(s.partial_scales.reserve(scales, stream), "memory for partial results");
-    TMX_CUDA_TRY(s.staged_k.reserve(k, stream), "memory for staged keys");
-    TMX_CUDA_TRY(s.staged_v.reserve(v, stream), "memory for staged values");
-    work.facts.scratch_bytes = static_cast<int64_t>(sums + scales + k + v);
     return {};
+}
+
+scratch_layout lay_out(const attention_args & args, const cuda_work & work) {
+    scratch_layout layout;
+    const auto add = [&](size_t bytes) {
+        const size_t offset = layout.bytes;
+        layout.bytes += (bytes + 255) / 256 * 256;  // as cudaMalloc() aligns
+        return offset;
+    };
+    const size_t partial_rows = static_cast<size_t>(work.n_partials) * k_item_rows;
+    const size_t staged_rows = static_cast<size_t>(work.n_staged_keys) * static_cast<size_t>(args.n_head_kv);
+    layout.sums = add(partial_rows * static_cast<size_t>(args.d_v) * sizeof(float));
+    layout.scales = add(partial_rows * sizeof(float2));
+    layout.k = add(staged_rows * static_cast<size_t>(args.d_qk) * 2);
+    layout.v = add(staged_rows * static_cast<size_t>(args.d_v) * 2);
+    return layout;
 }
 
 status validate_lists(const attention_args & args, std::span<const attention_segment> segments,
@@ -299,10 +310,16 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     result->facts.n_partials = list.n_partials;
     result->facts.staged = plan.n_keys > 0;
     if (result->n_items > 0) {
-        if (status s = upload(list, plan, state, static_cast<cudaStream_t>(stream), *result); !s.ok()) {
+        const auto on = static_cast<cudaStream_t>(stream);
+        result->scratch = lay_out(args, *result);
+        result->facts.scratch_bytes = static_cast<int64_t>(result->scratch.bytes);
+        if (status s = make_counter(state, on); !s.ok()) {
             return s;
         }
-        if (status s = reserve_scratch(args, state, static_cast<cudaStream_t>(stream), *result); !s.ok()) {
+        if (status s = state.scratch.reserve(result->scratch.bytes, state.slabs->bytes(), state.limit, on); !s.ok()) {
+            return s;
+        }
+        if (status s = upload(list, plan, state, on, *result); !s.ok()) {
             return s;
         }
     }
