@@ -279,8 +279,11 @@ build_loadable() {
         llama-server llama-bench llama-perplexity llama-quantize test-backend-ops
 }
 
+# Undefined, GGML_BACKEND_SHARED leaves the declarations of backends as the loadable build has them: without a visibility
+# that is the default anyway. So ccache finds nearly every object of that build again; the CPU backend is compiled anew.
 build_linked() {
-    build_llama llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF -- llama-server llama-bench
+    build_llama llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
+        -DCMAKE_C_FLAGS=-UGGML_BACKEND_SHARED -DCMAKE_CXX_FLAGS=-UGGML_BACKEND_SHARED -- llama-server llama-bench
 }
 
 build_cuda() {
