@@ -3,7 +3,7 @@
 
 Nine tenths of its work is on headers that many files include. So the files of one set of compiler flags are put together,
 as one that includes them; those that cannot be compiled together (two of them may give the same name to their own
-functions) are checked in smaller groups, one by one at the end. One check only looks at the file that is compiled, not at
+functions) are checked in groups of their own. One check only looks at the file that is compiled, not at
 what that includes: files that it could have something to say about are given to it by themselves, too.
 """
 import argparse
@@ -53,22 +53,25 @@ class Checker:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
 
     def together(self, flags, files):
-        """The file to check, or None if these do not compile as one."""
+        """The file to check for these, and those that do not compile beside the ones before them."""
         if len(files) == 1:
-            return files[0]
+            return files[0], []
         with self.lock:
             name = os.path.join(self.folder, f"group_{next(self.numbers)}.cpp")
         with open(name, "w", encoding="utf-8") as file:
             for path in files:
                 file.write(f'#include "{path}"  // NOLINT(bugprone-suspicious-include)\n')
-        return name if self.run("clang++-14", *flags, "-fsyntax-only", name).returncode == 0 else None
+        done = self.run("clang++-14", *flags, "-fsyntax-only", "-ferror-limit=0", name)
+        if done.returncode == 0:
+            return name, []
+        apart = [path for path in files[1:] if f"{path}:" in "".join(re.findall(r"^.*: error: ", done.stderr, re.M))]
+        return None, apart or files[1:]
 
     def check(self, flags, files):
         """What clang-tidy says of the files, empty if it is content."""
-        name = self.together(flags, files)
+        name, apart = self.together(flags, files)
         if name is None:
-            half = len(files) // 2
-            return self.check(flags, files[:half]) + self.check(flags, files[half:])
+            return self.check(flags, [path for path in files if path not in apart]) + self.check(flags, apart)
         said = self.tidy(flags, name)
         if len(files) > 1:
             for path in files:

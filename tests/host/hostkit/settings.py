@@ -78,18 +78,19 @@ def sharp_model():
     return _made("as-F16", "F16")
 
 
-_PRUNED = ",".join(str(layer) for layer in range(4, 28))  # of 30: the first four and the last two stay
+_PRUNED = ",".join(str(layer) for layer in range(N_LAYER, 30))
 
 
 def small_model():
-    """Six of the model's layers and all else of it: for what happens around a model, which is the same for six layers and
-    for thirty, in a fifth of the time. Not for the quality of answers."""
-    return _made("small", "COPY", "--prune-layers", _PRUNED)
+    """The model's first six layers and all else of it: for what happens around a model, which is the same for six layers and
+    for thirty, in a fifth of the time. Its answers are no good, but as F16 two forms of stock agree on them to a KL of 1e-5,
+    so bounds made of that are tight. (With the last layers on top of the first ones they would part by nats.)"""
+    return _made("first-layers", "COPY", "--prune-layers", _PRUNED)
 
 
 def small_sharp_model():
     """What a Server runs unless told otherwise."""
-    return _made("small-as-F16", "F16", "--prune-layers", _PRUNED)
+    return _made("first-layers-as-F16", "F16", "--prune-layers", _PRUNED)
 
 
 def backend():
