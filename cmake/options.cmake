@@ -30,6 +30,12 @@ if(TMX_SANITIZE)
     add_link_options(-fsanitize=${TMX_SANITIZE})
 endif()
 
+# What computes for long in tests: optimised a little in a build that otherwise is not, since it compiles in half the time.
+set(tmx_hot "")
+if(TMX_SANITIZE)
+    set(tmx_hot -O1)
+endif()
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
     set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})

@@ -19,31 +19,42 @@ die() {
 # show_help FILE: a script's own leading comment is its help text.
 show_help() { sed -n '2,/^$/{/^#/{s/^# \{0,1\}//;p}}' "$1"; }
 
-# Whole minutes and seconds since $1 (a value of SECONDS).
-since() {
-    local passed=$((SECONDS - $1))
-    printf '%d:%02d' $((passed / 60)) $((passed % 60))
+# as_time SECONDS: minutes:seconds. since BEGIN: the same, from a value of SECONDS until now.
+as_time() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+since() { as_time $((SECONDS - $1)); }
+
+# A script that calls keep_times has a table for print_times; scripts that it starts write their steps into the same one.
+keep_times() {
+    if [ -z "${TMX_TIMES-}" ]; then
+        TMX_TIMES=$(mktemp)
+        TMX_TIMES_BEGIN=$EPOCHSECONDS
+        export TMX_TIMES TMX_TIMES_BEGIN
+    fi
+}
+
+# note_time TITLE BEGIN: a row of that table, BEGIN a value of EPOCHREALTIME. Steps within a step are shown below it.
+note_time() {
+    [ -n "${TMX_TIMES-}" ] || return 0
+    printf '%s\t%s\t%s\t%s\n' "$2" "${TMX_STEP_DEPTH:-0}" "$((EPOCHSECONDS - ${2%.*}))" "$1" >>"$TMX_TIMES"
 }
 
 # step TITLE COMMAND...: runs it, and keeps its time for print_times. A failing step ends the script through `set -e`.
-step_titles=()
-step_times=()
 step() {
-    local title=$1 begin=$SECONDS
+    local title=$1 begin=$EPOCHREALTIME
     shift
     say "== $title"
-    "$@"
-    step_titles+=("$title")
-    step_times+=("$(since "$begin")")
+    TMX_STEP_DEPTH=$((${TMX_STEP_DEPTH:-0} + 1)) "$@"
+    note_time "$title" "$begin"
 }
 
 print_times() {
-    local i
+    local depth seconds title
     say "== time per step (minutes:seconds)"
-    for i in "${!step_titles[@]}"; do
-        printf '%8s  %s\n' "${step_times[$i]}" "${step_titles[$i]}"
-    done
-    printf '%8s  %s\n' "$(since 0)" "all"
+    while IFS=$'\t' read -r _ depth seconds title; do
+        printf '%*s%8s  %s\n' $((depth * 4)) "" "$(as_time "$seconds")" "$title"
+    done < <(LC_ALL=C sort -t $'\t' -k 1,1n "$TMX_TIMES")
+    printf '%8s  %s\n' "$(as_time $((EPOCHSECONDS - TMX_TIMES_BEGIN)))" "all"
+    rm -f "$TMX_TIMES"
 }
 
 # ninja_build DIR LOG TARGET...: on a terminal ninja shows its own progress; elsewhere one line per tenth.

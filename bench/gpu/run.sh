@@ -47,6 +47,7 @@ bench=(python3 bench/gpu/gpu_bench.py --llama "$deps/llama-build-cuda/bin" --lib
     --small-layers 10-29 --big "$big" --lengths "$lengths" --out docs/results/gpu.jsonl "$@")
 "${bench[@]}" --dry-run
 
+keep_times
 step "llama.cpp, model" scripts/setup.sh --cuda
 # A build of its own, against the llama.cpp with CUDA: build-gpu/bin/trianglemix sees the GPU, too.
 build_all() {

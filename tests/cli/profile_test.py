@@ -1,6 +1,8 @@
 """`trianglemix profile` as its users meet it: plans, reports, stopping and going on, the same result twice.
 
-Usage: profile_test.py PROGRAM MODEL FAKE_GPU_MODULE
+On the model with six of its layers, which tests/host/hostkit makes: the same inputs to every stage, and fewer of them.
+
+Usage: profile_test.py PROGRAM FAKE_GPU_MODULE
 """
 
 import hashlib
@@ -17,7 +19,12 @@ import tempfile
 import time
 import unittest
 
-PROGRAM, MODEL, FAKE_GPU_MODULE = sys.argv[1:4]
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "host"))
+from hostkit import settings  # noqa: E402
+
+PROGRAM, FAKE_GPU_MODULE = sys.argv[1:3]
+MODEL = settings.small_model()
+N_LAYER = settings.N_LAYER
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TRIANGLEMIX_")}
 ENVIRONMENT["OMP_WAIT_POLICY"] = "passive"  # test machines are shared
@@ -26,7 +33,7 @@ ENVIRONMENT["OMP_WAIT_POLICY"] = "passive"  # test machines are shared
 SMALL = ["-m", MODEL, "-t", "2", "--sink", "4", "--window", "24", "--last", "16", "--tokens", "2"]
 
 
-SHORT = ["--builtin", "needle", "--length", "110", "--check-samples", "0", "--select", "9"]
+SHORT = ["--builtin", "needle", "--length", "110", "--check-samples", "0", "--select", "2"]
 
 
 def command(folder, *arguments):
@@ -65,7 +72,7 @@ class Usage(Case):
         self.check(run(*command(self.folder, "--ablate-in", "head")), 2, "head")
         self.check(run(*command(self.folder, "--ablate-in", "probe")), 2, "--ablate-in", "--method ablation")
         self.check(run(*command(self.folder, "--layers", "3", "--per-head")), 2, "--layers", "--per-head")
-        self.check(run(*command(self.folder, "--select", "99")), 1, "--select 99", "30 layers")
+        self.check(run(*command(self.folder, "--select", "99")), 1, "--select 99", f"{N_LAYER} layers")
         self.check(run(*command(self.folder, "--ctx", "100", "--length", "110")), 1, "110", "100 of --ctx")
         self.check(run(PROGRAM, "profile", "-m", MODEL, "-o", "/nowhere/plan.json"), 1, "/nowhere/plan.json")
         self.check(run(PROGRAM, "profile", "-m", __file__), 1, "GGUF")
@@ -147,7 +154,7 @@ class Plans(Case):
         plan = json.loads(text_of(self.folder, "plan.json"))
         made = plan["provenance"]
         self.assertEqual((made["method"], made["ordered_by"], made["chosen_by"]), ("both", "ablation", {"kl_budget": 0.05}))
-        self.assertEqual(len(made["scores"]), 30)
+        self.assertEqual(len(made["scores"]), N_LAYER)
         self.assertGreater(made["size"], 0)
         self.assertLessEqual(made["check"]["mean_first_kl"], 0.05)
         self.assertRegex(made["model_sha256"], "^[0-9a-f]{64}$")
@@ -178,7 +185,7 @@ class Plans(Case):
         rows = [json.loads(line) for line in text_of(self.folder, "scores.jsonl").splitlines()]
         self.assertEqual(sum(r["type"] == "gradient" for r in rows), 1)
         alone = [r for r in rows if r["type"] == "set" and "held_out" not in r]
-        self.assertEqual([r["set"] for r in alone], [str(layer) for layer in range(30)])
+        self.assertEqual([r["set"] for r in alone], [str(layer) for layer in range(N_LAYER)])
         self.assertEqual({r["computed_in"] for r in alone}, {"probe"})
         self.assertEqual(sum(r["type"] == "arithmetic" for r in rows), 1)
         self.assertEqual(made["ablated_in"], "probe")
@@ -188,8 +195,8 @@ class Plans(Case):
         # Another way to choose measures only what it needs: nothing, with a count and no check.
         before = text_of(self.folder, "plan.json.records.jsonl")
         done = run(*command(self.folder, "--builtin", "kv", "--length", "120", "--samples", "1", "--check-samples", "0",
-                            "--per-head", "--select", "40"))  # fmt: skip
-        self.check(done, 0, "40 of 270 heads")
+                            "--per-head", "--select", "8"))  # fmt: skip
+        self.check(done, 0, "8 of 54 heads")
         self.assertEqual(text_of(self.folder, "plan.json.records.jsonl"), before)
         self.assertIn("per_head", json.loads(text_of(self.folder, "plan.json")))
 
@@ -197,7 +204,7 @@ class Plans(Case):
         scores = os.path.join(self.folder, "scores.jsonl")
         kl = {}
         for place in ("probe", "llama.cpp"):
-            arguments = ["--builtin", "kv", "--length", "110", "--samples", "1", "--check-samples", "0", "--select", "9",
+            arguments = ["--builtin", "kv", "--length", "110", "--samples", "1", "--check-samples", "0", "--select", "2",
                          "--method", "ablation", "--ablate-in", place, "--scores", scores]  # fmt: skip
             self.check(run(*command(self.folder, *arguments)), 0, "0 alone: KL")
             rows = [json.loads(line) for line in text_of(self.folder, "scores.jsonl").splitlines()]
@@ -206,29 +213,29 @@ class Plans(Case):
             self.assertEqual(json.loads(text_of(self.folder, "plan.json"))["provenance"]["ablated_in"], place)
             # Each way has records of its own, and needs them once.
             before = text_of(self.folder, "plan.json.records.jsonl")
-            self.check(run(*command(self.folder, *arguments)), 0, "9 of 30 layers")
+            self.check(run(*command(self.folder, *arguments)), 0, "2 of 6 layers")
             self.assertEqual(text_of(self.folder, "plan.json.records.jsonl"), before)
         # llama.cpp rounds activations to 8 bits here, which is as large as most layers' effect: the same size is all that
         # can be asked. tests/profile compares the two closely.
         self.assertLess(0.25, sum(kl["llama.cpp"]) / sum(kl["probe"]))
         self.assertLess(sum(kl["llama.cpp"]) / sum(kl["probe"]), 8)
-        self.assertEqual(kl["probe"][29], 0, "only the prompt's last row leaves the last layer, and it is dense")
+        self.assertEqual(kl["probe"][-1], 0, "only the prompt's last row leaves the last layer, and it is dense")
 
     def test_ablation_of_heads(self):
         data = os.path.join(self.folder, "data.jsonl")
         with open(data, "w", encoding="utf-8") as file:
             file.write(json.dumps({"ids": list(range(100, 162))}) + "\n")
-        done = run(*command(self.folder, "--data", data, "--method", "ablation", "--per-head", "--select", "100",
+        done = run(*command(self.folder, "--data", data, "--method", "ablation", "--per-head", "--select", "20",
                             "--check-samples", "0"))  # fmt: skip
-        self.check(done, 0, "29.8 alone: KL 0.00e+00", "100 of 270 heads")
+        self.check(done, 0, "5.8 alone: KL 0.00e+00", "20 of 54 heads")
 
     def test_a_set_that_the_backend_computes_exactly_is_no_measurement(self):
-        arguments = ["--builtin", "needle", "--length", "110", "--layers", "9", "--check-samples", "1"]
+        arguments = ["--builtin", "needle", "--length", "110", "--layers", "3", "--check-samples", "1"]
         done = run(*command(self.folder, *arguments), TRIANGLEMIX_MIN_ROWS="4096")
-        self.check(done, 1, "did not compute the triangle set 9 as planned", "rows", "TRIANGLEMIX_MIN_ROWS")
+        self.check(done, 1, "did not compute the triangle set 3 as planned", "rows", "TRIANGLEMIX_MIN_ROWS")
         self.assertFalse(os.path.exists(os.path.join(self.folder, "plan.json")))
         # A last chunk that holds few rows is computed by the plan, too.
-        arguments = ["--builtin", "needle", "--length", "170", "--layers", "9", "--check-samples", "1", "--ubatch", "150"]
+        arguments = ["--builtin", "needle", "--length", "170", "--layers", "3", "--check-samples", "1", "--ubatch", "150"]
         self.check(run(*command(self.folder, *arguments)), 0, "checked on 1 other prompts")
 
     def check_stopped(self, arguments, n_most):
@@ -254,7 +261,7 @@ class Plans(Case):
             self.assertEqual(text_of(whole, name), text_of(parts, name), name)
 
     def test_stopped_and_gone_on_is_the_same_as_at_once(self):
-        self.check_stopped([*SHORT, "--samples", "3"], 3)
+        self.check_stopped([*SHORT, "--samples", "6"], 6)
 
     def test_stopped_on_a_terminal_it_says_where_to_go_on(self):
         screen, end = pty.openpty()
@@ -275,7 +282,7 @@ class Plans(Case):
         self.assertIn(b"stopped; what was measured is in ", shown.split(b"\r\x1b[K")[-1])
 
     def test_ablation_stopped_and_gone_on_is_the_same_as_at_once(self):
-        self.check_stopped([*SHORT, "--samples", "1", "--method", "ablation"], 31)
+        self.check_stopped([*SHORT, "--samples", "3", "--method", "ablation"], 3 * N_LAYER + 1)
 
     def test_own_prompts(self):
         # The plan, the findings and the report are UTF-8, whatever a file is called.
@@ -287,7 +294,7 @@ class Plans(Case):
             file.write(json.dumps({"ids": list(range(100, 190)), "target": 42}) + "\n")
         done = run(*command(self.folder, "--data", data, "--threshold", "1e30", "--check-samples", "1", "--order-by", "gradient",
                             "--findings", findings))  # fmt: skip
-        self.check(done, 0, "30 of 30 layers", "checked on 1 other prompts", "data line 1")
+        self.check(done, 0, "6 of 6 layers", "checked on 1 other prompts", "data line 1")
         made = json.loads(text_of(self.folder, "plan.json"))["provenance"]["data"]
         with open(data, "rb") as file:
             digest = hashlib.sha256(file.read()).hexdigest()
@@ -304,7 +311,7 @@ class Plans(Case):
         os.chmod(file.name, 0o755)
         report = os.path.join(self.folder, "report.html")
         done = run(*command(self.folder, *SHORT, "--samples", "1", "--report", report), PATH=tools)
-        self.check(done, 0, "note: not all drawings", "no fonts", "9 of 30 layers", "plan: ")
+        self.check(done, 0, "note: not all drawings", "no fonts", "2 of 6 layers", "plan: ")
 
     def test_a_model_without_chat_template_is_noted(self):
         model = os.path.join(self.folder, "model.gguf")
@@ -329,22 +336,22 @@ class OnAGpu(Case):
 
     def test_probe_computes_there(self):
         arguments = [*SHORT, "--samples", "1", "--scores", os.path.join(self.folder, "scores.jsonl")]
-        self.check(run(*command(self.folder, *arguments)), 0, "9 of 30 layers")
+        self.check(run(*command(self.folder, *arguments)), 0, "2 of 6 layers")
         on_cpu = text_of(self.folder, "scores.jsonl")
         os.remove(os.path.join(self.folder, "plan.json.records.jsonl"))
         report = os.path.join(self.folder, "report.html")
         done = run(self.program, *command(self.folder, *arguments, "--device", "TriangleMix0", "--report", report)[1:])
-        self.check(done, 0, "attention of the probe is computed on the CPU", "9 of 30 layers")
+        self.check(done, 0, "attention of the probe is computed on the CPU", "2 of 6 layers")
         self.assertEqual(text_of(self.folder, "scores.jsonl"), on_cpu)
         device = json.loads(text_of(self.folder, "plan.json"))["provenance"]["device"]
         self.assertTrue(device.startswith("TriangleMix0 (fake GPU"), device)
         self.assertIn("2 threads, TriangleMix0 (fake GPU", text_of(self.folder, "report.html"))
 
     def test_short_prompts_are_computed_by_the_plan_there(self):
-        arguments = command(self.folder, "--builtin", "needle", "--length", "110", "--layers", "9", "--check-samples", "1",
+        arguments = command(self.folder, "--builtin", "needle", "--length", "110", "--layers", "3", "--check-samples", "1",
                             "--device", "TriangleMix0")[1:]  # fmt: skip
         done = run(self.program, *arguments, TRIANGLEMIX_MIN_KEYS="1024")
-        self.check(done, 1, "did not compute the triangle set 9 as planned", "left to the GPU's own backend", "keys")
+        self.check(done, 1, "did not compute the triangle set 3 as planned", "left to the GPU's own backend", "keys")
         self.check(run(self.program, *arguments), 0, "checked on 1 other prompts")
 
 

@@ -9,7 +9,7 @@ from hostkit.prompts import Prompts
 from hostkit.server import Server
 
 N_TOKENS = 300
-N_LAYER = 30
+N_LAYER = settings.N_LAYER
 
 # name: (flags, whether the backend takes the prompt, which of stock's answers ours is compared with)
 # OWN: stock with the same flags, which change what stock computes. F16: stock's answer with -fa on, for flags that change
@@ -151,7 +151,9 @@ class MovedCells(unittest.TestCase):
 class Ending(unittest.TestCase):
     def test_terminated_while_it_reads_a_prompt(self):
         # The user gives up first: with a request open, the pinned llama-server does not end, with us or without.
-        with Server(["-fa", "on", "-b", "128", "-ub", "128"], env=settings.with_plan()) as server:
+        # The whole model, which takes seconds.
+        plan, model = settings.with_plan(TRIANGLEMIX_LAYERS="10-29"), settings.sharp_model()
+        with Server(["-fa", "on", "-b", "128", "-ub", "128"], env=plan, model=model) as server:
             prompt = Prompts(server.tokenize).prompt(2, 2500)
             with self.assertRaises(TimeoutError):
                 server.ask("/completion", {"prompt": prompt, "n_predict": 1}, timeout=1)

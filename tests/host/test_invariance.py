@@ -53,7 +53,7 @@ class Perplexity(unittest.TestCase):
     def perplexity(self, env, *flags, context=1024, chunks=2):
         stats = statistics.StatisticsFile()
         env = dict(env, TRIANGLEMIX_STATS=str(stats.path))
-        done = process.run([settings.program("llama-perplexity"), "-m", settings.sharp_model(), "-f", DOCUMENT, "-c",
+        done = process.run([settings.program("llama-perplexity"), "-m", settings.small_sharp_model(), "-f", DOCUMENT, "-c",
                             context, "--chunks", chunks, "-t", settings.THREADS, *flags], env=env, timeout=600)
         values = re.findall(r"\[\d+\](\d+\.\d+)", done.stdout + done.stderr)
         self.assertEqual(len(values), chunks, done.stdout + done.stderr)

@@ -11,7 +11,7 @@ from hostkit import process, settings, statistics
 from hostkit.prompts import Prompts
 from hostkit.server import Server
 
-N_LAYER = 30
+N_LAYER = settings.N_LAYER
 N_TOKENS = 200
 DEVICE = "TriangleMix"
 
@@ -31,7 +31,7 @@ class HostTest(unittest.TestCase):
         """One prompt through a llama-server: nodes that the backend computed (0: not loaded), its status, the log."""
         status = StatusFile()
         env = dict(env, TRIANGLEMIX_STATUS=str(status.path))
-        with Server(flags, env=env, folder=folder, context=1024, model=settings.model()) as server:
+        with Server(flags, env=env, folder=folder, context=1024, model=settings.small_model()) as server:
             answer = server.complete(Prompts(server.tokenize).prompt(0, N_TOKENS), n_predict=4)
         self.assertEqual(len(answer.tokens), 4)
         log = server.log()
@@ -49,7 +49,7 @@ class HostTest(unittest.TestCase):
 
     def bench(self, env, folder):
         stats = statistics.StatisticsFile()
-        process.run([settings.program("llama-bench", folder), "-m", settings.model(), "-t", settings.THREADS, "-p", 128,
+        process.run([settings.program("llama-bench", folder), "-m", settings.small_model(), "-t", settings.THREADS, "-p", 128,
                      "-n", 0, "-r", 1, "--no-warmup", "-fa", "on"], env=dict(env, TRIANGLEMIX_STATS=str(stats.path)))
         print(f"{self.id().split('.')[-1]}: {statistics.line(stats.read())}", flush=True)
         return statistics.nodes(stats.read())
@@ -134,9 +134,9 @@ class Settings(HostTest):
         self.assertIn("TRIANGLEMIX_LAYERS", outcome[1][0]["reason"])
 
     def test_plan_for_another_model_is_refused_with_the_difference(self):
-        outcome = self.serve(env=settings.with_backend(TRIANGLEMIX_LAYERS="28-31"))
+        outcome = self.serve(env=settings.with_backend(TRIANGLEMIX_LAYERS="4-7"))
         self.assertEqual(outcome[0], N_LAYER)  # computed, exactly
-        self.assertIn("the model has layers 0 to 29", outcome[2])
+        self.assertIn("the model has layers 0 to 5", outcome[2])
 
 
 class OtherVersion(HostTest):

@@ -60,7 +60,7 @@ class Answers(unittest.TestCase):
     def test_exact_for_one_user_after_the_other(self):
         got, shown = answers(GPU, settings.with_fake_gpu(), together=False)
         print(statistics.line(shown), shown["gpu"], flush=True)
-        self.assertGreaterEqual(shown["nodes"]["dense"], 30 * len(LENGTHS))
+        self.assertGreaterEqual(shown["nodes"]["dense"], settings.N_LAYER * len(LENGTHS))
         self.assertEqual(shown["fallbacks"], {})
         self.assertLessEqual(set(shown["gpu"]["passed_on"]), {"rows"})
         self.compare(got)

@@ -48,8 +48,8 @@ class Server:
             env["TRIANGLEMIX_STATS"] = str(self._stats.path)
         self._env = env
         self._program = settings.program("llama-server", folder)
-        self._arguments = ["-m", model or settings.sharp_model(), "-t", settings.THREADS, "-c", context, "--offline", "--no-ui",
-                           *arguments]
+        self._arguments = ["-m", model or settings.small_sharp_model(), "-t", settings.THREADS, "-c", context, "--offline",
+                           "--no-ui", *arguments]
         self._log = settings.scratch_file("server.log")
         self._child = None
         self.port = None
