@@ -3,8 +3,21 @@
 #include <chrono>
 
 #include "runtime/failure.h"
+#include "runtime/statistics.h"
 
 namespace tmx {
+
+namespace {
+
+// A yardstick that went through what it is to measure is none.
+void check_alone(const backend & b, const arm & a) {
+    const backend_statistics s = parse_statistics(b.statistics());
+    if (s.n_triangle + s.n_dense + s.n_whole_graphs > 0) {
+        throw failure("'" + a.name + "' is to be llama.cpp alone, but went through the TriangleMix backend");
+    }
+}
+
+}  // namespace
 
 double seconds_now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -38,7 +51,11 @@ timed_prefill prefill_arm(backend & b, const arm & a, session & s, std::span<con
     const double start = seconds_now();
     s.prefill(prompt, chunks, progress);
     const token_id first = argmax(s.last_logits());
-    return {seconds_now() - start, first};
+    const double seconds = seconds_now() - start;
+    if (!a.ours && b.loaded()) {
+        check_alone(b, a);
+    }
+    return {seconds, first};
 }
 
 greedy_answer decode_answer(const model & m, session & s, token_id first, int64_t n_max,
