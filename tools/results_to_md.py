@@ -22,8 +22,8 @@ docs/results/tables.json says what NAME shows:
 
 A dot in a key steps into an object. Each row of a .jsonl file is one measurement and should carry date, commit,
 machine and command; a row whose sources differed from that commit (a commit ending in "-dirty", or "dirty": true) is an
-error, whichever table shows it. A file that is not there yet gives the line "Not measured yet.", or, where the table has an
-introduction, nothing at all.
+error, whichever table shows it. A file that is not there yet gives the line "Not measured yet."; a table with an
+introduction is left out until there are rows for it.
 
     "intro":   "In one process:"                     a paragraph above the table
     "newest":  ["mode", "n_tokens"]                  of rows with equal values of these keys only the last in the file
@@ -159,9 +159,12 @@ def source_line(rows, file):
 
 
 def render(name, spec):
-    if not (RESULTS / spec["file"]).exists():
-        return "" if "intro" in spec else "Not measured yet.\n"
-    rows = [row for row in read_rows(spec["file"]) if keeps(row, spec.get("where", {}))]
+    there = (RESULTS / spec["file"]).exists()
+    rows = [row for row in read_rows(spec["file"]) if keeps(row, spec.get("where", {}))] if there else []
+    if not rows and "intro" in spec:
+        return ""
+    if not there:
+        return "Not measured yet.\n"
     if not rows:
         raise Problem(f"table '{name}': no row of {spec['file']} fits {spec.get('where', {})}")
     if "newest" in spec:

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/build_info.h"
 #include "cli/arms.h"
+#include "cli/build_info.h"
 #include "cli/options.h"
 #include "runtime/arm.h"
 #include "runtime/backend.h"

@@ -28,7 +28,7 @@ std::string speedup_cell(const bench_row & row) {
     if (row.at("speedup_over_stock").is_null()) {
         return "-";
     }
-    const std::string ratio = fmt::format("{:.2f}x", row.at("speedup_over_stock").get<double>());
+    std::string ratio = fmt::format("{:.2f}x", row.at("speedup_over_stock").get<double>());
     if (row.at("mode") == "stock") {
         return ratio;
     }

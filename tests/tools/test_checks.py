@@ -184,6 +184,8 @@ class Tables(unittest.TestCase):
         self.assertIn("Not measured yet.", self.convert([], self.spec)[2])
         introduced = self.spec | {"intro": "In one process:"}
         self.assertEqual(self.convert([], introduced)[2], "<!-- table: t -->\n<!-- /table -->\n")
+        nothing_fits = introduced | {"where": {"way": "stock"}}
+        self.assertEqual(self.convert([{"way": "exact", "ms": 3}], nothing_fits)[2], "<!-- table: t -->\n<!-- /table -->\n")
         self.assertIn("In one process:\n\n| way |", self.convert([{"way": "exact", "ms": 3}], introduced)[2])
 
 
