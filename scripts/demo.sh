@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # From a fresh machine to an answer: sets up, builds, and runs a real model on a real long document three ways (stock
-# llama.cpp, exact through our backend, TriangleMix), side by side.
+# llama.cpp in its fastest setting, exact through our backend, TriangleMix), side by side.
 #
 #   scripts/demo.sh [ARGUMENT...]
 #
 # Arguments go to `trianglemix run --compare`; without any it reads Debian's copy of the GPL (7,660 tokens with the question) with
-# SmolLM2-135M. First time about 12 minutes on two cores, of which the comparison takes about 2.
+# SmolLM2-135M. First time about 14 minutes on two cores, of which the comparison takes about 4: stock's settings are tried first.
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh

@@ -21,7 +21,12 @@ docs/results/tables.json says what NAME shows:
     }
 
 A dot in a key steps into an object. Each row of a .jsonl file is one measurement and should carry date, commit,
-machine and command. A file that is not there yet gives the line "Not measured yet.".
+machine and command; a row whose sources differed from that commit (a commit ending in "-dirty", or "dirty": true) is an
+error, whichever table shows it. A file that is not there yet gives the line "Not measured yet."; a table with an
+introduction is left out until there are rows for it.
+
+    "intro":   "In one process:"                     a paragraph above the table
+    "newest":  ["mode", "n_tokens"]                  of rows with equal values of these keys only the last in the file
 
     "group":   ["arm"]                              one line for all rows with equal values of these keys; then a
                                                      column may say "reduce": mean, median, max, min, count, or share
@@ -69,6 +74,24 @@ def read_rows(name):
         except ValueError as error:
             raise Problem(f"{path}:{number}: not JSON: {error}") from error
     return rows
+
+
+def refuse_dirty_rows():
+    """Nobody can make a row again whose sources no commit has."""
+    found = []
+    for path in sorted(RESULTS.glob("*.jsonl")):
+        dirty = sum(bool(row.get("dirty")) or str(row.get("commit", "")).endswith("-dirty") for row in read_rows(path.name))
+        if dirty:
+            found.append(f"{path.relative_to(ROOT)} ({dirty})")
+    if found:
+        raise Problem("rows made by sources that differ from their commit: " + ", ".join(found) +
+                      "; measure them again from a clean checkout, or take them out")
+
+
+def newest(rows, keys):
+    """In the order of the file; each at its last place."""
+    last = {tuple(str(look_up(row, key)) for key in keys): number for number, row in enumerate(rows)}
+    return [rows[number] for number in sorted(last.values())]
 
 
 def keeps(row, where):
@@ -136,11 +159,16 @@ def source_line(rows, file):
 
 
 def render(name, spec):
-    if not (RESULTS / spec["file"]).exists():
+    there = (RESULTS / spec["file"]).exists()
+    rows = [row for row in read_rows(spec["file"]) if keeps(row, spec.get("where", {}))] if there else []
+    if not rows and "intro" in spec:
+        return ""
+    if not there:
         return "Not measured yet.\n"
-    rows = [row for row in read_rows(spec["file"]) if keeps(row, spec.get("where", {}))]
     if not rows:
         raise Problem(f"table '{name}': no row of {spec['file']} fits {spec.get('where', {})}")
+    if "newest" in spec:
+        rows = newest(rows, spec["newest"])
     for key in reversed(spec.get("sort", [])):
         rows.sort(key=lambda row, k=key.lstrip("-"): look_up(row, k), reverse=key.startswith("-"))
     groups = {}
@@ -149,7 +177,8 @@ def render(name, spec):
         groups.setdefault(key, []).append(row)
     columns, names = spec["columns"], spec.get("names", {})
     right = [isinstance(value_of(rows, column), (int, float)) for column in columns]
-    lines = [
+    lines = [spec["intro"], ""] if "intro" in spec else []
+    lines += [
         "| " + " | ".join(column["title"] for column in columns) + " |",
         "| " + " | ".join("---:" if r else "---" for r in right) + " |",
     ]
@@ -164,6 +193,7 @@ def main():
     parser.add_argument("--check", action="store_true", help="only say whether the tables are up to date")
     check = parser.parse_args().check
 
+    refuse_dirty_rows()
     specs = json.loads((RESULTS / "tables.json").read_text(encoding="utf-8"))
     used, stale = set(), []
     for path in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]):

@@ -14,8 +14,9 @@ Stages
   answers   eight users at once on llama-server: stock device, proxy exact, proxy with a plan, and that plan on the CPU
   decode    tokens per second, stock device and proxy: a process each, in turn, in --decode-rounds rounds whose order
             changes; a round's figure is the fastest of --decode-repeat, and the median of the rounds' ratios counts
-  prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle, each with every --ubatches; compared
-            with the fastest of the stock device
+  prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle, each with every --ubatches; the
+            stock device also with --stock-ubatches and without flash attention, where its scores fit the card; compared
+            with the fastest of all these, which the rows name
   memory    (only when named; needs PyTorch) a card that is nearly full: where the stock device still works, the proxy
             works or says why not; it never takes the process down
 
@@ -63,6 +64,7 @@ def parse():
     parser.add_argument("--decode-repeat", type=int, default=3, help="repetitions in a process (default 3)")
     parser.add_argument("--repeat", type=int, default=5, help="up to 32K tokens; longer prompts run once")
     parser.add_argument("--ubatches", default="2048,4096", help="llama-bench's -ub")
+    parser.add_argument("--stock-ubatches", default="512", help="further ones of the stock device")
     parser.add_argument("--layers", default="16-31", help="triangle layers of the big model")
     parser.add_argument("--small-layers", default="2-7", help="triangle layers of the small model")
     parser.add_argument("--ops-filter", default="", help="test-backend-ops -p (default: all cases)")
@@ -90,9 +92,14 @@ def first_line(*command):
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else "unknown"
 
 
+def numbers(text):
+    return [int(part) for part in text.split(",") if part]
+
+
 class Runner:
     def __init__(self, options):
         self.options = options
+        self.ubatches = numbers(options.ubatches)
         self.rows = []
         self.failed = []
         self.n_processes = 0
@@ -219,23 +226,28 @@ def answers(run):
               f"the plan means on the GPU what it means on the CPU ({bound:.1e})")
 
 
-def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, **settings):
+def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", ubatches=(), may_fail=False, **settings):
     """What llama-bench measured, a dictionary each, for every length and ubatch. Its own warm-up would compute each prompt
-    once more; a prompt that is not recorded comes first instead."""
-    ubatches = [int(n) for n in run.options.ubatches.split(",")]
-    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", "on", "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
+    once more; a prompt that is not recorded comes first instead. may_fail: without flash attention a long prompt's scores
+    may not fit the card, which ends the process; what it measured till then counts."""
+    ubatches = list(ubatches) or run.ubatches
+    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", flash, "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
                  "--no-warmup", "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
                  "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
     code, out, _, shown = run.program("llama-bench", *arguments, **settings)
-    results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    run.check(code == 0 and bool(results), f"llama-bench on {devices_}, prompts of {lengths or 'no'} tokens, ended well")
-    if lengths:
+    results = [json.loads(line) | {"flash": flash} for line in out.splitlines() if line.startswith("{")]
+    if may_fail:
+        if code != 0:
+            print(f"without flash attention, prompts of {lengths} tokens: ended with {code}", flush=True)
+    else:
+        run.check(code == 0 and bool(results), f"llama-bench on {devices_}, prompts of {lengths or 'no'} tokens, ended well")
+    if lengths and run.options.proxy.split(",")[0] in devices_:
         kind = "triangle" if settings else "dense"
         run.check(bool(shown) and shown["nodes"][kind] > 0 and not shown["fallbacks"],
                   f"the proxy computed {kind} layers, all as they were asked for")
     # A prompt that fits into a small ubatch is the same in a larger one.
     return [result for result in results if result["n_prompt"] != WARM_UP and
-            (result["n_ubatch"] == ubatches[0] or result["n_prompt"] > ubatches[0])]
+            (result["n_ubatch"] == min(ubatches) or result["n_prompt"] > min(ubatches))]
 
 
 def record(run, kind, results):
@@ -248,11 +260,13 @@ def record(run, kind, results):
         return result["n_prompt"] or result["n_gen"]
 
     for way, result in results:
-        stock = [median(other) for name, other in results if name == "stock" and tokens(other) == tokens(result)]
+        stock = min((other for name, other in results if name == "stock" and tokens(other) == tokens(result)), key=median,
+                    default=None)
         run.row(kind, way=way, device=result["devices"], n_prompt=result["n_prompt"],
-                n_gen=result["n_gen"], ubatch=result["n_ubatch"], seconds=median(result),
+                n_gen=result["n_gen"], ubatch=result["n_ubatch"], flash_attention=result["flash"], seconds=median(result),
                 samples_s=sorted(ns / 1e9 for ns in result["samples_ns"]), tokens_per_s=tokens(result) / median(result),
-                against_stock=min(stock) / median(result) if stock else None,
+                against=f"fa {stock['flash']}, ub {stock['n_ubatch']}" if stock else None,
+                against_stock=median(stock) / median(result) if stock else None,
                 model=pathlib.Path(run.options.big).name, llama_commit=result["build_commit"])
 
 
@@ -294,20 +308,29 @@ def record_pairs(run, rounds):
     for way, result in rounds[0].items():
         ratios = sorted(times["stock"] / times[way] for times in fastest)
         seconds = statistics.median(times[way] for times in fastest)
-        run.row("decode", way=way, device=result["devices"], n_prompt=0, n_gen=result["n_gen"], ubatch=result["n_ubatch"],
+        run.row("decode", way=way, device=result["devices"], flash_attention="on", against="the stock device, in pairs", n_prompt=0, n_gen=result["n_gen"], ubatch=result["n_ubatch"],
                 seconds=seconds, samples_s=sorted(times[way] for times in fastest), tokens_per_s=result["n_gen"] / seconds,
                 against_stock=statistics.median(ratios), ratio_worst=ratios[0], ratio_best=ratios[-1], rounds=len(rounds),
                 model=pathlib.Path(run.options.decode_model).name, llama_commit=result["build_commit"])
 
 
 def prefill(run):
-    lengths = [int(n) for n in run.options.lengths.split(",")]
+    lengths = numbers(run.options.lengths)
+    stock = bench_name(run.options.device)
+    every = sorted({*run.ubatches, *numbers(run.options.stock_ubatches)})
     results = []
     for some, repeat in (([n for n in lengths if n <= 32768], run.options.repeat), ([n for n in lengths if n > 32768], 1)):
         if some:
             results += [(way_of(run, result), result) for result in llama_bench(run, both(run), some, 0, repeat)]
             results += [("triangle", result) for result in
                         llama_bench(run, bench_name(run.options.proxy), some, 0, repeat, TRIANGLEMIX_LAYERS=run.options.layers)]
+            if others := [n for n in every if n not in run.ubatches]:
+                results += [("stock", result) for result in llama_bench(run, stock, some, 0, repeat, ubatches=others)]
+            # One process an ubatch: the scores of a small one fit where those of a large one do not.
+            for ubatch in every:
+                results += [("stock", result) for result in llama_bench(run, stock, sorted(some), 0, repeat, flash="off",
+                                                                        ubatches=[ubatch], may_fail=True)
+                            if ubatch == every[0] or result["n_prompt"] > every[0]]
     record(run, "prefill", sorted(results, key=lambda pair: pair[1]["n_prompt"]))
 
 
@@ -343,13 +366,18 @@ def memory(run):
 def table(run):
     for row in run.rows:
         if row["stage"] in ("decode", "prefill"):
-            ratio = f"{row['against_stock']:6.3f}x" if row["against_stock"] else ""
-            print(f"{row['stage']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:9} ub {row['ubatch']}  "
-                  f"{row['seconds']:8.4f} s  {ratio}")
+            ratio = f"{row['against_stock']:5.2f}x" if row["against_stock"] else ""
+            print(f"{row['stage']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:9} fa {row['flash_attention']:3} "
+                  f"ub {row['ubatch']:4}  {row['seconds']:8.4f} s  {ratio} of {row['against']}")
 
 
 def main():
     options = parse()
+    try:
+        rowkit.Store(options.out, "stage")
+    except rowkit.Refused as refused:
+        print(f"error: {refused}", file=sys.stderr)
+        return 2
     if options.dry_run:
         return 0
     with tempfile.TemporaryDirectory() as folder:

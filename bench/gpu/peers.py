@@ -294,7 +294,10 @@ def main():
     parser.add_argument("--out", default="", help="a file of rows; those of the same cases are replaced")
     parser.add_argument("--driver", default="unknown")
     options = parser.parse_args()
-    bench = Bench(options)
+    try:
+        bench = Bench(options)
+    except rowkit.Refused as refused:
+        raise SystemExit(f"error: {refused}") from refused
     kernels = {}
     for name in options.kernels:
         try:

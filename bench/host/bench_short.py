@@ -7,7 +7,8 @@
 Two questions. Is reading a prompt of 64 to 1024 tokens ever slower with the backend loaded, without a plan and with one,
 than with stock llama.cpp at the better of -fa 0 and -fa 1? And is generating, with an empty cache and with a full one,
 as fast as before? Both are asked of an unmodified llama-bench, started anew for each arm of each round, in an order that
-turns from round to round, so that a machine that slows down or a lucky memory layout hits all arms alike. A round's
+turns from round to round, so that a machine that slows down or a lucky memory layout hits all arms alike. All arms have
+llama-bench's own ubatch of 512. A round's
 figure for an arm is the fastest of its repetitions; a ratio compares arms within a round, and the median over rounds
 counts. Rows go to docs/results/short.jsonl; tables: tools/results_to_md.py.
 
@@ -162,7 +163,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (process.ProgramFailed, FileNotFoundError) as problem:
+    except (process.ProgramFailed, FileNotFoundError, rowkit.Refused) as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

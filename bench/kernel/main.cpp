@@ -1,8 +1,13 @@
 // tmx_bench_kernel -- see --help.
+#include <fmt/core.h>
+
 #include <CLI/CLI.hpp>
+#include <fstream>
 #include <string>
 #include <vector>
 
+#include "build_facts.h"
+#include "cli/published.h"
 #include "layer.h"
 #include "quick.h"
 #include "race.h"
@@ -10,6 +15,23 @@
 #ifndef TMX_LLAMA_BIN
 #define TMX_LLAMA_BIN ""
 #endif
+
+namespace {
+
+// Before anything is measured: whether its rows may and can be written.
+std::string why_not_kept(const std::string & file) {
+    if (file.empty()) {
+        return "";
+    }
+    const std::string commit = std::string(tmx::bench::k_commit) + (tmx::bench::k_dirty ? "-dirty" : "");
+    std::string why = tmx::why_not_published(file, commit);
+    if (why.empty() && !std::ofstream(file, std::ios::app)) {
+        why = "cannot write " + file;
+    }
+    return why;
+}
+
+}  // namespace
 
 int main(int argc, char ** argv) {
     using namespace tmx::bench;
@@ -60,6 +82,10 @@ int main(int argc, char ** argv) {
     app.add_flag("--scaling", race.scaling, "Only Triangle, at the prompt's length and at twice that");
     app.add_flag("--quick", quick_mode, "Only our kernels, two groups of heads, one thread, CPU time");
     CLI11_PARSE(app, argc, argv);
+    if (const std::string why = why_not_kept(race.json_file); !why.empty()) {
+        fmt::print(stderr, "tmx_bench_kernel: {}\n", why);
+        return 1;
+    }
     race.command = CLI::detail::join(std::vector<std::string>(argv, argv + argc), " ");
     race.shape = *find_shape(model);
     if (quick_mode) {

@@ -2,13 +2,14 @@
 """The same GGUF and the same prompt through stock llama.cpp, TriangleMix and OpenVINO GenAI, in turn, on this machine.
 
     scripts/setup.sh --peers && cmake --build build --target tmx_bench_arm
-    bench/peers/compare.py                       about 25 minutes on two cores, rows to docs/results/peers.jsonl
+    bench/peers/compare.py                       about 30 minutes on two cores, rows to docs/results/peers.jsonl
     bench/peers/compare.py --no-tuning --tokens 1000 --repeat 1 --out /tmp/peers.jsonl      a short trial
 
 Every run is a process of its own that loads the model, warms up on 128 tokens, and then takes the time from the first
 token in to the first token out. Engines get the token ids of one tokenisation. Runs alternate between the ways, so that
-a slow minute of the machine hits all of them; medians are compared. First each engine's settings are tried once on a
-shorter prompt, and the fastest is used: flash attention and ubatch for stock, chunk and KV cache type for OpenVINO.
+a slow minute of the machine hits all of them; medians are compared. First each engine's settings are tried once on that
+same prompt (attention's share grows with the length, so a shorter one would tell little), and the fastest is used and
+named: flash attention and ubatch for stock, chunk and KV cache type for OpenVINO.
 
 Share of attention: ours is timed inside our nodes. Stock computes everything else by the same code as our exact way, so
 its attention is what remains. OpenVINO does not tell; its dense ways are also run on half the prompt, and the part of
@@ -44,10 +45,10 @@ OPENVINO_SETTINGS = [
     {"chunk": chunk, "kv": kv} for kv in ("f16", "u8") for chunk in (512, 2048, 0)
 ]
 STOCK_SETTINGS = [
+    {"way": "stock-fa", "ubatch": 512},  # llama.cpp's own default
     {"way": "stock", "ubatch": 512},
-    {"way": "stock", "ubatch": 2048},
-    {"way": "stock-fa", "ubatch": 512},
     {"way": "stock-fa", "ubatch": 2048},
+    {"way": "stock", "ubatch": 2048},
 ]
 OUR_WAYS = ["exact", "exact-fast", "plan", "plan-fast"]
 OPENVINO_WAYS = [
@@ -134,16 +135,16 @@ class Bench:
         log(f"  {way.label():48} {result['n_prompt']:6} tokens  {result['ttft_s']:8.2f} s")
         return result
 
-    def write_ids(self):
-        """Token ids of the prompt, its first half, and the shorter one that settings are chosen with."""
+    def write_ids(self, store):
+        """Token ids of the prompt and of its first half."""
         a = self.arguments
         whole = self.folder / "whole.ids"
         cut = ["--tokens", a.tokens] if a.tokens else ["--question", a.question]
         log(f"tokenising {a.document}")
-        last_json(self.our_command("exact", 512, "--document", a.document, *map(str, cut), "--write-ids", str(whole)))
+        made = last_json(self.our_command("exact", 512, "--document", a.document, *map(str, cut), "--write-ids", str(whole)))
+        store.check(made["commit"])  # of the build, which may be older than the checkout
         ids = whole.read_text().split()
-        for name, length in (("half", len(ids) // 2), ("tune", min(len(ids), a.tune_tokens))):
-            (self.folder / f"{name}.ids").write_text("\n".join(ids[:length]) + "\n")
+        (self.folder / "half.ids").write_text("\n".join(ids[: len(ids) // 2]) + "\n")
         return len(ids)
 
     def best(self, engine, name, fixed, candidates):
@@ -152,7 +153,7 @@ class Bench:
         tries = []
         for candidate in candidates:
             way = Way(engine, f"{name} {candidate}", {**fixed, **candidate})
-            tries.append((self.run(way, self.folder / "tune.ids")["ttft_s"], candidate))
+            tries.append((self.run(way, self.folder / "whole.ids")["ttft_s"], candidate))
         return Way(engine, name, {**fixed, **min(tries, key=lambda t: t[0])[1]})
 
 
@@ -190,9 +191,9 @@ def attention_parts(ways):
     return {label: part for label, part in parts.items() if part[0] > 0}
 
 
-def measure(arguments, folder):
+def measure(arguments, folder, store):
     bench = Bench(arguments, folder)
-    n_prompt = bench.write_ids()
+    n_prompt = bench.write_ids(store)
     whole, half = folder / "whole.ids", folder / "half.ids"
 
     log("choosing settings")
@@ -277,18 +278,21 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--answer", type=int, default=16, help="tokens to generate and compare")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--tune-tokens", type=int, default=4096, help="prompt length that settings are chosen with")
-    parser.add_argument("--no-tuning", action="store_true", help="use the first setting of each engine")
+    parser.add_argument("--no-tuning", action="store_true",
+                        help="use the first setting of each engine, which may not be its fastest: not for docs/results")
     parser.add_argument("--no-openvino", action="store_true")
     parser.add_argument("--build", default=str(ROOT / "build"))
     parser.add_argument("--out", default=str(ROOT / "docs" / "results" / "peers.jsonl"), help="its rows are replaced")
     arguments = parser.parse_args()
+    if arguments.no_tuning and rowkit.is_published(arguments.out):
+        parser.error("--no-tuning is for trials: name a file with --out")
 
     begin = time.monotonic()
+    store = rowkit.Store(arguments.out, "case")
     with tempfile.TemporaryDirectory() as folder:
-        n_prompt, ways = measure(arguments, pathlib.Path(folder))
+        n_prompt, ways = measure(arguments, pathlib.Path(folder), store)
     rows = rows_of(arguments, n_prompt, ways)
-    rowkit.Store(arguments.out, "case").replace("peers", rows)
+    store.replace("peers", rows)
     log(f"{len(rows)} rows in {arguments.out}, {(time.monotonic() - begin) / 60:.0f} minutes")
     log("tables: tools/results_to_md.py")
 
@@ -296,7 +300,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except Failure as failure:
+    except (Failure, rowkit.Refused) as failure:
         log(f"error: {failure}")
         sys.exit(1)
     except KeyboardInterrupt:

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/arms.h"
 #include "cli/build_info.h"
-#include "cli/compare.h"
 #include "cli/options.h"
 #include "runtime/arm.h"
 #include "runtime/backend.h"
@@ -74,7 +74,7 @@ void write_ids(const std::string & path, const std::vector<token_id> & ids) {
 
 arm arm_of(const options & o, const model & m, const prompt_setup & prompt) {
     if (o.way == "stock" || o.way == "stock-fa") {
-        return stock_arm(prompt, o.way == "stock-fa", o.model.n_ubatch);
+        return stock_arm(prompt, {o.way == "stock-fa", o.model.n_ubatch});
     }
     plan_options wanted;
     wanted.reference = o.plan;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
@@ -27,7 +28,7 @@ Without -m, -f and -q the embedded model answers a question about Debian's copy 
 Examples:
   trianglemix run                                       the embedded demonstration
   trianglemix run --compare                             ... by stock llama.cpp, exactly, and with the plan, side by side
-  trianglemix run --compare --stock best --repeat 3     ... against stock's fastest setting, medians of 3
+  trianglemix run --compare --stock on-512 --repeat 3   ... against one setting of stock's, medians of 3
   trianglemix run -m model.gguf -f report.txt -q "What was decided?" --plan my-plan.json
   trianglemix run -m model.gguf -f report.txt -q "What was decided?" --layers 16-31 --window 1024
   pdftotext report.pdf - | trianglemix run -m model.gguf -f - -q "What was decided?" --exact --json
@@ -168,16 +169,21 @@ int run_single(const run_options & options, backend & b, const model & m, const 
     return 0;
 }
 
-int run_compare(const run_options & options, backend & b, const model & m, const prompt_setup & prompt,
+int run_compare(const run_options & options, backend & b, model ours, const prompt_setup & prompt,
                 const chosen_plan & chosen, int64_t n_answer, const invocation & call) {
     compare_options how = options.compare;
     how.n_answer = n_answer;
-    const std::vector<arm_report> reports = compare(b, m, prompt, chosen, how);
+    arm_models models = models_of_arms(b, std::move(ours), options.model, prompt.context.n_ctx, call.stop);
+    const comparison compared = compare(b, models, prompt, chosen, how);
+    const model & m = models.text();
     if (options.json) {
         nlohmann::ordered_json j = run_json(options, m, prompt, chosen, call);
         j["stock_setting"] = options.compare.stock;
+        if (compared.search) {
+            j["stock_tried"] = compared.search->json();
+        }
         j["arms"] = nlohmann::ordered_json::array();
-        for (const arm_report & report : reports) {
+        for (const arm_report & report : compared.reports) {
             j["arms"].push_back(report_json(m, prompt, report));
         }
         print_json(j);
@@ -188,13 +194,13 @@ int run_compare(const run_options & options, backend & b, const model & m, const
         fmt::format("{}: {} tokens, {} threads{}", show_file(m.facts().path), prompt.ids.size(),
                     prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads(),
                     chosen.triangle ? "; plan " + chosen.source : "");
-    fmt::print("\n{}\n\n{}", wrap(heading, width, 0), print_comparison(m, prompt, chosen, reports, width));
+    fmt::print("\n{}\n\n{}", wrap(heading, width, 0), print_comparison(m, prompt, chosen, compared, width));
     return 0;
 }
 
 int run(const run_options & options, const invocation & call) {
     backend b(default_backend_paths(), options.model.verbose);
-    const model m = load_model(options.model, call.stop);
+    model m = load_model(options.model, call.stop);
     const chosen_plan chosen = choose_plan(options.plan, m.facts(), true);
     if (!chosen.note.empty()) {
         fmt::print(stderr, "note: {}\n", chosen.note);
@@ -207,7 +213,7 @@ int run(const run_options & options, const invocation & call) {
         fmt::print(stderr, "note: {} tokens are within sink + window + last, so the plan has nothing to skip\n",
                    n_prompt);
     }
-    return options.do_compare ? run_compare(options, b, m, prompt, chosen, n_answer, call)
+    return options.do_compare ? run_compare(options, b, std::move(m), prompt, chosen, n_answer, call)
                               : run_single(options, b, m, prompt, chosen, n_answer, call);
 }
 
@@ -229,16 +235,12 @@ command add_run(CLI::App & app) {
     add_plan_options(*sub, options->plan);
     CLI::Option * comparing =
         sub->add_flag("--compare", options->do_compare, "stock llama.cpp, exact and the plan, side by side");
-    shown(
-        sub->add_option("--stock", options->compare.stock, "stock's setting: fa off and ub 512, or the fastest of four")
-            ->check(CLI::IsMember({"default", "best"}))
-            ->needs(comparing),
-        "default|best", "default");
+    add_stock_option(*sub, options->compare.stock)->needs(comparing);
     shown(sub->add_option("--repeat", options->compare.n_repeat,
                           "repetitions of each arm, interleaved; times are medians")
               ->check(CLI::Range(int64_t{1}, int64_t{1000}))
               ->needs(comparing),
-          "N", "1");
+          "N", "3 to 1, by how long one takes");
     shown(sub->add_option("--kl-tokens", options->compare.n_compared,
                           "tokens of stock's answer that arms are compared over")
               ->check(CLI::Range(int64_t{0}, int64_t{4096}))

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "cli/speedup.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
 
@@ -12,32 +13,11 @@ namespace tmx {
 namespace {
 
 std::string setting_of(const arm & a) {
-    std::string text = fmt::format("fa {}, ub {}", a.context.flash_attention ? "on" : "off", a.context.n_ubatch);
+    std::string text = show_setting({a.context.flash_attention, a.context.n_ubatch});
     if (a.ours && a.precision == "fast") {
         text += ", fast";
     }
     return text;
-}
-
-// The fastest of stock's settings for this prompt, by one prefill each.
-arm best_stock(backend & b, const model & m, const prompt_setup & prompt) {
-    std::optional<arm> best;
-    double best_seconds = 0;
-    for (const bool flash_attention : {false, true}) {
-        for (const int32_t n_ubatch : {512, 2048}) {
-            const arm candidate = stock_arm(prompt, flash_attention, n_ubatch);
-            const std::unique_ptr<session> s = open_arm(b, m, candidate);
-            prefill_progress progress("stock, trying " + setting_of(candidate),
-                                      static_cast<int64_t>(prompt.ids.size()));
-            const double seconds =
-                prefill_arm(b, candidate, *s, prompt.ids, [&](int64_t n) { progress.done(n); }).seconds;
-            if (!best || seconds < best_seconds) {
-                best = candidate;
-                best_seconds = seconds;
-            }
-        }
-    }
-    return *best;
 }
 
 // First-token logits, then those behind each compared token of stock's answer.
@@ -82,64 +62,40 @@ std::string kl_text(const std::optional<fidelity> & f, bool first) {
 
 }  // namespace
 
-arm exact_arm(const prompt_setup & prompt) {
-    arm a;
-    a.name = "exact";
-    a.context = prompt.context;
-    return a;
+int64_t repetitions_for(double round_seconds) {
+    return round_seconds < 20 ? 3 : round_seconds < 180 ? 2 : 1;
 }
 
-arm planned_arm(const prompt_setup & prompt, const chosen_plan & chosen) {
-    arm a = exact_arm(prompt);
-    a.precision = std::string(name_of(chosen.value.arithmetic));
-    if (chosen.triangle) {
-        a.name = "TriangleMix";
-        a.plan_json = write_plan(chosen.value);
-        a.min_last = chosen.value.shape.n_last;
-    } else if (chosen.value.arithmetic == precision::fast) {
-        a.name = "exact, fast";
+comparison compare(backend & b, arm_models & models, const prompt_setup & prompt, const chosen_plan & chosen,
+                   const compare_options & options) {
+    comparison compared;
+    std::optional<stock_setting> setting = parse_stock_setting(options.stock);
+    if (!setting) {
+        compared.search = find_fastest_stock(b, models, prompt);
+        setting = compared.search->winner();
     }
-    return a;
-}
-
-arm stock_arm(const prompt_setup & prompt, bool flash_attention, int32_t n_ubatch) {
-    arm a;
-    a.name = "stock";
-    a.ours = false;
-    a.context = prompt.context;
-    a.context.flash_attention = flash_attention;
-    a.context.n_ubatch = n_ubatch;
-    return a;
-}
-
-std::vector<arm> arms_to_compare(const prompt_setup & prompt, const chosen_plan & chosen) {
-    // Off and 512 is what stock is fastest with on long prompts, on the CPUs measured (docs/results).
-    std::vector<arm> arms = {stock_arm(prompt, false, 512), exact_arm(prompt)};
+    std::vector<arm> arms = {stock_arm(prompt, *setting), exact_arm(prompt)};
     if (chosen.triangle || chosen.value.arithmetic == precision::fast) {
         arms.push_back(planned_arm(prompt, chosen));
     }
-    return arms;
-}
-
-std::vector<arm_report> compare(backend & b, const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
-                                const compare_options & options) {
-    std::vector<arm> arms = arms_to_compare(prompt, chosen);
-    if (options.stock == "best") {
-        arms[0] = best_stock(b, m, prompt);
-    }
-    std::vector<arm_report> reports(arms.size());
+    std::vector<arm_report> & reports = compared.reports;
+    reports.resize(arms.size());
     for (size_t i = 0; i < arms.size(); ++i) {
         reports[i].how = arms[i];
         reports[i].setting = setting_of(arms[i]);
+        reports[i].device = models.device_of(arms[i]);
     }
-    for (int64_t repetition = 0; repetition < options.n_repeat; ++repetition) {
+    int64_t n_repeat = std::max<int64_t>(options.n_repeat, 1);
+    const double start = seconds_now();
+    for (int64_t repetition = 0; repetition < n_repeat; ++repetition) {
         for (arm_report & report : reports) {
+            const model & m = models.of(report.how);
             const std::unique_ptr<session> s = open_arm(b, m, report.how);
             timed_prefill prefilled;
             {
                 std::string label = report.how.name;
-                if (options.n_repeat > 1) {
-                    label += fmt::format(" {}/{}", repetition + 1, options.n_repeat);
+                if (n_repeat > 1) {
+                    label += fmt::format(" {}/{}", repetition + 1, n_repeat);
                 }
                 prefill_progress progress(label, static_cast<int64_t>(prompt.ids.size()));
                 prefilled = prefill_arm(b, report.how, *s, prompt.ids, [&](int64_t n) { progress.done(n); });
@@ -155,6 +111,9 @@ std::vector<arm_report> compare(backend & b, const model & m, const prompt_setup
             run_first(m, *s, prefilled, options, &report == &reports[0] ? nullptr : &reports[0].answer.tokens, report);
             add_decode_rate(report.answer, report);
         }
+        if (options.n_repeat == 0 && repetition == 0) {
+            n_repeat = repetitions_for(seconds_now() - start);
+        }
     }
     for (size_t i = 1; i < reports.size(); ++i) {
         reports[i].to_stock = compare_rows(reports[0].rows, reports[i].rows);
@@ -162,11 +121,12 @@ std::vector<arm_report> compare(backend & b, const model & m, const prompt_setup
             reports[i].to_exact = compare_rows(reports[1].rows, reports[i].rows);
         }
     }
-    return reports;
+    return compared;
 }
 
 std::string print_comparison(const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
-                             const std::vector<arm_report> & reports, int width) {
+                             const comparison & compared, int width) {
+    const std::vector<arm_report> & reports = compared.reports;
     const double n_prompt = static_cast<double>(prompt.ids.size());
     const size_t n_repeat = reports[0].ttft.size();
     const auto row = [&](const std::string & label, auto cell) {
@@ -177,12 +137,17 @@ std::string print_comparison(const model & m, const prompt_setup & prompt, const
         return cells;
     };
     text_table table(row("", [](const arm_report & r) { return r.how.name; }));
+    if (reports[0].device != reports[1].device) {
+        table.add(row("device", [](const arm_report & r) { return r.device; }));
+    }
     table.add(row("setting", [](const arm_report & r) { return r.setting; }));
     table.add(row(n_repeat > 1 ? fmt::format("TTFT, median of {}", n_repeat) : "time to first token (TTFT)",
                   [](const arm_report & r) { return show_seconds(r.median_ttft()); }));
-    table.add(row("speed-up over stock", [&](const arm_report & r) {
-        return fmt::format("{:.2f}x", reports[0].median_ttft() / r.median_ttft());
-    }));
+    const auto over_stock = [&](const arm_report & r) { return speedup_over(reports[0].ttft, r.ttft); };
+    table.add(
+        row("speed-up over stock", [&](const arm_report & r) { return fmt::format("{:.2f}x", over_stock(r).median); }));
+    table.add(row(n_repeat > 1 ? "  over the repetitions" : "",
+                  [&](const arm_report & r) { return &r == &reports[0] ? "" : over_stock(r).spread_text(); }));
     table.add(
         row("prefill", [&](const arm_report & r) { return fmt::format("{:.0f} tok/s", n_prompt / r.median_ttft()); }));
     table.add(row("decode", [](const arm_report & r) {
@@ -208,6 +173,16 @@ std::string print_comparison(const model & m, const prompt_setup & prompt, const
         return r.to_stock ? fmt::format("{} of {}", r.to_stock->n_same_top, r.to_stock->n_positions) : "-";
     }));
     std::string text = table.print(width);
+    if (compared.search) {
+        text += "\n" +
+                wrap("Stock's setting is the fastest of " + std::to_string(compared.search->tried.size()) +
+                         " on this prompt: " + compared.search->text() + ".",
+                     width, 0) +
+                "\n";
+    }
+    if (n_repeat == 1) {
+        text += "\n" + wrap(k_one_run_note, width, 0) + "\n";
+    }
     text += "\nAnswers (greedy, each arm's own)\n";
     for (const arm_report & r : reports) {
         constexpr int k_indent = 14;
@@ -221,6 +196,7 @@ std::string print_comparison(const model & m, const prompt_setup & prompt, const
 nlohmann::ordered_json report_json(const model & m, const prompt_setup & prompt, const arm_report & report) {
     nlohmann::ordered_json j;
     j["name"] = report.how.name;
+    j["device"] = report.device.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(report.device);
     j["flash_attention"] = report.how.context.flash_attention;
     j["n_ubatch"] = report.how.context.n_ubatch;
     j["precision"] = report.how.ours ? report.how.precision : "stock";

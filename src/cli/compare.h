@@ -6,23 +6,24 @@
 #include <string>
 #include <vector>
 
-#include "cli/options.h"
-#include "runtime/arm.h"
+#include "cli/arms.h"
+#include "cli/stock_setting.h"
 #include "runtime/statistics.h"
 
 namespace tmx {
 
 struct compare_options {
-    std::string stock = "default";  // "default": flash attention off, ubatch 512; "best": the fastest of four settings
-    int64_t n_repeat = 1;
-    int64_t n_answer = 128;   // most tokens of an answer
-    int64_t n_compared = 64;  // most tokens of stock's answer that the others are forced through
+    std::string stock = "best";  // stock's setting, as parse_stock_setting() reads it; "best": the fastest is found
+    int64_t n_repeat = 0;        // 0: as repetitions_for() says
+    int64_t n_answer = 128;      // most tokens of an answer
+    int64_t n_compared = 64;     // most tokens of stock's answer that the others are forced through
 };
 
 // What one arm did. Times are of every repetition, the rest of the first.
 struct arm_report {
     arm how;
-    std::string setting;              // "flash attention off, ubatch 512"
+    std::string setting;              // "fa off, ub 512"
+    std::string device;               // "": the CPU
     std::vector<double> ttft;         // seconds
     std::vector<double> decode_rate;  // tokens per second; empty if fewer than two tokens were decoded
     greedy_answer answer;
@@ -34,25 +35,24 @@ struct arm_report {
     double median_ttft() const { return median(ttft); }
 };
 
-struct prompt_setup {
-    std::vector<token_id> ids;
-    context_options context;  // of our arms
+struct comparison {
+    std::optional<stock_search> search;  // none: stock's setting was given
+    std::vector<arm_report> reports;     // stock, exact, and what the plan asks for, if anything
 };
 
-// Stock llama.cpp's arm, ours without a plan, and ours with what `chosen` asks for (a plan, fast precision, or neither:
-// then there is no third arm).
-std::vector<arm> arms_to_compare(const prompt_setup & prompt, const chosen_plan & chosen);
-arm exact_arm(const prompt_setup & prompt);
-arm planned_arm(const prompt_setup & prompt, const chosen_plan & chosen);  // exact if `chosen` has no triangle layer
-arm stock_arm(const prompt_setup & prompt, bool flash_attention, int32_t n_ubatch);
+// How often each arm is worth running when the first round took that long: three times where that is soon done, twice
+// within some minutes, else once.
+int64_t repetitions_for(double round_seconds);
 
-// Runs them, interleaved over the repetitions, with progress on stderr. ERRORS failure, interrupted.
-std::vector<arm_report> compare(backend & b, const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
-                                const compare_options & options);
+// Runs stock llama.cpp's arm, ours without a plan, and ours with what `chosen` asks for (a plan, fast precision, or
+// neither: then there is no third arm), interleaved over the repetitions, with progress on stderr.
+// ERRORS failure, interrupted.
+comparison compare(backend & b, arm_models & models, const prompt_setup & prompt, const chosen_plan & chosen,
+                   const compare_options & options);
 
 // The side-by-side table and the answers, for a screen of that width.
 std::string print_comparison(const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
-                             const std::vector<arm_report> & reports, int width);
+                             const comparison & compared, int width);
 
 nlohmann::ordered_json report_json(const model & m, const prompt_setup & prompt, const arm_report & report);
 

@@ -4,6 +4,8 @@
 #include <fstream>
 #include <system_error>
 
+#include "cli/build_info.h"
+#include "cli/published.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -44,6 +46,9 @@ void append_to_file(const std::string & path, const std::string & text) {
 }
 
 void check_writable(const std::string & path) {
+    if (const std::string why = why_not_published(path, source_commit()); !why.empty()) {
+        throw failure(why);
+    }
     const bool existed = fs::exists(path);
     if (!std::ofstream(path, std::ios::app)) {
         throw failure("cannot write " + path);

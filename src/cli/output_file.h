@@ -11,7 +11,8 @@ void write_file(const std::string & path, const std::string & text);
 
 void append_to_file(const std::string & path, const std::string & text);
 
-// Before hours of measuring, not behind them. Leaves everything as it was.
+// Before hours of measuring, not behind them: it can be written, and is no place for a build of uncommitted sources
+// (published.h). Leaves everything as it was.
 void check_writable(const std::string & path);
 
 }  // namespace tmx

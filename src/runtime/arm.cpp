@@ -3,14 +3,19 @@
 #include <chrono>
 
 #include "runtime/failure.h"
+#include "runtime/statistics.h"
 
 namespace tmx {
 
-double seconds_now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 namespace {
+
+// A yardstick that went through what it is to measure is none.
+void check_alone(const backend & b, const arm & a, const session & s) {
+    const backend_statistics counted = parse_statistics(b.statistics(s.backend_context()));
+    if (counted.n_triangle + counted.n_dense + counted.n_whole_graphs > 0) {
+        throw failure("'" + a.name + "' is to be llama.cpp alone, but went through the TriangleMix backend");
+    }
+}
 
 // A context of the backend's that is being made.
 class announced_context {
@@ -40,6 +45,10 @@ class announced_context {
 };
 
 }  // namespace
+
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 std::unique_ptr<session> open_arm(backend & b, const model & m, const arm & a) {
     if (!b.loaded()) {
@@ -75,7 +84,11 @@ timed_prefill prefill_arm(backend & b, const arm & a, session & s, std::span<con
     const double start = seconds_now();
     s.prefill(prompt, chunks, progress);
     const token_id first = argmax(s.last_logits());
-    return {seconds_now() - start, first};
+    const double seconds = seconds_now() - start;
+    if (!a.ours && b.loaded()) {
+        check_alone(b, a, s);
+    }
+    return {seconds, first};
 }
 
 greedy_answer decode_answer(const model & m, session & s, token_id first, int64_t n_max,

@@ -15,7 +15,7 @@ namespace tmx {
 
 struct arm {
     std::string name;                 // as shown
-    bool ours = true;                 // false: our backend claims nothing
+    bool ours = true;                 // false: llama.cpp alone
     std::string plan_json;            // "" = exact
     std::string precision = "exact";  // "exact", "fast"; only where ours
     int64_t min_last = 0;             // least rows of the last chunk: the plan's `last`
@@ -33,6 +33,7 @@ struct timed_prefill {
 };
 
 // REQUIRES a session of open_arm(b, m, a). progress as in session::prefill.
+// ERRORS   failure, where an arm that is not ours went through our backend, too.
 timed_prefill prefill_arm(backend & b, const arm & a, session & s, std::span<const token_id> prompt,
                           const std::function<void(int64_t)> & progress = {});
 

@@ -195,6 +195,16 @@ std::vector<backend::device> backend::devices() {
     return result;
 }
 
+backend::memory backend::memory_of(const std::string & device) {
+    const ggml_backend_dev_t dev = device.empty() ? ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)
+                                                  : ggml_backend_dev_by_name(device.c_str());
+    memory bytes{0, 0};
+    if (dev != nullptr) {
+        ggml_backend_dev_memory(dev, &bytes.n_free, &bytes.n_total);
+    }
+    return bytes;
+}
+
 std::string recent_log() {
     log_store & store = log_of_process();
     const std::lock_guard lock(store.mutex);

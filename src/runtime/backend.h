@@ -1,6 +1,7 @@
 // runtime/backend.h -- loads ggml's backends and ours, and controls ours through its proc addresses.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -51,6 +52,12 @@ class backend {
         std::string registry;
     };
     static std::vector<device> devices();
+
+    struct memory {
+        size_t n_free;
+        size_t n_total;
+    };
+    static memory memory_of(const std::string & device);  // bytes; "": of the host. 0, 0: no such device
 
   private:
     void * registry_ = nullptr;

@@ -1,10 +1,12 @@
 """The program as its users meet it: messages and exit codes, JSON, a short comparison, a served model.
 
-Usage: cli_test.py PROGRAM MODEL DL_BIN LINKED_BIN GROUP, where GROUP is `arguments` (no model), `model`, or `serve`.
+Usage: cli_test.py PROGRAM MODEL DL_BIN LINKED_BIN FAKE_GPU_MODULE GROUP, where GROUP is `arguments` (no model), `model`,
+`bench`, or `serve`.
 """
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ import time
 import unittest
 import urllib.request
 
-PROGRAM, MODEL, DL_BIN, LINKED_BIN, GROUP = sys.argv[1:6]
+PROGRAM, MODEL, DL_BIN, LINKED_BIN, FAKE_GPU_MODULE, GROUP = sys.argv[1:7]
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TRIANGLEMIX_")}
 ENVIRONMENT["OMP_WAIT_POLICY"] = "passive"  # test machines are shared
@@ -43,6 +45,8 @@ class Arguments(Case):
         self.check(run("run", "--precision", "sloppy"), 2, "--precision", "sloppy")
         self.check(run("run", "--exact", "--layers", "1"), 2, "--layers", "--exact")
         self.check(run("run", "--stock", "best"), 2, "--stock", "--compare")
+        self.check(run("run", "--compare", "--stock", "on-many"), 2, "--stock", "on-many")
+        self.check(run("bench", "--stock", "default"), 2, "--stock", "default")
         self.check(run("bench", "--modes", "stock,warp"), 2, "warp")
         self.check(run("serve"), 2, "behind --")
         self.check(run("serve", "-x", "--", "llama-server"), 2, "-x")
@@ -112,13 +116,17 @@ class Model(Case):
 
     def test_compare_as_json(self):
         done = run("run", "-m", MODEL, "-f", "-", "-q", "How many boxes are in room 107?", "-n", "6", "-t", "1", "-ub", "512",
-                   "--layers", "10-29", "--window", "64", "--last", "32", "--compare", "--repeat", "2", "--json",
-                   stdin=document(350))  # fmt: skip
+                   "--layers", "10-29", "--window", "64", "--last", "32", "--compare", "--json",
+                   stdin=document(150))  # fmt: skip
         self.check(done, 0)
         result = json.loads(done.stdout)
         stock, exact, plan = result["arms"]
         self.assertEqual([a["name"] for a in result["arms"]], ["stock", "exact", "TriangleMix"])
-        self.assertTrue(all(len(a["ttft_s_all"]) == 2 and a["ttft_s"] > 0 for a in result["arms"]))
+        # Short ones are repeated without being asked.
+        self.assertTrue(all(len(a["ttft_s_all"]) >= 2 and a["ttft_s"] > 0 for a in result["arms"]))
+        tried = [t["setting"] for t in result["stock_tried"]]
+        self.assertEqual(sorted(tried), ["fa off, ub 512", "fa on, ub 512"])
+        self.assertIn(f"fa {'on' if stock['flash_attention'] else 'off'}, ub {stock['n_ubatch']}", tried)
         self.assertNotIn("statistics", stock)
         self.assertEqual(exact["statistics"]["nodes"]["triangle"], 0)
         self.assertEqual(exact["statistics"]["pairs"]["skipped"], 0)
@@ -139,29 +147,6 @@ class Model(Case):
         self.assertNotIn("TTFT", done.stdout)
         self.assertTrue(done.stdout.strip())
 
-    def test_bench_records(self):
-        with tempfile.TemporaryDirectory() as folder:
-            out = os.path.join(folder, "bench.jsonl")
-            plot = os.path.join(folder, "plot")
-            done = run("bench", "-m", MODEL, "--lengths", "96,160", "--modes", "stock,exact", "--repeat", "2", "-t", "1",
-                       "--decode", "2", "--out", out, "--plot", plot)  # fmt: skip
-            self.check(done, 0, "vs stock")
-            with open(out, encoding="utf-8") as lines:
-                records = [json.loads(line) for line in lines]
-            self.assertEqual([(r["n_tokens"], r["mode"]) for r in records],
-                             [(96, "stock"), (96, "exact"), (160, "stock"), (160, "exact")])  # fmt: skip
-            for r in records:
-                self.assertLessEqual(r["ttft_s_p10"], r["ttft_s_median"])
-                self.assertLessEqual(r["ttft_s_median"], r["ttft_s_p90"])
-                self.assertEqual(r["reps"], 2)
-                self.assertGreater(r["decode_tokens_per_s"], 0)
-                self.assertTrue(r["commit"] and r["cpu"] and r["command"])
-            with open(plot + ".png", "rb") as png, open(plot + ".svg", encoding="utf-8") as svg:
-                self.assertTrue(png.read(8).startswith(b"\x89PNG"))
-                self.assertIn("exact", svg.read())
-            self.check(run("bench", "-m", MODEL, "--lengths", "9000"), 1, "9000", "8192")
-            self.check(run("bench", "-m", MODEL, "--out", "/nowhere/x.jsonl"), 1, "/nowhere")
-
     def test_interrupt_stops_cleanly(self):
         process = subprocess.Popen([PROGRAM, "run", "-m", MODEL, "-t", "1", "--json", "-f", "-"], env=ENVIRONMENT, text=True,
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
@@ -174,6 +159,122 @@ class Model(Case):
         self.assertEqual(process.stdout.read(), "")
         process.stdout.close()
         process.stderr.close()
+
+
+class Bench(Case):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = scratch.name
+        self.out = os.path.join(self.folder, "bench.jsonl")
+
+    def bench(self, *arguments, program=PROGRAM, env=None):
+        return subprocess.run([program, "bench", "-m", MODEL, "-t", "1", *arguments], env={**ENVIRONMENT, **(env or {})},
+                              capture_output=True, text=True, timeout=300)  # fmt: skip
+
+    def rows(self):
+        with open(self.out, encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+
+    def test_records(self):
+        plot = os.path.join(self.folder, "plot")
+        done = self.bench("--lengths", "160,96", "--modes", "stock,exact", "--stock", "off-64", "--repeat", "2", "--decode",
+                          "2", "--out", self.out, "--plot", plot)  # fmt: skip
+        self.check(done, 0, "vs stock", "stock, fa off, ub 64")
+        self.assertNotIn("one run", done.stdout.lower())
+        records = self.rows()
+        self.assertEqual([(r["n_tokens"], r["mode"]) for r in records],
+                         [(96, "stock"), (96, "exact"), (160, "stock"), (160, "exact")])  # fmt: skip
+        for r in records:
+            self.assertLessEqual(r["ttft_s_p10"], r["ttft_s_median"])
+            self.assertLessEqual(r["ttft_s_median"], r["ttft_s_p90"])
+            self.assertLessEqual(r["speedup_low"], r["speedup_high"])
+            self.assertEqual((r["reps"], len(r["ttft_s_all"]), r["against"]), (2, 2, "fa off, ub 64"))
+            self.assertGreater(r["decode_tokens_per_s"], 0)
+            self.assertTrue(r["commit"] and r["cpu"] and r["command"])
+        with open(plot + ".png", "rb") as png, open(plot + ".svg", encoding="utf-8") as svg:
+            self.assertTrue(png.read(8).startswith(b"\x89PNG"))
+            drawn = svg.read()
+            self.assertIn("exact", drawn)
+            self.assertIn("fa off, ub 64", drawn)
+
+    def test_stock_is_the_fastest_of_its_settings(self):
+        done = self.bench("--lengths", "520", "--modes", "stock,exact", "--repeat", "1", "--out", self.out)
+        self.check(done, 0, "stock is fastest with fa o", "(one run)", "One run of each")
+        stock, exact = self.rows()
+        tried = stock["stock_tried"]
+        self.assertEqual({t["setting"] for t in tried}, {f"fa {fa}, ub {ub}" for fa in ("on", "off") for ub in (512, 2048)})
+        best = min((t for t in tried if "ttft_s" in t), key=lambda t: t["ttft_s"])
+        self.assertEqual((stock["setting"], stock["against"], exact["against"]), 3 * (best["setting"],))
+        self.assertIn("stock, " + best["setting"], done.stdout)
+        self.assertNotIn("stock_tried", exact)
+
+    def test_what_cannot_be_written_is_known_before_measuring(self):
+        self.check(self.bench("--lengths", "9000"), 1, "9000", "8192")
+        # A model that is not there: whoever loads it first says so, not this.
+        for name in ("--out", "--plot"):
+            path = "/nowhere/x" if name == "--plot" else "/nowhere/x.jsonl"
+            self.check(run("bench", "-m", "/nowhere.gguf", name, path), 1, "cannot write /nowhere/x")
+        os.mkdir(self.out)
+        self.check(run("bench", "-m", "/nowhere.gguf", "--out", self.out), 1, "cannot write " + self.out)
+
+    def test_an_interrupted_sweep_keeps_its_lengths_and_goes_on(self):
+        arguments = ["--modes", "stock,exact", "--stock", "on-512", "--repeat", "1", "--out", self.out]
+        process = subprocess.Popen([PROGRAM, "bench", "-m", MODEL, "-t", "1", "--lengths", "96,7000", *arguments],
+                                   env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        for _ in range(600):
+            if os.path.exists(self.out) and len(self.rows()) == 2:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        shown, said = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 130, said)
+        self.assertIn("1 of 2 lengths are whole", said)
+        self.assertIn("stock, fa on, ub 512", shown)
+        kept = self.rows()
+        self.assertEqual([(r["n_tokens"], r["mode"]) for r in kept], [(96, "stock"), (96, "exact")])
+        with open(self.out, "a", encoding="utf-8") as file:
+            file.write('{"cut": ')  # as a crash leaves it
+
+        done = self.bench("--lengths", "96,130", *arguments)
+        self.check(done, 0, "2 rows for 1 of 2 lengths are in", "--restart measures them again")
+        self.assertEqual(len([line for line in done.stdout.splitlines() if line.startswith(("96 ", "130 "))]), 4)
+        with open(self.out, encoding="utf-8") as lines:
+            lines = lines.read().splitlines()
+        self.assertEqual([json.loads(lines[i])["n_tokens"] for i in (0, 1, 3, 4)], [96, 96, 130, 130])
+        self.assertEqual(len(lines), 5)
+        # Another setting is another measurement.
+        self.check(self.bench("--lengths", "96", *arguments, "-ub", "128"), 0)
+        with open(self.out, encoding="utf-8") as lines:
+            self.assertEqual(len(lines.read().splitlines()), 7)
+
+    def test_rows_of_changed_sources_are_not_published(self):
+        commit = run("--version").stdout.split("(")[1].rstrip(")\n")
+        published = os.path.join(self.folder, "docs", "results")
+        os.makedirs(published)
+        done = run("bench", "-m", "/nowhere.gguf", "--out", os.path.join(published, "x.jsonl"))
+        reason = "differ from their commit" if commit.endswith("-dirty") else "no model file"
+        self.check(done, 1, reason)
+
+    def test_stock_on_a_gpu_is_the_wrapped_device(self):
+        # The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h).
+        program = shutil.copy(PROGRAM, self.folder)
+        shutil.copy(FAKE_GPU_MODULE, os.path.join(self.folder, "libggml-trianglemix.so"))
+        every = {"TRIANGLEMIX_MIN_KEYS": "1"}
+        done = self.bench("--device", "TriangleMix0", "--lengths", "96", "--modes", "stock,exact", "--repeat", "1", "--stock",
+                          "on-512", "--out", self.out, program=program, env=every)  # fmt: skip
+        self.check(done, 0)
+        self.assertEqual({row["mode"]: row["device"] for row in self.rows()}, {"stock": "FAKE0", "exact": "TriangleMix0"})
+        done = subprocess.run([program, "run", "-m", MODEL, "-f", "-", "-q", "Which room?", "-n", "2", "-t", "1", "--device",
+                               "TriangleMix0", "--layers", "10-29", "--window", "16", "--last", "16", "--compare", "--repeat",
+                               "1", "--kl-tokens", "2", "--json"],
+                              env=ENVIRONMENT | every, input=document(60), capture_output=True, text=True, timeout=300)  # fmt: skip
+        self.check(done, 0)
+        stock, exact, plan = json.loads(done.stdout)["arms"]
+        self.assertEqual([arm["device"] for arm in (stock, exact, plan)], ["FAKE0", "TriangleMix0", "TriangleMix0"])
+        self.assertGreater(plan["statistics"]["nodes"]["triangle"], 0)
+        self.assertLess(exact["to_stock"]["first_kl"], 0.1)
+        self.check(self.bench("--device", "FAKE0", "--lengths", "96", program=program), 1, "FAKE0 is none of ours", "TriangleMix0")
 
 
 class Serve(Case):
@@ -230,6 +331,6 @@ class Serve(Case):
 
 
 if __name__ == "__main__":
-    group = {"arguments": Arguments, "model": Model, "serve": Serve}[GROUP]
+    group = {"arguments": Arguments, "model": Model, "bench": Bench, "serve": Serve}[GROUP]
     result = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.loadTestsFromTestCase(group))
     sys.exit(0 if result.wasSuccessful() else 1)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "runtime/arm_models.h"
 #include "runtime/backend.h"
 #include "runtime/model.h"
 
@@ -64,6 +65,32 @@ TEST(Model, RawTextStaysAsItIs) {
     EXPECT_EQ(vocabulary().text(tokens.ids), "Hello, world");
     EXPECT_TRUE(vocabulary().ends_answer(k_im_end));
     EXPECT_FALSE(vocabulary().ends_answer(tokens.ids.front()));
+}
+
+TEST(ArmModels, AreLoadedWhereEachArmComputes) {
+    vocabulary();  // ggml's backends
+    std::vector<std::string> loads;
+    const auto load = [&](const std::string & device, bool weights) {
+        loads.push_back(weights ? device : "text");
+        return model(TMX_TEST_MODEL, {}, false);
+    };
+    arm ours;
+    arm stock;
+    stock.ours = false;
+    const auto visit = [&](const arm_devices & where, bool keep_both) {
+        loads.clear();
+        arm_models models(model(TMX_TEST_MODEL, {}, false), where, load, keep_both);
+        for (const arm & a : {stock, ours, ours, stock}) {
+            EXPECT_EQ(models.of(a).facts().n_layer, 30);
+            EXPECT_FALSE(models.text().tokenise("some text").empty());
+        }
+        EXPECT_EQ(&models.of(ours) == &models.of(stock), where.ours == where.stock);
+        return loads;
+    };
+    EXPECT_EQ(visit({"", ""}, false), std::vector<std::string>{});
+    EXPECT_EQ(visit({"Proxy", "Wrapped"}, true), std::vector<std::string>{"Wrapped"});
+    EXPECT_EQ(visit({"Proxy", "Wrapped"}, false),
+              (std::vector<std::string>{"text", "Wrapped", "Proxy", "Wrapped", "Proxy", "Wrapped"}));
 }
 
 }  // namespace

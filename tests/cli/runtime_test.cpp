@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/arm_models.h"
 #include "runtime/chunks.h"
 #include "runtime/fidelity.h"
 
@@ -88,6 +89,20 @@ TEST(Fidelity, Quantiles) {
     EXPECT_EQ(median({3.0, 1.0, 2.0}), 2.0);
     EXPECT_EQ(median({4.0, 1.0, 2.0, 3.0}), 2.5);
     EXPECT_NEAR(quantile({10.0, 20.0, 30.0}, 0.9), 28.0, 1e-12);
+}
+
+TEST(ArmModels, ADeviceHoldsTwoCopiesOnlyWithRoomForTheContext) {
+    model_facts facts;
+    facts.n_layer = 32;
+    facts.n_head_kv = 8;
+    facts.d_head = 128;
+    facts.weight_bytes = uint64_t{16} << 30;  // 8B in f16
+    const size_t gib = size_t{1} << 30;
+    EXPECT_TRUE(two_models_fit(facts, 131072, 62 * gib, 80 * gib));
+    EXPECT_FALSE(two_models_fit(facts, 1024, 8 * gib, 24 * gib));
+    facts.weight_bytes = uint64_t{5} << 30;
+    EXPECT_TRUE(two_models_fit(facts, 8192, 19 * gib, 24 * gib));
+    EXPECT_FALSE(two_models_fit(facts, 131072, 19 * gib, 24 * gib));
 }
 
 }  // namespace

@@ -6,8 +6,13 @@
 #include <fstream>
 #include <iterator>
 
+#include "cli/bench_rows.h"
+#include "cli/compare.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
+#include "cli/published.h"
+#include "cli/speedup.h"
+#include "cli/stock_setting.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
 #include "runtime/statistics.h"
@@ -124,6 +129,122 @@ TEST(OutputFiles, AreReplacedWholeAndLinksStay) {
     check_writable((folder / "new").string());
     EXPECT_FALSE(fs::exists(folder / "new"));
     EXPECT_THROW(check_writable((folder / "nowhere" / "file").string()), failure);
+}
+
+TEST(OutputFiles, PublishedResultsAreOfCommittedSources) {
+    EXPECT_EQ(why_not_published("docs/results/x.jsonl", "abc"), "");
+    EXPECT_EQ(why_not_published("/tmp/x.jsonl", "abc-dirty"), "");
+    EXPECT_EQ(why_not_published("x.jsonl", "abc-dirty"), "");
+    EXPECT_NE(why_not_published("docs/results/x.jsonl", "abc-dirty").find("abc-dirty"), std::string::npos);
+    EXPECT_NE(why_not_published("/a/docs/../docs/results/x.jsonl", "abc-dirty"), "");
+}
+
+TEST(Stock, SettingsByName) {
+    EXPECT_EQ(parse_stock_setting("on-512"), (stock_setting{true, 512}));
+    EXPECT_EQ(parse_stock_setting("off-2048"), (stock_setting{false, 2048}));
+    for (const char * text : {"", "best", "on", "on-", "on-0", "on-5x", "maybe-512", "off--1", "on-99999999"}) {
+        EXPECT_FALSE(parse_stock_setting(text)) << text;
+    }
+    EXPECT_EQ(show_setting({false, 512}), "fa off, ub 512");
+}
+
+TEST(Stock, EverySettingThatCanBeTheFastestIsACandidate) {
+    // Ubatches of the whole prompt or more are one setting.
+    EXPECT_EQ(stock_candidates(512, 2048), (std::vector<stock_setting>{{true, 512}, {false, 512}}));
+    EXPECT_EQ(stock_candidates(513, 2048).size(), 4U);
+    EXPECT_EQ(stock_candidates(7500, 2048).size(), 4U);
+    EXPECT_EQ(stock_candidates(7500, 4096).size(), 6U);
+    EXPECT_EQ(stock_candidates(100, 64).size(), 4U);
+}
+
+// Seconds until `token` tokens are done, where a token costs a + b times its position.
+double until(double a, double b, double token) {
+    return a * token + b * token * token / 2;
+}
+
+TEST(Stock, ACandidateIsGivenUpOnlyWhereItCannotWin) {
+    for (const double a : {0.0, 1.0, 3.0}) {
+        for (const double b : {0.0, 0.01, 0.1}) {
+            std::vector<double> end_token;
+            std::vector<double> seconds;
+            for (int chunk = 1; chunk <= 8; ++chunk) {
+                end_token.push_back(100 * chunk);
+                seconds.push_back(until(a, b, 100 * chunk));
+                const double bound = least_seconds(end_token, seconds, 800);
+                EXPECT_LE(bound, until(a, b, 800) * (1 + 1e-12)) << a << " " << b << " " << chunk;
+                EXPECT_GE(bound, chunk == 1 ? 0 : seconds.back());
+            }
+            EXPECT_NEAR(least_seconds(end_token, seconds, 800), until(a, b, 800), 1e-9);
+        }
+    }
+    // Twice as slow shows at a third of the prompt, where the cost is steady.
+    EXPECT_GT(least_seconds({100, 200, 300}, {2, 4, 6}, 800), 15.9);
+    EXPECT_EQ(least_seconds({100}, {1}, 800), 0);
+}
+
+TEST(Stock, TheSearchFindsTheFastestAndKeepsWhatItTried) {
+    const std::vector<stock_setting> candidates = stock_candidates(7500, 2048);
+    std::vector<double> bests;
+    const std::vector<double> times = {20, 15, 30, 14};
+    const stock_search search = find_fastest(candidates, [&](const stock_setting & setting, double best) {
+        bests.push_back(best);
+        const double seconds = times[bests.size() - 1];
+        return seconds <= best ? stock_try{setting, seconds, true, ""} : stock_try{setting, best / 2, false, ""};
+    });
+    EXPECT_EQ(search.winner(), candidates[3]);
+    EXPECT_EQ(bests[1], 20);
+    EXPECT_EQ(bests[3], 15);
+    EXPECT_EQ(search.json()[0]["ttft_s"], 20);
+    EXPECT_EQ(search.json()[2]["given_up_after_s"], 7.5);
+    EXPECT_NE(search.text().find("fa on, ub 2048: given up after 7.50 s"), std::string::npos) << search.text();
+    EXPECT_THROW(find_fastest(candidates,
+                              [](const stock_setting & setting, double) {
+                                  return stock_try{setting, 0, false, "no room"};
+                              }),
+                 failure);
+}
+
+TEST(Ratios, SayHowFarTheyVary) {
+    const speedup several = speedup_over({10, 12}, {5, 4});
+    EXPECT_DOUBLE_EQ(several.median, 11 / 4.5);
+    EXPECT_EQ(several.spread_text(), "2.00..3.00");
+    EXPECT_EQ(speedup_over({10}, {5}).spread_text(), "(one run)");
+    EXPECT_GE(repetitions_for(1), 2);
+    EXPECT_GE(repetitions_for(60), 2);
+    EXPECT_EQ(repetitions_for(1000), 1);
+}
+
+bench_row row_for(int64_t n_tokens, const std::string & mode, const bench_row & identity, const std::string & date) {
+    const bench_cell stock{"stock", "fa on, ub 512", "", {10, 12}, {}, 1, {}};
+    const bench_cell cell{mode, mode == "stock" ? "fa on, ub 512" : "fa on, ub 2048", "", {5, 4}, {}, 0.5, {}};
+    return make_row({{"date", date}, {"plan", "p"}, {"identity", identity}}, n_tokens, cell, &stock);
+}
+
+TEST(BenchRows, AreUsedAgainWhereNothingThatCanChangeATimeDiffers) {
+    const bench_row here = {{"model_sha256", "a"}, {"n_threads", 2}};
+    const bench_row other = {{"model_sha256", "a"}, {"n_threads", 1}};
+    const std::vector<std::string> modes = {"stock", "exact"};
+    std::vector<bench_row> file = {row_for(96, "stock", here, "1"), row_for(96, "exact", here, "1"),
+                                   row_for(160, "stock", here, "1"), row_for(160, "exact", other, "1"),
+                                   bench_row{{"note", "no row of ours"}}};
+    ASSERT_TRUE(find_rows(file, here, 96, modes, 2));
+    EXPECT_EQ(find_rows(file, here, 96, modes, 2)->at(1).at("mode"), "exact");
+    EXPECT_FALSE(find_rows(file, here, 96, modes, 3)) << "more repetitions are wanted than there are";
+    EXPECT_FALSE(find_rows(file, here, 96, {"stock", "plan"}, 2));
+    EXPECT_FALSE(find_rows(file, here, 160, modes, 2)) << "other threads";
+    EXPECT_FALSE(find_rows(file, {}, 96, modes, 2));
+    // Half of a later run does not make a whole.
+    file.push_back(row_for(96, "stock", here, "2"));
+    EXPECT_FALSE(find_rows(file, here, 96, modes, 2));
+    file.push_back(row_for(96, "exact", here, "2"));
+    EXPECT_EQ(find_rows(file, here, 96, modes, 2)->at(0).at("date"), "2");
+}
+
+TEST(BenchRows, TableFitsEightyColumnsAndNamesStocksSetting) {
+    const std::string text = table_of({row_for(131072, "stock", {}, "1"), row_for(131072, "plan-fast", {}, "1")}, 80);
+    EXPECT_NE(text.find("stock, fa on, ub 512"), std::string::npos) << text;
+    EXPECT_NE(text.find("2.44x 2.00..3.00"), std::string::npos) << text;
+    EXPECT_LE(text.find('\n'), 80U) << text;
 }
 
 TEST(Statistics, SharesAndReasons) {

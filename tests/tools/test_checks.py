@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
-"""tools/check_includes.py and tools/check_file_length.py on small trees, each with one known fault."""
+"""The tools of tools/ on small trees, each with one known fault, and what the scripts of bench/ keep of their rows."""
 import contextlib
 import io
+import json
 import os
+import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "bench")]
 import check_file_length  # noqa: E402
 import check_includes  # noqa: E402
+import results_to_md  # noqa: E402
+import rowkit  # noqa: E402
 
 HEADERS = ("status", "geometry", "attention", "plan", "backend_control")
 
@@ -132,6 +138,75 @@ class FileLength(unittest.TestCase):
 
     def test_outside_the_repository(self):
         self.assertEqual(run(check_file_length, {"a.cpp": ""})[0], 2)
+
+
+def lines_of(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+class Tables(unittest.TestCase):
+    spec = {"file": "x.jsonl", "columns": [{"title": "way", "key": "way"}, {"title": "ms", "key": "ms"}]}
+
+    def convert(self, rows, spec, *options):
+        """Exit status, output, and the document."""
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            results = root / "docs" / "results"
+            results.mkdir(parents=True)
+            (root / "README.md").write_text("<!-- table: t -->\n<!-- /table -->\n", encoding="utf-8")
+            (results / "tables.json").write_text(json.dumps({"t": spec}), encoding="utf-8")
+            if rows:
+                (results / "x.jsonl").write_text(lines_of(rows), encoding="utf-8")
+            output = io.StringIO()
+            with unittest.mock.patch.multiple(results_to_md, ROOT=root, RESULTS=results), \
+                 unittest.mock.patch.object(sys, "argv", ["results_to_md.py", *options]), contextlib.redirect_stdout(output):
+                try:
+                    status = results_to_md.main()
+                except results_to_md.Problem as problem:
+                    status = str(problem)
+            return status, output.getvalue(), (root / "README.md").read_text(encoding="utf-8")
+
+    def test_rows_of_changed_sources_are_refused(self):
+        clean = {"way": "exact", "ms": 1, "commit": "abc"}
+        self.assertEqual(self.convert([clean, clean | {"dirty": False}], self.spec)[0], 0)
+        for dirty in (clean | {"commit": "abc-dirty"}, clean | {"dirty": True}):
+            status, _, text = self.convert([clean, dirty], self.spec, "--check")
+            self.assertIn("docs/results/x.jsonl (1)", str(status))
+            self.assertNotIn("exact", text)
+
+    def test_the_newest_of_equal_rows(self):
+        rows = [{"way": "stock", "ms": 5}, {"way": "exact", "ms": 3}, {"way": "stock", "ms": 4}]
+        _, _, text = self.convert(rows, self.spec | {"newest": ["way"]})
+        self.assertIn("| exact | 3 |\n| stock | 4 |\n<!--", text)
+        self.assertNotIn("| 5 |", text)
+
+    def test_a_table_without_rows(self):
+        self.assertIn("Not measured yet.", self.convert([], self.spec)[2])
+        introduced = self.spec | {"intro": "In one process:"}
+        self.assertEqual(self.convert([], introduced)[2], "<!-- table: t -->\n<!-- /table -->\n")
+        nothing_fits = introduced | {"where": {"way": "stock"}}
+        self.assertEqual(self.convert([{"way": "exact", "ms": 3}], nothing_fits)[2], "<!-- table: t -->\n<!-- /table -->\n")
+        self.assertIn("In one process:\n\n| way |", self.convert([{"way": "exact", "ms": 3}], introduced)[2])
+
+
+class Rows(unittest.TestCase):
+    def test_rows_of_changed_sources_are_not_published(self):
+        with tempfile.TemporaryDirectory() as folder:
+            published = pathlib.Path(folder) / "docs" / "results" / "x.jsonl"
+            published.parent.mkdir(parents=True)
+            with unittest.mock.patch.dict(os.environ, TMX_COMMIT="abc-dirty"):
+                with self.assertRaisesRegex(rowkit.Refused, "abc-dirty.*--out"):
+                    rowkit.Store(published, "case")
+                elsewhere = rowkit.Store(published.parent.parent / "x.jsonl", "case")
+                elsewhere.replace("a", [{"case": "a", "commit": "abc-dirty"}])
+                self.assertEqual(len(elsewhere.path.read_text(encoding="utf-8").splitlines()), 1)
+            with unittest.mock.patch.dict(os.environ, TMX_COMMIT="abc"):
+                store = rowkit.Store(published, "case")
+                with self.assertRaises(rowkit.Refused):  # of a program that was built before
+                    store.replace("a", [{"case": "a", "commit": "abd-dirty"}])
+                self.assertFalse(published.exists())
+                store.replace("a", [{"case": "a", "commit": "abd"}])
+                self.assertTrue(published.exists())
 
 
 if __name__ == "__main__":

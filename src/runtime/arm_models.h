@@ -1,0 +1,53 @@
+// runtime/arm_models.h -- one model file, loaded where each arm computes: ours on our device, stock's on the one that
+// it wraps.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "runtime/arm.h"
+#include "runtime/model.h"
+
+namespace tmx {
+
+// Devices of ggml. Equal (both "" on the CPU, where a context decides whether our backend takes part): one model serves
+// every arm.
+struct arm_devices {
+    std::string ours;
+    std::string stock;
+};
+
+class arm_models {
+  public:
+    // Loads the file on that device, or (weights = false) its header and vocabulary only.
+    using loader = std::function<model(const std::string & device, bool weights)>;
+
+    // `ours` is loaded on where.ours. keep_both: both fit the device beside each other; otherwise one is given up
+    // before the other is loaded, at every change between stock's arm and ours.
+    arm_models(model ours, arm_devices where, loader load, bool keep_both);
+
+    // The weights for this arm. REQUIRES no session over an earlier arm's is left. ERRORS failure, interrupted.
+    const model & of(const arm & a);
+
+    const model & text() const;  // for tokens and texts; always there
+    const model_facts & facts() const { return facts_; }
+    const std::string & device_of(const arm & a) const { return a.ours ? where_.ours : where_.stock; }
+
+  private:
+    arm_devices where_;
+    loader load_;
+    bool keep_both_;
+    model_facts facts_;
+    std::optional<model> ours_;
+    std::optional<model> stock_;
+    std::optional<model> text_;  // only where neither of them stays
+};
+
+// Whether a device on which one copy of the weights lies already has room for a second beside a context of n_ctx
+// tokens.
+bool two_models_fit(const model_facts & facts, int64_t n_ctx, size_t bytes_free, size_t bytes_total);
+
+}  // namespace tmx
