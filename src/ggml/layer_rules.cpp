@@ -79,6 +79,7 @@ bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_r
         if (rows != found.masked.end()) {
             statistics_.fell_back(to_string(rows->reason));
             if (now_.strict) {
+                statistics_.strict_failure(to_string(rows->reason));
                 GGML_LOG_ERROR(
                     "TriangleMix: strict: layer %d is a triangle layer of plan %s, but rows %lld to %lld can only be "
                     "computed exactly (%s, see docs/backend.md)\n",
@@ -89,6 +90,7 @@ bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_r
         }
     }
     if (now_.strict && !refusal_.empty()) {
+        statistics_.strict_failure("plan_refused");
         GGML_LOG_ERROR("TriangleMix: strict: plan %s does not fit: %s\n", now_.chosen->name.c_str(), refusal_.c_str());
         return false;
     }
@@ -101,6 +103,7 @@ bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const ch
     }
     statistics_.fell_back(reason);
     if (now_.strict) {
+        statistics_.strict_failure(reason);
         GGML_LOG_ERROR(
             "TriangleMix: strict: layer %d is a triangle layer of plan %s, but can only be computed exactly (%s, see "
             "docs/backend.md)\n",

@@ -64,10 +64,14 @@ class statistics {
     // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.
     bool passed_on(const std::string & reason);
     void plan_refused(const std::string & difference);
+    void strict_failure(const std::string & reason);  // strict mode fails this evaluation
     void reset();
 
     // What this process offers, for the JSON; not reset.
     void set_proxies(std::vector<proxy_facts> proxies);
+
+    // Nothing was counted: the backend was not even asked for a node, because this process ran no model.
+    bool idle() const;
 
     std::string json(const settings & current) const;
     std::string summary(const settings & current) const;  // a few lines for people
@@ -87,6 +91,7 @@ class statistics {
         int64_t dense_rows = 0;
         std::array<int64_t, k_mask_reasons> masked_rows{};
         std::map<std::string, int64_t> fallbacks;
+        std::map<std::string, int64_t> strict_failures;
         pair_count pairs;
         double seconds = 0;
         int64_t ubatches = 0;

@@ -11,6 +11,7 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <string_view>
 
 #include "runtime/failure.h"
 #include "trianglemix/backend_control.h"
@@ -108,12 +109,10 @@ void backend::load_ours(const std::string & path) {
     ggml_backend_load(path.c_str());
     const ggml_backend_reg_t registry = ggml_backend_reg_by_name(TMX_BACKEND_NAME);
     if (registry == nullptr) {
-        throw failure(with_log("the TriangleMix backend did not register (" + path + ")."));
-    }
-    if (ggml_backend_reg_dev_count(registry) == 0) {
-        throw failure(
-            with_log("the TriangleMix backend registered without a device, so it computes nothing. "
-                     "TRIANGLEMIX_DISABLE does that: unset it."));
+        const char * off = std::getenv("TRIANGLEMIX_DISABLE");
+        const bool disabled = off != nullptr && *off != '\0' && std::string_view(off) != "0";
+        throw failure(with_log("the TriangleMix backend did not register (" + path + ")" +
+                               (disabled ? ": TRIANGLEMIX_DISABLE switches it off; unset it." : ".")));
     }
     registry_ = registry;
 }
