@@ -11,6 +11,7 @@
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/compare.h"
+#include "cli/input_file.h"
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/plot.h"
@@ -133,10 +134,7 @@ void check_options(const bench_options & options, const model & m, const chosen_
 
 results measure(const bench_options & options, backend & b, const model & m, const chosen_plan & chosen,
                 const invocation & call) {
-    const std::vector<token_id> document = m.tokenise(read_file(options.document));
-    if (document.empty()) {
-        throw failure(options.document + " is empty");
-    }
+    const std::vector<token_id> document = m.tokenise(read_document(options.document).text);
     results all;
     for (const int64_t length : options.lengths) {
         prompt_setup prompt;
@@ -305,21 +303,21 @@ command add_bench(CLI::App & app) {
     add_plan_options(*sub, options->plan);
     shown(sub->add_option("--lengths", options->lengths, "prompt lengths in tokens")
               ->delimiter(',')
-              ->check(CLI::Range(int64_t{1}, int64_t{1} << 27)),
+              ->check(whole_number(1, 1 << 27)),
           "N,N,...", "1024,2048,4096,7500");
     shown(sub->add_option("--modes", options->modes, "ways of computing, see below")
               ->delimiter(',')
               ->check(CLI::IsMember(std::vector<std::string>(std::begin(k_modes), std::end(k_modes)))),
           "MODE,...", "stock,stock-fa,exact,plan");
     shown(sub->add_option("--repeat", options->n_repeat, "repetitions, interleaved; medians are shown")
-              ->check(CLI::Range(int64_t{1}, int64_t{1000})),
+              ->check(whole_number(1, 1000)),
           "N", "3");
     shown(sub->add_option("--decode", options->n_decode, "also decode that many tokens and show the rate")
-              ->check(CLI::Range(int64_t{0}, int64_t{1} << 20)),
+              ->check(whole_number(0, 1 << 20)),
           "N", "0");
     shown(sub->add_option("-f,--file", options->document, "the document, plain text"), "FILE", options->document);
     shown(sub->add_option("--stock-ub", options->stock_ubatch, "stock's prompt tokens of one evaluation")
-              ->check(CLI::Range(1, 1 << 20)),
+              ->check(whole_number(1, 1 << 20)),
           "N", "512; on a GPU the same as --ubatch");
     shown(sub->add_option("--out", options->out, "append a JSON line per mode and length"), "FILE", "");
     shown(sub->add_option("--plot", options->plot, "draw PREFIX.png and PREFIX.svg with gnuplot"), "PREFIX", "");

@@ -84,8 +84,7 @@ backend_paths default_backend_paths() {
 }
 
 backend::backend(const backend_paths & paths, bool verbose) {
-    log_of_process().verbose = verbose;
-    llama_log_set(keep_log, nullptr);
+    keep_log_messages(verbose);
     // A library named here would be loaded a second time beside ours.
     unsetenv("GGML_BACKEND_PATH");
     if (ggml_backend_reg_count() == 0) {
@@ -158,6 +157,11 @@ std::vector<backend::device> backend::devices() {
                           ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev))});
     }
     return result;
+}
+
+void keep_log_messages(bool verbose) {
+    log_of_process().verbose = verbose;
+    llama_log_set(keep_log, nullptr);
 }
 
 std::string recent_log() {
