@@ -134,7 +134,11 @@ void check_options(const bench_options & options, const model & m, const chosen_
 
 results measure(const bench_options & options, backend & b, const model & m, const chosen_plan & chosen,
                 const invocation & call) {
-    const std::vector<token_id> document = m.tokenise(read_document(options.document).text);
+    const text_document read = read_document(options.document);
+    if (!read.note.empty()) {
+        tell("note: " + read.note);
+    }
+    const std::vector<token_id> document = m.tokenise(read.text);
     results all;
     for (const int64_t length : options.lengths) {
         prompt_setup prompt;
@@ -282,10 +286,11 @@ int bench(bench_options options, const invocation & call) {
     if (options.json) {
         fmt::print("{}\n", nlohmann::ordered_json{{"records", records}}.dump(2));
     } else {
-        fmt::print("\n{}, {}, {} threads{}\n\n{}", show_file(m.facts().path), cpu_name(),
-                   options.model.threads > 0 ? options.model.threads : hardware_threads(),
-                   chosen.triangle ? "; plan: " + chosen.layers() : "",
-                   table_of(options, all, terminal_width(STDOUT_FILENO)));
+        const int width = terminal_width(STDOUT_FILENO);
+        const std::string heading = fmt::format("{}, {}, {} threads{}", show_file(m.facts().path), cpu_name(),
+                                                options.model.threads > 0 ? options.model.threads : hardware_threads(),
+                                                chosen.triangle ? "; plan: " + chosen.layers() : "");
+        fmt::print("\n{}\n\n{}", wrap(heading, width, 0), table_of(options, all, width));
     }
     if (!options.plot.empty()) {
         draw(options, m, all);

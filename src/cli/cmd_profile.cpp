@@ -92,7 +92,11 @@ class profile_screen {
 std::vector<std::string> read_all(const std::vector<std::string> & paths) {
     std::vector<std::string> texts;
     for (const std::string & path : paths) {
-        texts.push_back(read_document(path).text);
+        text_document read = read_document(path);
+        if (!read.note.empty()) {
+            tell("note: " + read.note);
+        }
+        texts.push_back(std::move(read.text));
     }
     return texts;
 }

@@ -16,7 +16,7 @@ bool continues_character(char c) {
 }
 
 // `text` by words into lines of at most `limit` columns; every line but the first behind a margin of `indent` blanks,
-// and the first thought to be behind one, too. A longer word has a line of its own.
+// and the first thought to be behind one, too. A longer word has a line of its own, or several if it is a path.
 std::string fill(const std::string & text, size_t limit, size_t indent) {
     const std::string margin(indent, ' ');
     std::string result;
@@ -34,7 +34,12 @@ std::string fill(const std::string & text, size_t limit, size_t indent) {
             ++at;
             continue;
         }
-        const size_t end = std::min(text.find_first_of(" \n", at), text.size());
+        size_t end = std::min(text.find_first_of(" \n", at), text.size());
+        if (indent < limit && columns(text.substr(at, end - at)) > limit - indent) {
+            // A path too long for a line of its own breaks behind its last folder that fits.
+            const size_t slash = text.rfind('/', at + limit - indent - 1);
+            end = slash != std::string::npos && slash > at && slash + 1 < end ? slash + 1 : end;
+        }
         const std::string word = text.substr(at, end - at);
         const size_t size = columns(word);
         if (!line_start && column + 1 + size > limit) {
@@ -77,14 +82,16 @@ size_t longest_word(const std::string & text) {
 // Stands for a blank at which a cell must not break.
 constexpr char k_joined = '\x01';
 
-// Figures stay whole ("43.1 s"), lists break behind their commas.
-std::string join_figures(std::string cell) {
-    for (size_t i = 1; i < cell.size(); ++i) {
-        if (cell[i] == ' ' && cell[i - 1] != ',') {
-            cell[i] = k_joined;
+// Figures stay whole ("43.1 s"); lists break behind their commas, ranges behind their dots.
+std::string join_figures(const std::string & cell) {
+    std::string joined;
+    for (size_t i = 0; i < cell.size(); ++i) {
+        joined += cell[i] == ' ' && (i == 0 || cell[i - 1] != ',') ? k_joined : cell[i];
+        if (joined.ends_with("..")) {
+            joined += ' ';
         }
     }
-    return cell;
+    return joined;
 }
 
 // Where the text behind a gap of two blanks or more begins: "  --file FILE    the document" -> 16. 0: no such gap.
@@ -248,7 +255,7 @@ void text_table::add(std::vector<std::string> row) {
     rows_.push_back(std::move(row));
 }
 
-// The cell as it may be broken: headings and the first column at blanks, others behind commas.
+// The cell as it may be broken: headings and the first column at blanks, others between figures.
 std::string text_table::breakable(size_t row, size_t column) const {
     const std::string & cell = rows_[row][column];
     return row == 0 || column == 0 ? cell : join_figures(cell);

@@ -49,8 +49,8 @@ class backend {
     void load_ours(const std::string & path);
 };
 
-// From now on messages of ggml and llama.cpp are shown on stderr when `verbose`; otherwise the warnings and errors among
-// them are kept for recent_log(). A backend does this, too; it is for a process that only reads a model's header.
+// From now on messages of ggml and llama.cpp are shown on stderr when `verbose`; otherwise the warnings and errors
+// among them are kept for recent_log(). A backend does this, too; it is for a process that only reads a model's header.
 void keep_log_messages(bool verbose);
 
 // Warnings and errors that llama.cpp and ggml logged since the last call, newest last, one a line; "" if none.

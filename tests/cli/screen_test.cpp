@@ -26,6 +26,8 @@ TEST(Screen, WrapsByWordsAndIndentsWhatFollows) {
     EXPECT_EQ(wrap("one two three four five six", 24, 4), "one two three four\n    five six");
     EXPECT_EQ(wrap("a\nb", 40, 2), "a\n  b");
     EXPECT_EQ(wrap("", 40, 2), "");
+    EXPECT_EQ(wrap("see /work/wt/build/bin/llama-server there", 24, 2),
+              "see\n  /work/wt/build/bin/\n  llama-server there");
     EXPECT_EQ(wrap("averyveryverylongwordthatdoesnotfitatall x", 24, 0), "averyveryverylongwordthatdoesnotfitatall\nx");
 }
 
@@ -68,6 +70,9 @@ TEST(Screen, TablesFitTerminals) {
             EXPECT_TRUE(width < 40 || text.find(kept) != std::string::npos) << "broken inside a figure:\n" << text;
         }
     }
+    text_table range({"mode", "p10..p90"});
+    range.add({"stock", "1.234..5.678"});
+    EXPECT_EQ(range.print(14), "mode  p10..p90\nstock  1.234..\n         5.678\n");
     text_table bench({"tokens", "mode", "vs stock"});
     bench.add({"1024", "stock-fa", "1.00x"});
     EXPECT_EQ(bench.print(22), "tokens     mode     vs\n                 stock\n1024   stock-fa  1.00x\n");
