@@ -77,9 +77,9 @@ prompt_setup set_up_prompt(const run_options & options, const task & asked, cons
     }
     prompt.ids = tokens.ids;
     const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
-    tell(fmt::format("reading {}{}, {} tokens in all", asked.describe(),
-                     options.document == k_default_document ? " (the document where -f names no other)" : "",
-                     n_prompt));
+    tell(fmt::format("{} {}; {} tokens in all",
+                     options.document == k_default_document ? "no -f names another document, so reading" : "reading",
+                     asked.describe(), n_prompt));
     const int64_t trained = m.facts().n_ctx_train;
     const int64_t limit = options.model.n_ctx > 0 ? options.model.n_ctx : trained;
     if (n_prompt + 1 > limit) {

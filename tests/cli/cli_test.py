@@ -3,13 +3,18 @@
 Usage: cli_test.py PROGRAM MODEL DL_BIN LINKED_BIN GROUP, where GROUP is `arguments` (no model), `model`, or `serve`.
 """
 
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 import urllib.request
@@ -26,7 +31,33 @@ def run(*arguments, env=None, stdin=""):
     )
 
 
+def in_terminal(columns, *arguments):
+    """Exit code, and everything that was written to a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    with subprocess.Popen([PROGRAM, *arguments], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        while True:
+            try:
+                block = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                block = b""
+            if not block:
+                break
+            drawn += block
+    os.close(ours)
+    return process.returncode, drawn.decode(errors="replace")
+
+
 class Case(unittest.TestCase):
+    def check_fits(self, columns, *arguments):
+        code, drawn = in_terminal(columns, *arguments)
+        self.assertEqual(code, 0, drawn)
+        for line in re.split("\r\n|\r\x1b\\[K", drawn):
+            self.assertLessEqual(len(line), columns, f"at {columns} columns: {line!r}")
+        return drawn
+
     def check(self, done, code, *texts):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         for text in texts:
@@ -53,6 +84,12 @@ class Arguments(Case):
         self.check(run("--help"), 0, "run", "bench", "serve", "info", "Exit codes")
         for command in ("run", "bench", "serve", "info"):
             self.check(run(command, "--help"), 0, "Examples:", "--plan")
+
+    def test_everything_fits_the_terminal(self):
+        for columns in (60, 80, 120):
+            for command in ([], ["run"], ["bench"], ["profile"], ["serve"], ["info"]):
+                self.check_fits(columns, *command, "--help")
+            self.check_fits(columns, "info", "--plan", "preset:llama-3.1-8b-instruct")
 
     def test_missing_files(self):
         self.check(run("run", "-m", "/nowhere.gguf"), 1, "/nowhere.gguf")
@@ -183,8 +220,18 @@ class Model(Case):
         self.assertNotIn("TTFT", done.stdout)
         self.assertTrue(done.stdout.strip())
         # What is read is said before it is read, and again with the result.
-        self.assertRegex(done.stderr, r"reading standard input, \S+ \S+; question: How many .*, \d+ tokens in all")
+        self.assertRegex(done.stderr, r"reading standard input, \S+ \S+; question: How many .*; \d+ tokens in all")
         self.assertRegex(done.stderr, r"document  standard input, \S+ \S+; question: How many ")
+
+    def test_progress_and_summary_fit_the_terminal(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(document(100))
+            file.flush()
+            drawn = self.check_fits(60, "run", "-m", MODEL, "-f", file.name, "-q", "How many boxes?", "-n", "4", "-t", "1", "--exact")
+        # Every progress line is drawn over; nothing of the last one stays.
+        self.assertRegex(drawn, "prefill: [^\r\n]*\r\x1b\\[K[^\r]*\r\n")
+        self.assertNotRegex(drawn, "prefill: [^\r\n]*\r\n")
+        self.assertRegex(drawn, "\nTTFT ")
 
     def test_a_context_beyond_the_trained_one_draws_a_note(self):
         done = run("run", "-m", MODEL, "-f", "-", "-c", "9000", "-n", "1", "-t", "1", "--exact", stdin=document(50),
