@@ -133,7 +133,7 @@ bool plan_in_environment() {
 
 // The server's model, to be looked at before it starts; "" if its command names none that is there.
 std::string model_of(const std::vector<std::string> & server) {
-    const std::string file = option_value(server, {"-m", "--model"});
+    std::string file = option_value(server, {"-m", "--model"});
     // With one of these, -m says where a model is to be put.
     const bool fetched = has_option(server, {"-mu", "--model-url", "-hf", "-hfr", "--hf-repo", "-dr", "--docker-repo"});
     const std::string problem = file.empty() ? "" : file_problem(file);

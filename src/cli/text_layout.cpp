@@ -287,7 +287,10 @@ std::string text_table::print_columns(const std::vector<size_t> & width, size_t 
             for (size_t i = 0; i < cells.size(); ++i) {
                 const std::string cell = y < cells[i].size() ? cells[i][y] : "";
                 const std::string blanks(width[i] - columns(cell), ' ');
-                line += i == 0 ? cell + blanks : std::string(gap, ' ') + blanks + cell;
+                if (i > 0) {
+                    line.append(gap, ' ');
+                }
+                line += i == 0 ? cell + blanks : blanks + cell;
             }
             std::replace(line.begin(), line.end(), k_joined, ' ');
             line.erase(line.find_last_not_of(' ') + 1);

@@ -252,7 +252,7 @@ std::string statistics::summary(const settings & current) const {
         line("TRIANGLEMIX_STRICT: %lld evaluations failed (%s)", static_cast<long long>(count), reason.c_str());
     }
     if (n_nodes == 0) {
-        line("computed nothing");
+        text += "TriangleMix: computed nothing\n";
     } else {
         line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
              sums_.seconds, static_cast<long long>(sums_.nodes[0]), static_cast<long long>(sums_.nodes[1]),

@@ -29,10 +29,12 @@ using file_handle = std::unique_ptr<std::FILE, close_file>;
 // become another file in between; opening waits for nobody.
 file_handle open_regular(const std::string & path, std::string & error) {
     const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    struct stat found {};
-    if (descriptor < 0 || fstat(descriptor, &found) != 0) {
+    if (descriptor < 0) {
         error = std::strerror(errno);
-    } else if (S_ISDIR(found.st_mode)) {
+        return nullptr;
+    }
+    struct stat found {};
+    if (fstat(descriptor, &found) == 0 && S_ISDIR(found.st_mode)) {
         error = std::strerror(EISDIR);
     } else if (!S_ISREG(found.st_mode)) {
         error = S_ISFIFO(found.st_mode) ? "is a pipe, and a plan is read from a regular file"
@@ -42,9 +44,7 @@ file_handle open_regular(const std::string & path, std::string & error) {
     } else {
         error = std::strerror(errno);
     }
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
+    close(descriptor);
     return nullptr;
 }
 
