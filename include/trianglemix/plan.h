@@ -85,7 +85,8 @@ parsed<precision> parse_precision(std::string_view text) noexcept;
 // or `running` did not record is not compared.
 std::string plan_mismatch(const plan & p, const model_shape & running);
 
-// Shipped plans (plans/*.json, compiled in), by name: the paper's models and the embedded one.
+// Shipped plans (plans/*.json, compiled in), by name: the paper's for its models, a public port's for Qwen3-8B, and our
+// own, measured, for the embedded model. Each file's provenance says which.
 struct plan_preset {
     std::string_view name;  // file name without .json
     std::string_view json_text;

@@ -14,6 +14,7 @@
 #include "cli/bench_rows.h"
 #include "cli/build_info.h"
 #include "cli/commands.h"
+#include "cli/input_file.h"
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
@@ -163,13 +164,13 @@ class sweep {
     sweep(const bench_options & options, backend & b, arm_models & models, const chosen_plan & chosen,
           const invocation & call)
         : options_(options), backend_(b), models_(models), chosen_(chosen), call_(call) {
-        const std::string text = read_file(options.document);
-        document_ = models.text().tokenise(text);
-        if (document_.empty()) {
-            throw failure(options.document + " is empty");
+        const text_document read = read_document(options.document);
+        if (!read.note.empty()) {
+            tell("note: " + read.note);
         }
+        document_ = models.text().tokenise(read.text);
         if (!options.out.empty()) {
-            identity_ = identity_of(options, chosen, text);
+            identity_ = identity_of(options, chosen, read.text);
         }
     }
 
@@ -389,7 +390,7 @@ command add_bench(CLI::App & app) {
     add_plan_options(*sub, options->plan);
     shown(sub->add_option("--lengths", options->lengths, "prompt lengths in tokens")
               ->delimiter(',')
-              ->check(CLI::Range(int64_t{1}, int64_t{1} << 27)),
+              ->check(whole_number(1, 1 << 27)),
           "N,N,...", "1024,2048,4096,7500");
     shown(sub->add_option("--modes", options->modes, "ways of computing, see below")
               ->delimiter(',')
@@ -397,10 +398,10 @@ command add_bench(CLI::App & app) {
           "MODE,...", "stock,exact,plan");
     add_stock_option(*sub, options->stock);
     shown(sub->add_option("--repeat", options->n_repeat, "repetitions, interleaved; medians are shown")
-              ->check(CLI::Range(int64_t{1}, int64_t{1000})),
+              ->check(whole_number(1, 1000)),
           "N", "3");
     shown(sub->add_option("--decode", options->n_decode, "also decode that many tokens and show the rate")
-              ->check(CLI::Range(int64_t{0}, int64_t{1} << 20)),
+              ->check(whole_number(0, 1 << 20)),
           "N", "0");
     shown(sub->add_option("-f,--file", options->document, "the document, plain text"), "FILE", options->document);
     shown(

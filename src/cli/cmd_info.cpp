@@ -9,6 +9,7 @@
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/host_build.h"
+#include "cli/input_file.h"
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
@@ -25,7 +26,7 @@ using json = nlohmann::ordered_json;
 constexpr const char * k_examples = R"(
 Examples:
   trianglemix info                                     versions, kernels, presets, the llama.cpp of this build
-  trianglemix info --llama /opt/llama.cpp/build        will that llama.cpp load the backend, and how
+  trianglemix info --llama /opt/llama.cpp/build        will that llama.cpp load the backend, and how; exit code 1: no
   trianglemix info -m model.gguf --plan my-plan.json   does the plan fit, and how much does it save
 )";
 
@@ -294,11 +295,20 @@ command add_info(CLI::App & app) {
     sub->add_flag("-v,--verbose", options->verbose, "show llama.cpp's own messages on stderr");
     sub->add_flag("--json", options->json, "one JSON object on stdout");
     return [options](const invocation &) {
+        if (!options->model.empty()) {
+            if (const std::string problem = file_problem(options->model); !problem.empty()) {
+                throw failure(problem);
+            }
+        }
         const json j = collect(*options);
         if (options->json) {
             fmt::print("{}\n", j.dump(2));
         } else {
             print(j, std::min(terminal_width(STDOUT_FILENO), 120));
+        }
+        // Whoever names a llama.cpp asks whether it will work, and a script reads the answer here.
+        if (!options->llama.empty() && !j["llama"]["loads_backend"].get<bool>()) {
+            throw failure("--llama: the backend will not load there: " + text_of(j["llama"]["why"]));
         }
         return 0;
     };

@@ -10,6 +10,7 @@
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
+#include "cli/input_file.h"
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
@@ -73,14 +74,13 @@ class profile_screen {
             fmt::print(stderr, "{}{:>8} {:3.0f}%  {}{}\n", live_ ? "\r\x1b[K" : "", p.stage, 100 * p.share, p.item,
                        left);
         } else if (live_ && now - last_ > 0.2) {
-            fmt::print(stderr, "\r\x1b[K{:>8} {:3.0f}%  {}{}", p.stage, 100 * p.share, p.item, left);
-            std::fflush(stderr);
+            show_live(fmt::format("{:>8} {:3.0f}%  {}{}", p.stage, 100 * p.share, p.item, left));
             last_ = now;
         }
     }
     ~profile_screen() {
         if (live_) {
-            fmt::print(stderr, "\r\x1b[K");
+            clear_live();
         }
     }
 
@@ -92,10 +92,11 @@ class profile_screen {
 std::vector<std::string> read_all(const std::vector<std::string> & paths) {
     std::vector<std::string> texts;
     for (const std::string & path : paths) {
-        texts.push_back(read_file(path));
-        if (texts.back().empty()) {
-            throw failure(path + " is empty");
+        text_document read = read_document(path);
+        if (!read.note.empty()) {
+            tell("note: " + read.note);
         }
+        texts.push_back(std::move(read.text));
     }
     return texts;
 }
@@ -241,7 +242,7 @@ prompt_pool make_prompts(const profile_settings & s, const model & m) {
         notes.push_back(std::move(note));
     }
     for (const std::string & note : notes) {
-        fmt::print(stderr, "note: {}\n", note);
+        tell("note: " + note);
     }
     return prompts;
 }
@@ -298,14 +299,14 @@ void draw_plots(const std::string & report, const profile_result & r) {
 
 void draw_beside(const std::string & report, const profile_result & r) {
     if (!plotting_available()) {
-        fmt::print(stderr, "note: no drawings beside the report, gnuplot is not installed\n");
+        tell("note: no drawings beside the report, gnuplot is not installed");
         return;
     }
     // The plan and the report are written: what hinders a drawing must not hide them.
     try {
         draw_plots(report, r);
     } catch (const failure & error) {
-        fmt::print(stderr, "note: not all drawings are beside the report: {}\n", error.what());
+        tell(fmt::format("note: not all drawings are beside the report: {}", error.what()));
     }
 }
 
@@ -380,13 +381,13 @@ void add_prompt_options(CLI::App & sub, profile_options & options) {
           "FILE", "");
     shown(sub.add_option("--length", options.lengths, "tokens of made prompts")
               ->delimiter(',')
-              ->check(CLI::Range(int64_t{64}, int64_t{1} << 22)),
+              ->check(whole_number(64, 1 << 22)),
           "L[,L...]", "2048");
     shown(sub.add_option("--samples", prompts.samples, "of each kind and length, to choose layers with")
-              ->check(CLI::Range(int64_t{1}, int64_t{100000})),
+              ->check(whole_number(1, 100000)),
           "K", "4");
     shown(sub.add_option("--check-samples", prompts.check_samples, "of each kind and length, to check the choice with")
-              ->check(CLI::Range(int64_t{0}, int64_t{100000})),
+              ->check(whole_number(0, 100000)),
           "K", "2");
     shown(sub.add_option("--seed", prompts.seed, "of made prompts"), "N", "1");
     shown(sub.add_option("--texts", options.texts, "files that made prompts take their text from")->delimiter(','),
@@ -420,14 +421,14 @@ command add_profile(CLI::App & app) {
     shown(sub->add_option("--order-by", options->score, "what orders layers")->check(CLI::IsMember(scores)), "SCORE",
           "ablation where it is measured, else contribution");
     CLI::Option * heads = sub->add_flag("--per-head", s.per_head, "choose single heads instead of layers");
-    CLI::Option * select = shown(
-        sub->add_option("--select", options->select, "so many, the least important")->check(CLI::NonNegativeNumber),
-        "N", "");
+    CLI::Option * select = shown(sub->add_option("--select", options->select, "so many, the least important")
+                                     ->check(whole_number(0, k_most_tokens)),
+                                 "N", "");
     CLI::Option * threshold =
         shown(sub->add_option("--threshold", options->threshold, "those whose score is at most T"), "T", "");
     CLI::Option * budget = shown(
         sub->add_option("--kl-budget", options->kl_budget, "as many as keep the mean first-token KL within B nats")
-            ->check(CLI::PositiveNumber),
+            ->check(positive_number()),
         "B", "0.01");
     select->excludes(threshold)->excludes(budget);
     threshold->excludes(budget);
@@ -440,15 +441,16 @@ command add_profile(CLI::App & app) {
                   "measure stock llama.cpp's own variations beside the check: settings, and its q8_0 cache");
     sub->add_flag("--curve", s.curve, "measure the KL of the growing set, from one to all");
     shown(sub->add_option("--tokens", s.n_following, "dense continuation tokens compared behind the first")
-              ->check(CLI::Range(int64_t{0}, int64_t{4096})),
+              ->check(whole_number(0, 4096)),
           "N", "16");
-    shown(sub->add_option("--sink", s.shape.n_sink, "first tokens that every row sees")->check(CLI::NonNegativeNumber),
+    shown(sub->add_option("--sink", s.shape.n_sink, "first tokens that every row sees")
+              ->check(whole_number(0, k_most_tokens)),
           "N", "8");
-    shown(
-        sub->add_option("--window", s.shape.n_window, "recent tokens that every row sees")->check(CLI::PositiveNumber),
-        "N", "512");
+    shown(sub->add_option("--window", s.shape.n_window, "recent tokens that every row sees")
+              ->check(whole_number(1, k_most_tokens)),
+          "N", "512");
     shown(sub->add_option("--last", s.shape.n_last, "rows at the prompt's end that see everything")
-              ->check(CLI::NonNegativeNumber),
+              ->check(whole_number(0, k_most_tokens)),
           "N", "128");
     shown(sub->add_option("--precision", s.precision, "of sets that are measured, and of the plan")
               ->check(CLI::IsMember({"exact", "fast"})),

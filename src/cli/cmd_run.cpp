@@ -10,6 +10,7 @@
 #include "cli/build_info.h"
 #include "cli/commands.h"
 #include "cli/compare.h"
+#include "cli/input_file.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
@@ -45,26 +46,41 @@ struct run_options {
     bool json = false;
 };
 
+// What the model is asked, as it was found before the model was loaded.
+struct task {
+    text_document document;
+    std::string question;  // "" = none
+
+    std::string describe() const {
+        return document.describe() + (question.empty() ? "; no question" : "; question: " + question);
+    }
+};
+
+task read_task(const run_options & options) {
+    task asked{read_document(options.document), options.question};
+    if (asked.question.empty() && options.document == k_default_document) {
+        asked.question = k_default_question;
+    }
+    if (!asked.document.note.empty()) {
+        tell("note: " + asked.document.note);
+    }
+    return asked;
+}
+
 // ERRORS failure: the prompt does not fit the context.
-prompt_setup set_up_prompt(const run_options & options, const model & m, const invocation & call, int64_t & n_answer) {
+prompt_setup set_up_prompt(const run_options & options, const task & asked, const model & m, const invocation & call,
+                           int64_t & n_answer) {
     prompt_setup prompt;
-    std::string text = read_file(options.document);
-    std::string question = options.question;
-    if (question.empty() && options.document == k_default_document) {
-        question = k_default_question;
-    }
-    if (!question.empty()) {
-        text += "\n\n" + question;
-    }
-    const prompt_tokens tokens = m.tokenise_prompt(text, options.raw);
+    const prompt_tokens tokens =
+        m.tokenise_prompt(asked.document.text + (asked.question.empty() ? "" : "\n\n" + asked.question), options.raw);
     if (!tokens.templated && !options.raw) {
-        fmt::print(stderr, "note: {}\n", tokens.note);
+        tell("note: " + tokens.note);
     }
     prompt.ids = tokens.ids;
     const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
-    if (n_prompt == 0) {
-        throw failure(options.document + " is empty: there is nothing to answer");
-    }
+    tell(fmt::format("{} {}; {} tokens in all",
+                     options.document == k_default_document ? "no -f names another document, so reading" : "reading",
+                     asked.describe(), n_prompt));
     const int64_t trained = m.facts().n_ctx_train;
     const int64_t limit = options.model.n_ctx > 0 ? options.model.n_ctx : trained;
     if (n_prompt + 1 > limit) {
@@ -77,12 +93,12 @@ prompt_setup set_up_prompt(const run_options & options, const model & m, const i
                                   n_prompt + 1 - limit, remedy));
     }
     if (limit > trained && n_prompt + n_answer > trained) {
-        fmt::print(stderr, "note: {} tokens are more than the {} that the model was trained for; expect nonsense\n",
-                   n_prompt + n_answer, trained);
+        tell(fmt::format("note: {} tokens are more than the {} that the model was trained for; expect nonsense",
+                         n_prompt + n_answer, trained));
     }
     if (n_prompt + n_answer > limit) {
         n_answer = limit - n_prompt;
-        fmt::print(stderr, "note: the context of {} tokens leaves room for an answer of {}\n", limit, n_answer);
+        tell(fmt::format("note: the context of {} tokens leaves room for an answer of {}", limit, n_answer));
     }
     // Only what is needed: a model's full context may be far more memory than this prompt takes.
     const int64_t needed = n_prompt + std::max(n_answer, options.compare.n_compared) + 1;
@@ -93,7 +109,7 @@ prompt_setup set_up_prompt(const run_options & options, const model & m, const i
     return prompt;
 }
 
-nlohmann::ordered_json run_json(const run_options & options, const model & m, const prompt_setup & prompt,
+nlohmann::ordered_json run_json(const task & asked, const model & m, const prompt_setup & prompt,
                                 const chosen_plan & chosen, const invocation & call) {
     const model_facts & f = m.facts();
     nlohmann::ordered_json j;
@@ -101,7 +117,9 @@ nlohmann::ordered_json run_json(const run_options & options, const model & m, co
     j["version"] = program_version();
     j["commit"] = source_commit();
     j["model"] = {{"file", f.path}, {"name", f.name}, {"type", f.file_type}, {"n_layer", f.n_layer}};
-    j["document"] = options.document;
+    j["document"] = asked.document.path;
+    j["document_bytes"] = asked.document.text.size();
+    j["question"] = asked.question;
     j["n_prompt_tokens"] = prompt.ids.size();
     j["n_threads"] = prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads();
     j["plan"] = {{"source", chosen.source},
@@ -115,28 +133,31 @@ void print_json(const nlohmann::ordered_json & j) {
     fmt::print("{}\n", j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
-void print_summary(const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
+void print_summary(const task & asked, const model & m, const prompt_setup & prompt, const chosen_plan & chosen,
                    const arm_report & report) {
     const backend_statistics & s = *report.statistics;
+    const auto line = [width = line_width(STDERR_FILENO)](const char * label, const std::string & text) {
+        constexpr int k_indent = 10;
+        fmt::print(stderr, "{:<{}}{}\n", label, k_indent, wrap(text, width, k_indent));
+    };
     fmt::print(stderr, "\n");
-    fmt::print(stderr, "prompt    {} tokens of {} ({})\n", prompt.ids.size(), show_file(m.facts().path),
-               report.setting);
-    fmt::print(stderr, "TTFT      {} = {:.0f} tok/s\n", show_seconds(report.ttft[0]),
-               static_cast<double>(prompt.ids.size()) / report.ttft[0]);
+    line("document", asked.describe());
+    line("prompt", fmt::format("{} tokens of {} ({})", prompt.ids.size(), show_file(m.facts().path), report.setting));
+    line("TTFT", fmt::format("{} = {:.0f} tok/s", show_seconds(report.ttft[0]),
+                             static_cast<double>(prompt.ids.size()) / report.ttft[0]));
     if (!report.decode_rate.empty()) {
-        fmt::print(stderr, "decode    {:.1f} tok/s\n", report.decode_rate[0]);
+        line("decode", fmt::format("{:.1f} tok/s", report.decode_rate[0]));
     }
-    fmt::print(
-        stderr, "layers    {}\n",
-        chosen.triangle ? chosen.layers() + " (" + chosen.source + ")" : "all dense, exact (" + chosen.source + ")");
-    fmt::print(stderr, "pairs     {} computed, {} skipped ({:.1f}% of what exact takes), over all heads and layers\n",
-               show_count(s.pairs_kept), show_count(s.pairs_skipped), 100 * s.kept_share());
-    fmt::print(stderr, "attention {} in kernel {}, {} nodes; computed exactly instead of by the plan: {}\n",
-               show_seconds(s.seconds), s.kernel, s.n_triangle + s.n_dense, s.fallback_text());
+    line("layers",
+         chosen.triangle ? chosen.layers() + " (" + chosen.source + ")" : "all dense, exact (" + chosen.source + ")");
+    line("pairs", fmt::format("{} computed, {} skipped ({:.1f}% of what exact takes), over all heads and layers",
+                              show_count(s.pairs_kept), show_count(s.pairs_skipped), 100 * s.kept_share()));
+    line("attention", fmt::format("{} in kernel {}, {} nodes; computed exactly instead of by the plan: {}",
+                                  show_seconds(s.seconds), s.kernel, s.n_triangle + s.n_dense, s.fallback_text()));
 }
 
-int run_single(const run_options & options, backend & b, const model & m, const prompt_setup & prompt,
-               const chosen_plan & chosen, int64_t n_answer, const invocation & call) {
+int run_single(const run_options & options, const task & asked, backend & b, const model & m,
+               const prompt_setup & prompt, const chosen_plan & chosen, int64_t n_answer, const invocation & call) {
     arm_report report;
     report.how = planned_arm(prompt, chosen);
     const std::unique_ptr<session> s = open_arm(b, m, report.how);
@@ -148,9 +169,10 @@ int run_single(const run_options & options, backend & b, const model & m, const 
     report.ttft.push_back(prefilled.seconds);
     report.statistics = parse_statistics(b.statistics(s->backend_context()));
     report.setting = fmt::format("ubatch {}, {} threads", s->options().n_ubatch, s->options().n_threads);
+    word_stream words(line_width(STDOUT_FILENO));
     report.answer = decode_answer(m, *s, prefilled.first, n_answer, [&](token_id token) {
         if (!options.json) {
-            fmt::print("{}", m.piece(token));
+            fmt::print("{}", words.add(m.piece(token)));
             std::fflush(stdout);
         }
     });
@@ -158,18 +180,18 @@ int run_single(const run_options & options, backend & b, const model & m, const 
         report.decode_rate.push_back(static_cast<double>(report.answer.n_decoded) / report.answer.seconds);
     }
     if (options.json) {
-        nlohmann::ordered_json j = run_json(options, m, prompt, chosen, call);
+        nlohmann::ordered_json j = run_json(asked, m, prompt, chosen, call);
         j["arms"] = {report_json(m, prompt, report)};
         print_json(j);
         return 0;
     }
-    fmt::print("\n");
+    fmt::print("{}\n", words.end());
     std::fflush(stdout);
-    print_summary(m, prompt, chosen, report);
+    print_summary(asked, m, prompt, chosen, report);
     return 0;
 }
 
-int run_compare(const run_options & options, backend & b, model ours, const prompt_setup & prompt,
+int run_compare(const run_options & options, const task & asked, backend & b, model ours, const prompt_setup & prompt,
                 const chosen_plan & chosen, int64_t n_answer, const invocation & call) {
     compare_options how = options.compare;
     how.n_answer = n_answer;
@@ -177,7 +199,7 @@ int run_compare(const run_options & options, backend & b, model ours, const prom
     const comparison compared = compare(b, models, prompt, chosen, how);
     const model & m = models.text();
     if (options.json) {
-        nlohmann::ordered_json j = run_json(options, m, prompt, chosen, call);
+        nlohmann::ordered_json j = run_json(asked, m, prompt, chosen, call);
         j["stock_setting"] = options.compare.stock;
         if (compared.search) {
             j["stock_tried"] = compared.search->json();
@@ -191,7 +213,7 @@ int run_compare(const run_options & options, backend & b, model ours, const prom
     }
     const int width = terminal_width(STDOUT_FILENO);
     const std::string heading =
-        fmt::format("{}: {} tokens, {} threads{}", show_file(m.facts().path), prompt.ids.size(),
+        fmt::format("{}: {} tokens of {}; {} threads{}", show_file(m.facts().path), prompt.ids.size(), asked.describe(),
                     prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads(),
                     chosen.triangle ? "; plan " + chosen.source : "");
     fmt::print("\n{}\n\n{}", wrap(heading, width, 0), print_comparison(m, prompt, chosen, compared, width));
@@ -199,22 +221,23 @@ int run_compare(const run_options & options, backend & b, model ours, const prom
 }
 
 int run(const run_options & options, const invocation & call) {
+    options.model.check_file();
+    const task asked = read_task(options);
     backend b(default_backend_paths(), options.model.verbose);
     model m = load_model(options.model, call.stop);
     const chosen_plan chosen = choose_plan(options.plan, m.facts(), true);
     if (!chosen.note.empty()) {
-        fmt::print(stderr, "note: {}\n", chosen.note);
+        tell("note: " + chosen.note);
     }
     int64_t n_answer = options.compare.n_answer;
-    const prompt_setup prompt = set_up_prompt(options, m, call, n_answer);
+    const prompt_setup prompt = set_up_prompt(options, asked, m, call, n_answer);
     const triangle_shape & shape = chosen.value.shape;
     const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
     if (chosen.triangle && n_prompt <= shape.n_sink + shape.n_window + shape.n_last) {
-        fmt::print(stderr, "note: {} tokens are within sink + window + last, so the plan has nothing to skip\n",
-                   n_prompt);
+        tell(fmt::format("note: {} tokens are within sink + window + last, so the plan has nothing to skip", n_prompt));
     }
-    return options.do_compare ? run_compare(options, b, std::move(m), prompt, chosen, n_answer, call)
-                              : run_single(options, b, m, prompt, chosen, n_answer, call);
+    return options.do_compare ? run_compare(options, asked, b, std::move(m), prompt, chosen, n_answer, call)
+                              : run_single(options, asked, b, m, prompt, chosen, n_answer, call);
 }
 
 }  // namespace
@@ -229,7 +252,7 @@ command add_run(CLI::App & app) {
     shown(sub->add_option("-q,--question", options->question, "asked behind the document"), "TEXT",
           "none: the document is the prompt");
     shown(sub->add_option("-n,--predict", options->compare.n_answer, "most tokens of the answer")
-              ->check(CLI::Range(int64_t{1}, int64_t{1} << 20)),
+              ->check(whole_number(1, 1 << 20)),
           "N", "128");
     sub->add_flag("--raw", options->raw, "no chat template: the prompt as it is");
     add_plan_options(*sub, options->plan);
@@ -238,12 +261,12 @@ command add_run(CLI::App & app) {
     add_stock_option(*sub, options->compare.stock)->needs(comparing);
     shown(sub->add_option("--repeat", options->compare.n_repeat,
                           "repetitions of each arm, interleaved; times are medians")
-              ->check(CLI::Range(int64_t{1}, int64_t{1000}))
+              ->check(whole_number(1, 1000))
               ->needs(comparing),
           "N", "3 to 1, by how long one takes");
     shown(sub->add_option("--kl-tokens", options->compare.n_compared,
                           "tokens of stock's answer that arms are compared over")
-              ->check(CLI::Range(int64_t{0}, int64_t{4096}))
+              ->check(whole_number(0, 4096))
               ->needs(comparing),
           "N", "64");
     sub->add_flag("--json", options->json, "one JSON object on stdout, nothing else there");

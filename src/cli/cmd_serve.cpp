@@ -20,9 +20,13 @@
 #include "cli/child_process.h"
 #include "cli/commands.h"
 #include "cli/host_build.h"
+#include "cli/input_file.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/terminal.h"
+#include "cli/usage_error.h"
 #include "runtime/arm.h"
+#include "runtime/backend.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -34,7 +38,8 @@ trianglemix serve [OPTIONS] -- LLAMA-SERVER [ARGUMENTS]
 What stands behind -- is the command of a llama.cpp server, as you would type it. The backend is loaded the way that
 build needs, flash attention is turned on (the backend sees attention only then), and the server is stopped again if the
 backend did not load. Everything the server prints passes through, signals too; its exit code is ours.
-Without --plan and --layers the model's own preset is used if there is one, else the backend is exact.
+Without --plan and --layers the model's own preset is used if there is a measured one, else the backend is exact.
+A server that starts others (--models-dir) shares --stats FILE with them: the second to end writes FILE.PID, and so on.
 
 Examples:
   trianglemix serve -- llama-server -m model.gguf -c 32768 -ub 2048 -b 2048
@@ -104,8 +109,65 @@ struct environment {
     std::vector<std::string> unset;
 };
 
+// Whether TRIANGLEMIX_* variables of this process choose a plan. ERRORS failure: they are wrong, which the backend
+// would only log, among many other lines.
 bool plan_in_environment() {
-    return std::getenv("TRIANGLEMIX_PLAN") != nullptr || std::getenv("TRIANGLEMIX_LAYERS") != nullptr;
+    const auto value_of = [](const char * name) {
+        const char * value = std::getenv(name);
+        return std::string(value != nullptr ? value : "");
+    };
+    const std::string reference = value_of("TRIANGLEMIX_PLAN");
+    const std::string layers = value_of("TRIANGLEMIX_LAYERS");
+    if (!reference.empty()) {
+        if (const parsed<plan> read = load_plan(reference); !read.ok()) {
+            throw failure("TRIANGLEMIX_PLAN: " + read.error);
+        }
+    }
+    if (!layers.empty()) {
+        if (const parsed<std::vector<int32_t>> read = parse_layer_set(layers, -1); !read.ok()) {
+            throw failure("TRIANGLEMIX_LAYERS: " + read.error);
+        }
+    }
+    return !reference.empty() || !layers.empty();
+}
+
+// The server's model, to be looked at before it starts; "" if its command names none that is there.
+std::string model_of(const std::vector<std::string> & server) {
+    std::string file = option_value(server, {"-m", "--model"});
+    // With one of these, -m says where a model is to be put.
+    const bool fetched = has_option(server, {"-mu", "--model-url", "-hf", "-hfr", "--hf-repo", "-dr", "--docker-repo"});
+    const std::string problem = file.empty() ? "" : file_problem(file);
+    if (problem.empty()) {
+        return file;
+    }
+    if (fetched) {
+        return "";
+    }
+    throw failure("the server's -m: " + problem);
+}
+
+// Before the server runs for days: whether its statistics can be written when it ends. Those of an earlier server make
+// way, since the backend itself replaces no file.
+void check_statistics_file(const std::string & path) {
+    if (path == "1" || path.find("%p") != std::string::npos) {
+        return;
+    }
+    std::error_code error;
+    const bool special = std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error);
+    if (!special || std::filesystem::is_directory(path, error)) {
+        check_writable(path);
+    }
+    if (special || !std::filesystem::exists(path, error) || std::filesystem::file_size(path, error) == 0) {
+        return;
+    }
+    constexpr size_t k_longest = 16 << 20;
+    const auto old = std::filesystem::file_size(path, error) > k_longest
+                         ? nlohmann::json()
+                         : nlohmann::json::parse(read_file(path), nullptr, false);
+    if (!old.is_object() || !old.contains("ggml_version") || !old.contains("nodes")) {
+        throw failure("--stats: " + path + " is there and holds no statistics; it is not overwritten");
+    }
+    std::filesystem::remove(path, error);
 }
 
 // The plan for the server: as a file, since options may have changed what a preset or file says.
@@ -114,14 +176,18 @@ std::unique_ptr<temporary_file> plan_file(const serve_options & options, const s
     const plan_options & asked = options.plan;
     const bool named = !asked.reference.empty() || !asked.layers.empty() || asked.exact;
     if (!named && plan_in_environment()) {
-        fmt::print(stderr, "trianglemix: using the plan of the TRIANGLEMIX_* environment\n");
+        tell("trianglemix: using the plan of the TRIANGLEMIX_* environment");
         return nullptr;
     }
     env.unset = {"TRIANGLEMIX_PLAN",   "TRIANGLEMIX_LAYERS", "TRIANGLEMIX_SINK",
                  "TRIANGLEMIX_WINDOW", "TRIANGLEMIX_LAST",   "TRIANGLEMIX_TAIL"};
-    const std::string model_file = option_value(server, {"-m", "--model"});
     chosen_plan chosen;
-    if (!model_file.empty() && std::filesystem::exists(model_file)) {
+    if (!asked.reference.empty()) {
+        static_cast<void>(facts_of_plan(asked.reference));  // a misspelt one is found without reading a model
+    }
+    const std::string model_file = model_of(server);
+    if (!model_file.empty()) {
+        keep_log_messages(false);
         chosen = choose_plan(asked, model(model_file, {}, false).facts(), false);
     } else if (!asked.layers.empty()) {
         throw failure(
@@ -133,20 +199,20 @@ std::unique_ptr<temporary_file> plan_file(const serve_options & options, const s
             "the server's command has no -m FILE that can be read, so no preset was looked for: exact attention";
     }
     if (!chosen.note.empty()) {
-        fmt::print(stderr, "trianglemix: note: {}\n", chosen.note);
+        tell("trianglemix: note: " + chosen.note);
     }
     if (!asked.precision.empty()) {
         env.set.emplace_back("TRIANGLEMIX_PRECISION", asked.precision);
     }
     if (!chosen.triangle) {
-        fmt::print(stderr, "trianglemix: no plan, attention is exact\n");
+        tell("trianglemix: no plan, attention is exact");
         return nullptr;
     }
     auto file = std::make_unique<temporary_file>("trianglemix-plan");
     std::ofstream(file->path()) << write_plan(chosen.value);
     env.set.emplace_back("TRIANGLEMIX_PLAN", file->path());
-    fmt::print(stderr, "trianglemix: {} ({}), tail policy {}\n", chosen.layers(), chosen.source,
-               name_of(chosen.value.tail));
+    tell(fmt::format("trianglemix: {} ({}), tail policy {}", chosen.layers(), chosen.source,
+                     name_of(chosen.value.tail)));
     return file;
 }
 
@@ -154,25 +220,24 @@ void add_flash_attention(std::vector<std::string> & server) {
     const char * variable = std::getenv("LLAMA_ARG_FLASH_ATTN");
     if (!has_option(server, {"-fa", "--flash-attn"}) && variable == nullptr) {
         server.insert(server.end(), {"-fa", "on"});
-        fmt::print(stderr, "trianglemix: added -fa on\n");
+        tell("trianglemix: added -fa on");
         return;
     }
     const std::string value = variable != nullptr ? variable : option_value(server, {"-fa", "--flash-attn"});
     if (value == "off" || value == "0" || value == "auto" || value == "-1" || value == "disabled" || value == "false") {
-        fmt::print(
-            stderr,
+        tell(fmt::format(
             "trianglemix: warning: flash attention is '{}' by your own setting; where it is off the backend sees no "
-            "attention and speeds up nothing\n",
-            value);
+            "attention and speeds up nothing",
+            value));
     }
 }
 
 // The plan is cheap only in large chunks, but a larger ubatch takes memory, so the choice is the user's.
 void advise_on_ubatch(const std::vector<std::string> & server) {
     if (!has_option(server, {"-ub", "--ubatch-size"}) && std::getenv("LLAMA_ARG_UBATCH") == nullptr) {
-        fmt::print(stderr,
-                   "trianglemix: hint: prompts come in pieces of -ub 512 tokens, whose last rows stay dense; "
-                   "-b 2048 -ub 2048 lets the plan skip more\n");
+        tell(
+            "trianglemix: hint: prompts come in pieces of -ub 512 tokens, whose last rows stay dense; "
+            "-b 2048 -ub 2048 lets the plan skip more");
     }
 }
 
@@ -228,7 +293,7 @@ bool registered(pid_t child, const std::string & status_path, std::string & why,
     while (seconds_now() < give_up) {
         if (const std::optional<nlohmann::json> status = read_status(status_path)) {
             if (status->is_object() && status->value("registered", false)) {
-                fmt::print(stderr, "trianglemix: backend loaded, kernel {}\n", status->value("kernel", "unknown"));
+                tell("trianglemix: backend loaded, kernel " + status->value("kernel", std::string("unknown")));
                 return true;
             }
             why = "the backend refused to register: " +
@@ -250,10 +315,8 @@ bool registered(pid_t child, const std::string & status_path, std::string & why,
 int serve(const serve_options & options, const invocation & call) {
     std::vector<std::string> server = call.after_dashes;
     if (server.empty()) {
-        fmt::print(stderr,
-                   "serve needs the server's command behind --, e.g.: trianglemix serve -- llama-server -m model.gguf\n"
-                   "Run with --help for more information.\n");
-        return 2;
+        throw usage_error(
+            "serve needs the server's command behind --, e.g.: trianglemix serve -- llama-server -m model.gguf");
     }
     const host_build host = inspect_host(server[0]);
     if (host.kind == host_kind::unloadable) {
@@ -272,6 +335,9 @@ int serve(const serve_options & options, const invocation & call) {
     }
     environment env;
     const std::unique_ptr<temporary_file> plan = plan_file(options, server, env);
+    if (!options.stats.empty()) {
+        check_statistics_file(options.stats);
+    }
     const temporary_file status("trianglemix-status");
     env.set.emplace_back("TRIANGLEMIX_STATUS", status.path());
     if (options.strict) {
@@ -293,7 +359,7 @@ int serve(const serve_options & options, const invocation & call) {
     if (plan) {
         advise_on_ubatch(server);
     }
-    fmt::print(stderr, "trianglemix: starting {}: {}\n", host.program, host.how());
+    tell(fmt::format("trianglemix: starting {}: {}", host.program, host.how()));
 
     struct sigaction action {};
     action.sa_handler = pass_on;
@@ -309,7 +375,7 @@ int serve(const serve_options & options, const invocation & call) {
     std::optional<int> ended;
     if (!registered(child, status.path(), why, ended)) {
         if (ended) {
-            fmt::print(stderr, "trianglemix: the server ended (exit code {}) before the backend was loaded\n", *ended);
+            tell(fmt::format("trianglemix: the server ended (exit code {}) before the backend was loaded", *ended));
             return *ended;
         }
         kill(child, SIGTERM);
@@ -327,8 +393,9 @@ command add_serve(CLI::App & app) {
     sub->footer(k_examples);
     add_plan_options(*sub, options->plan);
     sub->add_flag("--strict", options->strict, "a triangle layer that cannot be computed as planned is an error");
-    sub->add_option("--stats", options->stats,
-                    "1: print statistics when the server ends; else: write them there as JSON")
+    sub->add_option(
+           "--stats", options->stats,
+           "1: print statistics when the server ends; else: write them there as JSON, %p in it is the process id")
         ->option_text("1|FILE");
     return [options](const invocation & call) { return serve(*options, call); };
 }

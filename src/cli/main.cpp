@@ -6,12 +6,16 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <iostream>
+#include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cli/build_info.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
 #include "cli/usage_error.h"
 #include "runtime/failure.h"
 
@@ -40,6 +44,15 @@ trianglemix serve -- llama-server -m MODEL.gguf
 Exit codes: 0 done, 1 it failed (stderr says why), 2 wrong usage, 130 interrupted.
 )";
 
+// --help for the screen's width; the texts are written for 120 columns.
+class fitting_help : public CLI::Formatter {
+  public:
+    std::string make_help(const CLI::App * app, std::string name, CLI::AppFormatMode mode) const override {
+        const int width = std::min(tmx::line_width(STDOUT_FILENO), 120);
+        return tmx::fit_help(CLI::Formatter::make_help(app, std::move(name), mode), width);
+    }
+};
+
 }  // namespace
 
 int main(int argc, char ** argv) {
@@ -63,6 +76,7 @@ int main(int argc, char ** argv) {
     }
 
     CLI::App app("TriangleMix: llama.cpp answers long prompts sooner.", "trianglemix");
+    app.formatter(std::make_shared<fitting_help>());  // subcommands take it over
     app.footer(k_overview);
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string(tmx::program_version()) + " (" + tmx::source_commit() + ")");
@@ -83,7 +97,12 @@ int main(int argc, char ** argv) {
         // The parser takes the arguments last first.
         app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
     } catch (const CLI::ParseError & error) {
-        return app.exit(error) == 0 ? 0 : k_exit_usage;
+        std::ostringstream message;
+        const int code = app.exit(error, std::cout, message);
+        if (!message.str().empty()) {
+            tmx::tell(message.str().substr(0, message.str().find_last_not_of('\n') + 1), 0);
+        }
+        return code == 0 ? 0 : k_exit_usage;
     }
 
     struct sigaction action {};
@@ -100,10 +119,11 @@ int main(int argc, char ** argv) {
         fmt::print(stderr, "\ninterrupted\n");
         return k_exit_interrupted;
     } catch (const tmx::usage_error & error) {
-        fmt::print(stderr, "trianglemix: {}\nRun with --help for more information.\n", error.what());
+        tmx::tell(std::string("trianglemix: ") + error.what());
+        tmx::tell("Run with --help for more information.");
         return k_exit_usage;
     } catch (const std::exception & error) {
-        fmt::print(stderr, "trianglemix: {}\n", error.what());
+        tmx::tell(std::string("trianglemix: ") + error.what());
         return 1;
     }
     return 1;

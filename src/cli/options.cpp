@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
-#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "cli/build_info.h"
+#include "cli/input_file.h"
 #include "cli/terminal.h"
 #include "profile/unit_set.h"
 #include "runtime/failure.h"
@@ -51,6 +53,20 @@ plan plan_of_layers(const plan_options & options, const model_facts & facts) {
     return p;
 }
 
+// What a shipped plan says about where it comes from.
+struct preset_origin {
+    bool measured_here = false;
+    std::string source;
+};
+
+preset_origin origin_of(const plan & preset) {
+    const auto provenance = nlohmann::json::parse(preset.provenance, nullptr, false);
+    if (!provenance.is_object()) {
+        return {};
+    }
+    return {provenance.value("measured_here", false), provenance.value("source", "")};
+}
+
 const plan_preset * preset_of(const model_facts & facts) {
     for (const plan_preset * preset : presets_for(shape_of(facts))) {
         if (preset_names_model(preset->name, facts.name)) {
@@ -58,6 +74,11 @@ const plan_preset * preset_of(const model_facts & facts) {
         }
     }
     return nullptr;
+}
+
+std::string how_to_measure(const model_facts & facts) {
+    return fmt::format("trianglemix profile -m {} finds which layers can be triangle and writes a plan",
+                       facts.path.empty() ? "MODEL" : facts.path);
 }
 
 std::string no_preset_note(const model_facts & facts) {
@@ -69,10 +90,15 @@ std::string no_preset_note(const model_facts & facts) {
     }
     if (!fitting.empty()) {
         note += "; presets of models with the same shape: " + fitting + " (name one with --plan preset:NAME)";
-    } else {
-        note += "; choose layers with --layers or --plan";
     }
-    return note;
+    return note + "; " + how_to_measure(facts);
+}
+
+std::string unmeasured_note(const plan & preset, const model_facts & facts) {
+    return fmt::format(
+        "the preset made for this model was not measured by this project ({}), so it is not used unasked, and this is "
+        "exact attention; ask for it with --plan preset:{}, or {}",
+        origin_of(preset).source, preset.name, how_to_measure(facts));
 }
 
 }  // namespace
@@ -82,8 +108,12 @@ std::string model_options::file() const {
 }
 
 void model_options::check_file() const {
-    if (std::filesystem::exists(file())) {
+    const std::string problem = file_problem(file());
+    if (problem.empty()) {
         return;
+    }
+    if (std::filesystem::exists(file())) {
+        throw failure(problem);
     }
     throw failure(path.empty() ? "the embedded model is not there: " + file() +
                                      "\nRun scripts/setup.sh to fetch and convert it, or name a model with -m."
@@ -95,14 +125,36 @@ CLI::Option * shown(CLI::Option * option, const std::string & takes, const std::
     return option;
 }
 
+CLI::Validator whole_number(int64_t least, int64_t most) {
+    return {[least, most](const std::string & text) {
+                int64_t value = 0;
+                const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+                const bool good = error == std::errc() && end == text.data() + text.size();
+                return good && value >= least && value <= most
+                           ? std::string()
+                           : fmt::format("found {}, expected a whole number from {} to {}", text, least, most);
+            },
+            ""};
+}
+
+CLI::Validator positive_number() {
+    return {[](const std::string & text) {
+                double value = 0;
+                const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+                const bool good = error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+                return good && value > 0 ? std::string() : fmt::format("found {}, expected a number above 0", text);
+            },
+            ""};
+}
+
 void add_model_options(CLI::App & app, model_options & options) {
     shown(app.add_option("-m,--model", options.path, "GGUF file"), "FILE", "the embedded SmolLM2-135M-Instruct, Q8_0");
-    shown(app.add_option("-t,--threads", options.threads, "threads")->check(CLI::Range(0, 4096)), "N",
+    shown(app.add_option("-t,--threads", options.threads, "threads")->check(whole_number(0, 4096)), "N",
           "all that this process may use");
-    shown(app.add_option("-c,--ctx", options.n_ctx, "context in tokens")->check(CLI::Range(0, 1 << 27)), "N",
+    shown(app.add_option("-c,--ctx", options.n_ctx, "context in tokens")->check(whole_number(0, 1 << 27)), "N",
           "what the model was trained for");
     shown(app.add_option("--ubatch", options.n_ubatch, "also -ub: prompt tokens of one evaluation, in our arms")
-              ->check(CLI::Range(64, 1 << 20)),
+              ->check(whole_number(64, 1 << 20)),
           "N", "2048");
     shown(app.add_option("--device", options.device,
                          "compute on that GPU, e.g. TriangleMix0 (trianglemix info lists them)"),
@@ -112,18 +164,20 @@ void add_model_options(CLI::App & app, model_options & options) {
 
 void add_plan_options(CLI::App & app, plan_options & options) {
     CLI::Option * reference = shown(app.add_option("--plan", options.reference, "which layers take Triangle attention"),
-                                    "FILE|preset:NAME", "the preset of this very model, if there is one");
+                                    "FILE|preset:NAME", "the measured preset of this very model, if there is one");
     CLI::Option * layers =
         shown(app.add_option("--layers", options.layers, "triangle layers, e.g. 16-31 or 0,4,12-29 or all"), "SET", "");
     CLI::Option * exact = app.add_flag("--exact", options.exact, "no plan: dense attention, exactly, by our kernels");
     reference->excludes(layers)->excludes(exact);
     layers->excludes(exact);
-    shown(app.add_option("--sink", options.sink, "first tokens that every row sees")->check(CLI::NonNegativeNumber),
+    shown(app.add_option("--sink", options.sink, "first tokens that every row sees")
+              ->check(whole_number(0, k_most_tokens)),
           "N", "the plan's, else 8");
-    shown(app.add_option("--window", options.window, "recent tokens that every row sees")->check(CLI::PositiveNumber),
+    shown(app.add_option("--window", options.window, "recent tokens that every row sees")
+              ->check(whole_number(1, k_most_tokens)),
           "N", "the plan's, else 512");
     shown(app.add_option("--last", options.last, "rows at the prompt's end that see everything")
-              ->check(CLI::NonNegativeNumber),
+              ->check(whole_number(0, k_most_tokens)),
           "N", "the plan's, else 128");
     shown(app.add_option("--tail", options.tail, "which rows count as the end")
               ->check(CLI::IsMember({"prompt", "chunk", "output"})),
@@ -188,8 +242,13 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
         if (!read.ok()) {
             throw failure("preset " + std::string(preset->name) + ": " + read.error);
         }
-        chosen.value = read.value;
-        chosen.source = "preset:" + std::string(preset->name);
+        if (origin_of(read.value).measured_here) {
+            chosen.value = read.value;
+            chosen.source = "preset:" + std::string(preset->name);
+        } else {
+            chosen.source = "exact";
+            chosen.note = unmeasured_note(read.value, facts);
+        }
     } else {
         chosen.source = "exact";
         chosen.note = no_preset_note(facts);
@@ -212,13 +271,19 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
 model load_model(const model_options & options, const std::atomic<bool> & stop) {
     options.check_file();
     const std::string file = options.file();
+    std::istringstream log(options.verbose ? "" : recent_log());
+    for (std::string line; std::getline(log, line);) {
+        if (const size_t at = line.find("TriangleMix: "); at != std::string::npos) {
+            tell("note: " + line.substr(at));
+        }
+    }
     const bool live = isatty(STDERR_FILENO) == 1;
     double last = 0;
     const auto progress = [&](float share) {
         const double now = seconds_now();
         // Small models load in less than the first redraw.
         if (live && last != 0 && now - last > 0.2) {
-            fmt::print(stderr, "\r\x1b[Kloading {}: {:.0f}%", show_file(file), 100 * static_cast<double>(share));
+            show_live(fmt::format("loading {}: {:.0f}%", show_file(file), 100 * static_cast<double>(share)));
             last = now;
         } else if (last == 0) {
             last = now;
@@ -227,20 +292,16 @@ model load_model(const model_options & options, const std::atomic<bool> & stop) 
     };
     model loaded(file, progress, true, options.device);
     if (live) {
-        fmt::print(stderr, "\r\x1b[K");
+        clear_live();
+    }
+    const int32_t trained = loaded.facts().n_ctx_train;
+    if (trained > 0 && options.n_ctx > trained) {
+        tell(fmt::format(
+            "note: -c {} is beyond the {} tokens that {} was trained for; what it says about a longer prompt "
+            "may be nonsense",
+            options.n_ctx, trained, show_file(file)));
     }
     return loaded;
-}
-
-std::string read_file(const std::string & path) {
-    if (path == "-") {
-        return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-    }
-    std::ifstream in(path, std::ios::binary);
-    if (!in || std::filesystem::is_directory(path)) {
-        throw failure("cannot read " + path);
-    }
-    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
 }  // namespace tmx

@@ -29,6 +29,12 @@ struct model_options {
     std::string file() const;  // the path, or the embedded model's
     void check_file() const;   // ERRORS failure: there is no such file; of the embedded model, how to get it
 };
+
+// Checks of numbers whose messages are for people: the parser's own spell "no bound" in 309 digits.
+CLI::Validator whole_number(int64_t least, int64_t most);
+CLI::Validator positive_number();
+constexpr int64_t k_most_tokens = 2147483647;  // positions of llama.cpp are 32-bit
+
 void add_model_options(CLI::App & app, model_options & options);
 
 struct plan_options {
@@ -50,7 +56,8 @@ struct chosen_plan {
     std::string layers() const;  // "20 of 30 layers triangle: 10-29"
 };
 
-// --plan / --layers / --exact, else the preset made for this very model (its name and its shape both fit), else exact.
+// --plan / --layers / --exact, else the preset made for this very model (its name and its shape both fit) if it was
+// measured here, else exact: a preset that was not is only named, in `note`.
 // length_known: prompts come through us, so the tail policy is `prompt` unless --tail says otherwise; else it is the
 // plan's. ERRORS failure: unreadable, or it does not fit the model.
 chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known);
@@ -63,9 +70,8 @@ model_facts facts_of_plan(const std::string & reference);
 // out (model files often leave it out), is a word of it.
 bool preset_names_model(std::string_view preset, const std::string & general_name);
 
-// Loads the model, with a progress line on a terminal. ERRORS failure, check_file()'s too.
+// Loads the model, with a progress line on a terminal. Says what the backend warned of when it was loaded, and that -c
+// goes beyond what the model was trained for. ERRORS failure, check_file()'s too.
 model load_model(const model_options & options, const std::atomic<bool> & stop);
-
-std::string read_file(const std::string & path);  // whole; "-" is stdin. ERRORS failure
 
 }  // namespace tmx

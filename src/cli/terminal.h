@@ -1,4 +1,5 @@
-// cli/terminal.h -- the screen: its width, wrapped text, tables, and the progress line of a long prompt.
+// cli/terminal.h -- the screen: its width, messages, and the progress line of a long prompt. What is written to a
+// terminal is broken between words; what goes elsewhere keeps its lines.
 #pragma once
 
 #include <condition_variable>
@@ -8,33 +9,27 @@
 #include <thread>
 #include <vector>
 
+#include "cli/text_layout.h"
+
 namespace tmx {
 
 int terminal_width(int file_descriptor);  // columns; 80 if it is not a terminal
+int line_width(int file_descriptor);      // the same, but as good as endless if it is not a terminal
 
-std::string wrap(const std::string & text, int width, int indent);  // by words; every line but the first indented
-std::string show_seconds(double seconds);                           // "43.1 s", "1 min 12 s"
-std::string show_count(double n);                                   // "812", "28.3 M", "1.75 G"
-std::string show_file(const std::string & path);                    // its name without the folders
+// One message on stderr, its further lines indented.
+void tell(const std::string & text, int indent = 2);
 
-// Left-aligned first column, right-aligned others; columns as wide as their widest cell. With `shrink_to` > 0 the gaps
-// shrink, down to one blank, to fit that many columns.
-class text_table {
-  public:
-    explicit text_table(std::vector<std::string> header);
-    void add(std::vector<std::string> row);  // REQUIRES as many cells as the header
-    std::string print(int shrink_to) const;  // lines with newlines
+// A line of stderr that is drawn over and over, cut to the terminal's width. REQUIRES stderr is a terminal.
+void show_live(const std::string & text);
+void clear_live();
 
-  private:
-    std::vector<std::vector<std::string>> rows_;
-};
-
-// Shows how far a prefill is, its rate, and the time left, on stderr: one line redrawn in place on a terminal, a line
-// every few seconds elsewhere. The time left is predicted from the chunks seen, whose cost grows with their position.
+// Shows how far a prefill is, its rate, and the time left, on stderr: one line redrawn in place on a terminal, and gone
+// at the end; a line every few seconds elsewhere. The time left is predicted from the chunks seen, whose cost grows
+// with their position.
 class prefill_progress {
   public:
     prefill_progress(std::string label, int64_t n_tokens);
-    ~prefill_progress();  // ends the line
+    ~prefill_progress();
     prefill_progress(const prefill_progress &) = delete;
     prefill_progress & operator=(const prefill_progress &) = delete;
 
@@ -56,7 +51,7 @@ class prefill_progress {
     std::condition_variable wake_;
     std::thread ticker_;
 
-    void draw(bool final_line);
+    void draw();
     std::string line(double now) const;
     double seconds_left(double now) const;
 };

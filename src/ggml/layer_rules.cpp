@@ -118,6 +118,7 @@ bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_r
         return false;
     }
     if (now_.strict && !refusal_.empty()) {
+        statistics_.strict_failure("plan_refused");
         GGML_LOG_ERROR("TriangleMix: strict: plan %s does not fit: %s\n", now_.chosen->name.c_str(), refusal_.c_str());
         return false;
     }
@@ -133,6 +134,7 @@ bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const ch
         return true;
     }
     statistics_.fell_back(reason);
+    statistics_.strict_failure(reason);
     GGML_LOG_ERROR("TriangleMix: strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)\n",
                    name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
     return false;

@@ -17,6 +17,7 @@
 #include "ggml/proxy_device.h"
 #include "ggml/settings.h"
 #include "ggml/statistics.h"
+#include "ggml/statistics_file.h"
 #include "ggml/version_check.h"
 #include "trianglemix/backend_control.h"
 
@@ -87,17 +88,18 @@ ggml_backend_reg registry = {
 // At exit the host's log sink may be gone already, so this goes where the user asked for it: stderr or a file.
 void write_statistics() noexcept {
     try {
-        const bool to_stderr = stats_where == "1";
-        const std::string text = to_stderr ? process_statistics().summary(process_settings())
-                                           : process_statistics().json(process_settings()) + "\n";
-        if (to_stderr) {
-            std::fputs(text.c_str(), stderr);
+        if (process_statistics().idle()) {
+            return;  // a router, say, which only starts the processes that compute
+        }
+        if (stats_where == "1") {
+            std::fputs(process_statistics().summary(process_settings()).c_str(), stderr);
             return;
         }
-        const file_handle file(std::fopen(stats_where.c_str(), "wb"));
-        if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) {
-            std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s\n",
-                         stats_where.c_str());
+        const std::string problem =
+            write_statistics_file(stats_where, process_statistics().json(process_settings()) + "\n");
+        if (!problem.empty()) {
+            std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s: %s\n",
+                         stats_where.c_str(), problem.c_str());
         }
     } catch (...) {
         std::fputs("TriangleMix: no memory for the statistics\n", stderr);
@@ -136,6 +138,18 @@ std::string check_settings(config_result & read) {
     if (std::string problem = settings::kernel_problem(read.config.kernel); !problem.empty()) {
         read.problems.push_back({true, std::move(problem)});
         read.config.kernel.clear();
+    }
+    std::string & stats = read.config.stats;
+    if (!stats.empty() && stats != "1") {
+        stats = statistics_path(stats);
+        if (const std::string problem = statistics_path_problem(stats); !problem.empty()) {
+            read.problems.push_back({true, "TRIANGLEMIX_STATS: cannot write " + stats + ": " + problem});
+            stats.clear();
+        } else if (statistics_path_taken(stats)) {
+            read.problems.push_back({false, "TRIANGLEMIX_STATS: " + stats +
+                                                " holds something already and stays as it is; statistics go beside it, "
+                                                "with this process's id in the name"});
+        }
     }
     settings trial;  // not the process's, which is never destroyed: a refused library is unloaded again
     trial.apply(read.config);
@@ -185,18 +199,26 @@ void report_cpu_kernel(const std::string & kernel, bool picked) {
     }
 }
 
+// Whether the off switch is set; then it is said, once.
+bool switched_off() {
+    const backend_config config = read_config(process_environment()).config;
+    if (config.disabled) {
+        GGML_LOG_INFO("TriangleMix %s: switched off by TRIANGLEMIX_DISABLE\n", TMX_VERSION);
+        write_status(config.status, "switched off by TRIANGLEMIX_DISABLE");
+    }
+    return config.disabled;
+}
+
 ggml_backend_reg_t start() {
+    if (switched_off()) {
+        return nullptr;  // a host that does not ask for the score
+    }
     config_result read = read_config(process_environment());
     const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, {ggml_version(), ggml_commit()});
     if (!refusal.empty()) {
         GGML_LOG_ERROR("TriangleMix: %s\n", refusal.c_str());
         write_status(read.config.status, refusal);
         return nullptr;
-    }
-    if (read.config.disabled) {
-        GGML_LOG_INFO("TriangleMix %s: switched off by TRIANGLEMIX_DISABLE\n", TMX_VERSION);
-        write_status(read.config.status, "switched off by TRIANGLEMIX_DISABLE");
-        return &registry;
     }
     const std::string bad_values = check_settings(read);
     if (!bad_values.empty()) {
@@ -229,6 +251,19 @@ ggml_backend_reg_t start() {
 }  // namespace tmx
 
 extern "C" __attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void);
+extern "C" __attribute__((visibility("default"))) int ggml_backend_score(void);
+
+// ggml asks it before it registers a library, to pick one of several; 0 means "not on this system", and the library is
+// closed again without a word above information level. So a library that is switched off is no backend at all: hosts
+// list registries, too, not only devices (llama-bench's "backend" column).
+extern "C" int ggml_backend_score(void) {
+    try {
+        return tmx::switched_off() ? 0 : 1;
+    } catch (const std::exception & error) {
+        GGML_LOG_ERROR("TriangleMix: not registering: %s\n", error.what());
+        return 0;
+    }
+}
 
 // Called once by a host that loads the library, and once more if it is loaded by two ways; both get the same registry.
 extern "C" ggml_backend_reg_t ggml_backend_init(void) {

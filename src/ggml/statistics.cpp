@@ -138,6 +138,14 @@ void statistics::plan_refused(const std::string & difference) {
     sums_.refusal = difference;
 }
 
+void statistics::strict_failure(const std::string & reason) {
+    if (whole_ != nullptr) {
+        whole_->strict_failure(reason);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.strict_failures[reason]++;
+}
+
 void statistics::proxied_graph(bool cut) {
     if (whole_ != nullptr) {
         whole_->proxied_graph(cut);
@@ -202,6 +210,14 @@ ordered_json statistics::declined_json() const {
     return declined;
 }
 
+bool statistics::idle() const {
+    const std::lock_guard lock(mutex_);
+    return sums_.ubatches + sums_.cut_graphs + sums_.whole_graphs == 0 && sums_.layers.empty() &&
+           sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() &&
+           std::all_of(declined_.begin(), declined_.end(),
+                       [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
+}
+
 std::string statistics::json(const settings & current) const {
     const settings_snapshot now = current.snapshot();
     ordered_json out;
@@ -225,6 +241,7 @@ std::string statistics::json(const settings & current) const {
     for (const auto & [reason, count] : sums_.fallbacks) {
         out["fallbacks"][reason] = count;
     }
+    out["strict_failures"] = ordered_json(sums_.strict_failures);
     out["ubatches"] = {{"all", sums_.ubatches},
                        {"several_runs", sums_.mixed_ubatches},
                        {"with_masked_rows", sums_.masked_ubatches},
@@ -287,7 +304,8 @@ std::string statistics::summary(const settings & current) const {
         line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
     }
     const int64_t n_nodes = sums_.nodes[0] + sums_.nodes[1] + sums_.nodes[2];
-    if (n_nodes == 0) {
+    const bool hindered = !sums_.refusal.empty() || !sums_.fallbacks.empty();
+    if (n_nodes == 0 && !hindered) {
         line(
             "computed nothing. Only prompts of at least %lld tokens are taken, and only with flash attention on "
             "(-fa on).",
@@ -300,15 +318,22 @@ std::string statistics::summary(const settings & current) const {
     if (!sums_.refusal.empty()) {
         line("plan refused: %s", sums_.refusal.c_str());
     }
-    line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
-         sums_.seconds, static_cast<long long>(sums_.nodes[0]), static_cast<long long>(sums_.nodes[1]),
-         static_cast<long long>(sums_.nodes[2]));
-    const double all = sums_.pairs.kept + sums_.pairs.skipped + sums_.pairs.masked;
-    line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums_.pairs.kept, sums_.pairs.skipped,
-         all > 0 ? 100.0 * sums_.pairs.skipped / all : 0.0, sums_.pairs.masked);
-    line("%lld ubatches, %lld with several runs, %lld with masked rows; classified in %.3f s",
-         static_cast<long long>(sums_.ubatches), static_cast<long long>(sums_.mixed_ubatches),
-         static_cast<long long>(sums_.masked_ubatches), sums_.classify_seconds);
+    for (const auto & [reason, count] : sums_.strict_failures) {
+        line("TRIANGLEMIX_STRICT: %lld evaluations failed (%s)", static_cast<long long>(count), reason.c_str());
+    }
+    if (n_nodes == 0) {
+        text += "TriangleMix: computed nothing\n";
+    } else {
+        line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
+             sums_.seconds, static_cast<long long>(sums_.nodes[0]), static_cast<long long>(sums_.nodes[1]),
+             static_cast<long long>(sums_.nodes[2]));
+        const double all = sums_.pairs.kept + sums_.pairs.skipped + sums_.pairs.masked;
+        line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums_.pairs.kept,
+             sums_.pairs.skipped, all > 0 ? 100.0 * sums_.pairs.skipped / all : 0.0, sums_.pairs.masked);
+        line("%lld ubatches, %lld with several runs, %lld with masked rows; classified in %.3f s",
+             static_cast<long long>(sums_.ubatches), static_cast<long long>(sums_.mixed_ubatches),
+             static_cast<long long>(sums_.masked_ubatches), sums_.classify_seconds);
+    }
     for (const auto & [reason, count] : sums_.fallbacks) {
         line("fallback %s: %lld", reason.c_str(), static_cast<long long>(count));
     }

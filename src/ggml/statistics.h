@@ -77,11 +77,15 @@ class statistics {
     // What such a node computes, where it is known: else a plan would seem to have skipped a share of fewer pairs.
     void passed_on_pairs(int32_t layer, const pair_count & pairs);
     void plan_refused(const std::string & difference);
+    void strict_failure(const std::string & reason);  // strict mode fails this evaluation
     void scratch_changed(int64_t bytes);  // device memory that GPU proxies hold for themselves, all together
     void reset();
 
     // What this process offers, for the JSON; not reset.
     void set_proxies(std::vector<proxy_facts> proxies);
+
+    // Nothing was counted: the backend was not even asked for a node, because this process ran no model.
+    bool idle() const;
 
     std::string json(const settings & current) const;
     std::string summary(const settings & current) const;  // a few lines for people
@@ -102,6 +106,7 @@ class statistics {
         int64_t unordered_rows = 0;
         std::array<int64_t, k_mask_reasons> masked_rows{};
         std::map<std::string, int64_t> fallbacks;
+        std::map<std::string, int64_t> strict_failures;
         pair_count pairs;
         double seconds = 0;
         int64_t ubatches = 0;

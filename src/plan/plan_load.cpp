@@ -1,4 +1,8 @@
 // Where plans come from: text, files, presets. The only place of the readers where exceptions stop.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -19,13 +23,36 @@ using plan_limits::max_text_bytes;
 struct close_file {
     void operator()(std::FILE * file) const { std::fclose(file); }
 };
+using file_handle = std::unique_ptr<std::FILE, close_file>;
 
-// The whole file, but never much more than a plan may hold: the path may name an endless device.
+// Regular files only: a pipe may have no writer, a device no end. Looked at when it is open already, so that it cannot
+// become another file in between; opening waits for nobody.
+file_handle open_regular(const std::string & path, std::string & error) {
+    const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0) {
+        error = std::strerror(errno);
+        return nullptr;
+    }
+    struct stat found {};
+    if (fstat(descriptor, &found) == 0 && S_ISDIR(found.st_mode)) {
+        error = std::strerror(EISDIR);
+    } else if (!S_ISREG(found.st_mode)) {
+        error = S_ISFIFO(found.st_mode) ? "is a pipe, and a plan is read from a regular file"
+                                        : "is a device, and a plan is read from a regular file";
+    } else if (file_handle file{fdopen(descriptor, "rb")}) {
+        return file;
+    } else {
+        error = std::strerror(errno);
+    }
+    close(descriptor);
+    return nullptr;
+}
+
+// The whole file, but never much more than a plan may hold.
 parsed<std::string> read_text(const std::string & path) {
     parsed<std::string> result;
-    const std::unique_ptr<std::FILE, close_file> file(std::fopen(path.c_str(), "rb"));
+    const file_handle file = open_regular(path, result.error);
     if (file == nullptr) {
-        result.error = std::strerror(errno);
         return result;
     }
     std::array<char, 16384> block;

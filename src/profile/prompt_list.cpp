@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -113,6 +114,10 @@ std::string prompt_spec::name() const {
 }
 
 std::vector<data_prompt> read_data_file(const std::string & path) {
+    // Opening a pipe would wait for its writer.
+    if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
+        throw failure(path + " is no regular file");
+    }
     std::ifstream in(path);
     if (!in) {
         throw failure("cannot read " + path);

@@ -11,6 +11,7 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <string_view>
 
 #include "runtime/failure.h"
 #include "trianglemix/backend_control.h"
@@ -83,8 +84,7 @@ backend_paths default_backend_paths() {
 }
 
 backend::backend(const backend_paths & paths, bool verbose) {
-    log_of_process().verbose = verbose;
-    llama_log_set(keep_log, nullptr);
+    keep_log_messages(verbose);
     // A library named here would be loaded a second time beside ours.
     unsetenv("GGML_BACKEND_PATH");
     if (ggml_backend_reg_count() == 0) {
@@ -108,12 +108,15 @@ void backend::load_ours(const std::string & path) {
     ggml_backend_load(path.c_str());
     const ggml_backend_reg_t registry = ggml_backend_reg_by_name(TMX_BACKEND_NAME);
     if (registry == nullptr) {
-        throw failure(with_log("the TriangleMix backend did not register (" + path + ")."));
+        const char * off = std::getenv("TRIANGLEMIX_DISABLE");
+        const bool disabled = off != nullptr && *off != '\0' && std::string_view(off) != "0";
+        throw failure(with_log("the TriangleMix backend did not register (" + path + ")" +
+                               (disabled ? ": TRIANGLEMIX_DISABLE switches it off; unset it." : ".")));
     }
     if (ggml_backend_reg_dev_count(registry) == 0) {
         throw failure(
-            with_log("the TriangleMix backend registered without a device, so it computes nothing. "
-                     "TRIANGLEMIX_DISABLE does that: unset it. So does a CPU that no kernel of this build runs on."));
+            with_log("the TriangleMix backend registered without a device, so it computes nothing: no kernel of this "
+                     "build runs on this CPU."));
     }
     registry_ = registry;
 }
@@ -203,6 +206,11 @@ backend::memory backend::memory_of(const std::string & device) {
         ggml_backend_dev_memory(dev, &bytes.n_free, &bytes.n_total);
     }
     return bytes;
+}
+
+void keep_log_messages(bool verbose) {
+    log_of_process().verbose = verbose;
+    llama_log_set(keep_log, nullptr);
 }
 
 std::string recent_log() {

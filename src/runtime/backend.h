@@ -25,8 +25,7 @@ backend_paths default_backend_paths();
 // THREADS  Not reentrant; call between evaluations.
 class backend {
   public:
-    // Loads everything. Messages of ggml and llama.cpp are shown on stderr when `verbose`; otherwise the warnings and
-    // errors among them are kept for recent_log().
+    // Loads everything, behind keep_log_messages(verbose).
     backend(const backend_paths & paths, bool verbose);
 
     bool loaded() const;  // ours registered and has a device
@@ -63,6 +62,10 @@ class backend {
     void * registry_ = nullptr;
     void load_ours(const std::string & path);
 };
+
+// From now on messages of ggml and llama.cpp are shown on stderr when `verbose`; otherwise the warnings and errors
+// among them are kept for recent_log(). A backend does this, too; it is for a process that only reads a model's header.
+void keep_log_messages(bool verbose);
 
 // Warnings and errors that llama.cpp and ggml logged since the last call, newest last, one a line; "" if none.
 std::string recent_log();

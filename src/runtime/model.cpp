@@ -83,7 +83,7 @@ model::model(const std::string & path, const std::function<bool(float)> & progre
              const std::string & device) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) {
-        throw failure("no model file at " + path);
+        throw failure(std::filesystem::exists(path, error) ? path + " is no regular file" : "no model file at " + path);
     }
     llama_model_params params = llama_model_default_params();
     // An empty device list is the CPU alone, not "all there are".

@@ -4,14 +4,19 @@ Usage: cli_test.py PROGRAM MODEL DL_BIN LINKED_BIN FAKE_GPU_MODULE GROUP, where 
 `bench`, or `serve`.
 """
 
+import fcntl
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 import urllib.request
@@ -28,7 +33,33 @@ def run(*arguments, env=None, stdin=""):
     )
 
 
+def in_terminal(columns, *arguments):
+    """Exit code, and everything that was written to a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    with subprocess.Popen([PROGRAM, *arguments], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        while True:
+            try:
+                block = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                block = b""
+            if not block:
+                break
+            drawn += block
+    os.close(ours)
+    return process.returncode, drawn.decode(errors="replace")
+
+
 class Case(unittest.TestCase):
+    def check_fits(self, columns, *arguments):
+        code, drawn = in_terminal(columns, *arguments)
+        self.assertEqual(code, 0, drawn)
+        for line in re.split("\r\n|\r\x1b\\[K", drawn):
+            self.assertLessEqual(len(line), columns, f"at {columns} columns: {line!r}")
+        return drawn
+
     def check(self, done, code, *texts):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         for text in texts:
@@ -48,6 +79,8 @@ class Arguments(Case):
         self.check(run("run", "--compare", "--stock", "on-many"), 2, "--stock", "on-many")
         self.check(run("bench", "--stock", "default"), 2, "--stock", "default")
         self.check(run("bench", "--modes", "stock,warp"), 2, "warp")
+        self.check(run("run", "--window", "0"), 2, "--window: found 0, expected a whole number from 1 to 2147483647")
+        self.check(run("profile", "--kl-budget", "-1"), 2, "--kl-budget: found -1, expected a number above 0")
         self.check(run("serve"), 2, "behind --")
         self.check(run("serve", "-x", "--", "llama-server"), 2, "-x")
 
@@ -56,12 +89,40 @@ class Arguments(Case):
         for command in ("run", "bench", "serve", "info"):
             self.check(run(command, "--help"), 0, "Examples:", "--plan")
 
+    def test_everything_fits_the_terminal(self):
+        for columns in (60, 80, 120):
+            for command in ([], ["run"], ["bench"], ["profile"], ["serve"], ["info"]):
+                self.check_fits(columns, *command, "--help")
+            self.check_fits(columns, "info", "--plan", "preset:llama-3.1-8b-instruct")
+
     def test_missing_files(self):
         self.check(run("run", "-m", "/nowhere.gguf"), 1, "/nowhere.gguf")
         self.check(run("run", "-m", __file__), 1, "could not load", "GGUF")
         self.check(run("info", "--plan", "/nowhere.json"), 1, "/nowhere.json")
         self.check(run("info", "--plan", "preset:nobody"), 1, "nobody")
         self.check(run("bench", "--device", "TriangleMix77"), 1, "no GPU device TriangleMix77 here")
+        self.check(run("info", "--llama", "/nowhere"), 1, "--llama: the backend will not load there", "no program '/nowhere'")
+
+    def test_a_document_that_is_no_text_is_refused_before_anything_is_loaded(self):
+        for content, advice in ((b"", "is empty"), ("text".encode("utf-16"), "iconv -f UTF-16"), (b"%PDF-1.4", "pdftotext"),
+                                (b"some text, a\0b", "zero byte")):  # fmt: skip
+            with self.subTest(advice), tempfile.NamedTemporaryFile() as file:
+                file.write(content)
+                file.flush()
+                done = run("run", "-f", file.name, env={"TRIANGLEMIX_DISABLE": "1"})
+                self.check(done, 1, file.name, advice)
+                self.assertNotIn("TRIANGLEMIX_DISABLE", done.stderr)  # the backend comes later
+
+    def test_a_pipe_is_not_waited_for(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pipe = os.path.join(folder, "pipe")
+            os.mkfifo(pipe)
+            for arguments in (["run", "-f", pipe], ["run", "-m", pipe], ["info", "-m", pipe], ["info", "--plan", pipe],
+                              ["profile", "--data", pipe], ["profile", "--texts", pipe],
+                              ["serve", "--plan", pipe, "--", os.path.join(DL_BIN, "llama-server")],
+                              ["serve", "--", os.path.join(DL_BIN, "llama-server"), "-m", pipe]):  # fmt: skip
+                with self.subTest(arguments):
+                    self.check(run(*arguments), 1, pipe, "regular file" if "--plan" in arguments or "--data" in arguments else "pipe")
 
     def test_a_switched_off_backend_is_an_error(self):
         self.check(run("run", "-m", MODEL, env={"TRIANGLEMIX_DISABLE": "1"}), 1, "TRIANGLEMIX_DISABLE")
@@ -97,6 +158,26 @@ class Arguments(Case):
     def test_serve_refuses_what_cannot_load_it(self):
         self.check(run("serve", "--", "no-such-program"), 1, "no-such-program")
         self.check(run("serve", "--", sys.executable), 1, "BUILD_SHARED_LIBS")
+
+    def test_serve_checks_everything_before_it_starts_the_server(self):
+        server = ["--", os.path.join(DL_BIN, "llama-server"), "-m", MODEL]
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as other:
+            other.write("{}")
+            other.flush()
+            for options, env, text in (
+                (["--plan", "preset:lama"], {}, 'no preset "lama"'),
+                (["--layers", "28-31"], {}, "layers are 0 to 29"),
+                (["--exact", "--stats", "/nowhere/stats.json"], {}, "cannot write /nowhere/stats.json"),
+                (["--exact", "--stats", other.name], {}, "holds no statistics; it is not overwritten"),
+                ([], {"TRIANGLEMIX_PLAN": "/nowhere.json"}, "TRIANGLEMIX_PLAN: plan file"),
+                ([], {"TRIANGLEMIX_LAYERS": "3-1"}, "TRIANGLEMIX_LAYERS: "),
+            ):
+                with self.subTest(options=options, env=env):
+                    done = run("serve", *options, *server, env=env)
+                    self.check(done, 1, text)
+                    self.assertNotIn("starting", done.stderr)
+                    self.assertLess(len(done.stderr.splitlines()), 4, done.stderr)  # nothing of llama.cpp's
+            self.check(run("serve", *server[:2], "-m", "/nowhere.gguf"), 1, "the server's -m: there is no file /nowhere.gguf")
 
 
 def document(n_words):
@@ -146,6 +227,25 @@ class Model(Case):
         self.check(done, 0, "TTFT", "all dense, exact")
         self.assertNotIn("TTFT", done.stdout)
         self.assertTrue(done.stdout.strip())
+        # What is read is said before it is read, and again with the result.
+        self.assertRegex(done.stderr, r"reading standard input, \S+ \S+; question: How many .*; \d+ tokens in all")
+        self.assertRegex(done.stderr, r"document  standard input, \S+ \S+; question: How many ")
+
+    def test_progress_and_summary_fit_the_terminal(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(document(100))
+            file.flush()
+            drawn = self.check_fits(60, "run", "-m", MODEL, "-f", file.name, "-q", "How many boxes?", "-n", "4", "-t", "1", "--exact")
+        # Every progress line is drawn over; nothing of the last one stays.
+        self.assertRegex(drawn, "prefill: [^\r\n]*\r\x1b\\[K[^\r]*\r\n")
+        self.assertNotRegex(drawn, "prefill: [^\r\n]*\r\n")
+        self.assertRegex(drawn, "\nTTFT ")
+
+    def test_a_context_beyond_the_trained_one_draws_a_note(self):
+        done = run("run", "-m", MODEL, "-f", "-", "-c", "9000", "-n", "1", "-t", "1", "--exact", stdin=document(50),
+                   env={"TRIANGLEMIX_STATS": "/nowhere/stats.json"})  # fmt: skip
+        self.check(done, 0, "note: -c 9000 is beyond the 8192 tokens that ")
+        self.check(done, 0, "note: TriangleMix: TRIANGLEMIX_STATS: cannot write /nowhere/stats.json")
 
     def test_interrupt_stops_cleanly(self):
         process = subprocess.Popen([PROGRAM, "run", "-m", MODEL, "-t", "1", "--json", "-f", "-"], env=ENVIRONMENT, text=True,

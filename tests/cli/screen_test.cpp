@@ -2,12 +2,19 @@
 // statistics.
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "cli/bench_rows.h"
 #include "cli/compare.h"
+#include "cli/input_file.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/published.h"
@@ -24,6 +31,8 @@ TEST(Screen, WrapsByWordsAndIndentsWhatFollows) {
     EXPECT_EQ(wrap("one two three four five six", 24, 4), "one two three four\n    five six");
     EXPECT_EQ(wrap("a\nb", 40, 2), "a\n  b");
     EXPECT_EQ(wrap("", 40, 2), "");
+    EXPECT_EQ(wrap("see /work/wt/build/bin/llama-server there", 24, 2),
+              "see\n  /work/wt/build/bin/\n  llama-server there");
     EXPECT_EQ(wrap("averyveryverylongwordthatdoesnotfitatall x", 24, 0), "averyveryverylongwordthatdoesnotfitatall\nx");
 }
 
@@ -32,6 +41,162 @@ TEST(Screen, TableColumnsLineUpAndShrink) {
     table.add({"time", "43.1 s", "9 s"});
     EXPECT_EQ(table.print(80), "        stock   ours\ntime   43.1 s    9 s\n");
     EXPECT_EQ(table.print(18), "       stock  ours\ntime  43.1 s   9 s\n");
+}
+
+std::vector<std::string> lines_of(const std::string & text) {
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) {
+        lines.push_back(line);
+    }
+    return lines;
+}
+
+size_t widest(const std::string & text) {
+    size_t most = 0;
+    for (const std::string & line : lines_of(text)) {
+        most = std::max(most, columns(line));
+    }
+    return most;
+}
+
+text_table wide_table() {
+    text_table table({"", "stock", "exact", "TriangleMix"});
+    table.add({"setting", "fa off, ub 512", "fa on, ub 2048", "fa on, ub 2048, fast"});
+    table.add({"time to first token (TTFT)", "43.1 s", "19.0 s", "9.00 s"});
+    return table;
+}
+
+TEST(Screen, TablesFitTerminals) {
+    for (const int width : {120, 80, 60, 40, 24}) {
+        const std::string text = wide_table().print(width);
+        EXPECT_LE(widest(text), static_cast<size_t>(width)) << text;
+        for (const char * kept : {"43.1 s", "19.0 s", "9.00 s"}) {
+            EXPECT_TRUE(width < 40 || text.find(kept) != std::string::npos) << "broken inside a figure:\n" << text;
+        }
+    }
+    text_table range({"mode", "p10..p90"});
+    range.add({"stock", "1.234..5.678"});
+    EXPECT_EQ(range.print(14), "mode  p10..p90\nstock  1.234..\n         5.678\n");
+    text_table bench({"tokens", "mode", "vs stock"});
+    bench.add({"1024", "stock-fa", "1.00x"});
+    EXPECT_EQ(bench.print(22), "tokens     mode     vs\n                 stock\n1024   stock-fa  1.00x\n");
+    EXPECT_EQ(bench.print(16), "tokens 1024\n  mode:\n    stock-fa\n  vs stock:\n    1.00x\n");
+}
+
+TEST(Screen, HelpFitsTerminals) {
+    const std::string help =
+        "Usage: trianglemix run [OPTIONS]\n\nOptions:\n"
+        "  --stock default|best (default)\n"
+        "                              stock's setting: fa off and ub 512, or the fastest of four, timed on this "
+        "prompt\n"
+        "  -n,--predict N (128)        most tokens of the answer, not counting the end token of the model that it ends "
+        "with\n"
+        "\nThe prompt is the document, an empty line, and the question, as one user message in the model's chat "
+        "template;\n"
+        "nothing else.\n"
+        "Examples:\n"
+        "  trianglemix run -m model.gguf -f report.txt -q \"What was decided?\" --layers 16-31 --window 1024\n"
+        "  trianglemix run --compare                             ... by stock llama.cpp, exactly, and with the plan\n";
+    EXPECT_EQ(fit_help(help, 120).find("template;\nnothing"), std::string::npos) << "paragraphs are filled anew";
+    for (const int width : {120, 80, 60}) {
+        const std::string text = fit_help(help, width);
+        EXPECT_LE(widest(text), static_cast<size_t>(width)) << text;
+        for (const std::string & line : lines_of(text)) {
+            EXPECT_TRUE(line.empty() || line.back() != ' ') << "'" << line << "'";
+        }
+    }
+    const std::string narrow = fit_help("  -n,--predict N    most tokens of the answer\n", 44);
+    EXPECT_EQ(narrow, "  -n,--predict N    most tokens of the\n                    answer\n");
+}
+
+TEST(Screen, LinesAreCutBetweenCharacters) {
+    EXPECT_EQ(cut("prefill: 10/20 tokens", 7), "prefill");
+    EXPECT_EQ(cut("h\xc3\xa9llo", 2), "h\xc3\xa9");
+    EXPECT_EQ(cut("ab", 5), "ab");
+}
+
+TEST(Screen, StreamedAnswersBreakBetweenWords) {
+    word_stream narrow(11);
+    std::string shown;
+    for (const char * piece : {"The", " licen", "se is", " the GNU", " GPL.\n", "  So"}) {
+        shown += narrow.add(piece);
+    }
+    EXPECT_EQ(shown, "The license\nis the GNU\nGPL.\n") << "a word waits until it is whole";
+    EXPECT_EQ(shown + narrow.end(), "The license\nis the GNU\nGPL.\n  So");
+    word_stream endless(1 << 20);
+    const std::string text = "a  b \n\n  c ";
+    shown = endless.add(text);
+    EXPECT_EQ(shown + endless.end(), text) << "what goes into a file is the answer itself";
+}
+
+TEST(Documents, WhatIsNoTextIsRefusedWithAdvice) {
+    const auto refusal = [](const std::string & bytes) {
+        try {
+            checked_document("file", bytes);
+            return std::string();
+        } catch (const failure & error) {
+            return std::string(error.what());
+        }
+    };
+    using namespace std::string_literals;
+    EXPECT_NE(refusal("").find("empty"), std::string::npos);
+    EXPECT_NE(refusal(" \n\t\r\n").find("empty"), std::string::npos);
+    EXPECT_NE(refusal("\xff\xfeH\0i\0"s).find("iconv -f UTF-16"), std::string::npos);
+    EXPECT_NE(refusal("H\0e\0l\0l\0o\0"s).find("UTF-16"), std::string::npos);
+    EXPECT_NE(refusal("\0H\0e\0l\0l\0o"s).find("UTF-16"), std::string::npos);
+    EXPECT_NE(refusal("%PDF-1.7 ...").find("pdftotext"), std::string::npos);
+    EXPECT_NE(refusal("PK\x03\x04...").find("archive"), std::string::npos);
+    EXPECT_NE(refusal("some text and then \0 a zero byte, once"s).find("zero byte (at 19)"), std::string::npos);
+    const text_document good = checked_document("file", "\xef\xbb\xbfna\xc3\xafve \xe2\x82\xac \xf0\x9f\x98\x80");
+    EXPECT_EQ(good.text, "na\xc3\xafve \xe2\x82\xac \xf0\x9f\x98\x80") << "without the byte order mark";
+    EXPECT_EQ(good.note, "");
+    EXPECT_EQ(good.describe(), "file, 15 bytes");
+    EXPECT_NE(checked_document("file", "na\xefve caf\xe9").note.find("2 bytes"), std::string::npos) << "Latin-1";
+}
+
+TEST(Documents, OnlyRegularFilesAreOpened) {
+    namespace fs = std::filesystem;
+    const std::string pipe = ::testing::TempDir() + "tmx_screen_test_pipe";
+    fs::remove(pipe);
+    ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);  // nobody writes: opening it would wait for ever
+    EXPECT_THROW(read_file(pipe), failure);
+    EXPECT_THROW(read_document(pipe), failure);
+    EXPECT_EQ(file_problem(pipe), pipe + " is a pipe, not a file");
+    EXPECT_THROW(read_document("/dev/zero"), failure);
+    EXPECT_THROW(read_document(::testing::TempDir()), failure);
+    EXPECT_THROW(read_document("/nowhere/at/all"), failure);
+    model_options model;
+    model.path = pipe;
+    EXPECT_THROW(model.check_file(), failure);
+    fs::remove(pipe);
+}
+
+TEST(Options, NumbersAreCheckedInWordsThatPeopleRead) {
+    const auto complaint = [](const std::vector<std::string> & arguments) {
+        CLI::App app;
+        plan_options plan;
+        model_options model;
+        double budget = 0;
+        add_plan_options(app, plan);
+        add_model_options(app, model);
+        app.add_option("--kl-budget", budget)->check(positive_number());
+        try {
+            app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+            return std::string();
+        } catch (const CLI::ParseError & error) {
+            return std::string(error.what());
+        }
+    };
+    EXPECT_EQ(complaint({"--window", "0"}), "--window: found 0, expected a whole number from 1 to 2147483647");
+    EXPECT_EQ(complaint({"--sink", "-1"}), "--sink: found -1, expected a whole number from 0 to 2147483647");
+    EXPECT_EQ(complaint({"--last", "many"}), "--last: found many, expected a whole number from 0 to 2147483647");
+    EXPECT_EQ(complaint({"--threads", "4097"}), "--threads: found 4097, expected a whole number from 0 to 4096");
+    for (const char * value : {"-1", "0", "nan", "inf", "x"}) {
+        EXPECT_EQ(complaint({"--kl-budget", value}),
+                  "--kl-budget: found " + std::string(value) + ", expected a number above 0");
+    }
+    EXPECT_EQ(complaint({"--window", "1", "--sink", "0", "--kl-budget", "1e-3"}), "");
 }
 
 TEST(Screen, TimeLeftFollowsTheGrowingCost) {
@@ -80,7 +245,30 @@ TEST(Presets, ShapeAloneIsNotEnough) {
     EXPECT_EQ(own.value.tail, tail_policy::prompt);
     EXPECT_NE(choose_plan({}, facts, false).value.tail, tail_policy::prompt);
     facts.n_layer = 31;
-    EXPECT_FALSE(choose_plan({}, facts, true).triangle);
+    const chosen_plan none = choose_plan({}, facts, true);
+    EXPECT_FALSE(none.triangle);
+    EXPECT_NE(none.note.find("trianglemix profile -m"), std::string::npos) << none.note;
+}
+
+TEST(Presets, WhatWasNotMeasuredHereIsOnlyUsedByName) {
+    model_facts facts;
+    facts.name = "Qwen3 8B";
+    facts.architecture = "qwen3";
+    facts.n_layer = 36;
+    facts.n_head = 32;
+    facts.n_head_kv = 8;
+    facts.d_head = 128;
+    const chosen_plan unasked = choose_plan({}, facts, false);
+    EXPECT_FALSE(unasked.triangle);
+    for (const char * part :
+         {"not measured by this project", "a public port", "--plan preset:qwen3-8b", "profile -m"}) {
+        EXPECT_NE(unasked.note.find(part), std::string::npos) << part << ": " << unasked.note;
+    }
+    plan_options asked;
+    asked.reference = "preset:qwen3-8b";
+    const chosen_plan chosen = choose_plan(asked, facts, false);
+    EXPECT_TRUE(chosen.triangle);
+    EXPECT_EQ(chosen.note, "");
 }
 
 TEST(Plans, OptionsOverrideThePlan) {

@@ -128,14 +128,14 @@ TEST_F(registry_test, every_proc_address) {
     });
 }
 
-TEST_F(registry_test, off_switch_leaves_no_device) {
+TEST_F(registry_test, off_switch_leaves_no_backend) {
     const std::string log = in_child({{"TRIANGLEMIX_DISABLE", "1"}}, [] {
-        ggml_backend_reg_t reg = load();
-        ASSERT_NE(reg, nullptr);
-        EXPECT_EQ(ggml_backend_reg_dev_count(reg), 0u);
+        EXPECT_EQ(load(), nullptr);
         EXPECT_EQ(ggml_backend_dev_count(), 0u);
+        EXPECT_EQ(ggml_backend_reg_count(), 0u) << "llama-bench names every registry, with devices or without";
     });
     EXPECT_TRUE(contains(log, "switched off by TRIANGLEMIX_DISABLE")) << log;
+    EXPECT_FALSE(contains(log, "fail") || contains(log, "error")) << log;
 }
 
 TEST_F(registry_test, a_cpu_without_a_kernel_gets_no_cpu_device) {
@@ -209,13 +209,84 @@ TEST_F(registry_test, plan_from_the_environment_is_in_force) {
 }
 
 TEST_F(registry_test, statistics_at_exit) {
+    const auto ask_for_a_short_one = [] {
+        ggml_backend_reg_t reg = load();
+        ASSERT_NE(reg, nullptr);
+        mini_model model({}, 8, 256, 1, ggml_backend_reg_dev_get(reg, 0));
+    };
+    std::string log = in_child({{"TRIANGLEMIX_STATS", "1"}}, [&] {
+        ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER);
+        ask_for_a_short_one();
+    });
+    EXPECT_TRUE(contains(log, "TriangleMix: computed nothing. Only prompts of at least 64")) << log;
+    // A process that ran no model, as a router that starts others, leaves nothing.
     const std::string file = path("stats.json");
     in_child({{"TRIANGLEMIX_STATS", file}}, [] { EXPECT_NE(load(), nullptr); });
-    EXPECT_EQ(nlohmann::json::parse(read_file(file))["nodes"]["triangle"], 0);
-    std::string log = in_child({{"TRIANGLEMIX_STATS", "1"}}, [] { EXPECT_NE(load(), nullptr); });
-    EXPECT_TRUE(contains(log, "TriangleMix: computed nothing")) << log;
-    log = in_child({{"TRIANGLEMIX_STATS", "/nonexistent/folder/s.json"}}, [] { EXPECT_NE(load(), nullptr); });
-    EXPECT_TRUE(contains(log, "cannot write the statistics to TRIANGLEMIX_STATS=/nonexistent/folder/s.json")) << log;
+    EXPECT_FALSE(std::filesystem::exists(file));
+    log = in_child({{"TRIANGLEMIX_STATS", "1"}}, [] { EXPECT_NE(load(), nullptr); });
+    EXPECT_FALSE(contains(log, "computed nothing")) << log;
+}
+
+TEST_F(registry_test, statistics_that_cannot_be_written_are_reported_at_once) {
+    for (const std::string & where : {std::string("/nonexistent/folder/s.json"), folder_}) {
+        const std::string log = in_child({{"TRIANGLEMIX_STATS", where}}, [] {
+            EXPECT_NE(load(), nullptr);
+            std::fputs("loaded\n", stderr);
+        });
+        const size_t warned = log.find("TRIANGLEMIX_STATS: cannot write " + where + ": ");
+        EXPECT_LT(warned, log.find("loaded\n")) << log;
+        in_child({{"TRIANGLEMIX_STATS", where}, {"TRIANGLEMIX_STRICT", "1"}}, [] { EXPECT_EQ(load(), nullptr); });
+    }
+}
+
+// A router and the servers that it starts have one environment, and so had processes of an earlier run.
+TEST_F(registry_test, no_process_replaces_another_ones_statistics) {
+    const auto compute = [] {
+        ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER);
+        ggml_backend_reg_t reg = load();
+        ASSERT_NE(reg, nullptr);
+        fake_cache cache(256);
+        mini_model model({}, 100, 256, 1, ggml_backend_reg_dev_get(reg, 0));
+        ASSERT_TRUE(model.compute(cache.add_prompt(0, 100), std::vector<int32_t>(100, 0)));
+    };
+    const auto files = [&] {
+        size_t n = 0;
+        for (const auto & each : std::filesystem::directory_iterator(folder_)) {
+            const std::string name = each.path().filename().string();
+            if (name.starts_with("stats.") && name.ends_with(".json")) {
+                EXPECT_EQ(nlohmann::json::parse(read_file(each.path()))["nodes"]["dense"], 3) << name;
+                ++n;
+            }
+        }
+        return n;
+    };
+    const std::string file = path("stats.json");
+    std::ofstream(file).close();  // an empty one, as mktemp makes, holds nothing that could be lost
+    in_child({{"TRIANGLEMIX_STATS", file}}, compute);
+    EXPECT_EQ(files(), 1u);
+    const std::string first = read_file(file);
+    const std::string log = in_child({{"TRIANGLEMIX_STATS", file}}, compute);
+    EXPECT_TRUE(contains(log, file + " holds something already")) << log;
+    EXPECT_EQ(files(), 2u);
+    EXPECT_EQ(read_file(file), first);
+    in_child({{"TRIANGLEMIX_STATS", path("stats.of-%p.json")}}, compute);
+    EXPECT_EQ(files(), 3u);
+    EXPECT_FALSE(std::filesystem::exists(path("stats.of-%p.json")));
+}
+
+TEST_F(registry_test, the_summary_names_what_strict_mode_refused) {
+    const std::string log =
+        in_child({{"TRIANGLEMIX_STATS", "1"}, {"TRIANGLEMIX_STRICT", "1"}, {"TRIANGLEMIX_LAYERS", "0,77"}}, [] {
+            ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER);
+            ggml_backend_reg_t reg = load();
+            ASSERT_NE(reg, nullptr);
+            fake_cache cache(256);
+            mini_model model({}, 100, 256, 1, ggml_backend_reg_dev_get(reg, 0));
+            EXPECT_FALSE(model.compute(cache.add_prompt(0, 100), std::vector<int32_t>(100, 0)));
+        });
+    EXPECT_TRUE(contains(log, "TriangleMix: plan refused: ")) << log;
+    EXPECT_TRUE(contains(log, "TriangleMix: TRIANGLEMIX_STRICT: 1 evaluations failed (plan_refused)")) << log;
+    EXPECT_FALSE(contains(log, "Only prompts of at least")) << log;
 }
 
 // What was computed must still be there when the process ends, whatever was destroyed before.
@@ -248,7 +319,7 @@ TEST_F(registry_test, status_file_says_how_registration_went) {
     in_child({{"TRIANGLEMIX_STATUS", file}}, [] { EXPECT_NE(load(), nullptr); });
     EXPECT_EQ(last_line()["registered"], true);
     EXPECT_EQ(last_line()["devices"], 1);
-    in_child({{"TRIANGLEMIX_STATUS", file}, {"TRIANGLEMIX_DISABLE", "1"}}, [] { EXPECT_NE(load(), nullptr); });
+    in_child({{"TRIANGLEMIX_STATUS", file}, {"TRIANGLEMIX_DISABLE", "1"}}, [] { EXPECT_EQ(load(), nullptr); });
     EXPECT_EQ(last_line()["registered"], false);
     EXPECT_EQ(last_line()["reason"], "switched off by TRIANGLEMIX_DISABLE");
     in_child({{"TRIANGLEMIX_STATUS", file},
@@ -273,7 +344,8 @@ TEST_F(registry_test, exports_and_links_nothing_else) {
     };
     const std::string symbols = output_of("nm -D --defined-only " TMX_MODULE);
     EXPECT_TRUE(contains(symbols, " T ggml_backend_init\n")) << symbols;
-    EXPECT_EQ(std::count(symbols.begin(), symbols.end(), '\n'), 1) << symbols;
+    EXPECT_TRUE(contains(symbols, " T ggml_backend_score\n")) << symbols;
+    EXPECT_EQ(std::count(symbols.begin(), symbols.end(), '\n'), 2) << symbols;
     const std::string dynamic = output_of("readelf -d " TMX_MODULE);
     EXPECT_FALSE(contains(dynamic, "RPATH") || contains(dynamic, "RUNPATH")) << dynamic;
     EXPECT_TRUE(contains(dynamic, "[libggml-base.so.0]")) << dynamic;

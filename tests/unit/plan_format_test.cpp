@@ -1,5 +1,6 @@
 // What a plan file says, and that writing and reading it changes nothing. docs/plan_format.md is the text beside it.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <fstream>
@@ -198,8 +199,15 @@ TEST(plan_format, files_are_read_and_named_in_errors) {
     EXPECT_EQ(load_plan(path).error, "plan file \"" + path + "\": No such file or directory");
     EXPECT_EQ(load_plan(testing::TempDir()).error, "plan file \"" + testing::TempDir() + "\": Is a directory");
     EXPECT_EQ(load_plan("").error, "plan file \"\": No such file or directory");
-    const parsed<plan> endless = read_plan_file("/dev/zero");
-    EXPECT_NE(endless.error.find("a plan has at most 4194304"), std::string::npos) << endless.error;
+    EXPECT_EQ(read_plan_file("/dev/zero").error,
+              "plan file \"/dev/zero\": is a device, and a plan is read from a regular file");
+    ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);  // nobody writes: opening it to read would wait for ever
+    EXPECT_EQ(read_plan_file(path).error,
+              "plan file \"" + path + "\": is a pipe, and a plan is read from a regular file");
+    std::remove(path.c_str());
+    std::ofstream(path) << std::string((4 << 20) + 1, ' ');
+    EXPECT_NE(read_plan_file(path).error.find("a plan has at most 4194304"), std::string::npos);
+    std::remove(path.c_str());
 }
 
 }  // namespace
