@@ -36,12 +36,14 @@ class layer_rules {
 
   private:
     void describe_plan(const model_shape & running, const std::string & kernel) const;
+    void warn_of_length(const ubatch_runs & found);
 
     settings & settings_;
     statistics & statistics_;
     settings_snapshot now_;
     uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
     std::string refusal_;              // why the plan does not fit the running model; "" if it does
+    int64_t measured_ = 0;             // longest prompt that the plan was measured on; 0: unknown, or said already
 };
 
 }  // namespace tmx

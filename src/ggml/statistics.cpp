@@ -63,6 +63,14 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
             std::count_if(args.dense_head, args.dense_head + args.n_head, [](uint8_t dense) { return dense != 0; });
     }
     record.pairs = count_pairs(segments, shape);
+    // Of a sliding window's rows it is known which pairs they are made of: what the layer computes, plan or not.
+    for (const masked_rows & rows : found.masked) {
+        if (rows.reason == mask_reason::visible_count) {
+            const auto n_head = static_cast<double>(args.n_head);
+            record.pairs.kept += static_cast<double>(rows.n_visible) * n_head;
+            record.pairs.masked -= static_cast<double>(rows.rows() * args.n_kv) * n_head;
+        }
+    }
     return record;
 }
 

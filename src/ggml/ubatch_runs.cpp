@@ -129,15 +129,16 @@ class run_finder {
         }
     }
 
-    void add_masked(int64_t stream, int64_t begin, int64_t end, mask_reason reason) {
+    void add_masked(int64_t stream, int64_t begin, int64_t end, mask_reason reason, int64_t n_visible = 0) {
         if (!found_.masked.empty()) {
             masked_rows & last = found_.masked.back();
             if (last.stream == stream && last.row_end == begin && last.reason == reason) {
                 last.row_end = end;
+                last.n_visible += n_visible;
                 return;
             }
         }
-        found_.masked.push_back({static_cast<int32_t>(stream), begin, end, reason});
+        found_.masked.push_back({static_cast<int32_t>(stream), begin, end, reason, n_visible});
     }
 
     void add(int64_t stream, int64_t begin, int64_t end) {
@@ -151,7 +152,10 @@ class run_finder {
             return add_masked(stream, begin, end, mask_reason::mask_values);
         }
         if (counts.visible != int64_t{first.position} + 1) {
-            return add_masked(stream, begin, end, mask_reason::visible_count);
+            // Each further row sees what the one before it does, and its own cell.
+            const int64_t n_rows = end - begin;
+            return add_masked(stream, begin, end, mask_reason::visible_count,
+                              n_rows * counts.visible + n_rows * (n_rows - 1) / 2);
         }
         causal_run run{.stream = static_cast<int32_t>(stream),
                        .row_begin = begin,
@@ -345,7 +349,7 @@ const char * to_string(mask_reason reason) {
 ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason) {
     ubatch_runs result;
     for (int64_t stream = 0; stream < n_stream; ++stream) {
-        result.masked.push_back({static_cast<int32_t>(stream), 0, n_rows, reason});
+        result.masked.push_back({static_cast<int32_t>(stream), 0, n_rows, reason, 0});
     }
     return result;
 }

@@ -75,6 +75,7 @@ struct masked_rows {
     int64_t row_begin = 0;
     int64_t row_end = 0;
     mask_reason reason = mask_reason::no_inputs;
+    int64_t n_visible = 0;  // entries that let a row see a cell, summed over rows; of visible_count only
 
     int64_t rows() const { return row_end - row_begin; }
 };
