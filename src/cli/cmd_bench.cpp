@@ -119,9 +119,6 @@ void check_options(const bench_options & options, const model & m, const chosen_
         throw failure(fmt::format("a prompt of {} tokens does not fit the context of {}: shorten --lengths, or set -c",
                                   longest, limit));
     }
-    if (!options.plot.empty() && !plotting_available()) {
-        throw failure("--plot needs gnuplot, which is not installed. Debian: apt-get install gnuplot-nox");
-    }
     // Found out before the measurement, not behind it.
     for (const std::string & path : {options.out, options.plot.empty() ? std::string() : options.plot + ".png"}) {
         const std::filesystem::path folder = std::filesystem::path(path).parent_path();
@@ -234,21 +231,32 @@ std::string table_of(const bench_options & options, const results & all, int wid
     return table.print(width);
 }
 
+// As a legend says it.
+std::string name_of_mode(const std::string & mode) {
+    return mode == "stock"       ? "stock llama.cpp"
+           : mode == "stock-fa"  ? "stock llama.cpp, flash attention"
+           : mode == "exact"     ? "exact, our kernels"
+           : mode == "plan"      ? "TriangleMix"
+           : mode == "plan-fast" ? "TriangleMix, bf16 products"
+                                 : mode;
+}
+
 void draw(const bench_options & options, const model & m, const results & all) {
     std::vector<plot_line> lines;
     for (const std::string & mode : options.modes) {
-        plot_line line{mode, {}};
+        plot_line line{name_of_mode(mode), {}};
         for (const int64_t length : options.lengths) {
             line.points.emplace_back(static_cast<double>(length), median(all.at({length, mode}).ttft));
         }
         lines.push_back(std::move(line));
     }
-    draw_plot(options.plot,
-              {fmt::format("{}, {} threads, {}", show_file(m.facts().path),
-                           options.model.threads > 0 ? options.model.threads : hardware_threads(), cpu_name()),
-               "prompt tokens", "time to first token, seconds (median)"},
-              lines);
-    fmt::print(stderr, "drew {}.png and {}.svg\n", options.plot, options.plot);
+    const std::string problem =
+        draw_plot(options.plot,
+                  {fmt::format("{}, {} threads, {}", show_file(m.facts().path),
+                               options.model.threads > 0 ? options.model.threads : hardware_threads(), cpu_name()),
+                   "prompt tokens", "time to first token, seconds (median)"},
+                  lines);
+    fmt::print(stderr, "drew {}.svg{}\n", options.plot, problem.empty() ? " and .png" : "; " + problem);
 }
 
 int bench(bench_options options, const invocation & call) {
@@ -322,7 +330,7 @@ command add_bench(CLI::App & app) {
               ->check(CLI::Range(1, 1 << 20)),
           "N", "512; on a GPU the same as --ubatch");
     shown(sub->add_option("--out", options->out, "append a JSON line per mode and length"), "FILE", "");
-    shown(sub->add_option("--plot", options->plot, "draw PREFIX.png and PREFIX.svg with gnuplot"), "PREFIX", "");
+    shown(sub->add_option("--plot", options->plot, "draw PREFIX.svg and PREFIX.png"), "PREFIX", "");
     sub->add_flag("--json", options->json, "one JSON object on stdout instead of the table");
     return [options](const invocation & call) { return bench(*options, call); };
 }

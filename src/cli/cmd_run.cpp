@@ -207,6 +207,9 @@ int run(const run_options & options, const invocation & call) {
         fmt::print(stderr, "note: {} tokens are within sink + window + last, so the plan has nothing to skip\n",
                    n_prompt);
     }
+    if (const std::string note = length_note(chosen.value, n_prompt, "the prompt"); !note.empty()) {
+        fmt::print(stderr, "note: {}\n", note);
+    }
     return options.do_compare ? run_compare(options, b, m, prompt, chosen, n_answer, call)
                               : run_single(options, b, m, prompt, chosen, n_answer, call);
 }
