@@ -44,7 +44,7 @@ minference_sha256=232540a7a7764e4d1db181e76730fd47ff6097f21760b2bef13a94de00bdea
 openvino_specs=(openvino-genai==2026.4.1.0 openvino==2026.4.1 openvino-tokenizers==2026.4.1.0)
 
 packages_build=(g++ cmake ninja-build git ccache pkg-config ca-certificates python3 libhwy-dev nlohmann-json3-dev libcli11-dev
-    libfmt-dev libgtest-dev libbenchmark-dev gnuplot-nox)
+    libfmt-dev libgtest-dev libbenchmark-dev librsvg2-bin)
 packages_tests=(clang-14 llvm-14 libclang-rt-14-dev libomp-14-dev qemu-user g++-aarch64-linux-gnu)
 packages_checks=(clang-format-14 clang-14 clang-tidy-14 libomp-14-dev shellcheck)
 packages_arm64=(libhwy-dev libhwy1 libgtest-dev libfmt-dev)

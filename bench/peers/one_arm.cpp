@@ -14,6 +14,7 @@
 
 #include "cli/arms.h"
 #include "cli/build_info.h"
+#include "cli/input_file.h"
 #include "cli/options.h"
 #include "runtime/arm.h"
 #include "runtime/backend.h"

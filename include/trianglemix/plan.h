@@ -48,6 +48,13 @@ struct plan {
     bool operator==(const plan & other) const;
 };
 
+// The longest prompt that the plan was measured on, tokens: "measured_up_to" of its provenance; 0: not recorded. Behind
+// twice that length nobody knows what the plan does.
+int64_t measured_length(const plan & p) noexcept;
+constexpr bool far_beyond(int64_t n_tokens, int64_t measured) {
+    return measured > 0 && n_tokens - measured > measured;
+}
+
 // Either a value or a sentence that says what was wrong, where, and what is allowed.
 template <class T>
 struct parsed {

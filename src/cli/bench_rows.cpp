@@ -143,7 +143,20 @@ std::string table_of(const std::vector<bench_row> & rows, int width) {
     return text;
 }
 
-void draw_rows(const std::string & prefix, const std::string & title, const std::vector<bench_row> & rows) {
+namespace {
+
+// As a legend says it; stock's has its setting, too.
+std::string name_of_mode(const std::string & mode) {
+    return mode == "exact"        ? "exact, our kernels"
+           : mode == "exact-fast" ? "exact, bf16 products"
+           : mode == "plan"       ? "TriangleMix"
+           : mode == "plan-fast"  ? "TriangleMix, bf16 products"
+                                  : mode;
+}
+
+}  // namespace
+
+std::string draw_rows(const std::string & prefix, const std::string & title, const std::vector<bench_row> & rows) {
     std::vector<plot_line> lines;
     std::vector<std::string> stock_settings;
     for (const bench_row & row : rows) {
@@ -160,11 +173,12 @@ void draw_rows(const std::string & prefix, const std::string & title, const std:
         }
     }
     for (plot_line & line : lines) {
+        line.name = name_of_mode(line.name);
         if (line.name == "stock") {
             line.name = fmt::format("stock llama.cpp ({})", fmt::join(stock_settings, "; "));
         }
     }
-    draw_plot(prefix, {title, "prompt tokens", "time to first token, seconds (median)"}, lines);
+    return draw_plot(prefix, {title, "prompt tokens", "time to first token, seconds (median)"}, lines);
 }
 
 }  // namespace tmx

@@ -41,7 +41,7 @@ void append_rows(const std::string & path, const std::vector<bench_row> & rows);
 
 std::string table_of(const std::vector<bench_row> & rows, int width);
 
-// PREFIX.png and PREFIX.svg. ERRORS failure.
-void draw_rows(const std::string & prefix, const std::string & title, const std::vector<bench_row> & rows);
+// As draw_plot().
+std::string draw_rows(const std::string & prefix, const std::string & title, const std::vector<bench_row> & rows);
 
 }  // namespace tmx

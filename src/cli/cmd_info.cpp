@@ -13,6 +13,7 @@
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "profile/pair_share.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 #include "trianglemix/attention.h"
@@ -131,22 +132,11 @@ json plan_json(const chosen_plan & chosen, const model_facts & facts) {
     j["window"] = p.shape.n_window;
     j["last"] = p.shape.n_last;
     j["precision"] = name_of(p.arithmetic);
-    // Dense heads inside triangle layers count as dense.
-    double triangle_heads = 0;
-    for (const layer_plan & layer : p.layers) {
-        if (layer.kind == layer_kind::triangle) {
-            const auto n_dense =
-                std::count_if(layer.dense_head.begin(), layer.dense_head.end(), [](uint8_t d) { return d != 0; });
-            const auto n_head = std::max<double>(facts.n_head, 1);
-            triangle_heads += 1 - static_cast<double>(n_dense) / n_head;
-        }
-    }
-    const double share = triangle_heads / static_cast<double>(p.layers.size());
     j["lengths"] = json::array();
     for (int64_t n = 1024; n <= std::max(facts.n_ctx_train, 1024); n *= 2) {
         const double kept = kept_share(p.shape, n);
         j["lengths"].push_back(
-            {{"n_tokens", n}, {"kept_in_triangle_layer", kept}, {"kept_in_model", 1 - share * (1 - kept)}});
+            {{"n_tokens", n}, {"kept_in_triangle_layer", kept}, {"kept_in_model", pairs_kept(p, n, facts.windows)}});
     }
     return j;
 }
@@ -270,6 +260,9 @@ void print(const json & j, int width) {
     line("plan", fmt::format("{}: {}; sink {}, window {}, last {}, {} precision", text_of(p["source"]),
                              text_of(p["layers"]), p["sink"].get<int64_t>(), p["window"].get<int64_t>(),
                              p["last"].get<int64_t>(), text_of(p["precision"])));
+    if (p.contains("note")) {
+        line("", text_of(p["note"]));
+    }
     fmt::print("\n");
     text_table table({"prompt tokens", "pairs in a triangle layer", "pairs in the model", "attention work"});
     for (const json & row : p["lengths"]) {

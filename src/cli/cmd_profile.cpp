@@ -1,6 +1,5 @@
 // `trianglemix profile`: find, for a model, which layers can take Triangle attention, and write the plan.
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -15,14 +14,18 @@
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/plot.h"
+#include "cli/profile_screen.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
 #include "profile/findings.h"
 #include "profile/hash.h"
 #include "profile/model_file.h"
+#include "profile/pair_share.h"
 #include "profile/profiler.h"
 #include "profile/prompt_check.h"
 #include "profile/report.h"
+#include "profile/report_drawings.h"
+#include "profile/svg.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -37,6 +40,7 @@ Whatever was measured is kept beside the plan, in PLAN.records.jsonl: a stopped 
 another way to choose measures nothing twice. docs/profile.md has the formulas.
 
 Examples:
+  trianglemix profile --quick -m model.gguf -o plan.json
   trianglemix profile -m model.gguf --kl-budget 0.01 -o plan.json --report plan.html
   trianglemix profile -m model.gguf --method both --length 4096,7600 --samples 3 --select 15 -o plan.json --curve
   trianglemix profile -m model.gguf --layers 10-29 --yardsticks --length 4096 -o checked.json --report checked.html
@@ -47,7 +51,8 @@ struct profile_options {
     model_options model;
     profile_settings settings;
     std::vector<std::string> kinds;
-    std::vector<int64_t> lengths = {2048};
+    std::vector<int64_t> lengths;  // empty: default_lengths()
+    std::optional<int64_t> samples, check_samples;
     std::string data;
     std::vector<std::string> texts;
     std::vector<std::string> check_texts;
@@ -62,31 +67,6 @@ struct profile_options {
     std::string report;
     std::string scores;
     std::string findings;
-};
-
-// One line, redrawn on a terminal; finished items stay. Elsewhere finished items only.
-class profile_screen {
-  public:
-    void show(const profile_progress & p) {
-        const double now = seconds_now();
-        std::string left = p.seconds_left >= 0 ? ", " + show_seconds(p.seconds_left) + " left" : "";
-        if (p.item_ended) {
-            fmt::print(stderr, "{}{:>8} {:3.0f}%  {}{}\n", live_ ? "\r\x1b[K" : "", p.stage, 100 * p.share, p.item,
-                       left);
-        } else if (live_ && now - last_ > 0.2) {
-            show_live(fmt::format("{:>8} {:3.0f}%  {}{}", p.stage, 100 * p.share, p.item, left));
-            last_ = now;
-        }
-    }
-    ~profile_screen() {
-        if (live_) {
-            clear_live();
-        }
-    }
-
-  private:
-    bool live_ = isatty(STDERR_FILENO) == 1;
-    double last_ = 0;
 };
 
 std::vector<std::string> read_all(const std::vector<std::string> & paths) {
@@ -130,10 +110,36 @@ void check_outputs(const profile_options & options, const std::string & record_p
     }
 }
 
+bool probe_reads(const std::string & path) {
+    try {
+        static_cast<void>(model_file(path));
+        return true;
+    } catch (const failure &) {
+        return false;
+    }
+}
+
+// Gradients; ablation where the probe does not compute this kind of model, and nothing that needs gradients is asked
+// for.
+std::string default_method(const profile_options & options) {
+    if (options.score.empty() || options.score == "ablation") {
+        try {
+            static_cast<void>(model_file(options.model.file()));
+        } catch (const not_probed & error) {
+            fmt::print(stderr, "note: {}, so there are no gradients: each layer alone is measured in llama.cpp\n",
+                       error.reason());
+            return "ablation";
+        }
+    }
+    return "gradient";
+}
+
 profile_settings settings_of(const profile_options & options, const invocation & call) {
     profile_settings s = options.settings;
     s.model_path = options.model.file();
     s.prompts.lengths = options.lengths;
+    s.prompts.samples = options.samples.value_or(s.quick ? 1 : 2);
+    s.prompts.check_samples = options.check_samples.value_or(1);
     for (const std::string & kind : options.kinds) {
         s.prompts.kinds.push_back(parse_prompt_kind(kind));
     }
@@ -147,7 +153,7 @@ profile_settings settings_of(const profile_options & options, const invocation &
     s.prompts.texts = read_all(options.texts);
     s.prompts.check_texts = read_all(options.check_texts);
     const bool choosing = options.layers.empty();
-    const std::string method = !options.method.empty() ? options.method : choosing ? "gradient" : "none";
+    const std::string method = !options.method.empty() ? options.method : choosing ? default_method(options) : "none";
     s.gradient = method == "gradient" || method == "both";
     s.ablation = method == "ablation" || method == "both";
     if (!options.ablate_in.empty() && !s.ablation) {
@@ -182,23 +188,14 @@ profile_settings settings_of(const profile_options & options, const invocation &
     return s;
 }
 
-bool probe_reads(const std::string & path) {
-    try {
-        static_cast<void>(model_file(path));
-        return true;
-    } catch (const failure &) {
-        return false;
-    }
-}
-
 // Refuses what the probe cannot compute before anything is measured, and settles where ablation is to be computed.
-void choose_probe(profile_settings & s, const std::string & ablate_in) {
+void choose_probe(profile_settings & s, const std::string & ablate_in, bool say_where) {
     if (s.gradient || ablate_in == name_of(ablation_place::probe)) {
         static_cast<void>(model_file(s.model_path));
     }
     if (s.ablation && ablate_in != name_of(ablation_place::llama_cpp)) {
         s.ablate_in = probe_reads(s.model_path) ? ablation_place::probe : ablation_place::llama_cpp;
-        if (s.ablate_in == ablation_place::llama_cpp) {
+        if (s.ablate_in == ablation_place::llama_cpp && say_where) {
             fmt::print(
                 stderr,
                 "note: the probe cannot compute this file (--ablate-in probe says why), so each layer alone is a "
@@ -230,7 +227,10 @@ std::string describe_device(const std::string & name) {
 }
 
 // All of them, so that a mistake is met before anything is measured.
-prompt_pool make_prompts(const profile_settings & s, const model & m) {
+prompt_pool make_prompts(profile_settings & s, const model & m) {
+    if (s.prompts.lengths.empty()) {
+        s.prompts.lengths = default_lengths(s, m.facts().n_ctx_train);
+    }
     if (!s.prompts.kinds.empty()) {
         for (const int64_t length : s.prompts.lengths) {
             check_fits("--length", length, s, m.facts().n_ctx_train);
@@ -247,19 +247,40 @@ prompt_pool make_prompts(const profile_settings & s, const model & m) {
     return prompts;
 }
 
+// Layers with windows are no candidates.
 void settle_set(profile_settings & s, const std::string & layers, const model_facts & facts) {
+    std::vector<unit> units = all_units(shape_of(facts), false);
     if (s.how == choose_by::given) {
         const parsed<std::vector<int32_t>> set = parse_layer_set(layers, facts.n_layer);
         if (!set.ok()) {
             throw failure("--layers: " + set.error);
         }
-        s.given = set.value;
-        s.value = static_cast<double>(set.value.size());
+        units.clear();
+        for (const int32_t layer : set.value) {
+            units.push_back({layer, -1});
+        }
     }
-    const int64_t n_units = static_cast<int64_t>(facts.n_layer) * (s.per_head ? facts.n_head : 1);
-    if (s.how == choose_by::count && s.value > static_cast<double>(n_units)) {
-        throw failure(
-            fmt::format("--select {:.0f}: the model has {} {}", s.value, n_units, s.per_head ? "heads" : "layers"));
+    plan asked = plan_of_units(units, shape_of(facts), s.shape);
+    const std::vector<int32_t> left = leave_windowed_layers(asked, facts.windows);
+    if (!left.empty()) {
+        const std::string note = windows_note(facts, left);
+        if (!asked.any_triangle()) {
+            throw failure(note + "; there are no others to choose");
+        }
+        fmt::print(stderr, "note: {}\n", note);
+    }
+    if (s.how == choose_by::given) {
+        for (const unit & u : units) {
+            if (asked.layers[static_cast<size_t>(u.layer)].kind == layer_kind::triangle) {
+                s.given.push_back(u.layer);
+            }
+        }
+        s.value = static_cast<double>(s.given.size());
+    }
+    const auto n_units = static_cast<double>(all_units(shape_of(facts), s.per_head, facts.windows).size());
+    if (s.how == choose_by::count && s.value > n_units) {
+        throw failure(fmt::format("--select {:.0f}: the model has {:.0f} {}{}", s.value, n_units,
+                                  s.per_head ? "heads" : "layers", left.empty() ? "" : " that see the whole prompt"));
     }
 }
 
@@ -275,69 +296,62 @@ profile_result measure(const profile_settings & settings, backend & b, const mod
     }
 }
 
-void draw_plots(const std::string & report, const profile_result & r) {
+// The report's drawings as files of their own. The plan and the report are written: what hinders a drawing must not
+// hide them.
+void draw_beside(const std::string & report, const std::vector<report_drawing> & drawings) {
     const std::string prefix = std::filesystem::path(report).replace_extension().string();
-    if (!r.gradients.empty()) {
-        std::vector<plot_line> lines;
-        lines.reserve(k_sections.size());
-        for (const section s : k_sections) {
-            lines.push_back({name_of(s), gradient_curve(r, s)});
-        }
-        draw_plot(prefix + "-gradient", {"Mean |dy/dA| by layer", "layer", "mean |dy/dA|"}, lines);
-    }
-    if (!r.curve.empty()) {
-        plot_line line{"prompts that choose", {{0, 0}}};
-        line.points.reserve(r.curve.size() + 1);
-        for (const measured_size & m : r.curve) {
-            line.points.emplace_back(static_cast<double>(m.size), m.mean_kl);
-        }
-        draw_plot(prefix + "-kl",
-                  {"KL from dense of the growing set", "triangle layers or heads", "mean first-token KL, nats"},
-                  {line});
-    }
-}
-
-void draw_beside(const std::string & report, const profile_result & r) {
-    if (!plotting_available()) {
-        tell("note: no drawings beside the report, gnuplot is not installed");
-        return;
-    }
-    // The plan and the report are written: what hinders a drawing must not hide them.
+    std::string problem;
     try {
-        draw_plots(report, r);
+        for (const report_drawing & drawing : drawings) {
+            problem = write_drawing(prefix + "-" + drawing.name, drawing.svg);
+        }
     } catch (const failure & error) {
-        tell(fmt::format("note: not all drawings are beside the report: {}", error.what()));
+        problem = error.what();
+    }
+    if (!problem.empty()) {
+        tell(fmt::format("note: not all drawings are beside the report: {}", problem));
     }
 }
 
 void print_result(const profile_options & options, const profile_settings & s, const profile_result & r) {
-    const std::span<const unit> chosen = std::span(r.order.units).first(static_cast<size_t>(r.chosen.size));
+    const auto tokens = [](int64_t n) { return show_number(static_cast<double>(n)) + " tokens"; };
+    const auto pairs = [&](int64_t n) {
+        return fmt::format("{:.1f}% at {}", 100 * pairs_kept(r.value, n, r.facts.windows), tokens(n));
+    };
     fmt::print("{} of {} {} triangle: {}\n", r.chosen.size, r.units.size(), s.per_head ? "heads" : "layers",
-               format_units(chosen));
+               format_units(chosen_units(r)));
     if (!r.check.empty()) {
         const effect_summary check = summarise(r.check);
-        fmt::print("checked on {} other prompts: mean first-token KL {:.4f} nats, worst {:.4f}\n", r.check.size(),
-                   check.first_kl, check.worst_first_kl);
+        fmt::print("checked on {} other prompts of up to {}: mean first-token KL {} nats, worst {}\n", r.check.size(),
+                   tokens(r.measured_up_to), show_number(check.first_kl), show_number(check.worst_first_kl));
     }
     if (!r.ablation.gaps.empty()) {
-        fmt::print("layers alone were computed in f32; llama.cpp's rounding on this file is a KL of {:.1e}\n",
-                   mean_first_kl(r.ablation.gaps));
+        fmt::print("layers alone were computed in f32; llama.cpp's rounding on this file is a KL of {}\n",
+                   show_number(mean_first_kl(r.ablation.gaps)));
     }
     for (const score_quality & q : r.qualities) {
         const interval & rank = q.rank_correlation;
         fmt::print("{:>21}: rank correlation with measured KL {:.3f}{}\n", q.score, rank.value,
                    r.gradients.size() < 3 ? "" : fmt::format(" ({:.3f} to {:.3f})", rank.low, rank.high));
     }
-    fmt::print("attention pairs computed at 8192 tokens: {:.1f}%, at 131072: {:.1f}%\n",
-               100 * pairs_kept(r.value, 8192), 100 * pairs_kept(r.value, 131072));
-    fmt::print("plan: {}\n", options.out);
+    fmt::print("attention pairs computed: {}, as measured", pairs(r.measured_up_to));
+    if (r.facts.n_ctx_train > r.measured_up_to) {
+        fmt::print("; {}, the model's context", pairs(r.facts.n_ctx_train));
+    }
+    fmt::print("\nplan: {}\n", options.out);
+    if (far_beyond(r.facts.n_ctx_train, r.measured_up_to)) {
+        fmt::print(
+            "It was measured on prompts of up to {}; the model reads {}. What it does to answers beyond is not "
+            "known: --length measures it.\n",
+            tokens(r.measured_up_to), tokens(r.facts.n_ctx_train));
+    }
 }
 
 int run(const profile_options & options, const invocation & call) {
     options.model.check_file();
     profile_settings settings = settings_of(options, call);
     check_outputs(options, settings.record_path);
-    choose_probe(settings, options.ablate_in);
+    choose_probe(settings, options.ablate_in, !options.method.empty());
     prepare_device(settings);
     backend b(default_backend_paths(), options.model.verbose);
     settings.device_description = describe_device(settings.device);
@@ -365,7 +379,7 @@ int run(const profile_options & options, const invocation & call) {
     }
     if (!options.report.empty()) {
         write_file(options.report, report_html(settings, result, facts));
-        draw_beside(options.report, result);
+        draw_beside(options.report, report_drawings(settings, result));
     }
     print_result(options, settings, result);
     return 0;
@@ -382,13 +396,15 @@ void add_prompt_options(CLI::App & sub, profile_options & options) {
     shown(sub.add_option("--length", options.lengths, "tokens of made prompts")
               ->delimiter(',')
               ->check(whole_number(64, 1 << 22)),
-          "L[,L...]", "2048");
-    shown(sub.add_option("--samples", prompts.samples, "of each kind and length, to choose layers with")
+          "L[,L...]", "the context, at most 8192, and half of it");
+    shown(sub.add_option("--samples", options.samples, "of each kind and length, to choose layers with")
               ->check(whole_number(1, 100000)),
-          "K", "4");
-    shown(sub.add_option("--check-samples", prompts.check_samples, "of each kind and length, to check the choice with")
-              ->check(whole_number(0, 100000)),
           "K", "2");
+    shown(sub.add_option("--check-samples", options.check_samples, "of each kind and length, to check the choice with")
+              ->check(whole_number(0, 100000)),
+          "K", "1");
+    sub.add_flag("--quick", options.settings.quick,
+                 "a first look: defaults of one length of at most 2048 and one sample; the plan says so");
     shown(sub.add_option("--seed", prompts.seed, "of made prompts"), "N", "1");
     shown(sub.add_option("--texts", options.texts, "files that made prompts take their text from")->delimiter(','),
           "FILE[,FILE...]", "made prose");
@@ -410,7 +426,7 @@ command add_profile(CLI::App & app) {
     add_prompt_options(*sub, *options);
     shown(sub->add_option("--method", options->method, "how layers are judged")
               ->check(CLI::IsMember({"gradient", "ablation", "both"})),
-          "gradient|ablation|both", "gradient; none with --layers");
+          "gradient|ablation|both", "gradient where the file is one for it, else ablation; none with --layers");
     shown(sub->add_option("--ablate-in", options->ablate_in, "what computes layers made triangle alone")
               ->check(CLI::IsMember({"probe", "llama.cpp"})),
           "probe|llama.cpp", "the f32 probe where it reads the file");

@@ -236,6 +236,9 @@ int run(const run_options & options, const invocation & call) {
     if (chosen.triangle && n_prompt <= shape.n_sink + shape.n_window + shape.n_last) {
         tell(fmt::format("note: {} tokens are within sink + window + last, so the plan has nothing to skip", n_prompt));
     }
+    if (const std::string note = length_note(chosen.value, n_prompt, "the prompt"); !note.empty()) {
+        tell("note: " + note);
+    }
     return options.do_compare ? run_compare(options, asked, b, std::move(m), prompt, chosen, n_answer, call)
                               : run_single(options, asked, b, m, prompt, chosen, n_answer, call);
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -81,6 +82,14 @@ std::string option_value(const std::vector<std::string> & arguments, std::initia
         }
     }
     return "";
+}
+
+// Tokens that the server's command asks for; 0: not told, or as long as the model's, which few prompts fill.
+int64_t context_of(const std::vector<std::string> & server) {
+    const std::string text = option_value(server, {"-c", "--ctx-size"});
+    int64_t n_tokens = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n_tokens);
+    return error == std::errc() && end == text.data() + text.size() ? n_tokens : 0;
 }
 
 // A file with a random name that is gone when its owner is.
@@ -207,6 +216,9 @@ std::unique_ptr<temporary_file> plan_file(const serve_options & options, const s
     if (!chosen.triangle) {
         tell("trianglemix: no plan, attention is exact");
         return nullptr;
+    }
+    if (const std::string note = length_note(chosen.value, context_of(server), "the context"); !note.empty()) {
+        fmt::print(stderr, "trianglemix: note: {}\n", note);
     }
     auto file = std::make_unique<temporary_file>("trianglemix-plan");
     std::ofstream(file->path()) << write_plan(chosen.value);

@@ -14,6 +14,7 @@
 #include "cli/build_info.h"
 #include "cli/input_file.h"
 #include "cli/terminal.h"
+#include "profile/pair_share.h"
 #include "profile/unit_set.h"
 #include "runtime/failure.h"
 
@@ -219,6 +220,22 @@ model_facts facts_of_plan(const std::string & reference) {
     return facts;
 }
 
+std::string windows_note(const model_facts & facts, const std::vector<int32_t> & layers) {
+    return fmt::format("layers {} see the latest {} tokens only and have nothing to skip: they stay as they are",
+                       format_layer_set(layers), facts.windows[static_cast<size_t>(layers.front())]);
+}
+
+std::string length_note(const plan & p, int64_t n_tokens, const std::string & what) {
+    const int64_t measured = measured_length(p);
+    if (!far_beyond(n_tokens, measured)) {
+        return "";
+    }
+    return fmt::format(
+        "the plan was measured on prompts of up to {} tokens, {} is {}: what it does to answers there is not known "
+        "(trianglemix profile --length {} measures it)",
+        measured, what, n_tokens, n_tokens);
+}
+
 chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known) {
     chosen_plan chosen;
     if (!options.reference.empty()) {
@@ -252,6 +269,10 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
     } else {
         chosen.source = "exact";
         chosen.note = no_preset_note(facts);
+    }
+    const std::vector<int32_t> left = leave_windowed_layers(chosen.value, facts.windows);
+    if (!left.empty()) {
+        chosen.note += (chosen.note.empty() ? "" : "; ") + windows_note(facts, left);
     }
     chosen.triangle = chosen.value.any_triangle();
     chosen.value.shape.n_sink = options.sink.value_or(chosen.value.shape.n_sink);

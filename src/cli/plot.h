@@ -1,4 +1,4 @@
-// cli/plot.h -- a line plot over prompt lengths, drawn by gnuplot.
+// cli/plot.h -- drawings as files: the SVG as it is drawn, and the same turned into pixels.
 #pragma once
 
 #include <string>
@@ -6,6 +6,10 @@
 #include <vector>
 
 namespace tmx {
+
+// Writes PREFIX.svg and, by rsvg-convert, PREFIX.png. Returns "" or why there is no PNG; one of an earlier run is then
+// gone. ERRORS failure: the SVG cannot be written.
+std::string write_drawing(const std::string & prefix, const std::string & svg);
 
 struct plot_line {
     std::string name;
@@ -18,10 +22,8 @@ struct plot_text {
     std::string y_label;
 };
 
-bool plotting_available();  // gnuplot is on PATH
-
-// Writes PREFIX.png and PREFIX.svg. ERRORS failure: gnuplot is missing or failed, nothing to draw, or a file did not
-// come.
-void draw_plot(const std::string & prefix, const plot_text & text, const std::vector<plot_line> & lines);
+// Lines over prompt lengths, from 0 on, as write_drawing() writes them. ERRORS failure, also where there is nothing to
+// draw.
+std::string draw_plot(const std::string & prefix, const plot_text & text, const std::vector<plot_line> & lines);
 
 }  // namespace tmx

@@ -24,9 +24,11 @@ void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kern
     }
     checked_generation_ = now_.generation;
     refusal_.clear();
+    measured_ = 0;
     if (now_.chosen == nullptr) {
         return;
     }
+    measured_ = measured_length(*now_.chosen);
     const model_shape running = shape_of_graph(graph);
     refusal_ = plan_mismatch(*now_.chosen, running);
     if (refusal_.empty()) {
@@ -54,6 +56,22 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
         static_cast<long long>(chosen.shape.n_window), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), format_layer_set(dense).c_str(),
         std::string(name_of(now_.arithmetic)).c_str(), kernel.c_str());
+}
+
+// Once per context and plan: a prompt far beyond those that the plan was measured on.
+void layer_rules::warn_of_length(const ubatch_runs & found) {
+    for (const causal_run & run : found.runs) {
+        const int64_t n_tokens = run.rank_begin + run.rows();
+        if (far_beyond(n_tokens, measured_)) {
+            GGML_LOG_WARN(
+                "TriangleMix: plan %s was measured on prompts of up to %lld tokens, and this one has %lld or more; "
+                "what "
+                "it does to answers there is not known\n",
+                now_.chosen->name.c_str(), static_cast<long long>(measured_), static_cast<long long>(n_tokens));
+            measured_ = 0;
+            return;
+        }
+    }
 }
 
 layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
@@ -104,6 +122,9 @@ void layer_rules::fell_back(int32_t layer, const char * reason) {
 }
 
 bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows) {
+    if (rule.triangle) {
+        warn_of_length(found);
+    }
     const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
                                    [&](const masked_rows & each) { return each.rows() >= least_rows; });
     if (rows != found.masked.end() && !permits_exact(layer, rule, to_string(rows->reason))) {

@@ -40,6 +40,7 @@ class layer_rules {
     void describe_plan(const model_shape & running, const std::string & kernel) const;
     bool may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const;
     void fell_back(int32_t layer, const char * reason);
+    void warn_of_length(const ubatch_runs & found);
 
     settings & settings_;
     statistics & statistics_;
@@ -48,6 +49,7 @@ class layer_rules {
     std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown
     std::string refusal_;              // why the plan does not fit the running model; "" if it does
     std::set<std::string> said_;       // reasons of falling back that the log has named
+    int64_t measured_ = 0;             // longest prompt that the plan was measured on; 0: unknown, or said already
 };
 
 }  // namespace tmx

@@ -1,4 +1,5 @@
 #include <array>
+#include <exception>
 #include <string>
 
 #include "plan/checked_json.h"
@@ -162,6 +163,20 @@ parsed<plan> read_tree(const json & tree) {
 }
 
 }  // namespace
+
+int64_t measured_length(const plan & p) noexcept {
+    try {
+        const parsed<json> tree = parse_checked_json(p.provenance, max_depth, max_values);
+        // Provenance may hold anything under any key.
+        const auto found = tree.ok() && tree.value.is_object() ? tree.value.find("measured_up_to") : tree.value.end();
+        if (found == tree.value.end() || !found->is_number_unsigned() || *found > max_tokens) {
+            return 0;
+        }
+        return found->get<int64_t>();
+    } catch (const std::exception &) {
+        return 0;
+    }
+}
 
 parsed<plan> parse_plan_text(std::string_view text) {
     if (text.size() > max_text_bytes) {

@@ -90,16 +90,20 @@ set_effect ablation_stage::measure_one(const unit & u, size_t prompt, stage_cloc
     return effect_of_json(*record, name);
 }
 
-ablation_result ablation_stage::measure(std::span<const unit> units, const progress_sink & sink) {
-    const std::vector<size_t> numbers = prompts_.numbers(false);
-    double weight = 0;
-    for (const size_t prompt : numbers) {
-        weight += weight_of_dense(units, prompt);
+double ablation_stage::weight(std::span<const unit> units) {
+    double sum = 0;
+    for (const size_t prompt : prompts_.numbers(false)) {
+        sum += weight_of_dense(units, prompt);
         for (const unit & u : units) {
-            weight += on_file(u, prompt) ? 0 : weight_of(u, prompt);
+            sum += on_file(u, prompt) ? 0 : weight_of(u, prompt);
         }
     }
-    stage_clock clock("ablation", weight, sink);
+    return sum;
+}
+
+ablation_result ablation_stage::measure(std::span<const unit> units, const progress_sink & sink) {
+    const std::vector<size_t> numbers = prompts_.numbers(false);
+    stage_clock clock("ablation", weight(units), sink);
     ablation_result result;
     result.effects.resize(units.size());
     // Prompt by prompt: each one's dense answer is needed once.

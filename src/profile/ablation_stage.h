@@ -31,6 +31,9 @@ class ablation_stage {
 
     ablation_result measure(std::span<const unit> units, const progress_sink & sink);
 
+    // Of what is not on file, as stage_clock::weight_of.
+    double weight(std::span<const unit> units);
+
   private:
     const profile_settings & settings_;
     const prompt_pool & prompts_;

@@ -64,17 +64,21 @@ json gradient_json(const prompt_gradient & g) {
             {"sums", std::move(sums)}};
 }
 
-std::vector<prompt_gradient> measure_gradients(const record_keys & keys, const prompt_pool & prompts,
-                                               record_store & records, shared_probe & probe,
-                                               const progress_sink & sink) {
-    const std::vector<size_t> numbers = prompts.numbers(false);
+double weight_of_gradients(const record_keys & keys, const prompt_pool & prompts, record_store & records) {
     double weight = 0;
-    for (const size_t number : numbers) {
+    for (const size_t number : prompts.numbers(false)) {
         if (records.find(keys.gradient(prompts.prompt(number))) == nullptr) {
             weight += stage_clock::weight_of(prompts.n_tokens(number));
         }
     }
-    stage_clock clock("gradient", weight, sink);
+    return weight;
+}
+
+std::vector<prompt_gradient> measure_gradients(const record_keys & keys, const prompt_pool & prompts,
+                                               record_store & records, shared_probe & probe,
+                                               const progress_sink & sink) {
+    const std::vector<size_t> numbers = prompts.numbers(false);
+    stage_clock clock("gradient", weight_of_gradients(keys, prompts, records), sink);
     std::vector<prompt_gradient> gradients;
     for (const size_t number : numbers) {
         const probe_prompt & prompt = prompts.prompt(number);

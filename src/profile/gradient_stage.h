@@ -11,6 +11,9 @@
 
 namespace tmx {
 
+// Of what is not on file, as stage_clock::weight_of.
+double weight_of_gradients(const record_keys & keys, const prompt_pool & prompts, record_store & records);
+
 // ERRORS failure, interrupted.
 std::vector<prompt_gradient> measure_gradients(const record_keys & keys, const prompt_pool & prompts,
                                                record_store & records, shared_probe & probe,

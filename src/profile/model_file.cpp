@@ -19,9 +19,6 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_use_ablation =
-    " Use --method ablation --ablate-in llama.cpp, which measures any model that the backend runs.";
-
 // Tensors of a layer that the probe computes with; anything else in a layer means arithmetic that it does not know.
 constexpr std::array<std::string_view, 18> k_layer_tensors = {
     "attn_norm.weight",   "attn_q.weight",   "attn_q.bias",        "attn_k.weight",    "attn_k.bias",
@@ -35,7 +32,7 @@ constexpr std::string_view k_ignored = "attn_rot_embd.weight";
 
 int64_t required(const std::optional<int64_t> & value, const std::string & path, const std::string & key) {
     if (!value) {
-        throw failure(path + ": the probe needs '" + key + "' as one number for all layers." + k_use_ablation);
+        throw not_probed(path + ": the probe needs '" + key + "' as one number for all layers");
     }
     return *value;
 }
@@ -45,6 +42,10 @@ bool probe_knows(const std::string & architecture) {
 }
 
 }  // namespace
+
+not_probed::not_probed(const std::string & why)
+    : failure(why + ". Use --method ablation --ablate-in llama.cpp, which measures any model that the backend runs."),
+      reason_(why) {}
 
 void model_file::free_gguf::operator()(gguf_context * file) const {
     gguf_free(file);
@@ -96,8 +97,8 @@ void model_file::list_tensors() {
             throw failure(path_ + " is cut short: tensor " + name + " ends behind the file's end");
         }
         if (type != GGML_TYPE_F32 && ggml_get_type_traits(type)->to_float == nullptr) {
-            throw failure(path_ + ": tensor " + name + " has type " + ggml_type_name(type) +
-                          ", which ggml cannot turn into f32." + k_use_ablation);
+            throw not_probed(path_ + ": tensor " + name + " has type " + ggml_type_name(type) +
+                             ", which ggml cannot turn into f32");
         }
         tensors_[name] = {static_cast<const char *>(mapped_) + begin, type, ne[0], ne[1] * ne[2] * ne[3]};
     }
@@ -107,8 +108,8 @@ void model_file::read_shape() {
     const gguf_context * file = gguf_.get();
     shape_.architecture = metadata_text(file, "general.architecture").value_or("");
     if (!probe_knows(shape_.architecture)) {
-        throw failure(path_ + ": the probe knows the architectures llama, qwen2 and qwen3, not '" +
-                      shape_.architecture + "'." + k_use_ablation);
+        throw not_probed(path_ + ": the probe knows the architectures llama, qwen2 and qwen3, not '" +
+                         shape_.architecture + "'");
     }
     if (metadata_integer(file, "split.count").value_or(1) > 1) {
         throw failure(path_ +
@@ -134,13 +135,12 @@ void model_file::read_shape() {
     const int64_t d_value = metadata_integer(file, prefix + "attention.value_length").value_or(shape_.d_head);
     const int64_t n_rot = metadata_integer(file, prefix + "rope.dimension_count").value_or(shape_.d_head);
     if (d_value != shape_.d_head || n_rot != shape_.d_head || shape_.d_head % 16 != 0 || shape_.d_head > 256) {
-        throw failure(path_ +
-                      ": the probe needs keys, values and rotary embedding of one head dimension, a multiple "
-                      "of 16 up to 256." +
-                      k_use_ablation);
+        throw not_probed(path_ +
+                         ": the probe needs keys, values and rotary embedding of one head dimension, a multiple "
+                         "of 16 up to 256");
     }
     if (metadata_integer(file, prefix + "expert_count").value_or(0) > 0) {
-        throw failure(path_ + ": the probe does not compute mixtures of experts." + k_use_ablation);
+        throw not_probed(path_ + ": the probe does not compute mixtures of experts");
     }
     const std::string eps_key = prefix + "attention.layer_norm_rms_epsilon";
     const std::optional<float> eps = metadata_float(file, eps_key);
@@ -171,8 +171,7 @@ void model_file::read_rope(const std::string & prefix) {
                             metadata_float(file, prefix + "rope.scaling.yarn_ext_factor").has_value() ||
                             metadata_float(file, prefix + "rope.scaling.yarn_attn_factor").has_value();
     if ((scaling != "none" && scaling != "linear" && scaling != "yarn") || yarn_tuned) {
-        throw failure(path_ + ": the probe does not compute this kind of rotary scaling (" + scaling + ")." +
-                      k_use_ablation);
+        throw not_probed(path_ + ": the probe does not compute this kind of rotary scaling (" + scaling + ")");
     }
     shape_.rope_attn_factor = metadata_float(file, prefix + "rope.scaling.attn_factor").value_or(1.0F);
     if (scaling == "yarn") {
@@ -195,7 +194,7 @@ void model_file::check_tensors() const {
                            own == k_ignored
                      : std::find(k_model_tensors.begin(), k_model_tensors.end(), own) != k_model_tensors.end();
         if (!known) {
-            throw failure(path_ + ": the probe does not know what tensor " + name + " does." + k_use_ablation);
+            throw not_probed(path_ + ": the probe does not know what tensor " + name + " does");
         }
     }
     const int64_t n_q = shape_.n_head * shape_.d_head;
@@ -241,13 +240,13 @@ void model_file::check_tensors() const {
             need(of("attn_q_norm.weight"), shape_.d_head, 1);
             need(of("attn_k_norm.weight"), shape_.d_head, 1);
         } else if (find(of("attn_q_norm.weight")) != nullptr || find(of("attn_k_norm.weight")) != nullptr) {
-            throw failure(path_ + ": norms of queries and keys in a model of architecture " + shape_.architecture +
-                          " are not what the probe computes." + k_use_ablation);
+            throw not_probed(path_ + ": norms of queries and keys in a model of architecture " + shape_.architecture +
+                             " are not what the probe computes");
         }
         for (const std::string_view optional_name : k_layer_tensors) {
             const std::string name(optional_name);
             if ((find(layer_tensor(layer, name)) == nullptr) != (find(layer_tensor(0, name)) == nullptr)) {
-                throw failure(path_ + ": some layers have " + name + " and some do not." + k_use_ablation);
+                throw not_probed(path_ + ": some layers have " + name + " and some do not");
             }
         }
     }

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "runtime/failure.h"
+
 struct gguf_context;
 
 namespace tmx {
@@ -45,9 +47,19 @@ struct file_tensor {
     int64_t n_rows = 0;
 };
 
+// A model that the probe does not compute. what() also says what to do; reason() does not.
+class not_probed : public failure {
+  public:
+    explicit not_probed(const std::string & why);
+    const std::string & reason() const { return reason_; }
+
+  private:
+    std::string reason_;
+};
+
 // REQUIRES the file to stay as it is while the object lives.
-// ERRORS   failure: not a GGUF, cut short, an architecture or a feature that the probe does not compute (the text names
-//          ablation as the way), or tensors that do not fit together.
+// ERRORS   not_probed: an architecture or a feature that the probe does not compute. failure: not a GGUF, cut short, or
+//          tensors that do not fit together.
 // THREADS  Constant functions may be called from any thread.
 class model_file {
   public:

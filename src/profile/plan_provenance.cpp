@@ -45,6 +45,9 @@ json data_json(const profile_settings & settings) {
         data["sha256"] = p.data_sha256;
     }
     data["tokens"] = settings.n_following;
+    if (settings.quick) {
+        data["quick"] = true;
+    }
     return data;
 }
 
@@ -94,6 +97,7 @@ std::string provenance_of(const profile_settings & settings, const profile_resul
     file["ordered_by"] = given ? "given" : settings.score;
     file["units"] = settings.per_head ? "heads" : "layers";
     file["data"] = data_json(settings);
+    file["measured_up_to"] = r.measured_up_to;
     file["chosen_by"] = {{name_of(settings.how), settings.value}};
     file["size"] = r.chosen.size;
     if (!given && r.order.units.size() <= k_most_scores) {

@@ -1,15 +1,20 @@
 #include "profile/profiler.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <cmath>
 
 #include "profile/gradient_stage.h"
 #include "profile/hash.h"
 #include "profile/plan_provenance.h"
+#include "profile/run_estimate.h"
 #include "runtime/statistics.h"
 
 namespace tmx {
 namespace {
 
+constexpr double k_yardsticks = 3;      // that set_stage measures
 constexpr int64_t k_curve_points = 32;  // of the growing set; more units than that are taken some at a time
 
 // Libraries and CPU kernels whose roundings measurements hold.
@@ -63,24 +68,27 @@ class profile_run {
     profile_run(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts,
                 const progress_sink & sink)
         : settings_(settings),
-          sink_(sink),
+          told_(sink),
           prompts_(prompts),
           records_(settings.record_path),
           model_sha256_(sha256_of_file(settings.model_path)),
           keys_(settings, model_sha256_, arithmetic_of(b)),
           probe_(settings),
           sets_(settings, keys_, b, m, prompts, records_),
+          ablation_(settings, prompts, records_, sets_, probe_),
           choosing_(prompts.numbers(false)),
           held_out_(prompts.numbers(true)) {
         result_.facts = m.facts();
         result_.model_sha256 = model_sha256_;
-        result_.units = all_units(shape_of(m.facts()), settings.per_head);
+        result_.units = all_units(shape_of(m.facts()), settings.per_head, m.facts().windows);
         result_.n_prompts = static_cast<int64_t>(choosing_.size());
         result_.n_on_file = static_cast<int64_t>(records_.n_found());
     }
 
     profile_result run() {
+        foresee();
         if (settings_.gradient) {
+            begin(work_kind::gradient, weight_of_gradients(keys_, prompts_, records_));
             result_.gradients = measure_gradients(keys_, prompts_, records_, probe_, sink_);
         }
         if (settings_.ablation) {
@@ -96,9 +104,12 @@ class profile_run {
         result_.chosen = choose(result_.order, settings_.how, settings_.value, !held_out_.empty(),
                                 [&](std::span<const unit> set, bool held_out) { return kl(set, held_out); });
         if (result_.chosen.checked && result_.chosen.size > 0) {
-            result_.check = sets_.measure_all("check", chosen_units(), held_out_, sink_);
+            result_.check = sets_.measure_all("check", chosen_units(result_), held_out_, sink_);
         }
+        const bool checked = result_.chosen.checked && result_.chosen.size > 0;
+        result_.measured_up_to = longest(checked ? held_out_ : choosing_);
         if (settings_.yardsticks) {
+            begin(work_kind::prefill, k_yardsticks * weight_of(held_out_));
             result_.yardsticks = sets_.measure_yardsticks(held_out_, sink_);
         }
         add_measured_sizes();
@@ -108,19 +119,93 @@ class profile_run {
 
   private:
     const profile_settings & settings_;
-    const progress_sink & sink_;
+    const progress_sink & told_;
+    const progress_sink sink_ = [this](profile_progress p) { show(std::move(p)); };
     const prompt_pool & prompts_;
     record_store records_;
     std::string model_sha256_;
     record_keys keys_;
     shared_probe probe_;
     set_stage sets_;
+    ablation_stage ablation_;
     std::vector<size_t> choosing_, held_out_;
     profile_result result_;
+    run_estimate estimate_;
+    work_kind running_ = work_kind::prefill;
+
+    double weight_of(const std::vector<size_t> & prompts) const {
+        double sum = 0;
+        for (const size_t prompt : prompts) {
+            sum += stage_clock::weight_of(prompts_.n_tokens(prompt));
+        }
+        return sum;
+    }
+
+    int64_t longest(const std::vector<size_t> & prompts) const {
+        int64_t n = 0;
+        for (const size_t prompt : prompts) {
+            n = std::max(n, prompts_.n_tokens(prompt));
+        }
+        return n;
+    }
+
+    work_kind kind_of_ablation() const {
+        return settings_.ablate_in == ablation_place::probe ? work_kind::probe : work_kind::prefill;
+    }
+
+    // What is going to be done, as far as that is known before; sets on file are not, since their order is not known.
+    void foresee() {
+        if (settings_.gradient) {
+            estimate_.expect(work_kind::gradient, weight_of_gradients(keys_, prompts_, records_));
+        }
+        if (settings_.ablation) {
+            estimate_.expect(kind_of_ablation(), ablation_.weight(result_.units));
+        }
+        const auto n_units = static_cast<double>(result_.units.size());
+        const double n_curve = settings_.curve ? std::min(n_units, static_cast<double>(k_curve_points)) : 0;
+        const bool by_budget = settings_.how == choose_by::kl_budget;
+        const double n_tried = n_curve + (by_budget ? std::ceil(std::log2(n_units + 1)) : 0);
+        const double n_checked = (by_budget ? 2 : 1) + (settings_.yardsticks ? k_yardsticks : 0);
+        // And each prompt's dense answer, once.
+        estimate_.expect(work_kind::prefill, (n_tried > 0 ? n_tried + 1 : 0) * weight_of(choosing_) +
+                                                 (n_checked + 1) * weight_of(held_out_));
+        constexpr int64_t k_timed = 256;
+        constexpr double k_worth_timing = 100;  // a run of fewer such steps is over soon
+        if (estimate_.expected() < k_worth_timing * stage_clock::weight_of(k_timed)) {
+            return;
+        }
+        const int64_t n_timed = std::min(settings_.device.empty() ? k_timed : 8 * k_timed, prompts_.n_tokens(0));
+        estimate_.learn(work_kind::prefill, stage_clock::weight_of(n_timed), sets_.seconds_of_prefill(n_timed));
+        profile_progress start;
+        start.item = fmt::format("{} prompts that choose, {} that check, of up to {} tokens", choosing_.size(),
+                                 held_out_.size(), std::max(longest(choosing_), longest(held_out_)));
+        start.item += result_.n_on_file > 0 ? ", less what is on file" : "";
+        start.seconds_left = estimate_.seconds_left(work_kind::prefill, 0);
+        start.item_ended = true;
+        if (told_) {
+            told_(start);
+        }
+    }
+
+    void begin(work_kind kind, double expected_weight) {
+        running_ = kind;
+        estimate_.begin(kind, expected_weight);
+    }
+
+    void show(profile_progress p) {
+        // A speed from less than a thousandth of a stage's work is a guess.
+        if (p.weight_done > 0.001 * (p.weight_done + p.weight_left)) {
+            estimate_.learn(running_, p.weight_done, p.seconds);
+        }
+        p.seconds_left = estimate_.seconds_left(running_, p.weight_left);
+        if (told_) {
+            told_(p);
+        }
+    }
 
     void ablate() {
-        ablation_stage stage(settings_, prompts_, records_, sets_, probe_);
-        result_.ablation = stage.measure(result_.units, sink_);
+        begin(kind_of_ablation(), ablation_.weight(result_.units));
+        result_.ablation = ablation_.measure(result_.units, sink_);
         for (const std::vector<set_effect> & effects : result_.ablation.effects) {
             result_.unit_kl.push_back(mean_first_kl(effects));
         }
@@ -141,20 +226,20 @@ class profile_run {
 
     // The user's layers first; among them and among the others there is no order.
     void order_given() {
-        std::vector<double> scores(result_.units.size(), 1.0);
-        for (const int32_t layer : settings_.given) {
-            scores[static_cast<size_t>(layer)] = 0;
+        std::vector<double> scores;
+        for (const unit & u : result_.units) {
+            const bool given =
+                std::find(settings_.given.begin(), settings_.given.end(), u.layer) != settings_.given.end();
+            scores.push_back(given ? 0 : 1);
         }
         result_.order = order_units(result_.units, scores);
     }
 
     double kl(std::span<const unit> set, bool held_out) {
         const std::string stage = std::to_string(set.size()) + (held_out ? " checked" : " tried");
-        return mean_first_kl(sets_.measure_all(stage, set, held_out ? held_out_ : choosing_, sink_));
-    }
-
-    std::span<const unit> chosen_units() const {
-        return std::span(result_.order.units).first(static_cast<size_t>(result_.chosen.size));
+        const std::vector<size_t> & prompts = held_out ? held_out_ : choosing_;
+        begin(work_kind::prefill, weight_of(prompts));
+        return mean_first_kl(sets_.measure_all(stage, set, prompts, sink_));
     }
 
     void measure_curve() {
@@ -182,7 +267,7 @@ class profile_run {
 
     void make_plan() {
         plan & p = result_.value;
-        p = plan_of_units(chosen_units(), shape_of(result_.facts), settings_.shape);
+        p = plan_of_units(chosen_units(result_), shape_of(result_.facts), settings_.shape);
         p.tail = tail_policy::chunk;  // a host that does not know the length is the usual user of a file
         p.arithmetic = parse_precision(settings_.precision).value;
         p.name = plan_name_of(result_.facts.name);
@@ -195,6 +280,10 @@ std::string line_of(const record_store::json & record) {
 }
 
 }  // namespace
+
+std::span<const unit> chosen_units(const profile_result & r) {
+    return std::span(r.order.units).first(static_cast<size_t>(r.chosen.size));
+}
 
 std::vector<double> unit_scores(const profile_result & r, const score_kind & kind, section where) {
     const bool heads = !r.units.empty() && r.units.front().head >= 0;
@@ -225,8 +314,7 @@ std::string scores_jsonl(const profile_result & r) {
         text += line_of(record);
     }
     for (const set_effect & e : r.check) {
-        record_store::json record =
-            set_json(e, format_units(std::span(r.order.units).first(static_cast<size_t>(r.chosen.size))));
+        record_store::json record = set_json(e, format_units(chosen_units(r)));
         record["held_out"] = true;
         text += line_of(record);
     }

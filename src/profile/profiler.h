@@ -1,6 +1,7 @@
 // profile/profiler.h -- a whole profile: measure, order, choose, check; then the plan and all that a report shows.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct profile_result {
     std::string model_sha256;
     int64_t n_on_file = 0;                   // records that an earlier run left
     int64_t n_prompts = 0;                   // that choose
+    int64_t measured_up_to = 0;              // tokens of the longest prompt that checked the choice, else that chose
     std::vector<unit> units;                 // all of the model
     std::vector<prompt_gradient> gradients;  // of the prompts that choose; empty without the gradient method
     ablation_result ablation;                // empty without ablation
@@ -40,6 +42,8 @@ struct profile_result {
     std::vector<std::pair<std::string, set_effect>> yardsticks;  // on held-out prompts
     plan value;
 };
+
+std::span<const unit> chosen_units(const profile_result & r);
 
 // Scores of all units by a gradient score; heads where units are heads.
 std::vector<double> unit_scores(const profile_result & r, const score_kind & kind, section where);

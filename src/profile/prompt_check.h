@@ -18,6 +18,11 @@ struct prompt_size {
 };
 std::vector<prompt_size> sizes_of(const prompt_pool & prompts);
 
+// Lengths of made prompts where none are given: the longest that the context leaves room for, but at most 8192 tokens,
+// and half of it. Longer ones would tell more, and each doubling takes three times as long: at 8192 a run takes half an
+// hour or more on two cores even with a model of 135M parameters. Quick: one length, at most 2048.
+std::vector<int64_t> default_lengths(const profile_settings & settings, int64_t n_ctx_train);
+
 // ERRORS failure: so many prompt tokens, and those that follow, do not fit the context (settings.n_ctx, or what the
 // model was trained for).
 void check_fits(const std::string & what, int64_t n_tokens, const profile_settings & settings, int64_t n_ctx_train);

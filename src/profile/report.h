@@ -2,8 +2,6 @@
 #pragma once
 
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "profile/profiler.h"
 
@@ -22,11 +20,5 @@ struct report_facts {
 
 // Everything drawn by ourselves into the page; no file, script, font or address from elsewhere.
 std::string report_html(const profile_settings & settings, const profile_result & r, const report_facts & facts);
-
-// Share of a dense prompt's attention pairs that the plan computes. REQUIRES n_tokens >= 1.
-double pairs_kept(const plan & p, int64_t n_tokens);
-
-// Mean |dy/dA| by layer of one section: the curves of the paper's Figure 1. (layer, value)
-std::vector<std::pair<double, double>> gradient_curve(const profile_result & r, section where);
 
 }  // namespace tmx

@@ -4,13 +4,13 @@ namespace tmx {
 namespace {
 
 constexpr std::array<score_kind, 7> k_kinds = {{
-    {"gradient", quantity::gradient, pooling::mean},
-    {"contribution", quantity::contribution, pooling::mean},
-    {"score-gradient", quantity::score_gradient, pooling::mean},
-    {"mass", quantity::mass, pooling::mean},
-    {"gradient-share", quantity::gradient, pooling::share},
-    {"contribution-share", quantity::contribution, pooling::share},
-    {"score-gradient-share", quantity::score_gradient, pooling::share},
+    {"gradient", "mean gradient |dy/dA|", quantity::gradient, pooling::mean},
+    {"contribution", "mean contribution |dy/dA A|", quantity::contribution, pooling::mean},
+    {"score-gradient", "mean gradient by the score |dy/dS|", quantity::score_gradient, pooling::mean},
+    {"mass", "attention mass", quantity::mass, pooling::mean},
+    {"gradient-share", "share of the gradient |dy/dA|", quantity::gradient, pooling::share},
+    {"contribution-share", "share of the contribution |dy/dA A|", quantity::contribution, pooling::share},
+    {"score-gradient-share", "share of the gradient by the score |dy/dS|", quantity::score_gradient, pooling::share},
 }};
 
 double value_of(const section_sums & sums, quantity q) {
@@ -40,6 +40,11 @@ const score_kind * find_score(std::string_view name) {
         }
     }
     return nullptr;
+}
+
+std::string describe_score(std::string_view name) {
+    const score_kind * kind = find_score(name);
+    return kind != nullptr ? std::string(kind->description) : "damage alone (first-token KL, nats)";
 }
 
 std::vector<double> head_scores(std::span<const prompt_gradient> prompts, const score_kind & kind, section where) {

@@ -32,11 +32,15 @@ enum class pooling : uint8_t { mean, share };
 
 struct score_kind {
     std::string_view name;
+    std::string_view description;
     quantity what;
     pooling how;
 };
 std::span<const score_kind> score_kinds();             // the paper's first
 const score_kind * find_score(std::string_view name);  // null if there is none
+
+// For people, of "ablation", too: "mean contribution |dy/dA A|". REQUIRES a name of --order-by.
+std::string describe_score(std::string_view name);
 
 // Of one section; [n_layer], heads together. REQUIRES prompts not empty, all of one model.
 std::vector<double> layer_scores(std::span<const prompt_gradient> prompts, int32_t n_head, const score_kind & kind,

@@ -60,6 +60,10 @@ class set_stage {
                                                                        const progress_sink & sink);
     void forget(size_t prompt);  // its dense answer
 
+    // Of a dense prefill in llama.cpp of the first n_tokens of the first prompt, or of all of it: the shortest of
+    // three.
+    double seconds_of_prefill(int64_t n_tokens);
+
     const model_shape & shape() const { return shape_; }
 
     // Names a measurement of a prompt in the records. way: the set, or what else was computed.
@@ -81,6 +85,7 @@ class set_stage {
 
     // The arm's name names it in records. set: what the arm makes triangle.
     set_effect measure_arm(const arm & how, std::span<const unit> set, size_t prompt);
+    double weight_of(size_t prompt) const;
     std::vector<arm> yardsticks(int64_t n_prompt) const;
     arm arm_of(std::span<const unit> set, int64_t n_prompt) const;
     logit_rows rows_of(const arm & how, std::span<const unit> set, const std::vector<token_id> & ids,

@@ -27,6 +27,7 @@ struct profile_settings {
     bool ablation = false;
     ablation_place ablate_in = ablation_place::llama_cpp;
     bool per_head = false;
+    bool quick = false;  // defaults of a short run were taken; for people
     triangle_shape shape;
     std::string score = "contribution";  // of scores.h, or "ablation": what orders layers
     std::vector<int32_t> given;          // choose_by::given: these layers
@@ -49,13 +50,17 @@ inline const char * name_of_method(const profile_settings & s) {
     return s.gradient ? (s.ablation ? "both" : "gradient") : s.ablation ? "ablation" : "none";
 }
 
-// How far a run is. Weights are about proportional to time.
+// How far a run is.
 struct profile_progress {
-    std::string stage;         // "gradient", "ablation", "set", ...
+    std::string stage;         // "gradient", "ablation", "set", ...; "" before the first: what is going to be done
     std::string item;          // what was measured just now, or is being measured
     double share = 0;          // of the stage, 0..1
-    double seconds_left = -1;  // of the stage; < 0: not known yet
+    double seconds_left = -1;  // of the whole run; < 0: not known yet
     bool item_ended = false;
+    // The stage's own reckoning. Weights are about proportional to time.
+    double weight_done = 0;
+    double weight_left = 0;
+    double seconds = 0;  // that weight_done took
 };
 using progress_sink = std::function<void(const profile_progress &)>;
 

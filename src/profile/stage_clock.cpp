@@ -44,10 +44,9 @@ void stage_clock::show(double share_of_item, bool ended) {
     progress.item = item_;
     progress.share = total_ > 0 ? done / total_ : 1;
     progress.item_ended = ended;
-    // A rate from less than a thousandth of the work is a guess.
-    if (done > 0.001 * total_) {
-        progress.seconds_left = (seconds_now() - start_) * (total_ - done) / done;
-    }
+    progress.weight_done = done;
+    progress.weight_left = total_ - done;
+    progress.seconds = seconds_now() - start_;
     sink_(progress);
 }
 

@@ -15,9 +15,13 @@ std::string name_of(const unit & u) {
     return u.head < 0 ? std::to_string(u.layer) : fmt::format("{}.{}", u.layer, u.head);
 }
 
-std::vector<unit> all_units(const model_shape & model, bool heads) {
+std::vector<unit> all_units(const model_shape & model, bool heads, std::span<const int32_t> windows) {
     std::vector<unit> units;
     for (int32_t layer = 0; layer < model.n_layer; ++layer) {
+        const auto at = static_cast<size_t>(layer);
+        if (at < windows.size() && windows[at] > 0) {
+            continue;
+        }
         for (int32_t head = 0; head < (heads ? model.n_head : 1); ++head) {
             units.push_back({layer, heads ? head : -1});
         }

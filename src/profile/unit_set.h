@@ -23,8 +23,8 @@ struct unit {
 
 std::string name_of(const unit & u);  // "12", "12.3"
 
-// Every layer, or every head of every layer.
-std::vector<unit> all_units(const model_shape & model, bool heads);
+// Every layer, or every head of every layer, that can be triangle: those without a window (attention_windows()).
+std::vector<unit> all_units(const model_shape & model, bool heads, std::span<const int32_t> windows = {});
 
 // A plan in which exactly these units are triangle. Its tail policy is `prompt`: whoever measures knows the length.
 // REQUIRES units of the model, none twice, all layers or all heads.

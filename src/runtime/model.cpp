@@ -6,6 +6,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "runtime/attention_windows.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 
@@ -133,6 +134,11 @@ void model::read_facts(const std::string & path, bool weights) {
     const int32_t n_embd = metadata_number(m, prefix + "embedding_length", weights ? llama_model_n_embd(m) : 0);
     facts_.d_head = metadata_number(m, prefix + "attention.key_length", facts_.n_head > 0 ? n_embd / facts_.n_head : 0);
     facts_.n_ctx_train = metadata_number(m, prefix + "context_length", weights ? llama_model_n_ctx_train(m) : 0);
+    facts_.windows = attention_windows(path);
+    // A whole load knows whether llama.cpp makes use of what the file says.
+    if (weights && llama_model_n_swa(m) == 0) {
+        facts_.windows.clear();
+    }
     facts_.n_vocab = llama_vocab_n_tokens(vocab);
     facts_.weight_bytes = llama_model_size(m);
     facts_.n_params = llama_model_n_params(m);

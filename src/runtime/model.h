@@ -22,8 +22,9 @@ struct model_facts {
     int32_t n_layer = 0;
     int32_t n_head = 0;  // query heads a layer
     int32_t n_head_kv = 0;
-    int32_t d_head = 0;       // key head dimension
-    int32_t n_ctx_train = 0;  // longest context that it was trained for, tokens
+    int32_t d_head = 0;            // key head dimension
+    int32_t n_ctx_train = 0;       // longest context that it was trained for, tokens
+    std::vector<int32_t> windows;  // as attention_windows() reads them
     int32_t n_vocab = 0;
     uint64_t weight_bytes = 0;
     uint64_t n_params = 0;

@@ -178,9 +178,23 @@ class Plans(Case):
         self.assertEqual(parser.addresses, [])
         self.assertEqual(set(re.findall(r"https?://[^\"' ]+", page)), {"http://www.w3.org/2000/svg"})
         self.assertNotIn("nan", re.sub(r"[a-z]nan|nan[a-z]", "", page))
-        if os.path.exists("/usr/bin/gnuplot"):
-            for name in ("report-gradient.png", "report-kl.png"):
-                self.assertGreater(os.path.getsize(os.path.join(self.folder, name)), 1000)
+        # Beside it lie the same drawings, as they are and in pixels.
+        for name in ("kl", "gradient", "heads", "ablation", "agreement"):
+            self.assertIn(text_of(self.folder, f"report-{name}.svg"), page)
+            if shutil.which("rsvg-convert"):
+                self.assertGreater(os.path.getsize(os.path.join(self.folder, f"report-{name}.png")), 1000)
+        # It speaks as people do, and of what was measured.
+        self.assertNotIn("kl_budget", page.split("<h2>How</h2>")[0])
+        tokens = re.search(r"measured on prompts of up to (\d+) tokens", page).group(1)
+        self.assertEqual(int(tokens), made["measured_up_to"])
+        self.assertIn("budget, 0.05", page)
+        # Summary and page hold no length that the model has not.
+        self.assertNotIn("131,072", done.stdout + page)
+        self.assertNotIn("131072", done.stdout + page)
+        self.assertIn("8,192 tokens, the model's context", done.stdout)
+        self.assertIn(f"It was measured on prompts of up to {tokens} tokens; the model reads 8,192", done.stdout)
+        self.assertIn("<td>8,192</td>", page)
+        self.assertNotIn("<td>16,384</td>", page)
 
         rows = [json.loads(line) for line in text_of(self.folder, "scores.jsonl").splitlines()]
         self.assertEqual(sum(r["type"] == "gradient" for r in rows), 1)
@@ -303,15 +317,25 @@ class Plans(Case):
         self.assertEqual([row["finding"] for row in found], ["chosen", "run"])
         self.assertTrue(all("data\ufffd.jsonl" in row["command"] for row in found))
 
-    def test_a_broken_gnuplot_does_not_hide_the_plan(self):
+    def test_a_broken_drawing_program_does_not_hide_the_plan(self):
         tools = os.path.join(self.folder, "tools")
         os.mkdir(tools)
-        with open(os.path.join(tools, "gnuplot"), "w", encoding="utf-8") as file:
+        with open(os.path.join(tools, "rsvg-convert"), "w", encoding="utf-8") as file:
             file.write("#!/bin/sh\necho no fonts; exit 1\n")
         os.chmod(file.name, 0o755)
         report = os.path.join(self.folder, "report.html")
-        done = run(*command(self.folder, *SHORT, "--samples", "1", "--report", report), PATH=tools)
-        self.check(done, 0, "note: not all drawings", "no fonts", "2 of 6 layers", "plan: ")
+        done = run(*command(self.folder, *SHORT, "--samples", "1", "--report", report, "--quick"), PATH=tools)
+        self.check(done, 0, "note: not all drawings", "no fonts", "9 of 30 layers", "plan: ")
+        self.assertIn("A quick run", text_of(self.folder, "report.html"))
+        self.assertTrue(json.loads(text_of(self.folder, "plan.json"))["provenance"]["data"]["quick"])
+
+    def test_it_says_at_the_start_how_long_all_takes(self):
+        process = subprocess.Popen([PROGRAM, "profile", "-m", MODEL, "--quick", "-o", os.path.join(self.folder, "plan.json")],
+                                   env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertRegex(said, r"^3 prompts that choose, 3 that check, of up to 2,?0\d\d tokens: about [0-9.]+ (s|min)")
 
     def test_a_model_without_chat_template_is_noted(self):
         model = os.path.join(self.folder, "model.gguf")

@@ -452,5 +452,30 @@ TEST(Statistics, SharesAndReasons) {
     EXPECT_THROW(parse_statistics("not json"), failure);
 }
 
+TEST(Notes, APlanFarBeyondWhatItWasMeasuredOn) {
+    plan p;
+    EXPECT_EQ(length_note(p, 1 << 20, "the prompt"), "") << "nothing is recorded";
+    p.provenance = R"({"measured_up_to": 7600})";
+    EXPECT_EQ(length_note(p, 15200, "the prompt"), "");
+    const std::string note = length_note(p, 15201, "the context");
+    EXPECT_NE(note.find("up to 7600 tokens, the context is 15201"), std::string::npos) << note;
+}
+
+TEST(Notes, PlansLeaveLayersWithWindowsOut) {
+    model_facts facts;
+    facts.architecture = "gemma3";
+    facts.n_layer = 4;
+    facts.windows = {512, 512, 0, 512};
+    plan_options options;
+    options.layers = "all";
+    const chosen_plan some = choose_plan(options, facts, true);
+    EXPECT_EQ(some.layers(), "1 of 4 layers triangle: 2");
+    EXPECT_NE(some.note.find("layers 0-1,3 see the latest 512 tokens only"), std::string::npos) << some.note;
+    options.layers = "0,3";
+    EXPECT_FALSE(choose_plan(options, facts, true).triangle);
+    options.layers = "2";
+    EXPECT_EQ(choose_plan(options, facts, true).note, "");
+}
+
 }  // namespace
 }  // namespace tmx

@@ -252,6 +252,67 @@ TEST_F(backend_test, dense_heads_of_a_triangle_layer) {
     EXPECT_LT(nmse(tested.output(0), expected), k_same);
 }
 
+// Counts what goes through ggml's logger at warning level with that text in it.
+class warning_counter {
+  public:
+    explicit warning_counter(std::string text) : text_(std::move(text)) {
+        ggml_log_set(
+            [](ggml_log_level level, const char * line, void * data) {
+                auto & self = *static_cast<warning_counter *>(data);
+                self.n += level == GGML_LOG_LEVEL_WARN && std::string(line).find(self.text_) != std::string::npos;
+            },
+            this);
+    }
+    ~warning_counter() { ggml_log_set(nullptr, nullptr); }
+    warning_counter(const warning_counter &) = delete;
+    warning_counter & operator=(const warning_counter &) = delete;
+
+    int n = 0;
+
+  private:
+    std::string text_;
+};
+
+TEST_F(backend_test, a_prompt_far_beyond_what_the_plan_was_measured_on_is_said_once_a_context) {
+    plan measured = triangle_plan({0, 1});
+    measured.provenance = R"({"measured_up_to": 75})";
+    apply(with_plan(measured));
+    fake_cache cache(512);
+    std::vector<step> steps;
+    for (int i = 0; i < 4; ++i) {
+        steps.push_back(prompt_step(cache, 0, 70, k_every_row));
+    }
+    warning_counter said("measured on prompts of up to 75 tokens, and this one has 210");
+    const std::vector<int> expected = {0, 0, 1, 1};
+    for (int context = 0; context < 2; ++context) {
+        mini_model tested({.n_layer = 2}, 70, 512, 1, ours());
+        for (size_t i = 0; i < steps.size(); ++i) {
+            ASSERT_TRUE(tested.compute(steps[i].ubatch, steps[i].users));
+            EXPECT_EQ(said.n, context + expected[i]) << "at " << 70 * (i + 1) << " tokens";
+        }
+    }
+    // A dense model's length is no matter of the plan, nor is one that was not recorded.
+    measured.layers.assign(2, {});
+    apply(with_plan(measured));
+    mini_model dense({.n_layer = 2}, 70, 512, 1, ours());
+    EXPECT_TRUE(dense.compute(steps[3].ubatch, steps[3].users));
+    EXPECT_EQ(said.n, 2);
+}
+
+TEST_F(backend_test, pairs_of_a_sliding_window_are_those_that_its_rows_see) {
+    apply(with_plan(triangle_plan({1})));
+    fake_cache cache(256);
+    step now = prompt_step(cache, 0, 100, k_every_row);
+    now.ubatch.hide_beyond(40);
+    mini_model tested({.n_layer = 2}, 100, 256, 1, ours());
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    const nlohmann::json pairs = stats()["pairs"];
+    // Of each layer and head 40 rows see all before them and 60 see 40 cells; the plan has nothing to skip.
+    EXPECT_EQ(pairs["kept"], 2 * 4 * 40 * 41 / 2);
+    EXPECT_EQ(pairs["masked"], 2 * 4 * 60 * 40);
+    EXPECT_EQ(pairs["skipped"], 0);
+}
+
 TEST_F(backend_test, irregular_masks_are_exact_and_counted) {
     apply(with_plan(triangle_plan({0})));
     fake_cache cache(256);

@@ -5,14 +5,13 @@
 #include <fstream>
 
 #include "profile/hash.h"
+#include "profile/pair_share.h"
 #include "profile/plan_provenance.h"
 #include "profile/prompt_check.h"
 #include "profile/prompt_list.h"
 #include "profile/record_keys.h"
 #include "profile/record_store.h"
-#include "profile/report.h"
 #include "profile/section_sums.h"
-#include "profile/svg.h"
 #include "profile/text_source.h"
 #include "runtime/failure.h"
 
@@ -228,6 +227,22 @@ TEST_F(PromptCheck, EveryPromptMustFitTheContext) {
     expect("more than the 50 of --ctx");
 }
 
+TEST_F(PromptCheck, DefaultLengthsReachTowardsTheContext) {
+    profile_settings s;
+    s.n_following = 16;
+    using lengths = std::vector<int64_t>;
+    EXPECT_EQ(default_lengths(s, 8192), (lengths{4032, 8064}));
+    EXPECT_EQ(default_lengths(s, 131072), (lengths{4096, 8192})) << "no longer than half an hour or so allows";
+    EXPECT_EQ(default_lengths(s, 2048), (lengths{960, 1920}));
+    EXPECT_EQ(default_lengths(s, 1024), (lengths{1007})) << "half of it has no middle pairs";
+    s.n_ctx = 4096;
+    EXPECT_EQ(default_lengths(s, 131072), (lengths{1984, 3968}));
+    s.n_ctx = 0;
+    s.quick = true;
+    EXPECT_EQ(default_lengths(s, 131072), (lengths{2048}));
+    EXPECT_EQ(default_lengths(s, 1024), (lengths{1007}));
+}
+
 TEST(PromptList, HeldOutPromptsAreOthers) {
     prompt_settings settings;
     settings.kinds = {prompt_kind::kv, prompt_kind::doc};
@@ -302,6 +317,11 @@ TEST(Report, PairsOfAPlan) {
     EXPECT_DOUBLE_EQ(pairs_kept(p, 40), 1 - skipped / 2);
     p.layers[1].dense_head = {1, 0, 0, 1};
     EXPECT_DOUBLE_EQ(pairs_kept(p, 40), 1 - skipped / 4);
+    // A layer that sees ten tokens computes 10 * 11 / 2 + 30 * 10 pairs, as a triangle layer, too.
+    p.layers.assign(2, {layer_kind::triangle, {}});
+    const double windowed = 10 * 11 / 2 + 30 * 10;
+    EXPECT_DOUBLE_EQ(pairs_kept(p, 40, std::vector<int32_t>{10, 0}),
+                     (windowed + 820 * (1 - skipped)) / (windowed + 820));
 }
 
 TEST(Plans, AnyNameOfAModelBecomesOneThatAPlanMayHold) {
@@ -316,23 +336,6 @@ TEST(Plans, AnyNameOfAModelBecomesOneThatAPlanMayHold) {
     p.layers.resize(1);
     p.name = plan_name_of(std::string(300, '\xff'));
     EXPECT_TRUE(parse_plan(write_plan(p)).ok());
-}
-
-TEST(Drawings, HostileNamesAndEmptyRangesStayWellFormed) {
-    svg_chart chart;
-    chart.title = "<script>&\"";
-    chart.log_y = true;
-    chart.series = {{"a<b", {{0, 0}, {1, 0}}, true}};
-    const std::string svg = draw_chart(chart);
-    EXPECT_EQ(svg.find("<script>"), std::string::npos);
-    EXPECT_NE(svg.find("&lt;script&gt;&amp;&quot;"), std::string::npos);
-    EXPECT_EQ(svg.find("nan"), std::string::npos) << svg;
-    EXPECT_EQ(svg.find("inf"), std::string::npos) << svg;
-    EXPECT_EQ(draw_heat_map({"t", "x", "y", {{0, 0}, {0, 1e-9}}, {}}).find("nan"), std::string::npos);
-    EXPECT_EQ(show_number(0.0118), "0.0118");
-    EXPECT_EQ(show_number(0), "0");
-    EXPECT_EQ(show_number(12), "12");
-    EXPECT_EQ(show_number(3.4e-6), "3.4e-06");
 }
 
 }  // namespace

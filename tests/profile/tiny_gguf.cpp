@@ -64,6 +64,14 @@ std::string write_tiny_gguf(const tiny_model & model, const std::string & name, 
         gguf_set_val_str(file.get(), (arch + ".rope.scaling.type").c_str(), "yarn");
         integer("rope.scaling.original_context_length", 32);
     }
+    for (const auto & [key, value] : changes.integers) {
+        integer(key, value);
+    }
+    if (!changes.window_pattern.empty()) {
+        const std::vector<int8_t> flags(changes.window_pattern.begin(), changes.window_pattern.end());
+        gguf_set_arr_data(file.get(), (arch + ".attention.sliding_window_pattern").c_str(), GGUF_TYPE_BOOL,
+                          flags.data(), flags.size());
+    }
     add_vocabulary(file.get(), s.n_vocab);
     size_t bytes = 1 << 16;
     for (const auto & [tensor_name, tensor] : model.tensors) {

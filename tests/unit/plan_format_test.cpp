@@ -53,6 +53,21 @@ const std::string k_full = R"({
 }
 )";
 
+TEST(plan_format, the_measured_length_is_read_where_it_is_one) {
+    plan p;
+    for (const char * none :
+         {"", "{}", R"({"measured_up_to": "7600"})", R"({"measured_up_to": -1})", R"({"measured_up_to": 7600.5})",
+          R"({"measured_up_to": 2147483648})", R"({"data": {"measured_up_to": 7600}})", "no object"}) {
+        p.provenance = none;
+        EXPECT_EQ(measured_length(p), 0) << none;
+        EXPECT_FALSE(far_beyond(1 << 30, measured_length(p)));
+    }
+    p.provenance = R"({"source": "x", "measured_up_to": 7600})";
+    EXPECT_EQ(measured_length(p), 7600);
+    EXPECT_FALSE(far_beyond(15200, 7600));
+    EXPECT_TRUE(far_beyond(15201, 7600));
+}
+
 TEST(plan_format, every_key_is_read) {
     const parsed<plan> read = parse_plan(k_full);
     ASSERT_EQ(read.error, "");

@@ -85,6 +85,7 @@ TEST(presets, the_embedded_model_has_one) {
     const parsed<plan> read = load_plan("preset:smollm2-135m-instruct");
     ASSERT_EQ(read.error, "");
     EXPECT_EQ(read.value.model, (model_shape{"llama", 30, 9, 3, 64}));
+    EXPECT_EQ(measured_length(read.value), 7600);
 }
 
 TEST(presets, are_found_by_exact_name) {

@@ -1,0 +1,21 @@
+// cli/profile_screen.h -- a profile's progress on stderr.
+#pragma once
+
+#include <unistd.h>
+
+#include "profile/settings.h"
+
+namespace tmx {
+
+// One line, redrawn on a terminal; finished items stay. Elsewhere finished items only.
+class profile_screen {
+  public:
+    void show(const profile_progress & p);
+    ~profile_screen();
+
+  private:
+    bool live_ = isatty(STDERR_FILENO) == 1;
+    double last_ = 0;
+};
+
+}  // namespace tmx

@@ -1,0 +1,20 @@
+// profile/pair_share.h -- how much of a model's attention a plan leaves.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "trianglemix/plan.h"
+
+namespace tmx {
+
+// Share that the plan computes of the attention pairs that the model computes without one. windows: as
+// attention_windows() reads them; such layers compute their window's pairs with the plan and without.
+// REQUIRES n_tokens >= 1; windows empty or [n_layer].
+double pairs_kept(const plan & p, int64_t n_tokens, std::span<const int32_t> windows = {});
+
+// Takes layers with windows out of the plan. Returns which they were, ascending.
+std::vector<int32_t> leave_windowed_layers(plan & p, std::span<const int32_t> windows);
+
+}  // namespace tmx
