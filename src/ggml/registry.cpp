@@ -177,6 +177,9 @@ ggml_backend_reg_t start() {
     }
     if (read.config.disabled) {
         GGML_LOG_INFO("TriangleMix %s: switched off by TRIANGLEMIX_DISABLE\n", TMX_VERSION);
+        // Made here, where a lack of memory can be told: control functions use them.
+        static_cast<void>(process_settings());
+        static_cast<void>(process_statistics());
         write_status(read.config.status, "switched off by TRIANGLEMIX_DISABLE");
         return &registry;
     }
