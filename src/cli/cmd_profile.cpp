@@ -81,8 +81,12 @@ std::vector<std::string> read_all(const std::vector<std::string> & paths) {
     return texts;
 }
 
+std::string record_path_of(const profile_options & options) {
+    return options.out + ".records.jsonl";
+}
+
 // The files that are written must be there to write, and no two of them the same, nor one that is read.
-void check_outputs(const profile_options & options, const std::string & record_path) {
+void check_outputs(const profile_options & options) {
     if (options.out.empty()) {
         throw usage_error("-o needs a file name");
     }
@@ -98,7 +102,7 @@ void check_outputs(const profile_options & options, const std::string & record_p
         take("--data", options.data);
     }
     const std::pair<std::string, std::string> written[] = {{"-o", options.out},
-                                                           {"the records of -o", record_path},
+                                                           {"the records of -o", record_path_of(options)},
                                                            {"--report", options.report},
                                                            {"--scores", options.scores},
                                                            {"--findings", options.findings}};
@@ -183,7 +187,7 @@ profile_settings settings_of(const profile_options & options, const invocation &
     s.n_ubatch = options.model.n_ubatch;
     s.n_ctx = options.model.n_ctx;
     s.device = options.model.device;
-    s.record_path = options.out + ".records.jsonl";
+    s.record_path = record_path_of(options);
     s.stop = &call.stop;
     return s;
 }
@@ -349,8 +353,8 @@ void print_result(const profile_options & options, const profile_settings & s, c
 
 int run(const profile_options & options, const invocation & call) {
     options.model.check_file();
+    check_outputs(options);
     profile_settings settings = settings_of(options, call);
-    check_outputs(options, settings.record_path);
     choose_probe(settings, options.ablate_in, !options.method.empty());
     prepare_device(settings);
     backend b(default_backend_paths(), options.model.verbose);

@@ -52,8 +52,8 @@ class cache_watch {
 };
 
 // From now on what the host does to key caches in `buffer` is noted by their watches. False: it cannot be (no memory).
-// REQUIRES the buffer's backend does not tell its buffers by the functions that read and write; ggml's CUDA backend goes
-// by free_buffer alone.
+// REQUIRES the buffer's backend does not tell its buffers by the functions that read and write; ggml's CUDA backend
+// goes by free_buffer alone.
 bool watch_cache_writes(ggml_backend_buffer_t buffer) noexcept;
 
 // The host replaces bytes of a tensor past its buffer's functions; of interest if it is a key cache.

@@ -7,8 +7,8 @@
 
 namespace tmx {
 
-// Whether to take this SET_ROWS: it writes keys into host memory, and its layer is the first of its cache, as far as was
-// seen. THREADS  Any thread.
+// Whether to take this SET_ROWS: it writes keys into host memory, and its layer is the first of its cache, as far as
+// was seen. THREADS  Any thread.
 bool claims_key_write(const ggml_tensor * op);
 
 // Computes such nodes.

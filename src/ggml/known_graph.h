@@ -28,7 +28,7 @@ class known_graph {
     const std::vector<int> & masks() const { return masks_; }  // of these, the first of each mask that tells of cells
     // Key caches that the graph changes in another way than by writing rows of this evaluation.
     const std::vector<const ggml_tensor *> & rewritten() const { return rewritten_; }
-    int64_t most_rows() const { return most_rows_; }           // of any attention node
+    int64_t most_rows() const { return most_rows_; }  // of any attention node
     int64_t most_keys() const { return most_keys_; }
     int32_t first_layer() const { return first_layer_; }  // of the first and the last of them; -1: unknown, or none
     int32_t last_layer() const { return last_layer_; }

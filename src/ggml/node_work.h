@@ -22,8 +22,8 @@ struct layer_rule {
 
 // Segments of one attention node. Their `cells` point into `found`, which must outlive them.
 //
-// A dense layer's runs, runs in which the order of the keys is not certain, and all masked rows take one segment each. A
-// triangle layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
+// A dense layer's runs, runs in which the order of the keys is not certain, and all masked rows take one segment each.
+// A triangle layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
 // that run lies inside the prompt.
 std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule);
 

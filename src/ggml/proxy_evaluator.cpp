@@ -94,6 +94,10 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
     try {
         return compute_part(graph);
     } catch (...) {
+        // The wrapped backend may not have been told to wait for what we enqueued, and others use that memory next.
+        if (executor_ != nullptr) {
+            static_cast<void>(executor_->synchronize());
+        }
         // Half of what was to be noted may be missing: what is known of cells may be wrong, and no next part can go on.
         caches_ = {};
         last_layer_ = -1;

@@ -65,8 +65,8 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
                        .pairs = {},
                        .seconds = seconds,
                        .way = rule.way};
-    const bool planned = std::any_of(found.runs.begin(), found.runs.end(),
-                                     [](const causal_run & run) { return run.ordered; });
+    const bool planned =
+        std::any_of(found.runs.begin(), found.runs.end(), [](const causal_run & run) { return run.ordered; });
     if (rule.triangle && planned) {
         record.kind = node_kind::triangle;
     } else if (!found.masked.empty()) {

@@ -63,8 +63,8 @@ struct causal_run {
     int64_t rank_begin = 0;      // rank (= position) of row row_begin
     int64_t key_begin = 0;       // index of rank 0 on the stream's key axis, when cells is empty
     std::vector<int32_t> cells;  // [rank_begin + rows] rank -> index on the key axis; empty: one ascending stretch
-    // Whether the keys are certainly in the order of their positions. If not, ranks below rank_begin name the right keys
-    // in some order: enough for rows that keep them all, and for those only.
+    // Whether the keys are certainly in the order of their positions. If not, ranks below rank_begin name the right
+    // keys in some order: enough for rows that keep them all, and for those only.
     bool ordered = true;
     std::vector<int64_t> output_rows;  // relative to row_begin, ascending, distinct
 

@@ -325,7 +325,7 @@ class Plans(Case):
         os.chmod(file.name, 0o755)
         report = os.path.join(self.folder, "report.html")
         done = run(*command(self.folder, *SHORT, "--samples", "1", "--report", report, "--quick"), PATH=tools)
-        self.check(done, 0, "note: not all drawings", "no fonts", "9 of 30 layers", "plan: ")
+        self.check(done, 0, "note: not all drawings", "no fonts", "2 of 6 layers", "plan: ")
         self.assertIn("A quick run", text_of(self.folder, "report.html"))
         self.assertTrue(json.loads(text_of(self.folder, "plan.json"))["provenance"]["data"]["quick"])
 

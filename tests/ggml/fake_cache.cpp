@@ -122,7 +122,9 @@ int32_t fake_cache::length(int32_t user) const {
 }
 
 key_probe fake_cache::keys() const {
-    return {.base = reinterpret_cast<const std::byte *>(key_bytes_.data()), .stride_bytes = 2 * sizeof(uint64_t), .rotary = true};
+    return {.base = reinterpret_cast<const std::byte *>(key_bytes_.data()),
+            .stride_bytes = 2 * sizeof(uint64_t),
+            .rotary = true};
 }
 
 void expect_exact_cover(const fake_ubatch & ubatch, const ubatch_runs & found) {

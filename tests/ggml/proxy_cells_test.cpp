@@ -329,14 +329,16 @@ TEST_F(between_prompts_test, masked_rows_are_learned) {
     fake_cache cache(256);
     step windowed = prompt_step(cache, 0, 64, k_every_row);
     windowed.ubatch.hide_beyond(20);
-    check(proxy_, windowed, cache, [](mini_model &) {}, true);
+    check(
+        proxy_, windowed, cache, [](mini_model &) {}, true);
 }
 
 TEST_F(between_prompts_test, a_graph_that_rewrites_keys_leaves_nothing_known) {
     apply_plan({0, 1, 2});
     fake_cache cache(256);
     const step first = prompt_step(cache, 0, 64, last_rows(64));
-    check(proxy_, first, cache, [](mini_model & model) { EXPECT_TRUE(model.rewrite_keys()); }, false);
+    check(
+        proxy_, first, cache, [](mini_model & model) { EXPECT_TRUE(model.rewrite_keys()); }, false);
 }
 
 TEST_F(proxy_test, cells_are_learned_while_the_device_is_switched_off) {
@@ -387,7 +389,8 @@ TEST_F(proxy_test, notes_what_the_host_writes_to_key_caches) {
     EXPECT_EQ(written(), ranges{});
     ggml_backend_tensor_set(view, data.data(), 16, 32);
     EXPECT_EQ(written(), (ranges{{3, 5}}));
-    EXPECT_EQ(noted[0].keys, (std::vector<uint64_t>(2, key_hash(reinterpret_cast<const std::byte *>(data.data()), 16))));
+    EXPECT_EQ(noted[0].keys,
+              (std::vector<uint64_t>(2, key_hash(reinterpret_cast<const std::byte *>(data.data()), 16))));
     std::vector<float> copy(8);
     ggml_backend_tensor_get(view, copy.data(), 16, 32);
     EXPECT_EQ(written(), ranges{});

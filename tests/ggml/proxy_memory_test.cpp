@@ -111,7 +111,8 @@ TEST_F(proxy_memory_test, an_evaluation_fails_or_is_right) {
                 good = again ? tested.compute(now.ubatch, now.users) : good;
                 EXPECT_TRUE(good || !again);
                 for (int layer = 0; layer < 2 && good && ours; ++layer) {
-                    EXPECT_LT(nmse(tested.output(layer), sparse.output(layer)), k_same) << n << ", layer " << layer << (again ? ", again" : "");
+                    EXPECT_LT(nmse(tested.output(layer), sparse.output(layer)), k_same)
+                        << n << ", layer " << layer << (again ? ", again" : "");
                 }
             }
             return refused;

@@ -270,35 +270,6 @@ TEST_F(ubatch_runs_test, inputs_in_which_a_row_does_not_see_itself_teach_nothing
     EXPECT_EQ(table.position(ubatch.own_cells[3], cache_.keys()), -1);
 }
 
-TEST(known_keys_test, a_key_that_stood_at_two_positions_tells_none) {
-    known_keys known;
-    known.remember(1, 5);
-    known.remember(2, 6);
-    known.remember(2, 6);
-    EXPECT_EQ(known.position(1), 5);
-    EXPECT_EQ(known.position(2), 6);
-    EXPECT_EQ(known.position(3), -1);
-    known.remember(1, 7);
-    EXPECT_EQ(known.position(1), -1);
-    known.remember(1, 7);
-    EXPECT_EQ(known.position(1), -1);
-}
-
-TEST(known_keys_test, the_oldest_are_dropped) {
-    known_keys known;
-    known.remember(0, 5);
-    for (uint64_t key = 1; key < known_keys::k_most + 10; ++key) {
-        known.remember(key, 1);
-    }
-    EXPECT_EQ(known.position(0), 5) << "not yet";
-    known.remember(0, 6);
-    EXPECT_EQ(known.position(0), -1) << "what was seen before still contradicts";
-    for (uint64_t key = 1; key < 2 * known_keys::k_most; ++key) {
-        known.remember(key, 1);
-    }
-    EXPECT_EQ(known.position(0), -1);
-}
-
 TEST_F(ubatch_runs_test, rows_outside_the_nodes_keys_are_not_learned) {
     fake_ubatch ubatch = cache_.add_prompt(0, 3);
     ubatch.own_cells[1] = int64_t{1} << 60;
@@ -450,9 +421,9 @@ TEST_F(ubatch_runs_test, fingerprint_tells_ubatches_apart) {
     EXPECT_NE(fingerprint(first.view(), found), fingerprint(other_outputs.view(), found));
 }
 
-// A busy server: users come, prefill in ubatches that mix them, decode (sometimes all of it in ubatches that nobody sees), and go.
-// Whatever happens, each row must keep exactly what its mask shows, and what is called ordered must be. Where every
-// ubatch is seen, all of it is.
+// A busy server: users come, prefill in ubatches that mix them, decode (sometimes all of it in ubatches that nobody
+// sees), and go. Whatever happens, each row must keep exactly what its mask shows, and what is called ordered must be.
+// Where every ubatch is seen, all of it is.
 void simulate_server(bool sees_decoding, int & n_runs, int & n_ordered) {
     uint32_t state = sees_decoding ? 7 : 8;
     const auto random = [&](uint32_t below) { return (state = state * 1664525u + 1013904223u) / 65536u % below; };
