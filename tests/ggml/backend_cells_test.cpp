@@ -1,4 +1,5 @@
-// The CPU device and the order of cells: what it learns of evaluations that it computes nothing of, and of restored states.
+// The CPU device and the order of cells: what it learns of evaluations that it computes nothing of, and of restored
+// states.
 #include <gtest/gtest.h>
 
 #include "device_fixture.h"
