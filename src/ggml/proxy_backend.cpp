@@ -168,12 +168,12 @@ ggml_backend_t proxy_backend(proxy_device & device, const char * params) noexcep
         state->graphs = std::make_unique<proxy_evaluator>(device.candidate().name, state->wrapped, executor_of(device),
                                                           state->owner->current, state->owner->counters,
                                                           device.limits(), device.scratch());
-        auto * backend = new ggml_backend{.guid = proxy_guid(),
-                                          .iface = interface_like(state->wrapped->iface),
-                                          .device = device.handle(),
-                                          .context = state.get()};
+        auto backend = std::make_unique<ggml_backend>(ggml_backend{.guid = proxy_guid(),
+                                                                   .iface = interface_like(state->wrapped->iface),
+                                                                   .device = device.handle(),
+                                                                   .context = state.get()});
         static_cast<void>(state.release());
-        return backend;
+        return backend.release();
     });
 }
 

@@ -230,7 +230,7 @@ std::string show_number(double value) {
 }
 
 std::string number_markup(double value, const std::string & raise, const std::string & lower) {
-    const std::string plain = show_number(value);
+    std::string plain = show_number(value);
     const size_t e = plain.find('e');
     if (e == std::string::npos) {
         return plain;
