@@ -138,8 +138,8 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) noexce
 ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) noexcept {
     return guarded_make([&]() -> ggml_backend_t {
         auto state = std::make_unique<accel_state>();
-        auto backend = std::make_unique<ggml_backend>(ggml_backend{
-            .guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = state.get()});
+        auto backend = std::make_unique<ggml_backend>(
+            ggml_backend{.guid = backend_guid(), .iface = k_backend_interface, .device = dev, .context = state.get()});
         static_cast<void>(state.release());
         return backend.release();
     });
