@@ -3,6 +3,7 @@
 #include <memory>
 #include <new>
 
+#include "ggml-cpp.h"
 #include "ggml/backend_common.h"
 #include "ggml/cache_writes.h"
 #include "ggml/host_context.h"
@@ -158,13 +159,14 @@ void proxy_set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
 
 ggml_backend_t proxy_backend(proxy_device & device, const char * params) noexcept {
     return guarded_make([&]() -> ggml_backend_t {
-        auto state = std::make_unique<proxy_state>();
-        state->name = device.candidate().name;
-        state->wrapped = ggml_backend_dev_init(device.wrapped(), params);
-        if (state->wrapped == nullptr) {
+        ggml_backend_ptr wrapped(ggml_backend_dev_init(device.wrapped(), params));
+        if (wrapped == nullptr) {
             GGML_LOG_ERROR("TriangleMix: %s: the wrapped device does not start\n", device.candidate().name.c_str());
             return nullptr;
         }
+        auto state = std::make_unique<proxy_state>();
+        state->wrapped = wrapped.release();
+        state->name = device.candidate().name;
         state->graphs = std::make_unique<proxy_evaluator>(device.candidate().name, state->wrapped, executor_of(device),
                                                           state->owner->current, state->owner->counters,
                                                           device.limits(), device.scratch());
