@@ -26,6 +26,12 @@ inline bool computes_nothing(const ggml_tensor * node) {
     return is_view(node) || ggml_is_empty(node) || (node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0;
 }
 
+// Whether the host can read the tensor's data as it is.
+inline bool in_host_memory(const ggml_tensor * tensor) {
+    const ggml_backend_buffer_t buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
+    return tensor->data != nullptr && (buffer == nullptr || ggml_backend_buffer_is_host(buffer));
+}
+
 // Whatever the host gets to call goes through here: the host is C, so nothing may be thrown into it, and a function
 // that does not promise that does not compile.
 template <typename result, typename... arguments>

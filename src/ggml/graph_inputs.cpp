@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "ggml/backend_common.h"
 #include "ggml/row_positions.h"
 
 namespace tmx {
@@ -39,11 +40,6 @@ class sole_tensor {
     const ggml_tensor * found_ = nullptr;
     bool ambiguous_ = false;
 };
-
-bool in_host_memory(const ggml_tensor * tensor) {
-    const ggml_backend_buffer_t buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
-    return tensor->data != nullptr && (buffer == nullptr || ggml_backend_buffer_is_host(buffer));
-}
 
 bool readable(const ggml_tensor * tensor, ggml_type type) {
     return tensor->type == type && ggml_is_contiguous(tensor) && in_host_memory(tensor);

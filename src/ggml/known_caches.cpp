@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ggml/backend_common.h"
+
 namespace tmx {
 namespace {
 
@@ -46,10 +48,9 @@ known_cache & known_caches::of(const ggml_tensor * cache, bool rotary) {
         if (caches_.size() == k_most_caches) {
             caches_.erase(caches_.begin());
         }
-        const bool readable = cache->buffer == nullptr || ggml_backend_buffer_is_host(cache->buffer);
         known_cache made{.identity = identity, .keys = {}, .watch = {}, .table = {}};
         made.keys.stride_bytes = static_cast<ptrdiff_t>(cache->nb[1]);
-        if (readable) {
+        if (in_host_memory(cache)) {
             made.keys.base = static_cast<const std::byte *>(cache->data);
         } else {
             made.watch = std::make_unique<cache_watch>(cache);

@@ -69,8 +69,7 @@ void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * 
     has_positions_ = true;
     const ggml_tensor * original = inputs_of(graph, node).positions;
     positions_.original = nullptr;
-    if (original != nullptr && original->data != nullptr && ggml_is_contiguous(original) &&
-        (original->buffer == nullptr || ggml_backend_buffer_is_host(original->buffer))) {
+    if (original != nullptr && ggml_is_contiguous(original) && in_host_memory(original)) {
         const auto * data = static_cast<const std::byte *>(original->data);
         positions_.bytes.assign(data, data + ggml_nbytes(original));
         positions_.tensor = *original;
