@@ -63,9 +63,10 @@ void cell_table::learn(int64_t cell, int32_t position, const key_probe & keys) {
 
 void cell_table::forget(int64_t first, int64_t n) {
     const auto known = static_cast<int64_t>(entries_.size());
-    for (int64_t cell = std::max(first, int64_t{0}); cell < std::min(first + n, known); ++cell) {
-        entries_[static_cast<size_t>(cell)] = {};
-    }
+    const int64_t begin = std::clamp(first, int64_t{0}, known);
+    const int64_t n_there = first < 0 ? n + first : n;  // of them not before cell 0
+    const int64_t end = begin + std::clamp(n_there, int64_t{0}, known - begin);
+    std::fill(entries_.begin() + begin, entries_.begin() + end, entry{});
 }
 
 void cell_table::saved(int64_t cell, uint64_t key) {

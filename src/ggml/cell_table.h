@@ -55,7 +55,8 @@ class cell_table {
     // REQUIRES cell >= 0, position >= 0.
     void learn(int64_t cell, int32_t position, const key_probe & keys);
 
-    // Cells [first, first + n), so far as there are such, hold nobody knows what. REQUIRES first + n does not overflow.
+    // Cells [first, first + n), so far as there are such, hold nobody knows what. REQUIRES n >= 0; first may be
+    // anything.
     void forget(int64_t first, int64_t n);
 
     // The host has read a cell's key, or replaced it by this one, where the keys themselves cannot be read.

@@ -96,6 +96,7 @@ const ubatch_runs & evaluator::classify(const ggml_cgraph * graph, const ggml_te
         result.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
         forget_rows(tensors, cache.table);
     } else {
+        learn_rows(inputs.view, cache.table, cache.keys);
         result.found = find_runs(inputs.view, cache.table, cache.keys, context_.n_threads);
     }
     result.print = fingerprint(inputs.view, result.found);

@@ -290,7 +290,7 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
     if (inputs.missing) {
         now.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
     } else {
-        auto & [identity, keys, watch, cells] = cache_of(graph, node);
+        const auto & [identity, keys, watch, cells] = cache_of(graph, node);  // learn_cells() was here first
         const int64_t mask_bytes = args.n_batch * args.n_q * args.n_kv * static_cast<int64_t>(sizeof(uint16_t));
         std::optional<ubatch_runs> sampled;
         if (mask_bytes >= limits_.deferred_mask_bytes && !read_masks_first_) {

@@ -14,8 +14,7 @@ struct own_row {
     mask_reason reason = mask_reason::cell_range;  // if there is none
 };
 
-// Cells that these rows write without a known position are unknown from now on.
-std::vector<own_row> read_rows(const ubatch_view & view, cell_table & table, const key_probe & keys) {
+std::vector<own_row> read_rows(const ubatch_view & view, const cell_table & table, const key_probe & keys) {
     std::vector<own_row> rows(static_cast<size_t>(view.n_stream * view.n_rows));
     const std::vector<int32_t> ranks =
         view.positions == nullptr ? positions_from_mask(view, table, keys) : std::vector<int32_t>{};
@@ -32,7 +31,6 @@ std::vector<own_row> read_rows(const ubatch_view & view, cell_table & table, con
             row = {static_cast<int32_t>(cell), positions[i]};
         } else {
             row.reason = reason_of(positions[i]);
-            table.forget(view.own_cells[i], 1);
         }
     }
     return rows;
@@ -83,7 +81,7 @@ enum class mask_reading : uint8_t { complete, sampled };
 
 class run_finder {
   public:
-    run_finder(const ubatch_view & view, cell_table & table, const key_probe & keys, mask_reading reading,
+    run_finder(const ubatch_view & view, const cell_table & table, const key_probe & keys, mask_reading reading,
                int n_threads)
         : view_(view),
           table_(table),
@@ -91,7 +89,6 @@ class run_finder {
           reading_(reading),
           rows_(read_rows(view, table, keys)),
           continues_(rows_.size()) {
-        learn();
         check_continuations(n_threads);
         read_output_rows();
     }
@@ -198,14 +195,6 @@ class run_finder {
         found_.runs.push_back(std::move(run));
     }
 
-    void learn() {
-        for (size_t at = 0; at < rows_.size(); ++at) {
-            if (rows_[at].cell >= 0) {
-                table_.learn(view_.own_cells[at], rows_[at].position, keys_);
-            }
-        }
-    }
-
     bool samples_agree(const causal_run & run) const {
         return rows_agree(run) && last_row_agrees(run);
     }
@@ -301,7 +290,7 @@ class run_finder {
     }
 
     const ubatch_view & view_;
-    cell_table & table_;
+    const cell_table & table_;
     const key_probe & keys_;
     mask_reading reading_;
     std::vector<own_row> rows_;
@@ -368,7 +357,7 @@ ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason) {
     return result;
 }
 
-ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads) {
+ubatch_runs find_runs(const ubatch_view & view, const cell_table & table, const key_probe & keys, int n_threads) {
     return std::move(run_finder(view, table, keys, mask_reading::complete, n_threads).find());
 }
 
@@ -377,6 +366,7 @@ void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & 
     for (size_t i = 0; i < rows.size(); ++i) {
         const auto row = static_cast<int64_t>(i);
         if (rows[i].cell < 0) {
+            table.forget(view.own_cells[i], 1);
             continue;
         }
         if (view.mask_row(row / view.n_rows, row % view.n_rows)[rows[i].cell] == ubatch_view::k_hidden) {
@@ -387,7 +377,8 @@ void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & 
     }
 }
 
-std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, cell_table & table, const key_probe & keys) {
+std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, const cell_table & table,
+                                             const key_probe & keys) {
     run_finder finder(view, table, keys, mask_reading::sampled, 1);
     ubatch_runs & found = finder.find();
     return finder.regular() ? std::optional(std::move(found)) : std::nullopt;

@@ -93,22 +93,23 @@ struct ubatch_runs {
 // All rows masked, for one reason.
 ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
 
-// Learns the cells of all rows, masked ones too.
+// Learns the cells of all rows, whatever becomes of these; forgets those of rows without a certain position. Inputs in
+// which a row does not see its own cell are none: then everything is forgotten.
 // REQUIRES every pointer of the view but `positions` set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are
 //          checked, not trusted. `keys` addresses cells counted over the whole cache, which hold the keys of the view's
 //          rows already.
-// COST     One pass over the mask (2 bytes a pair), on n_threads.
-ubatch_runs find_runs(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);
-
-// Learns the cells of all rows. Inputs in which a row does not see its own cell are none: then everything is forgotten.
-// REQUIRES as find_runs().
 void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys);
+
+// REQUIRES as learn_rows(), which comes first: runs of one sequence see each other's cells.
+// COST     One pass over the mask (2 bytes a pair), on n_threads.
+ubatch_runs find_runs(const ubatch_view & view, const cell_table & table, const key_probe & keys, int n_threads);
 
 // As find_runs(), having read a few entries of each row and all of each run's first and last row: O(rows + keys).
 // Whatever a sliding window, an attention sink or a non-causal model does to a mask shows there, and then, or if any
 // row would be masked, the result is empty: ask find_runs(). Otherwise it is what find_runs() finds, provided that
 // mask_confirms().
-std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, cell_table & table, const key_probe & keys);
+std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, const cell_table & table,
+                                             const key_probe & keys);
 
 // Whether every entry of the mask is as `found` says; the first row of each run is taken as checked. Looks at the
 // mask's rows [part * n / n_parts, (part + 1) * n / n_parts) only, n being all rows of all runs.

@@ -127,6 +127,11 @@ key_probe fake_cache::keys() const {
             .rotary = true};
 }
 
+ubatch_runs learn_and_find(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads) {
+    learn_rows(view, table, keys);
+    return find_runs(view, table, keys, n_threads);
+}
+
 void expect_exact_cover(const fake_ubatch & ubatch, const ubatch_runs & found) {
     std::vector<int> covered(static_cast<size_t>(ubatch.n_stream * ubatch.n_rows));
     const auto cover = [&](int64_t stream, int64_t begin, int64_t end) {

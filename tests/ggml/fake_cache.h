@@ -73,6 +73,9 @@ class fake_cache {
     size_t head_ = 0;
 };
 
+// As every caller of find_runs() does: learn_rows() first.
+ubatch_runs learn_and_find(const ubatch_view & view, cell_table & table, const key_probe & keys, int n_threads);
+
 // Every row in exactly one run or masked stretch; and each run's row keeps exactly the cells that its mask row shows.
 void expect_exact_cover(const fake_ubatch & ubatch, const ubatch_runs & found);
 

@@ -45,9 +45,9 @@ class rank_test : public testing::Test {
         told.has_positions = true;
         cell_table other = table_;
         cell_table sampling = table_;
-        const ubatch_runs expected = find_runs(told.view(), other, cache_.keys(), 1);
+        const ubatch_runs expected = learn_and_find(told.view(), other, cache_.keys(), 1);
         const std::optional<ubatch_runs> sampled = find_runs_sampled(ubatch.view(), sampling, cache_.keys());
-        const ubatch_runs found = find_runs(ubatch.view(), table_, cache_.keys(), 1);
+        const ubatch_runs found = learn_and_find(ubatch.view(), table_, cache_.keys(), 1);
         EXPECT_TRUE(found.masked.empty());
         EXPECT_EQ(found.runs, expected.runs);
         ASSERT_TRUE(sampled);
@@ -57,7 +57,7 @@ class rank_test : public testing::Test {
 
     // None of the rows [begin, ubatch.n_rows) is in a run; those before are.
     void expect_masked_from(const fake_ubatch & ubatch, int64_t begin, mask_reason reason) {
-        const ubatch_runs found = find_runs(ubatch.view(), table_, cache_.keys(), 1);
+        const ubatch_runs found = learn_and_find(ubatch.view(), table_, cache_.keys(), 1);
         expect_exact_cover(ubatch, found);
         ASSERT_EQ(found.masked.size(), 1u);
         EXPECT_EQ(found.masked[0].row_begin, begin);
@@ -98,7 +98,7 @@ TEST_F(rank_test, a_busy_server) {
             users.emplace_back(user, cache_.length(user) + n < 60 ? n : 0);
         }
         const fake_ubatch ubatch = add(users);
-        const ubatch_runs found = find_runs(ubatch.view(), table_, cache_.keys(), 1);
+        const ubatch_runs found = learn_and_find(ubatch.view(), table_, cache_.keys(), 1);
         expect_exact_cover(ubatch, found);
         EXPECT_TRUE(found.masked.empty()) << "step " << step;
         EXPECT_TRUE(in_true_order(cache_, found)) << "step " << step;
@@ -112,7 +112,7 @@ TEST_F(rank_test, a_window_shows_where_it_drops_a_key) {
 }
 
 TEST_F(rank_test, a_window_that_dropped_keys_before_is_not_taken_for_a_start) {
-    find_runs(add({{0, 40}}).view(), table_, cache_.keys(), 1);
+    learn_and_find(add({{0, 40}}).view(), table_, cache_.keys(), 1);
     fake_ubatch next = add({{0, 10}});
     for (int64_t row = 0; row < 10; ++row) {
         for (int64_t cell = 0; cell < 30 + row; ++cell) {
@@ -151,7 +151,7 @@ TEST_F(rank_test, keys_that_nobody_saw_make_a_rank_uncertain) {
 }
 
 TEST_F(rank_test, removed_keys_leave_a_gap) {
-    find_runs(add({{0, 40}}).view(), table_, cache_.keys(), 1);
+    learn_and_find(add({{0, 40}}).view(), table_, cache_.keys(), 1);
     fake_ubatch next = add({{0, 10}});
     for (int64_t row = 0; row < 10; ++row) {
         next.mask_at(row, 7) = ubatch_view::k_hidden;
@@ -162,11 +162,11 @@ TEST_F(rank_test, removed_keys_leave_a_gap) {
 // On a GPU nothing tells that a key was overwritten but the ubatch that does it.
 TEST_F(rank_test, what_is_overwritten_without_a_rank_is_forgotten) {
     const fake_ubatch first = add({{0, 10}});
-    find_runs(first.view(), table_, {}, 1);
+    learn_and_find(first.view(), table_, {}, 1);
     EXPECT_EQ(table_.position(first.own_cells[3], {}), 3);
     fake_ubatch second = first;
     std::fill(second.mask.begin(), second.mask.end(), ubatch_view::k_visible);
-    EXPECT_TRUE(find_runs(second.view(), table_, {}, 1).runs.empty());
+    EXPECT_TRUE(learn_and_find(second.view(), table_, {}, 1).runs.empty());
     EXPECT_EQ(table_.position(first.own_cells[3], {}), -1);
 }
 

@@ -13,9 +13,8 @@ namespace {
 class ubatch_runs_test : public testing::Test {
   protected:
     ubatch_runs classify(const fake_ubatch & ubatch, int n_threads = 2) {
-        cell_table untouched = table_;
-        const std::optional<ubatch_runs> sampled = find_runs_sampled(ubatch.view(), untouched, cache_.keys());
-        ubatch_runs found = find_runs(ubatch.view(), table_, cache_.keys(), n_threads);
+        ubatch_runs found = learn_and_find(ubatch.view(), table_, cache_.keys(), n_threads);
+        const std::optional<ubatch_runs> sampled = find_runs_sampled(ubatch.view(), table_, cache_.keys());
         expect_exact_cover(ubatch, found);
         expect_same_or_refused(ubatch, sampled, found);
         return found;
@@ -123,7 +122,7 @@ TEST_F(ubatch_runs_test, streams_have_their_own_cells) {
     }
     both.first_cell = {512, 768};
     both.output_rows = {59};
-    const ubatch_runs found = find_runs(both.view(), table_, {}, 1);
+    const ubatch_runs found = learn_and_find(both.view(), table_, {}, 1);
     expect_exact_cover(both, found);
     ASSERT_EQ(found.runs.size(), 2u);
     EXPECT_EQ(found.runs[0].stream, 0);
@@ -220,18 +219,18 @@ TEST_F(ubatch_runs_test, restored_keys_are_known_again_if_they_were_seen) {
             key_probe keys = cache_.keys();
             keys.rotary = rotary;
             cache_.force_cells(cell_range(50, 100));
-            find_runs(cache_.add_prompt(0, 50).view(), table, keys, 1);
+            learn_and_find(cache_.add_prompt(0, 50).view(), table, keys, 1);
             cache_.remove(0);
             const fake_ubatch other = cache_.add_prompt(1, 80);
             if (seen) {
-                find_runs(other.view(), table, keys, 1);
+                learn_and_find(other.view(), table, keys, 1);
             }
             std::vector<int32_t> cells = cell_range(20, 100);
             std::reverse(cells.begin(), cells.end());
             cache_.move_to(1, cells);
             cache_.force_cells(cell_range(100, 130));
             const fake_ubatch next = cache_.add_prompt(1, 30);
-            const ubatch_runs found = find_runs(next.view(), table, keys, 1);
+            const ubatch_runs found = learn_and_find(next.view(), table, keys, 1);
             expect_exact_cover(next, found);
             ASSERT_EQ(found.runs.size(), 1u);
             EXPECT_EQ(in_true_order(cache_, found), seen && rotary);
@@ -247,7 +246,7 @@ TEST_F(ubatch_runs_test, two_cells_that_claim_one_position_are_no_order) {
     for (int32_t cell = 0; cell < 20; ++cell) {
         blind.learn(cell, cell % 10, {});
     }
-    const ubatch_runs found = find_runs(ubatch.view(), blind, {}, 1);
+    const ubatch_runs found = learn_and_find(ubatch.view(), blind, {}, 1);
     expect_exact_cover(ubatch, found);
     ASSERT_EQ(found.runs.size(), 1u);
     EXPECT_FALSE(found.runs[0].ordered);
@@ -329,7 +328,7 @@ TEST_F(ubatch_runs_test, one_wrong_entry_anywhere_is_seen) {
             uint16_t & entry = bad.mask_at(row, cell);
             entry = entry == ubatch_view::k_visible ? ubatch_view::k_hidden : ubatch_view::k_visible;
             cell_table fresh;
-            const ubatch_runs found = find_runs(bad.view(), fresh, cache_.keys(), 1);
+            const ubatch_runs found = learn_and_find(bad.view(), fresh, cache_.keys(), 1);
             ASSERT_FALSE(found.masked.empty()) << "row " << row << " cell " << cell;
             expect_exact_cover(bad, found);
             cell_table other;
@@ -350,7 +349,7 @@ TEST_F(ubatch_runs_test, random_masks_are_exact_whatever_they_hold) {
             entry = (random() >> 28) < density ? ubatch_view::k_visible : ubatch_view::k_hidden;
         }
         cell_table fresh;
-        expect_exact_cover(ubatch, find_runs(ubatch.view(), fresh, cache.keys(), 2));
+        expect_exact_cover(ubatch, learn_and_find(ubatch.view(), fresh, cache.keys(), 2));
     }
 }
 
@@ -360,7 +359,7 @@ TEST_F(ubatch_runs_test, cells_and_positions_out_of_range_are_masked) {
         fake_ubatch ubatch = cache.add_prompt(0, 10);
         ubatch.own_cells[4] = wrong;
         cell_table fresh;
-        const ubatch_runs found = find_runs(ubatch.view(), fresh, cache.keys(), 1);
+        const ubatch_runs found = learn_and_find(ubatch.view(), fresh, cache.keys(), 1);
         expect_exact_cover(ubatch, found);
         ASSERT_EQ(found.masked.size(), 1u) << wrong;
         EXPECT_EQ(found.masked[0].reason, mask_reason::cell_range);
@@ -448,7 +447,7 @@ void simulate_server(bool sees_decoding, int & n_runs, int & n_ordered) {
         if (!sees_decoding && rows.size() <= 8 * k_users) {  // too small for the backend to see
             continue;
         }
-        const ubatch_runs found = find_runs(ubatch.view(), table, cache.keys(), 1);
+        const ubatch_runs found = learn_and_find(ubatch.view(), table, cache.keys(), 1);
         ASSERT_NO_FATAL_FAILURE(expect_exact_cover(ubatch, found));
         EXPECT_TRUE(found.masked.empty());
         for (const causal_run & run : found.runs) {
