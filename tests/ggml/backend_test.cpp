@@ -26,6 +26,17 @@ void check_steps(const mini_shape & shape, const std::vector<step> & steps, cons
     check_steps(accel_device(nullptr), shape, steps, triangle, n_output);
 }
 
+// A whole prompt; then its decode row, another's whole prompt and the start of a third's; then three that go on.
+std::vector<step> steps_of_three_users(fake_cache & cache) {
+    std::vector<step> steps;
+    steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
+    steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
+                               [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
+    steps.push_back(mixed_step(cache, {{1, 1}, {2, 80}, {0, 39}},
+                               [](int64_t row) { return row < 1 || (row >= 65 && row < 81) || row >= 104; }));
+    return steps;
+}
+
 TEST_F(backend_test, exact_without_a_plan) {
     fake_cache cache(256);
     std::vector<step> steps;
@@ -103,14 +114,7 @@ TEST_F(backend_test, a_plan_does_change_the_result) {
 TEST_F(backend_test, mixed_ubatches_are_treated_by_the_plan) {
     apply(with_plan(triangle_plan({0, 1, 2})));
     fake_cache cache(512);
-    std::vector<step> steps;
-    // A whole prompt; then its decode row, another's whole prompt and the start of a third's; then three that go on.
-    steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
-    steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
-                               [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
-    steps.push_back(mixed_step(cache, {{1, 1}, {2, 80}, {0, 39}},
-                               [](int64_t row) { return row < 1 || (row >= 65 && row < 81) || row >= 104; }));
-    check_steps({}, steps, {0, 1, 2});
+    check_steps({}, steps_of_three_users(cache), {0, 1, 2});
     const nlohmann::json now = stats();
     EXPECT_EQ(now["ubatches"]["several_runs"], 2);
     EXPECT_EQ(now["ubatches"]["with_masked_rows"], 0);
@@ -325,13 +329,7 @@ TEST_F(backend_test, rows_of_an_image_are_exact_and_counted) {
 TEST_F(backend_test, a_model_without_positions_is_planned) {
     apply(with_plan(triangle_plan({0, 2}), true));
     fake_cache cache(512);
-    std::vector<step> steps;
-    steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
-    steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
-                               [](int64_t row) { return row < 1 || (row >= 55 && row < 71) || row >= 104; }));
-    steps.push_back(mixed_step(cache, {{1, 1}, {2, 80}, {0, 39}},
-                               [](int64_t row) { return row < 1 || (row >= 65 && row < 81) || row >= 104; }));
-    check_steps({.pos_per_row = 0}, steps, {0, 2});
+    check_steps({.pos_per_row = 0}, steps_of_three_users(cache), {0, 2});
     EXPECT_EQ(stats()["nodes"]["triangle"], 6);
     EXPECT_TRUE(stats()["masked_rows"].empty()) << stats()["masked_rows"];
 }
