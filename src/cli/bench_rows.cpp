@@ -24,6 +24,15 @@ std::string name_of_row(const bench_row & row) {
     return mode == "stock" ? mode + ", " + row.at("setting").get<std::string>() : mode;
 }
 
+// As a legend says it; stock's has its setting, too.
+std::string name_of_mode(const std::string & mode) {
+    return mode == "exact"        ? "exact, our kernels"
+           : mode == "exact-fast" ? "exact, bf16 products"
+           : mode == "plan"       ? "TriangleMix"
+           : mode == "plan-fast"  ? "TriangleMix, bf16 products"
+                                  : mode;
+}
+
 std::string speedup_cell(const bench_row & row) {
     if (row.at("speedup_over_stock").is_null()) {
         return "-";
@@ -142,19 +151,6 @@ std::string table_of(const std::vector<bench_row> & rows, int width) {
     }
     return text;
 }
-
-namespace {
-
-// As a legend says it; stock's has its setting, too.
-std::string name_of_mode(const std::string & mode) {
-    return mode == "exact"        ? "exact, our kernels"
-           : mode == "exact-fast" ? "exact, bf16 products"
-           : mode == "plan"       ? "TriangleMix"
-           : mode == "plan-fast"  ? "TriangleMix, bf16 products"
-                                  : mode;
-}
-
-}  // namespace
 
 std::string draw_rows(const std::string & prefix, const std::string & title, const std::vector<bench_row> & rows) {
     std::vector<plot_line> lines;

@@ -125,16 +125,12 @@ arm arm_of_mode(const std::string & mode, const prompt_setup & prompt, chosen_pl
 
 // All that can change a time: rows that agree in it need not be measured again.
 bench_row identity_of(const bench_options & options, const chosen_plan & chosen, const std::string & document) {
-    const auto hash = [](const std::string & text) {
-        sha256 sum;
-        sum.add(text.data(), text.size());
-        return sum.hex();
-    };
     const bool planned = std::any_of(options.modes.begin(), options.modes.end(),
                                      [](const std::string & mode) { return mode.starts_with("plan"); });
     bench_row j;
     // A commit does not tell builds of changed sources apart; the files do.
-    j["build_sha256"] = hash(sha256_of_file("/proc/self/exe") + sha256_of_file(default_backend_paths().library));
+    j["build_sha256"] =
+        sha256_of_text(sha256_of_file("/proc/self/exe") + sha256_of_file(default_backend_paths().library));
     j["commit"] = source_commit();
     j["ggml"] = ggml_version_text();
     j["cpu"] = cpu_name();
@@ -147,8 +143,8 @@ bench_row identity_of(const bench_options & options, const chosen_plan & chosen,
         }
     }
     j["model_sha256"] = sha256_of_file(options.model.file());
-    j["document_sha256"] = hash(document);
-    j["plan_sha256"] = planned ? bench_row(hash(write_plan(chosen.value))) : bench_row();
+    j["document_sha256"] = sha256_of_text(document);
+    j["plan_sha256"] = planned ? bench_row(sha256_of_text(write_plan(chosen.value))) : bench_row();
     j["ubatch"] = options.model.n_ubatch;
     j["stock"] = options.stock;
     j["n_decode"] = options.n_decode;

@@ -91,6 +91,12 @@ std::string sha256::hex() {
     return text;
 }
 
+std::string sha256_of_text(const std::string & text) {
+    sha256 hash;
+    hash.add(text.data(), text.size());
+    return hash.hex();
+}
+
 std::string sha256_of_file(const std::string & path) {
     std::ifstream in(path, std::ios::binary);
     sha256 hash;

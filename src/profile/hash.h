@@ -24,6 +24,8 @@ class sha256 {
     void compress(const uint8_t * block);
 };
 
+std::string sha256_of_text(const std::string & text);
+
 // ERRORS failure: the file cannot be read.
 std::string sha256_of_file(const std::string & path);
 
