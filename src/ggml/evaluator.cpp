@@ -35,6 +35,20 @@ ggml_status evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * no
     return GGML_STATUS_SUCCESS;
 }
 
+void evaluator::observe(const ggml_cgraph * graph, const ggml_tensor * set_rows) {
+    constexpr size_t k_most_seen = 4;  // a model has one or two caches
+    auto seen = std::find_if(writes_.begin(), writes_.end(), [&](const seen_write & each) {
+        return graph->uid != 0 && each.graph_uid == graph->uid && each.found.set_rows == set_rows;
+    });
+    if (seen == writes_.end()) {
+        if (writes_.size() == k_most_seen) {
+            writes_.clear();
+        }
+        seen = writes_.insert(writes_.end(), {graph->uid, find_key_write(graph, set_rows)});
+    }
+    learn_key_write(seen->found, caches_);
+}
+
 // A layer index that does not rise is the next evaluation (or a layer that shares an earlier one's cache, which then
 // pays for one more classification). Nodes of no known layer stand alone.
 void evaluator::begin_evaluation(const ggml_cgraph * graph, int32_t layer) {
@@ -92,13 +106,9 @@ const ubatch_runs & evaluator::classify(const ggml_cgraph * graph, const ggml_te
     result.n_stream = args.n_batch;
     result.n_rows = args.n_q;
     result.n_kv = args.n_kv;
-    if (inputs.missing) {
-        result.found = all_masked(args.n_batch, args.n_q, *inputs.missing);
-        forget_rows(tensors, cache.table);
-    } else {
-        learn_rows(inputs.view, cache.table, cache.keys);
-        result.found = find_runs(inputs.view, cache.table, cache.keys, context_.n_threads);
-    }
+    learn_inputs(tensors, inputs, cache);
+    result.found = inputs.missing ? all_masked(args.n_batch, args.n_q, *inputs.missing)
+                                  : find_runs(inputs.view, cache.table, cache.keys, context_.n_threads);
     result.print = fingerprint(inputs.view, result.found);
     statistics_.classified({&result.found, seconds_since(start)});
     return result.found;

@@ -33,7 +33,7 @@ class evaluator {
 
     // Of rows that are in the cache by now, whoever computes their attention: which cells they are in.
     // REQUIRES writes_keys(set_rows), computed.
-    void observe(const ggml_cgraph * graph, const ggml_tensor * set_rows) { learn_written(graph, set_rows, caches_); }
+    void observe(const ggml_cgraph * graph, const ggml_tensor * set_rows);
 
   private:
     struct classified {
@@ -44,6 +44,11 @@ class evaluator {
         int64_t n_kv = 0;
         uint64_t print = 0;
         ubatch_runs found;
+    };
+    // In decoding one graph is computed hundreds of times a second, so it is looked through once.
+    struct seen_write {
+        uint64_t graph_uid = 0;  // 0: of a graph that has none
+        key_write found;
     };
     void begin_evaluation(const ggml_cgraph * graph, int32_t layer);
     const ubatch_runs & classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view,
@@ -58,6 +63,7 @@ class evaluator {
     bool warned_precision_ = false;
     std::vector<classified> remembered_;  // of this evaluation, one a mask
     ubatch_runs unshared_;                // what was found for a node that nothing may reuse
+    std::vector<seen_write> writes_;      // the last few
     known_caches caches_;
 };
 

@@ -286,32 +286,42 @@ void forget_rows(const input_tensors & tensors, cell_table & table) {
     }
 }
 
-bool writes_keys(const ggml_tensor * tensor) {
-    return tensor->op == GGML_OP_SET_ROWS && cached_keys(tensor) == tensor;
-}
-
-void learn_written(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches) {
-    const ggml_tensor * cache = set_rows->view_src;
-    const ggml_tensor * attention = nullptr;
-    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
-        if (tensor->op == GGML_OP_FLASH_ATTN_EXT && key_cache(tensor->src[1]) == cache) {
-            attention = tensor;
-        }
-    });
-    if (attention == nullptr || attention->src[3] == nullptr || why_declined(attention, 1)) {
-        known_cache & known = caches.of(cache, went_through_rope(set_rows->src[0]));
-        input_tensors written;
-        written.own_cells = {set_rows->src[1]};
-        return forget_rows(written, known.table);
-    }
-    const input_tensors tensors = find_inputs(graph, attention, nullptr);
-    const graph_inputs inputs = read_inputs(tensors, attention, fattn_view(attention));
-    known_cache & known = caches.of(cache, tensors.rotary);
+void learn_inputs(const input_tensors & tensors, const graph_inputs & inputs, known_cache & known) {
     if (inputs.missing) {
         forget_rows(tensors, known.table);
     } else {
         learn_rows(inputs.view, known.table, known.keys);
     }
+}
+
+bool writes_keys(const ggml_tensor * tensor) {
+    return tensor->op == GGML_OP_SET_ROWS && cached_keys(tensor) == tensor;
+}
+
+key_write find_key_write(const ggml_cgraph * graph, const ggml_tensor * set_rows) {
+    key_write write{.set_rows = set_rows, .attention = nullptr, .tensors = {}};
+    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
+        if (tensor->op == GGML_OP_FLASH_ATTN_EXT && key_cache(tensor->src[1]) == set_rows->view_src) {
+            write.attention = tensor;
+        }
+    });
+    if (write.attention != nullptr && write.attention->src[3] != nullptr && !why_declined(write.attention, 1)) {
+        write.tensors = find_inputs(graph, write.attention, nullptr);
+    } else {
+        write.attention = nullptr;
+        write.tensors.own_cells = {set_rows->src[1]};
+        write.tensors.rotary = went_through_rope(set_rows->src[0]);
+    }
+    return write;
+}
+
+void learn_key_write(const key_write & write, known_caches & caches) {
+    known_cache & known = caches.of(write.set_rows->view_src, write.tensors.rotary);
+    if (write.attention == nullptr) {
+        forget_rows(write.tensors, known.table);
+        return;
+    }
+    learn_inputs(write.tensors, read_inputs(write.tensors, write.attention, fattn_view(write.attention)), known);
 }
 
 ubatch_view view_for_fingerprint(const ggml_cgraph * graph, const fattn_view & fattn, const ggml_tensor * out_ids) {

@@ -48,15 +48,28 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
 // REQUIRES `fattn` is the node's view.
 graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn);
 
-// For a node whose inputs are missing: forgets every cell that it may have overwritten.
+// Learns which cells the node's rows are in, or forgets every cell that they may have overwritten where that is
+// missing. REQUIRES inputs = read_inputs(tensors, ...), with the rows' keys in the cache `known`.
+void learn_inputs(const input_tensors & tensors, const graph_inputs & inputs, known_cache & known);
+
+// Forgets every cell that the node's rows may have overwritten.
 void forget_rows(const input_tensors & tensors, cell_table & table);
 
 // Whether a tensor is what a SET_ROWS of keys leaves: a view of a cache named cache_k_l<layer>.
 bool writes_keys(const ggml_tensor * tensor);
 
-// Learns which cells a computed SET_ROWS of keys has filled, as far as the graph's inputs tell; forgets them otherwise.
-// REQUIRES writes_keys(set_rows); inputs and cache in host memory.
-void learn_written(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches);
+// A SET_ROWS of keys and what tells which cells it fills.
+struct key_write {
+    const ggml_tensor * set_rows = nullptr;
+    const ggml_tensor * attention = nullptr;  // a node that reads these keys by a mask; null: there is none
+    input_tensors tensors;                    // of that node; without one, only the cells
+};
+
+// REQUIRES writes_keys(set_rows).
+key_write find_key_write(const ggml_cgraph * graph, const ggml_tensor * set_rows);
+
+// As learn_inputs(), once it is computed. REQUIRES inputs and cache in host memory.
+void learn_key_write(const key_write & write, known_caches & caches);
 
 // The view of a node that shares its mask with one whose inputs were read before: for fingerprint() only. Positions and
 // cells are left out, since their memory may already serve later nodes of the evaluation; out_ids is used only if the

@@ -64,9 +64,8 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
         const int64_t n_tokens = run.rank_begin + run.rows();
         if (far_beyond(n_tokens, measured_)) {
             GGML_LOG_WARN(
-                "TriangleMix: plan %s was measured on prompts of up to %lld tokens, and this one has %lld or more; "
-                "what "
-                "it does to answers there is not known\n",
+                "TriangleMix: plan %s was measured on prompts of up to %lld tokens, and this one has %lld or "
+                "more; what it does to answers there is not known\n",
                 now_.chosen->name.c_str(), static_cast<long long>(measured_), static_cast<long long>(n_tokens));
             measured_ = 0;
             return;

@@ -360,13 +360,7 @@ void proxy_evaluator::learn_cells(const ggml_cgraph * graph, const std::vector<i
 void proxy_evaluator::learn_cells_of(const ggml_cgraph * graph, const ggml_tensor * node) {
     graph_.keep_positions(graph, node);
     const fattn_view view(node);
-    const graph_inputs inputs = graph_.inputs_now(graph, node, view);
-    known_cache & cache = cache_of(graph, node);
-    if (inputs.missing) {
-        forget_rows(graph_.inputs_of(graph, node), cache.table);
-    } else {
-        learn_rows(inputs.view, cache.table, cache.keys);
-    }
+    learn_inputs(graph_.inputs_of(graph, node), graph_.inputs_now(graph, node, view), cache_of(graph, node));
 }
 
 // Other contexts' part counts, too.
