@@ -322,32 +322,35 @@ void print_result(const profile_options & options, const profile_settings & s, c
     const auto pairs = [&](int64_t n) {
         return fmt::format("{:.1f}% at {}", 100 * pairs_kept(r.value, n, r.facts.windows), tokens(n));
     };
-    fmt::print("{} of {} {} triangle: {}\n", r.chosen.size, r.units.size(), s.per_head ? "heads" : "layers",
-               format_units(chosen_units(r)));
+    const auto line = [width = line_width(STDOUT_FILENO)](const std::string & text) {
+        fmt::print("{}\n", wrap(text, width, 2));
+    };
+    line(fmt::format("{} of {} {} triangle: {}", r.chosen.size, r.units.size(), s.per_head ? "heads" : "layers",
+                     format_units(chosen_units(r))));
     if (!r.check.empty()) {
         const effect_summary check = summarise(r.check);
-        fmt::print("checked on {} other prompts of up to {}: mean first-token KL {} nats, worst {}\n", r.check.size(),
-                   tokens(r.measured_up_to), show_number(check.first_kl), show_number(check.worst_first_kl));
+        line(fmt::format("checked on {} other prompts of up to {}: mean first-token KL {} nats, worst {}",
+                         r.check.size(), tokens(r.measured_up_to), show_number(check.first_kl),
+                         show_number(check.worst_first_kl)));
     }
     if (!r.ablation.gaps.empty()) {
-        fmt::print("layers alone were computed in f32; llama.cpp's rounding on this file is a KL of {}\n",
-                   show_number(mean_first_kl(r.ablation.gaps)));
+        line(fmt::format("layers alone were computed in f32; llama.cpp's rounding on this file is a KL of {}",
+                         show_number(mean_first_kl(r.ablation.gaps))));
     }
     for (const score_quality & q : r.qualities) {
         const interval & rank = q.rank_correlation;
         fmt::print("{:>21}: rank correlation with measured KL {:.3f}{}\n", q.score, rank.value,
                    r.gradients.size() < 3 ? "" : fmt::format(" ({:.3f} to {:.3f})", rank.low, rank.high));
     }
-    fmt::print("attention pairs computed: {}, as measured", pairs(r.measured_up_to));
-    if (r.facts.n_ctx_train > r.measured_up_to) {
-        fmt::print("; {}, the model's context", pairs(r.facts.n_ctx_train));
-    }
-    fmt::print("\nplan: {}\n", options.out);
+    const bool context_is_longer = r.facts.n_ctx_train > r.measured_up_to;
+    line(fmt::format("attention pairs computed: {}, as measured{}", pairs(r.measured_up_to),
+                     context_is_longer ? "; " + pairs(r.facts.n_ctx_train) + ", the model's context" : ""));
+    line("plan: " + options.out);
     if (far_beyond(r.facts.n_ctx_train, r.measured_up_to)) {
-        fmt::print(
+        line(fmt::format(
             "It was measured on prompts of up to {}; the model reads {}. What it does to answers beyond is not "
-            "known: --length measures it.\n",
-            tokens(r.measured_up_to), tokens(r.facts.n_ctx_train));
+            "known: --length measures it.",
+            tokens(r.measured_up_to), tokens(r.facts.n_ctx_train)));
     }
 }
 

@@ -2,33 +2,38 @@
 
 #include <fmt/core.h>
 
-#include <cstdio>
-
 #include "cli/terminal.h"
+#include "cli/text_layout.h"
 #include "runtime/arm.h"
 
 namespace tmx {
 
 void profile_screen::show(const profile_progress & p) {
-    const double now = seconds_now();
-    const char * clear = live_ ? "\r\x1b[K" : "";
-    if (p.stage.empty()) {
-        fmt::print(stderr, "{}{}: about {} in all\n", clear, p.item, show_seconds(p.seconds_left));
-        return;
-    }
     const std::string left = p.seconds_left >= 0 ? ", " + show_seconds(p.seconds_left) + " left" : "";
-    if (p.item_ended) {
-        fmt::print(stderr, "{}{:>8} {:3.0f}%  {}{}\n", clear, p.stage, 100 * p.share, p.item, left);
+    const std::string line = fmt::format("{:>8} {:3.0f}%  {}{}", p.stage, 100 * p.share, p.item, left);
+    const double now = seconds_now();
+    if (p.stage.empty()) {
+        stay(fmt::format("{}: about {} in all", p.item, show_seconds(p.seconds_left)));
+    } else if (p.item_ended) {
+        stay(line);
     } else if (live_ && now - last_ > 0.2) {
-        fmt::print(stderr, "{}{:>8} {:3.0f}%  {}{}", clear, p.stage, 100 * p.share, p.item, left);
-        std::fflush(stderr);
+        show_live(line);
         last_ = now;
     }
 }
 
+void profile_screen::stay(const std::string & line) {
+    if (live_) {
+        clear_live();
+    }
+    const int width = line_width(STDERR_FILENO);
+    const bool fits = columns(line) <= static_cast<size_t>(width);
+    fmt::print(stderr, "{}\n", fits ? line : wrap(line, width, 2));
+}
+
 profile_screen::~profile_screen() {
     if (live_) {
-        fmt::print(stderr, "\r\x1b[K");
+        clear_live();
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <string>
+
 #include "profile/settings.h"
 
 namespace tmx {
@@ -14,6 +16,8 @@ class profile_screen {
     ~profile_screen();
 
   private:
+    void stay(const std::string & line);
+
     bool live_ = isatty(STDERR_FILENO) == 1;
     double last_ = 0;
 };

@@ -201,7 +201,8 @@ void report_cpu_kernel(const std::string & kernel, bool picked) {
 
 // Whether the off switch is set; then it is said, once.
 bool switched_off() {
-    const backend_config config = read_config(process_environment()).config;
+    const plan_loader none = [](const std::string &) noexcept { return parsed<plan>(); };  // read by start(), if at all
+    const backend_config config = read_config(process_environment(), none).config;
     if (config.disabled) {
         GGML_LOG_INFO("TriangleMix %s: switched off by TRIANGLEMIX_DISABLE\n", TMX_VERSION);
         write_status(config.status, "switched off by TRIANGLEMIX_DISABLE");
