@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "ggml/fattn_view.h"
+#include "glue/fattn_view.h"
 
 namespace tmx::test {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "backend/host_context.h"
 #include "ggml-backend.h"
-#include "ggml/host_context.h"
 #include "steps.h"
 
 namespace tmx::test {

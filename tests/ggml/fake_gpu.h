@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "ggml/abi.h"
-#include "ggml/attention_executor.h"
+#include "glue/abi.h"
+#include "glue/proxy/attention_executor.h"
 
 namespace tmx::test {
 

@@ -7,12 +7,12 @@
 #include <memory>
 #include <thread>
 
+#include "backend/host_context.h"
 #include "device_fixture.h"
 #include "fake_gpu.h"
-#include "ggml/accel_device.h"
-#include "ggml/control.h"
-#include "ggml/host_context.h"
-#include "ggml/proxy_device.h"
+#include "glue/accel_device.h"
+#include "glue/control.h"
+#include "glue/proxy/proxy_device.h"
 #include "nmse.h"
 #include "steps.h"
 #include "trianglemix/backend_control.h"

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <set>
 
+#include "backend/host_context.h"
 #include "ggml-cpp.h"
-#include "ggml/host_context.h"
 
 namespace tmx::test {
 namespace {

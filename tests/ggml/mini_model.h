@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "fake_cache.h"
-#include "ggml/abi.h"
+#include "glue/abi.h"
 
 namespace tmx::test {
 
