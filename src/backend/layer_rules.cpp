@@ -4,7 +4,6 @@
 #include <string_view>
 #include <vector>
 
-#include "glue/graph_inputs.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
@@ -16,7 +15,7 @@ std::string name_of_layer(int32_t layer) {
 
 }  // namespace
 
-void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kernel) {
+void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel) {
     way_ = "kernel " + kernel + ", precision " + std::string(name_of(now_.arithmetic)) + ", plan " +
            (now_.chosen ? now_.chosen->name : "none (exact)");
     if (now_.generation == checked_generation_) {
@@ -29,15 +28,14 @@ void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kern
         return;
     }
     measured_ = measured_length(*now_.chosen);
-    const model_shape running = shape_of_graph(graph);
+    const model_shape running = shape_of_model();
     refusal_ = plan_mismatch(*now_.chosen, running);
     if (refusal_.empty()) {
         describe_plan(running, kernel);
         return;
     }
     statistics_.plan_refused(refusal_);
-    GGML_LOG_ERROR("TriangleMix: plan %s refused, computing exactly: %s\n", now_.chosen->name.c_str(),
-                   refusal_.c_str());
+    say(log_, log_level::error, "plan %s refused, computing exactly: %s", now_.chosen->name.c_str(), refusal_.c_str());
 }
 
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
@@ -49,9 +47,9 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
         const bool sparse = at < chosen.layers.size() && chosen.layers[at].kind == layer_kind::triangle;
         (sparse ? triangle : dense).push_back(layer);
     }
-    GGML_LOG_INFO(
-        "TriangleMix: plan %s: triangle layers %s (sink %lld, window %lld, last %lld, tail %s), dense layers "
-        "%s; precision %s, kernel %s\n",
+    say(log_, log_level::info,
+        "plan %s: triangle layers %s (sink %lld, window %lld, last %lld, tail %s), dense layers "
+        "%s; precision %s, kernel %s",
         chosen.name.c_str(), format_layer_set(triangle).c_str(), static_cast<long long>(chosen.shape.n_sink),
         static_cast<long long>(chosen.shape.n_window), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), format_layer_set(dense).c_str(),
@@ -63,9 +61,9 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
     for (const causal_run & run : found.runs) {
         const int64_t n_tokens = run.rank_begin + run.rows();
         if (far_beyond(n_tokens, measured_)) {
-            GGML_LOG_WARN(
-                "TriangleMix: plan %s was measured on prompts of up to %lld tokens, and this one has %lld or "
-                "more; what it does to answers there is not known\n",
+            say(log_, log_level::warning,
+                "plan %s was measured on prompts of up to %lld tokens, and this one has %lld or "
+                "more; what it does to answers there is not known",
                 now_.chosen->name.c_str(), static_cast<long long>(measured_), static_cast<long long>(n_tokens));
             measured_ = 0;
             return;
@@ -115,8 +113,8 @@ void layer_rules::fell_back(int32_t layer, const char * reason) {
     if (!said_.insert(reason).second) {
         return;
     }
-    GGML_LOG_WARN(
-        "TriangleMix: %s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted\n",
+    say(log_, log_level::warning,
+        "%s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted",
         name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
 }
 
@@ -127,19 +125,19 @@ bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_r
     const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
                                    [&](const masked_rows & each) { return each.rows() >= least_rows; });
     if (rows != found.masked.end() && !permits_exact(layer, rule, to_string(rows->reason))) {
-        GGML_LOG_ERROR("TriangleMix: strict: it is about rows %lld to %lld\n", static_cast<long long>(rows->row_begin),
-                       static_cast<long long>(rows->row_end - 1));
+        say(log_, log_level::error, "strict: it is about rows %lld to %lld", static_cast<long long>(rows->row_begin),
+            static_cast<long long>(rows->row_end - 1));
         return false;
     }
     const int64_t n_rows = unordered_rows(found, rule);
     if (n_rows > 0 && !permits_exact(layer, rule, "cell_order")) {
-        GGML_LOG_ERROR("TriangleMix: strict: it is about %lld rows; in which order their keys stand is not certain\n",
-                       static_cast<long long>(n_rows));
+        say(log_, log_level::error, "strict: it is about %lld rows; in which order their keys stand is not certain",
+            static_cast<long long>(n_rows));
         return false;
     }
     if (now_.strict && !refusal_.empty()) {
         statistics_.strict_failure("plan_refused");
-        GGML_LOG_ERROR("TriangleMix: strict: plan %s does not fit: %s\n", now_.chosen->name.c_str(), refusal_.c_str());
+        say(log_, log_level::error, "strict: plan %s does not fit: %s", now_.chosen->name.c_str(), refusal_.c_str());
         return false;
     }
     return true;
@@ -155,8 +153,8 @@ bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const ch
     }
     statistics_.fell_back(reason);
     statistics_.strict_failure(reason);
-    GGML_LOG_ERROR("TriangleMix: strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)\n",
-                   name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+    say(log_, log_level::error, "strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)",
+        name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
     return false;
 }
 

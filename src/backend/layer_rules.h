@@ -3,28 +3,30 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 
+#include "backend/log.h"
 #include "backend/runs/ubatch_runs.h"
 #include "backend/segments.h"
 #include "backend/settings.h"
 #include "backend/statistics.h"
-#include "glue/abi.h"
 
 namespace tmx {
 
 class layer_rules {
   public:
-    layer_rules(settings & current, statistics & counters) : settings_(current), statistics_(counters) {}
+    layer_rules(settings & current, statistics & counters, log_sink log)
+        : settings_(current), statistics_(counters), log_(log) {}
 
     // Takes the settings that hold until the next call.
     void begin() { now_ = settings_.snapshot(); }
     settings_snapshot & now() { return now_; }
 
-    // Once per context and change of the plan: does it fit the model whose graph this is? The answer goes into the log,
-    // which calls the kernel that will compute by `kernel`.
-    void check_plan(const ggml_cgraph * graph, const std::string & kernel);
+    // Once per context and change of the plan: does it fit the running model, whose shape is asked for only then? The
+    // answer goes into the log, which calls the kernel that will compute by `kernel`.
+    void check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel);
 
     // How a layer with that many heads is to be treated. The rule points into the plan: good until the next begin().
     layer_rule rule_of(int32_t layer, int64_t n_head);
@@ -44,6 +46,7 @@ class layer_rules {
 
     settings & settings_;
     statistics & statistics_;
+    log_sink log_;
     settings_snapshot now_;
     uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
     std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown

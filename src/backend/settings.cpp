@@ -124,6 +124,15 @@ std::string settings::kernel_problem(const std::string & name) {
     return text;
 }
 
+std::string kernel_in_use(const settings_snapshot & now) {
+    for (const cpu_kernel_info & kernel : cpu_kernels()) {
+        if ((now.kernel.empty() || now.kernel == kernel.name) && (kernel.fast || now.arithmetic == precision::exact)) {
+            return kernel.name;
+        }
+    }
+    return "none";
+}
+
 bool ever_planned() {
     return planned_once.load(std::memory_order_relaxed);
 }

@@ -58,6 +58,9 @@ class settings {
     std::atomic<int64_t> min_keys_{k_default_min_keys};
 };
 
+// What is in force: the CPU kernel that computes with this snapshot, and the precision it computes with.
+std::string kernel_in_use(const settings_snapshot & now);
+
 settings & process_settings();
 
 // Whether any settings of the process have ever held a plan: then the order of keys matters.

@@ -1,43 +1,16 @@
 #include "backend/statistics.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <nlohmann/json.hpp>
+#include <utility>
 
-#include "glue/abi.h"
 #include "trianglemix/attention.h"
 
 namespace tmx {
 namespace {
 
-using nlohmann::ordered_json;
-
 constexpr size_t k_most_ways = 32;  // a host may change plans without end
 
-constexpr const char * k_kind_names[] = {"triangle", "dense", "masked"};
-
-ordered_json nodes_json(const std::array<int64_t, 3> & nodes) {
-    ordered_json out;
-    for (size_t kind = 0; kind < nodes.size(); ++kind) {
-        out[k_kind_names[kind]] = nodes[kind];
-    }
-    return out;
-}
-
-ordered_json pairs_json(const pair_count & pairs) {
-    return {{"kept", pairs.kept}, {"skipped", pairs.skipped}, {"masked", pairs.masked}};
-}
-
 }  // namespace
-
-std::string kernel_in_use(const settings_snapshot & now) {
-    for (const cpu_kernel_info & kernel : cpu_kernels()) {
-        if ((now.kernel.empty() || now.kernel == kernel.name) && (kernel.fast || now.arithmetic == precision::exact)) {
-            return kernel.name;
-        }
-    }
-    return "none";
-}
 
 node_shape shape_of_node(const attention_args & args) {
     node_shape shape{.n_head = args.n_head,
@@ -116,7 +89,7 @@ void statistics::computed(const node_record & record) {
     if (record.way != nullptr && sums_.ways.size() < k_most_ways) {
         sums_.ways.insert(*record.way);
     }
-    layer_sum & layer = sums_.layers[record.layer];
+    layer_counts & layer = sums_.layers[record.layer];
     layer.nodes[kind]++;
     layer.pairs += record.pairs;
     layer.seconds += record.seconds;
@@ -171,7 +144,7 @@ void statistics::passed_on_pairs(int32_t layer, const pair_count & pairs) {
 
 void statistics::set_proxies(std::vector<proxy_facts> proxies) {
     const std::lock_guard lock(mutex_);
-    proxies_ = std::move(proxies);
+    sums_.proxies = std::move(proxies);
 }
 
 void statistics::scratch_changed(int64_t bytes) {
@@ -179,35 +152,19 @@ void statistics::scratch_changed(int64_t bytes) {
         whole_->scratch_changed(bytes);
     }
     const std::lock_guard lock(mutex_);
-    scratch_bytes_ += bytes;
-    scratch_peak_ = std::max(scratch_peak_, scratch_bytes_);
+    sums_.scratch_bytes += bytes;
+    sums_.scratch_peak = std::max(sums_.scratch_peak, sums_.scratch_bytes);
 }
 
 void statistics::reset() {
     const std::lock_guard lock(mutex_);
-    sums_ = {};
-    scratch_peak_ = scratch_bytes_;
+    counts fresh;
+    fresh.proxies = std::move(sums_.proxies);
+    fresh.scratch_bytes = fresh.scratch_peak = sums_.scratch_bytes;
+    sums_ = std::move(fresh);
     for (auto & count : declined_) {
         count.store(0, std::memory_order_relaxed);
     }
-}
-
-std::vector<proxy_facts> statistics::proxies() const {
-    if (whole_ != nullptr) {
-        return whole_->proxies();
-    }
-    const std::lock_guard lock(mutex_);
-    return proxies_;
-}
-
-ordered_json statistics::declined_json() const {
-    ordered_json declined = ordered_json::object();
-    for (size_t reason = 0; reason < declined_.size(); ++reason) {
-        if (const int64_t count = declined_[reason].load(std::memory_order_relaxed); count > 0) {
-            declined[to_string(static_cast<decline_reason>(reason))] = count;
-        }
-    }
-    return declined;
 }
 
 bool statistics::idle() const {
@@ -218,126 +175,22 @@ bool statistics::idle() const {
                        [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
 }
 
-std::string statistics::json(const settings & current) const {
-    const settings_snapshot now = current.snapshot();
-    ordered_json out;
-    out["version"] = TMX_VERSION;
-    out["ggml_version"] = ggml_version();
-    out["ggml_commit"] = ggml_commit();
-    out["enabled"] = current.enabled();
-    out["min_rows"] = current.min_rows();
-    out["strict"] = now.strict;
-    out["kernel"] = kernel_in_use(now);
-    out["precision"] = name_of(now.arithmetic);
-    out["plan"] = now.chosen ? ordered_json(now.chosen->name) : ordered_json(nullptr);
-    out["tail"] = now.chosen ? ordered_json(name_of(now.chosen->tail)) : ordered_json(nullptr);
-
-    const std::vector<proxy_facts> offered = proxies();
-    const std::lock_guard lock(mutex_);
-    out["computed_with"] = sums_.ways;
-    out["plan_refused"] = sums_.refusal.empty() ? ordered_json(nullptr) : ordered_json(sums_.refusal);
-    out["nodes"] = nodes_json(sums_.nodes);
-    out["fallbacks"] = ordered_json::object();
-    for (const auto & [reason, count] : sums_.fallbacks) {
-        out["fallbacks"][reason] = count;
+counts statistics::read() const {
+    counts copy;
+    {
+        const std::lock_guard lock(mutex_);
+        copy = sums_;
     }
-    out["strict_failures"] = ordered_json(sums_.strict_failures);
-    out["ubatches"] = {{"all", sums_.ubatches},
-                       {"several_runs", sums_.mixed_ubatches},
-                       {"with_masked_rows", sums_.masked_ubatches},
-                       {"reordered", sums_.reordered_ubatches}};
-    out["runs"] = {{"planned", sums_.planned_runs}, {"dense", sums_.dense_runs}, {"masked", sums_.masked_runs}};
-    int64_t masked_rows_sum = 0;
-    ordered_json reasons = ordered_json::object();
-    for (size_t reason = 0; reason < sums_.masked_rows.size(); ++reason) {
-        if (sums_.masked_rows[reason] > 0) {
-            reasons[to_string(static_cast<mask_reason>(reason))] = sums_.masked_rows[reason];
-            masked_rows_sum += sums_.masked_rows[reason];
-        }
+    if (whole_ != nullptr) {
+        counts process = whole_->read();
+        copy.proxies = std::move(process.proxies);
+        copy.declined = process.declined;
+        return copy;
     }
-    out["rows"] = {{"planned", sums_.planned_rows},
-                   {"dense", sums_.dense_rows},
-                   {"unordered", sums_.unordered_rows},
-                   {"masked", masked_rows_sum}};
-    out["masked_rows"] = std::move(reasons);
-    out["pairs"] = pairs_json(sums_.pairs);
-    out["flops"] = sums_.pairs.flops;
-    out["bytes"] = sums_.pairs.bytes;
-    out["seconds"] = sums_.seconds;
-    out["classify_seconds"] = sums_.classify_seconds;
-    out["declined"] = whole_ != nullptr ? whole_->declined_json() : declined_json();
-    out["gpu"] = {{"devices", ordered_json::array()},
-                  {"graphs", {{"cut", sums_.cut_graphs}, {"whole", sums_.whole_graphs}}},
-                  {"passed_on", ordered_json::object()},
-                  {"scratch_bytes", {{"current", scratch_bytes_}, {"peak", scratch_peak_}}}};
-    for (const proxy_facts & proxy : offered) {
-        out["gpu"]["devices"].push_back({{"name", proxy.name}, {"wraps", proxy.wraps}, {"kernel", proxy.kernel}});
+    for (size_t reason = 0; reason < declined_.size(); ++reason) {
+        copy.declined[reason] = declined_[reason].load(std::memory_order_relaxed);
     }
-    for (const auto & [reason, count] : sums_.passed_on) {
-        out["gpu"]["passed_on"][reason] = count;
-    }
-    out["layers"] = ordered_json::array();
-    for (const auto & [index, layer] : sums_.layers) {
-        out["layers"].push_back({{"layer", index},
-                                 {"nodes", nodes_json(layer.nodes)},
-                                 {"pairs", pairs_json(layer.pairs)},
-                                 {"seconds", layer.seconds}});
-    }
-    return out.dump(2, ' ', true, ordered_json::error_handler_t::replace);
-}
-
-std::string statistics::summary(const settings & current) const {
-    const std::lock_guard lock(mutex_);
-    std::string text;
-    const auto line = [&](const char * format, auto... values) {
-        char buffer[512];
-        std::snprintf(buffer, sizeof(buffer), format, values...);
-        text += "TriangleMix: ";
-        text += buffer;
-        text += '\n';
-    };
-    if (!sums_.passed_on.empty() || sums_.cut_graphs + sums_.whole_graphs > 0) {
-        line("GPU: %lld graphs cut, %lld whole", static_cast<long long>(sums_.cut_graphs),
-             static_cast<long long>(sums_.whole_graphs));
-    }
-    for (const auto & [reason, count] : sums_.passed_on) {
-        line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
-    }
-    const int64_t n_nodes = sums_.nodes[0] + sums_.nodes[1] + sums_.nodes[2];
-    const bool hindered = !sums_.refusal.empty() || !sums_.fallbacks.empty();
-    if (n_nodes == 0 && !hindered) {
-        line(
-            "computed nothing. Only prompts of at least %lld tokens are taken, and only with flash attention on "
-            "(-fa on).",
-            static_cast<long long>(current.min_rows()));
-        return text;
-    }
-    for (const std::string & way : sums_.ways) {
-        line("%s", way.c_str());
-    }
-    if (!sums_.refusal.empty()) {
-        line("plan refused: %s", sums_.refusal.c_str());
-    }
-    for (const auto & [reason, count] : sums_.strict_failures) {
-        line("TRIANGLEMIX_STRICT: %lld evaluations failed (%s)", static_cast<long long>(count), reason.c_str());
-    }
-    if (n_nodes == 0) {
-        text += "TriangleMix: computed nothing\n";
-    } else {
-        line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
-             sums_.seconds, static_cast<long long>(sums_.nodes[0]), static_cast<long long>(sums_.nodes[1]),
-             static_cast<long long>(sums_.nodes[2]));
-        const double all = sums_.pairs.kept + sums_.pairs.skipped + sums_.pairs.masked;
-        line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums_.pairs.kept,
-             sums_.pairs.skipped, all > 0 ? 100.0 * sums_.pairs.skipped / all : 0.0, sums_.pairs.masked);
-        line("%lld ubatches, %lld with several runs, %lld with masked rows; classified in %.3f s",
-             static_cast<long long>(sums_.ubatches), static_cast<long long>(sums_.mixed_ubatches),
-             static_cast<long long>(sums_.masked_ubatches), sums_.classify_seconds);
-    }
-    for (const auto & [reason, count] : sums_.fallbacks) {
-        line("fallback %s: %lld", reason.c_str(), static_cast<long long>(count));
-    }
-    return text;
+    return copy;
 }
 
 statistics & process_statistics() {

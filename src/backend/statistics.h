@@ -1,5 +1,5 @@
-// What was computed how, since load or the last reset: by the process, or by one context. docs/env.md lists the JSON
-// keys.
+// What was computed how, since load or the last reset: by the process, or by one context. statistics_json.h and
+// statistics_summary.h say it.
 //
 // THREADS  Any thread.
 #pragma once
@@ -9,15 +9,13 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <nlohmann/json_fwd.hpp>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "backend/decline_reason.h"
 #include "backend/runs/ubatch_runs.h"
 #include "backend/segments.h"
-#include "backend/settings.h"
-#include "glue/fattn_view.h"
 
 namespace tmx {
 
@@ -26,6 +24,7 @@ enum class node_kind : uint8_t {
     dense,     // no plan for this layer; every row in a causal run
     masked,    // some rows went through the mask, and the plan treated none
 };
+constexpr int k_node_kinds = 3;
 
 // One attention node that was computed.
 struct node_record {
@@ -59,6 +58,44 @@ struct proxy_facts {
     std::string kernel;  // what computes there
 };
 
+// What is known of one layer.
+struct layer_counts {
+    std::array<int64_t, k_node_kinds> nodes{};
+    pair_count pairs;
+    double seconds = 0;
+};
+
+// What was counted, as plain values.
+struct counts {
+    std::array<int64_t, k_node_kinds> nodes{};
+    int64_t planned_runs = 0;
+    int64_t dense_runs = 0;
+    int64_t masked_runs = 0;
+    int64_t planned_rows = 0;
+    int64_t dense_rows = 0;
+    int64_t unordered_rows = 0;
+    std::array<int64_t, k_mask_reasons> masked_rows{};
+    std::map<std::string, int64_t> fallbacks;
+    std::map<std::string, int64_t> strict_failures;
+    pair_count pairs;
+    double seconds = 0;
+    int64_t ubatches = 0;
+    int64_t mixed_ubatches = 0;
+    int64_t masked_ubatches = 0;
+    int64_t reordered_ubatches = 0;
+    double classify_seconds = 0;
+    std::map<int32_t, layer_counts> layers;
+    std::string refusal;
+    int64_t cut_graphs = 0;
+    int64_t whole_graphs = 0;
+    std::map<std::string, int64_t> passed_on;
+    std::set<std::string, std::less<>> ways;
+    std::vector<proxy_facts> proxies;  // that are registered
+    int64_t scratch_bytes = 0;         // device memory that GPU proxies hold for themselves now, and held at most
+    int64_t scratch_peak = 0;
+    std::array<int64_t, k_decline_reasons> declined{};
+};
+
 class statistics {
   public:
     // `whole`, if any, counts what is counted here, too. It must outlive this.
@@ -87,55 +124,16 @@ class statistics {
     // Nothing was counted: the backend was not even asked for a node, because this process ran no model.
     bool idle() const;
 
-    std::string json(const settings & current) const;
-    std::string summary(const settings & current) const;  // a few lines for people
+    // All of it at one moment. Of a context: its own counts, beside what the process declined and offers.
+    counts read() const;
 
   private:
-    struct layer_sum {
-        std::array<int64_t, 3> nodes{};
-        pair_count pairs;
-        double seconds = 0;
-    };
-    struct sums {
-        std::array<int64_t, 3> nodes{};
-        int64_t planned_runs = 0;
-        int64_t dense_runs = 0;
-        int64_t masked_runs = 0;
-        int64_t planned_rows = 0;
-        int64_t dense_rows = 0;
-        int64_t unordered_rows = 0;
-        std::array<int64_t, k_mask_reasons> masked_rows{};
-        std::map<std::string, int64_t> fallbacks;
-        std::map<std::string, int64_t> strict_failures;
-        pair_count pairs;
-        double seconds = 0;
-        int64_t ubatches = 0;
-        int64_t mixed_ubatches = 0;
-        int64_t masked_ubatches = 0;
-        int64_t reordered_ubatches = 0;
-        double classify_seconds = 0;
-        std::map<int32_t, layer_sum> layers;
-        std::string refusal;
-        int64_t cut_graphs = 0;
-        int64_t whole_graphs = 0;
-        std::map<std::string, int64_t> passed_on;
-        std::set<std::string, std::less<>> ways;
-    };
-    std::vector<proxy_facts> proxies() const;
-    nlohmann::ordered_json declined_json() const;
-
     statistics * whole_;
     mutable std::mutex mutex_;
-    sums sums_;
-    std::vector<proxy_facts> proxies_;
-    int64_t scratch_bytes_ = 0;
-    int64_t scratch_peak_ = 0;
+    counts sums_;  // but for what was declined
     std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
 };
 
 statistics & process_statistics();
-
-// What is in force: the kernel that computes with this snapshot, and the precision it computes with.
-std::string kernel_in_use(const settings_snapshot & now);
 
 }  // namespace tmx

@@ -9,9 +9,11 @@
 #include "backend/host_context.h"
 #include "backend/settings.h"
 #include "backend/statistics.h"
+#include "backend/statistics_json.h"
 #include "glue/accel_device.h"
 #include "glue/backend_common.h"
 #include "glue/proxy/proxy_device.h"
+#include "glue/version_check.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -71,7 +73,7 @@ void set_enabled(bool enabled) noexcept {
 const char * read_statistics() noexcept {
     thread_local std::string text;
     return kept(
-        text, [] { return process_statistics().json(process_settings()); }, "{}");
+        text, [] { return statistics_json(process_statistics().read(), process_settings(), running_ggml()); }, "{}");
 }
 
 void reset_statistics() noexcept {
@@ -117,7 +119,8 @@ const char * context_statistics(int64_t context) noexcept {
     thread_local std::string text;
     const auto read = [&] {
         const std::shared_ptr<host_context> found = find_context(context);
-        return found != nullptr ? found->counters.json(found->current) : std::string();
+        return found != nullptr ? statistics_json(found->counters.read(), found->current, running_ggml())
+                                : std::string();
     };
     return kept(text, read, "{}");
 }

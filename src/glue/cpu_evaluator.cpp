@@ -74,7 +74,7 @@ void evaluator::begin_evaluation(const ggml_cgraph * graph, int32_t layer) {
     context_.arithmetic = now.arithmetic;
     context_.kernel = now.kernel.empty() ? nullptr : now.kernel.c_str();
     if (layer >= 0) {
-        rules_.check_plan(graph, kernel_in_use(now));
+        rules_.check_plan([&] { return shape_of_graph(graph); }, kernel_in_use(now));
     }
 }
 

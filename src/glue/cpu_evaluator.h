@@ -16,6 +16,7 @@
 #include "glue/abi.h"
 #include "glue/fattn_view.h"
 #include "glue/graph_inputs.h"
+#include "glue/host_log.h"
 #include "glue/known_caches.h"
 #include "trianglemix/attention.h"
 
@@ -24,7 +25,7 @@ namespace tmx {
 class evaluator {
   public:
     evaluator(settings & current, statistics & counters)
-        : settings_(current), statistics_(counters), rules_(current, counters) {}
+        : settings_(current), statistics_(counters), rules_(current, counters, host_log) {}
 
     void set_n_threads(int n_threads) { context_.n_threads = n_threads > 0 ? n_threads : 1; }
 

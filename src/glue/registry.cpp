@@ -13,6 +13,8 @@
 #include "backend/settings.h"
 #include "backend/statistics.h"
 #include "backend/statistics_file.h"
+#include "backend/statistics_json.h"
+#include "backend/statistics_summary.h"
 #include "glue/abi.h"
 #include "glue/accel_device.h"
 #include "glue/backend_common.h"
@@ -92,11 +94,11 @@ void write_statistics() noexcept {
             return;  // a router, say, which only starts the processes that compute
         }
         if (stats_where == "1") {
-            std::fputs(process_statistics().summary(process_settings()).c_str(), stderr);
+            std::fputs(statistics_summary(process_statistics().read(), process_settings()).c_str(), stderr);
             return;
         }
-        const std::string problem =
-            write_statistics_file(stats_where, process_statistics().json(process_settings()) + "\n");
+        const std::string problem = write_statistics_file(
+            stats_where, statistics_json(process_statistics().read(), process_settings(), running_ggml()) + "\n");
         if (!problem.empty()) {
             std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s: %s\n",
                          stats_where.c_str(), problem.c_str());
@@ -215,7 +217,7 @@ ggml_backend_reg_t start() {
         return nullptr;  // a host that does not ask for the score
     }
     config_result read = read_config(process_environment());
-    const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, {ggml_version(), ggml_commit()});
+    const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, running_ggml());
     if (!refusal.empty()) {
         GGML_LOG_ERROR("TriangleMix: %s\n", refusal.c_str());
         write_status(read.config.status, refusal);

@@ -1,6 +1,9 @@
 #include "glue/version_check.h"
 
 #include <algorithm>
+#include <string_view>
+
+#include "glue/abi.h"
 
 namespace tmx {
 namespace {
@@ -22,6 +25,10 @@ std::string named(const ggml_build & build) {
 }
 
 }  // namespace
+
+ggml_build running_ggml() {
+    return {ggml_version(), ggml_commit()};
+}
 
 std::string version_refusal(const ggml_build & built, const ggml_build & running) {
     const std::string_view a = clean(built.commit);

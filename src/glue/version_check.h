@@ -3,14 +3,13 @@
 #pragma once
 
 #include <string>
-#include <string_view>
+
+#include "backend/ggml_build.h"
 
 namespace tmx {
 
-struct ggml_build {
-    std::string_view version;  // ggml_version(): "0.25.3"
-    std::string_view commit;   // ggml_commit(): "0c1e570", "0c1e57098-dirty", "unknown"
-};
+// The ggml that this process runs.
+ggml_build running_ggml();
 
 // "" if `running` may be served, else a sentence that names both and says what to do. Commits are compared up to the
 // length of the shorter one, without "-dirty"; "unknown" and "" say nothing, so then versions alone decide.

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "glue/version_check.h"
-
 namespace tmx::test {
 namespace {
 
@@ -175,28 +173,6 @@ TEST(backend_config, odd_strings) {
     const config_result result = read({"TRIANGLEMIX_STRICT=" + std::string(5000, '\n')});
     EXPECT_LT(only_problem(result).size(), 200u) << "hostile values must not flood the log";
     EXPECT_EQ(only_problem(result).find('\n'), std::string::npos);
-}
-
-TEST(version_check, same_build) {
-    EXPECT_EQ(version_refusal({"0.25.3", "0c1e570"}, {"0.25.3", "0c1e570"}), "");
-    EXPECT_EQ(version_refusal({"0.25.3", "0c1e570"}, {"0.25.3", "0c1e57098abc"}), "");
-    EXPECT_EQ(version_refusal({"0.25.3", "0c1e57098abc"}, {"0.25.3", "0c1e570-dirty"}), "");
-    EXPECT_EQ(version_refusal({"0.25.3", "0c1e570"}, {"0.25.3", "unknown"}), "");
-    EXPECT_EQ(version_refusal({"0.25.3", "unknown"}, {"0.25.3", "0c1e570"}), "");
-    EXPECT_EQ(version_refusal({"0.25.3", ""}, {"0.25.3", "0c1e570"}), "");
-}
-
-TEST(version_check, other_builds_are_refused_with_both_named) {
-    for (const ggml_build & running :
-         {ggml_build{"0.25.4", "0c1e570"}, ggml_build{"0.25.3", "0c1e571"}, ggml_build{"0.25", "unknown"},
-          ggml_build{"0.25.30", "unknown"}, ggml_build{"", ""}}) {
-        const std::string refusal = version_refusal({"0.25.3", "0c1e570"}, running);
-        EXPECT_NE(refusal.find("0.25.3 (0c1e570)"), std::string::npos) << refusal;
-        EXPECT_NE(refusal.find(std::string(running.version) + " (" + std::string(running.commit) + ")"),
-                  std::string::npos)
-            << refusal;
-        EXPECT_NE(refusal.find("TMX_LLAMA_CPP"), std::string::npos) << "must say what to do";
-    }
 }
 
 }  // namespace

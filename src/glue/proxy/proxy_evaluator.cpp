@@ -6,6 +6,7 @@
 
 #include "backend/segments.h"
 #include "glue/backend_common.h"
+#include "glue/host_log.h"
 
 namespace tmx {
 namespace {
@@ -67,7 +68,7 @@ proxy_evaluator::proxy_evaluator(std::string device, ggml_backend_t wrapped,
       limits_(limits),
       held_(held),
       graph_(device_),
-      rules_(current, counters) {
+      rules_(current, counters, host_log) {
     const ggml_backend_i & iface = wrapped_->iface;
     if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
         ready_.reset(ggml_backend_event_new(wrapped_->device));
@@ -213,7 +214,7 @@ const char * proxy_evaluator::too_small(const ggml_tensor * node) const {
 bool proxy_evaluator::plan_steps(const ggml_cgraph * graph, const std::vector<int> & nodes) {
     if (!evaluation_.has_rules) {
         rules_.begin();
-        rules_.check_plan(graph, executor_->kernel());
+        rules_.check_plan([&] { return shape_of_graph(graph); }, executor_->kernel());
         evaluation_.has_rules = true;
     }
     graph_.keep_positions(graph, graph->nodes[nodes.front()]);
