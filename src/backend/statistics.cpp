@@ -158,7 +158,7 @@ void statistics::scratch_changed(int64_t bytes) {
 
 void statistics::reset() {
     const std::lock_guard lock(mutex_);
-    counts fresh;
+    all_counts fresh;
     fresh.proxies = std::move(sums_.proxies);
     fresh.scratch_bytes = fresh.scratch_peak = sums_.scratch_bytes;
     sums_ = std::move(fresh);
@@ -175,14 +175,14 @@ bool statistics::idle() const {
                        [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
 }
 
-counts statistics::read() const {
-    counts copy;
+all_counts statistics::read() const {
+    all_counts copy;
     {
         const std::lock_guard lock(mutex_);
         copy = sums_;
     }
     if (whole_ != nullptr) {
-        counts process = whole_->read();
+        all_counts process = whole_->read();
         copy.proxies = std::move(process.proxies);
         copy.declined = process.declined;
         return copy;

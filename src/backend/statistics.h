@@ -66,7 +66,7 @@ struct layer_counts {
 };
 
 // What was counted, as plain values.
-struct counts {
+struct all_counts {
     std::array<int64_t, k_node_kinds> nodes{};
     int64_t planned_runs = 0;
     int64_t dense_runs = 0;
@@ -125,12 +125,12 @@ class statistics {
     bool idle() const;
 
     // All of it at one moment. Of a context: its own counts, beside what the process declined and offers.
-    counts read() const;
+    all_counts read() const;
 
   private:
     statistics * whole_;
     mutable std::mutex mutex_;
-    counts sums_;  // but for what was declined
+    all_counts sums_;  // but for what was declined
     std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
 };
 

@@ -33,7 +33,7 @@ ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counte
 
 }  // namespace
 
-std::string statistics_json(const counts & sums, const settings & current, const ggml_build & running) {
+std::string statistics_json(const all_counts & sums, const settings & current, const ggml_build & running) {
     const settings_snapshot now = current.snapshot();
     ordered_json out;
     out["version"] = TMX_VERSION;

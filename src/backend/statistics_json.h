@@ -10,6 +10,6 @@
 namespace tmx {
 
 // `current`: the settings of whose counts these are. `running`: the host's ggml.
-std::string statistics_json(const counts & sums, const settings & current, const ggml_build & running);
+std::string statistics_json(const all_counts & sums, const settings & current, const ggml_build & running);
 
 }  // namespace tmx

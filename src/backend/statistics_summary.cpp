@@ -4,7 +4,7 @@
 
 namespace tmx {
 
-std::string statistics_summary(const counts & sums, const settings & current) {
+std::string statistics_summary(const all_counts & sums, const settings & current) {
     std::string text;
     const auto line = [&](const char * format, auto... values) {
         char buffer[512];

@@ -9,6 +9,6 @@
 namespace tmx {
 
 // `current`: the settings of whose counts these are.
-std::string statistics_summary(const counts & sums, const settings & current);
+std::string statistics_summary(const all_counts & sums, const settings & current);
 
 }  // namespace tmx

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "backend/runs/find_runs.h"
+#include "backend/runs/fingerprint.h"
+
 namespace tmx {
 namespace {
 

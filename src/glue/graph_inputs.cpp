@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "backend/runs/own_rows.h"
 #include "backend/runs/row_positions.h"
 #include "glue/backend_common.h"
 

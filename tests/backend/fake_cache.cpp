@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backend/runs/find_runs.h"
+#include "backend/runs/own_rows.h"
+
 namespace tmx::test {
 
 ubatch_view fake_ubatch::view() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/runs/cell_table.h"
 #include "backend/runs/ubatch_runs.h"
 
 namespace tmx::test {

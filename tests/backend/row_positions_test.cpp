@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "backend/runs/find_runs.h"
 #include "fake_cache.h"
 
 namespace tmx::test {

@@ -1,10 +1,13 @@
 // Classification of ubatches on hand-made caches: what is a causal run, in which order its keys stand, and what is not.
-#include "backend/runs/ubatch_runs.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "backend/runs/find_runs.h"
+#include "backend/runs/fingerprint.h"
+#include "backend/runs/mask_check.h"
+#include "backend/runs/own_rows.h"
 #include "fake_cache.h"
 
 namespace tmx::test {

@@ -3,7 +3,31 @@
 #include <algorithm>
 #include <exception>
 
+#include "backend/runs/mask_rows.h"
+
 namespace tmx {
+
+bool mask_confirms(const ubatch_view & view, const ubatch_runs & found, int64_t part, int64_t n_parts) {
+    int64_t n_rows = 0;
+    for (const causal_run & run : found.runs) {
+        n_rows += run.rows();
+    }
+    const int64_t begin = part * n_rows / n_parts;
+    const int64_t end = (part + 1) * n_rows / n_parts;
+    int64_t before = 0;  // rows of the runs so far
+    for (const causal_run & run : found.runs) {
+        const int64_t first = std::max(run.row_begin + 1, run.row_begin + begin - before);
+        const int64_t last = std::min(run.row_end, run.row_begin + end - before);
+        for (int64_t row = first; row < last; ++row) {
+            const int64_t cell = run.cell_of(run.rank_begin + row - run.row_begin);
+            if (!adds_only(cell, view.mask_row(run.stream, row), view.mask_row(run.stream, row - 1), view.n_kv)) {
+                return false;
+            }
+        }
+        before += run.rows();
+    }
+    return true;
+}
 
 mask_check::mask_check(const ubatch_view & view, const ubatch_runs & found, int n_threads)
     : view_(view), found_(found) {

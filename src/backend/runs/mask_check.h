@@ -1,5 +1,5 @@
-// Reads a ubatch's whole mask while the device already computes what find_runs_sampled() made of it: 2 bytes a pair,
-// half a gigabyte for 2,048 rows over 128K keys, which nothing waits for.
+// Reads a ubatch's whole mask while the device already computes what find_runs_sampled() made of it (find_runs.h): 2
+// bytes a pair, half a gigabyte for 2,048 rows over 128K keys, which nothing waits for.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,12 @@
 #include "backend/runs/ubatch_runs.h"
 
 namespace tmx {
+
+// Whether every entry of the mask is as `found` says; the first row of each run is taken as checked. Looks at the
+// mask's rows [part * n / n_parts, (part + 1) * n / n_parts) only, n being all rows of all runs.
+// REQUIRES found was found from a mask of that shape and holds no masked rows; 0 <= part < n_parts.
+// COST     2 bytes a pair.
+bool mask_confirms(const ubatch_view & view, const ubatch_runs & found, int64_t part = 0, int64_t n_parts = 1);
 
 class mask_check {
   public:

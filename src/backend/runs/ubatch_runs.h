@@ -1,5 +1,4 @@
-// What one ubatch holds: its rows cut into causal runs, from the attention mask and the other inputs of the graph.
-// Plain arrays in, plain values out; nothing of ggml.
+// What one ubatch holds: its inputs as plain arrays, and its rows cut into causal runs (find_runs.h).
 //
 // A causal run is a stretch of consecutive rows of one sequence. It is only called one after its whole mask was
 // checked: the first row sees exactly as many cells as its position says (so nothing was dropped by a window and
@@ -8,11 +7,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
-
-#include "backend/runs/cell_table.h"
 
 namespace tmx {
 
@@ -92,32 +88,5 @@ struct ubatch_runs {
 
 // All rows masked, for one reason.
 ubatch_runs all_masked(int64_t n_stream, int64_t n_rows, mask_reason reason);
-
-// Learns the cells of all rows, whatever becomes of these; forgets those of rows without a certain position. Inputs in
-// which a row does not see its own cell are none: then everything is forgotten.
-// REQUIRES every pointer of the view but `positions` set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are
-//          checked, not trusted. `keys` addresses cells counted over the whole cache, which hold the keys of the view's
-//          rows already.
-void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys);
-
-// REQUIRES as learn_rows(), which comes first: runs of one sequence see each other's cells.
-// COST     One pass over the mask (2 bytes a pair), on n_threads.
-ubatch_runs find_runs(const ubatch_view & view, const cell_table & table, const key_probe & keys, int n_threads);
-
-// As find_runs(), having read a few entries of each row and all of each run's first and last row: O(rows + keys).
-// Whatever a sliding window, an attention sink or a non-causal model does to a mask shows there, and then, or if any
-// row would be masked, the result is empty: ask find_runs(). Otherwise it is what find_runs() finds, provided that
-// mask_confirms().
-std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, const cell_table & table,
-                                             const key_probe & keys);
-
-// Whether every entry of the mask is as `found` says; the first row of each run is taken as checked. Looks at the
-// mask's rows [part * n / n_parts, (part + 1) * n / n_parts) only, n being all rows of all runs.
-// REQUIRES found was found from a mask of that shape and holds no masked rows; 0 <= part < n_parts.
-// COST     2 bytes a pair.
-bool mask_confirms(const ubatch_view & view, const ubatch_runs & found, int64_t part = 0, int64_t n_parts = 1);
-
-// Changes when another ubatch's mask or output rows lie where this one's did. Reads three mask rows a run.
-uint64_t fingerprint(const ubatch_view & view, const ubatch_runs & found);
 
 }  // namespace tmx

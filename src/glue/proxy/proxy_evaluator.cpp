@@ -4,6 +4,7 @@
 #include <chrono>
 #include <new>
 
+#include "backend/runs/find_runs.h"
 #include "backend/segments.h"
 #include "glue/backend_common.h"
 #include "glue/host_log.h"
