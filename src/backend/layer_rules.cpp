@@ -98,6 +98,15 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     return rule;
 }
 
+std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
+                                                     int64_t least_rows) {
+    const layer_rule rule = rule_of(layer, n_head);
+    if (!permits(layer, rule, found, least_rows)) {
+        return std::nullopt;
+    }
+    return planned_layer{rule, make_segments(found, rule)};
+}
+
 // Attention without a mask is none of a prompt's: vision encoders have it, whose layers no plan is about.
 bool layer_rules::may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const {
     if (rule.triangle || layer >= 0 || now_.chosen == nullptr || !refusal_.empty()) {

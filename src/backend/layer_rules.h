@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "backend/log.h"
 #include "backend/runs/ubatch_runs.h"
@@ -14,6 +16,11 @@
 #include "backend/statistics.h"
 
 namespace tmx {
+
+struct planned_layer {
+    layer_rule rule;
+    std::vector<attention_segment> segments;
+};
 
 class layer_rules {
   public:
@@ -30,6 +37,11 @@ class layer_rules {
 
     // How a layer with that many heads is to be treated. The rule points into the plan: good until the next begin().
     layer_rule rule_of(int32_t layer, int64_t n_head);
+
+    // What a layer keeps of an evaluation's rows: rule_of(), permits() and make_segments() in one. None: strict mode
+    // forbids to go on.
+    std::optional<planned_layer> plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
+                                            int64_t least_rows);
 
     // Counts a triangle layer of which at least one stretch of `least_rows` or more cannot be treated by the plan; and,
     // where there are triangle layers, masked attention of a layer that is not known, which may be one of them.

@@ -7,6 +7,8 @@
 #include "backend/host_context.h"
 #include "glue/backend_common.h"
 #include "glue/cpu_evaluator.h"
+#include "glue/fattn_view.h"
+#include "glue/graph_tensors.h"
 #include "glue/key_writes.h"
 #include "trianglemix/backend_control.h"
 
@@ -17,7 +19,7 @@ namespace {
 
 struct accel_state {
     std::shared_ptr<host_context> owner = context_of_new_backend();
-    evaluator attention{owner->current, owner->counters};
+    cpu_evaluator attention{owner->current, owner->counters};
     key_writer writer;
     int n_threads = 1;
 };
@@ -46,10 +48,6 @@ ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
     }
     if (node->op != GGML_OP_FLASH_ATTN_EXT) {
         GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n", ggml_op_name(node->op));
-        return GGML_STATUS_FAILED;
-    }
-    if (const auto reason = why_declined(node, 1)) {
-        GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n", to_string(*reason));
         return GGML_STATUS_FAILED;
     }
     return state.attention.compute(graph, node);

@@ -1,123 +1,91 @@
 #include "glue/cpu_evaluator.h"
 
-#include <algorithm>
-#include <chrono>
+#include <optional>
+#include <string>
 
-#include "backend/runs/find_runs.h"
-#include "backend/runs/fingerprint.h"
+#include "backend/stopwatch.h"
+#include "glue/graph_inputs.h"
+#include "glue/graph_shape.h"
+#include "glue/graph_tensors.h"
 
 namespace tmx {
-namespace {
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+void cpu_evaluator::set_n_threads(int n_threads) {
+    context_.n_threads = n_threads > 0 ? n_threads : 1;
+    ubatches_.set_n_threads(context_.n_threads);
 }
 
-}  // namespace
-
-ggml_status evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * node) {
+ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * node) {
+    if (const auto reason = why_declined(node, 1)) {
+        GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n", to_string(*reason));
+        return GGML_STATUS_FAILED;
+    }
     fattn_view view(node);
     const int32_t layer = layer_of_keys(node->src[1]);
-    begin_evaluation(graph, layer);
-    const ubatch_runs & found = classify(graph, node, view, layer);
-    const layer_rule rule = rules_.rule_of(layer, view.args.n_head);
-    view.args.dense_head = rule.dense_head;
+    if (!evaluation_.advance(layer, layer)) {
+        ubatches_.clear();
+        has_rules_ = false;
+    }
+    const ubatch_runs & found = rows_of(graph, node, view, layer);
+    begin_rules(graph, layer);
     // A single masked row is no fallback: like a decode row it keeps all it may see.
-    if (!rules_.permits(layer, rule, found, 2)) {
+    const std::optional<planned_layer> planned = rules_.plan_layer(layer, view.args.n_head, found, 2);
+    if (!planned) {
         return GGML_STATUS_FAILED;
     }
 
-    const std::vector<attention_segment> segments = make_segments(found, rule);
-    const auto start = std::chrono::steady_clock::now();
-    const status result = run(view.args, segments);
+    view.args.dense_head = planned->rule.dense_head;
+    const stopwatch watch;
+    const status result = run(view.args, planned->segments);
     if (!result.ok()) {
         GGML_LOG_ERROR("TriangleMix: attention of layer %d failed: %s\n", layer, result.message());
         return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
     }
-    statistics_.computed(describe_node(view.args, layer, rule, found, segments, seconds_since(start)));
+    statistics_.computed(describe_node(view.args, layer, planned->rule, found, planned->segments, watch.seconds()));
     return GGML_STATUS_SUCCESS;
 }
 
-void evaluator::observe(const ggml_cgraph * graph, const ggml_tensor * set_rows) {
-    constexpr size_t k_most_seen = 4;  // a model has one or two caches
-    auto seen = std::find_if(writes_.begin(), writes_.end(), [&](const seen_write & each) {
-        return graph->uid != 0 && each.graph_uid == graph->uid && each.found.set_rows == set_rows;
-    });
-    if (seen == writes_.end()) {
-        if (writes_.size() == k_most_seen) {
-            writes_.clear();
-        }
-        seen = writes_.insert(writes_.end(), {graph->uid, find_key_write(graph, set_rows)});
-    }
-    learn_key_write(seen->found, caches_);
-}
-
-// A layer index that does not rise is the next evaluation (or a layer that shares an earlier one's cache, which then
-// pays for one more classification). Nodes of no known layer stand alone.
-void evaluator::begin_evaluation(const ggml_cgraph * graph, int32_t layer) {
-    const bool goes_on = layer > last_layer_ && last_layer_ >= 0;
-    last_layer_ = layer;
-    if (goes_on) {
-        return;
-    }
-    remembered_.clear();
-    rules_.begin();
-    settings_snapshot & now = rules_.now();
-    if (now.arithmetic == precision::fast) {
-        const std::string problem = settings_.precision_problem(precision::fast);
-        if (!problem.empty()) {
-            now.arithmetic = precision::exact;
-            statistics_.fell_back("fast_unavailable");
-            if (!warned_precision_) {
-                GGML_LOG_WARN("TriangleMix: %s; computing exactly\n", problem.c_str());
-                warned_precision_ = true;
-            }
-        }
-    }
-    context_.arithmetic = now.arithmetic;
-    context_.kernel = now.kernel.empty() ? nullptr : now.kernel.c_str();
-    if (layer >= 0) {
-        rules_.check_plan([&] { return shape_of_graph(graph); }, kernel_in_use(now));
-    }
-}
-
-const ubatch_runs & evaluator::classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view,
-                                        int32_t layer) {
+const ubatch_runs & cpu_evaluator::rows_of(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view,
+                                           int32_t layer) {
     const attention_args & args = view.args;
     if (const auto reason = without_runs(view, layer)) {
         unshared_ = all_masked(args.n_batch, args.n_q, *reason);
         return unshared_;
     }
-    const ggml_tensor * mask = node->src[3];
-    const auto known = std::find_if(remembered_.begin(), remembered_.end(), [&](const classified & each) {
-        return each.mask == mask && each.n_stream == args.n_batch && each.n_rows == args.n_q &&
-               each.n_kv == args.n_kv &&
-               each.print == fingerprint(view_for_fingerprint(graph, view, each.out_ids), each.found);
-    });
-    if (known != remembered_.end()) {
-        return known->found;
-    }
-    std::erase_if(remembered_, [&](const classified & each) { return each.mask == mask; });
-
-    const auto start = std::chrono::steady_clock::now();
-    const input_tensors tensors = find_inputs(graph, node, nullptr);
-    const graph_inputs inputs = read_inputs(tensors, node, view);
-    known_cache & cache = caches_.of(key_cache(node->src[1]), tensors.rotary);
-    classified & result = remembered_.emplace_back();
-    result.mask = mask;
-    result.out_ids = inputs.out_ids;
-    result.n_stream = args.n_batch;
-    result.n_rows = args.n_q;
-    result.n_kv = args.n_kv;
-    learn_inputs(tensors, inputs, cache);
-    result.found = inputs.missing ? all_masked(args.n_batch, args.n_q, *inputs.missing)
-                                  : find_runs(inputs.view, cache.table, cache.keys, context_.n_threads);
-    result.print = fingerprint(inputs.view, result.found);
-    statistics_.classified({&result.found, seconds_since(start)});
-    return result.found;
+    host_ubatch source(graph, node, view, caches_);
+    return ubatches_.of({node->src[3], args.n_batch, args.n_q, args.n_kv}, source).found;
 }
 
-status evaluator::run(const attention_args & args, const std::vector<attention_segment> & segments) {
+// Takes settings and plan, once an evaluation.
+void cpu_evaluator::begin_rules(const ggml_cgraph * graph, int32_t layer) {
+    if (has_rules_) {
+        return;
+    }
+    rules_.begin();
+    settings_snapshot & asked = rules_.now();
+    repair_precision(asked);
+    context_.arithmetic = asked.arithmetic;
+    context_.kernel = asked.kernel.empty() ? nullptr : asked.kernel.c_str();
+    if (layer >= 0) {
+        rules_.check_plan([&] { return shape_of_graph(graph); }, kernel_in_use(asked));
+    }
+    has_rules_ = true;
+}
+
+void cpu_evaluator::repair_precision(settings_snapshot & asked) {
+    const std::string problem = settings_.precision_problem(asked.arithmetic);
+    if (problem.empty()) {
+        return;
+    }
+    asked.arithmetic = precision::exact;
+    statistics_.fell_back("fast_unavailable");
+    if (!warned_precision_) {
+        GGML_LOG_WARN("TriangleMix: %s; computing exactly\n", problem.c_str());
+        warned_precision_ = true;
+    }
+}
+
+status cpu_evaluator::run(const attention_args & args, const std::vector<attention_segment> & segments) {
     status result = attention_forward(args, segments, context_);
     if (result.code() == status_code::unsupported && context_.arithmetic == precision::fast) {
         statistics_.fell_back("fast_unsupported");

@@ -1,7 +1,5 @@
 #include "glue/fattn_view.h"
 
-#include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <string_view>
@@ -75,19 +73,6 @@ std::vector<float> alibi_slopes(int64_t n_head, float max_bias) {
                                      : std::pow(half_step, static_cast<float>(2 * (h - n_whole) + 1)));
     }
     return slopes;
-}
-
-// N if the tensor is named cache_k_l<N>, else -1.
-int32_t layer_of_cache(const ggml_tensor * cache) {
-    constexpr std::string_view k_prefix = "cache_k_l";
-    const std::string_view name(cache->name);
-    if (!name.starts_with(k_prefix)) {
-        return -1;
-    }
-    const char * const end = name.data() + name.size();
-    int32_t layer = -1;
-    const auto [stop, error] = std::from_chars(name.data() + k_prefix.size(), end, layer);
-    return error == std::errc{} && stop == end ? std::max(layer, -1) : -1;
 }
 
 }  // namespace
@@ -184,30 +169,14 @@ fattn_view::fattn_view(const ggml_tensor * op) {
     args.mask_stride_row = stride(mask, 1);
 }
 
-const ggml_tensor * cached_keys(const ggml_tensor * k) {
-    while (k != nullptr) {
-        if (k->view_src != nullptr) {
-            if (layer_of_cache(k->view_src) >= 0) {
-                return k;
-            }
-            k = k->view_src;
-        } else if (k->op == GGML_OP_CPY || k->op == GGML_OP_CONT || k->op == GGML_OP_DUP) {
-            k = k->src[0];
-        } else {
-            return nullptr;
-        }
+std::optional<mask_reason> without_runs(const fattn_view & fattn, int32_t layer) {
+    if (!fattn.has_mask) {
+        return mask_reason::no_mask;
     }
-    return nullptr;
-}
-
-const ggml_tensor * key_cache(const ggml_tensor * k) {
-    const ggml_tensor * cached = cached_keys(k);
-    return cached != nullptr ? cached->view_src : nullptr;
-}
-
-int32_t layer_of_keys(const ggml_tensor * k) {
-    const ggml_tensor * cache = key_cache(k);
-    return cache != nullptr ? layer_of_cache(cache) : -1;
+    if (layer < 0) {
+        return mask_reason::no_layer;
+    }
+    return fattn.mask_per_head ? std::optional(mask_reason::mask_per_head) : std::nullopt;
 }
 
 }  // namespace tmx

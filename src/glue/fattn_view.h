@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/decline_reason.h"
+#include "backend/runs/ubatch_runs.h"
 #include "glue/abi.h"
 #include "trianglemix/attention.h"
 
@@ -36,14 +37,8 @@ struct fattn_view {
     std::vector<uint16_t> visible_row_;
 };
 
-// The view of a key cache (a tensor named cache_k_l<layer>) that a node's keys are, or that they were copied or
-// converted from: llama.cpp casts f32 keys to f16. Null if there is none.
-const ggml_tensor * cached_keys(const ggml_tensor * k);
-
-// That cache; null if there is none.
-const ggml_tensor * key_cache(const ggml_tensor * k);
-
-// Its layer; -1 if there is none.
-int32_t layer_of_keys(const ggml_tensor * k);
+// Why the rows of a node are in no run whatever its mask says: they see every key, the keys have no layer, or the heads
+// have masks of their own.
+std::optional<mask_reason> without_runs(const fattn_view & fattn, int32_t layer);
 
 }  // namespace tmx

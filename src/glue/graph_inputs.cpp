@@ -1,31 +1,16 @@
 #include "glue/graph_inputs.h"
 
 #include <algorithm>
-#include <bit>
-#include <charconv>
 #include <cstring>
 #include <string_view>
 
 #include "backend/runs/own_rows.h"
 #include "backend/runs/row_positions.h"
 #include "glue/backend_common.h"
+#include "glue/graph_tensors.h"
 
 namespace tmx {
 namespace {
-
-template <class Visit>
-void for_each_tensor(const ggml_cgraph * graph, Visit visit) {
-    const ggml_hash_set & set = graph->visited_hash_set;
-    if (set.keys == nullptr || set.used == nullptr) {
-        return;
-    }
-    constexpr size_t k_word = sizeof(ggml_bitset_t) * 8;
-    for (size_t word = 0; word * k_word < set.size; ++word) {
-        for (ggml_bitset_t bits = set.used[word]; bits != 0; bits &= bits - 1) {
-            visit(set.keys[word * k_word + static_cast<size_t>(std::countr_zero(bits))]);
-        }
-    }
-}
 
 // A tensor that must be the only one of its kind; a second one makes it unusable.
 class sole_tensor {
@@ -90,18 +75,6 @@ const ggml_tensor * interchangeable(const std::vector<const ggml_tensor *> & ten
     return same && !tensors.empty() ? tensors.front() : nullptr;
 }
 
-// Whether RoPE comes between a tensor and the product with a layer's weights that it was made by: reshapes,
-// concatenations with parts that are not rotated, and the product that spreads outliers of quantised caches may follow.
-bool went_through_rope(const ggml_tensor * tensor, int steps = 8) {
-    const bool by_weights = tensor != nullptr && (tensor->op == GGML_OP_MUL_MAT || tensor->op == GGML_OP_MUL_MAT_ID) &&
-                            std::string_view(tensor->src[0]->name).starts_with("blk.");
-    if (tensor == nullptr || steps == 0 || by_weights) {
-        return false;
-    }
-    return tensor->op == GGML_OP_ROPE || went_through_rope(tensor->src[0], steps - 1) ||
-           went_through_rope(tensor->src[1], steps - 1);
-}
-
 bool can_be_cells(const ggml_tensor * cells, int64_t n_tokens) {
     return readable(cells, GGML_TYPE_I64) && ggml_nelements(cells) == n_tokens;
 }
@@ -144,7 +117,7 @@ void set_output_rows(const ggml_tensor * out_ids, ubatch_view & view) {
 }
 
 // Whether the positions are known, or known to be none.
-bool set_positions(const input_tensors & tensors, int64_t n_tokens, graph_inputs & inputs) {
+bool set_positions(const input_tensors & tensors, int64_t n_tokens, ubatch_inputs & inputs) {
     const ggml_tensor * pos = tensors.positions;
     if (pos == nullptr) {
         return !tensors.has_positions;
@@ -179,27 +152,7 @@ bool is_output_ids(const ggml_tensor * tensor) {
     return tensor->op == GGML_OP_NONE && std::string_view(tensor->name) == "out_ids";
 }
 
-// The number behind a prefix: 12 of "blk.12.attn_q.weight" for "blk."; -1 if there is none that can be a layer.
-int32_t number_after(std::string_view name, std::string_view prefix) {
-    constexpr int32_t k_beyond_any_layer = 1 << 16;
-    int32_t number = -1;
-    if (name.starts_with(prefix)) {
-        std::from_chars(name.data() + prefix.size(), name.data() + name.size(), number);
-    }
-    return number < k_beyond_any_layer ? number : -1;
-}
-
 }  // namespace
-
-std::optional<mask_reason> without_runs(const fattn_view & fattn, int32_t layer) {
-    if (!fattn.has_mask) {
-        return mask_reason::no_mask;
-    }
-    if (layer < 0) {
-        return mask_reason::no_layer;
-    }
-    return fattn.mask_per_head ? std::optional(mask_reason::mask_per_head) : std::nullopt;
-}
 
 input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const char * device) {
     const ggml_tensor * cache = key_cache(node->src[1]);
@@ -226,14 +179,14 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
             .rotary = rotary};
 }
 
-graph_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
+ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
     const ggml_tensor * k = cached_keys(node->src[1]);
     const ggml_tensor * cache = k->view_src;
-    graph_inputs inputs;
+    ubatch_inputs inputs;
     inputs.view = view_of_mask(fattn);
     inputs.out_ids = tensors.out_ids;
     ubatch_view & view = inputs.view;
-    set_output_rows(inputs.out_ids, view);
+    set_output_rows(tensors.out_ids, view);
 
     inputs.missing = mask_reason::no_inputs;
     const int64_t n_tokens = view.n_stream * view.n_rows;
@@ -287,72 +240,32 @@ void forget_rows(const input_tensors & tensors, cell_table & table) {
     }
 }
 
-void learn_inputs(const input_tensors & tensors, const graph_inputs & inputs, known_cache & known) {
+void learn_inputs(const input_tensors & tensors, const ubatch_inputs & inputs, known_cells & cells) {
     if (inputs.missing) {
-        forget_rows(tensors, known.table);
+        forget_rows(tensors, cells.table);
     } else {
-        learn_rows(inputs.view, known.table, known.keys);
+        learn_rows(inputs.view, cells.table, cells.keys);
     }
 }
 
-bool writes_keys(const ggml_tensor * tensor) {
-    return tensor->op == GGML_OP_SET_ROWS && cached_keys(tensor) == tensor;
+ubatch_inputs host_ubatch::read() {
+    const input_tensors tensors = find_inputs(graph_, node_, nullptr);
+    ubatch_inputs inputs = read_inputs(tensors, node_, view_);
+    cells_ = &caches_.of(key_cache(node_->src[1]), tensors.rotary);
+    learn_inputs(tensors, inputs, *cells_);
+    return inputs;
 }
 
-key_write find_key_write(const ggml_cgraph * graph, const ggml_tensor * set_rows) {
-    key_write write{.set_rows = set_rows, .attention = nullptr, .tensors = {}};
-    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
-        if (tensor->op == GGML_OP_FLASH_ATTN_EXT && key_cache(tensor->src[1]) == set_rows->view_src) {
-            write.attention = tensor;
-        }
-    });
-    if (write.attention != nullptr && write.attention->src[3] != nullptr && !why_declined(write.attention, 1)) {
-        write.tensors = find_inputs(graph, write.attention, nullptr);
-    } else {
-        write.attention = nullptr;
-        write.tensors.own_cells = {set_rows->src[1]};
-        write.tensors.rotary = went_through_rope(set_rows->src[0]);
-    }
-    return write;
-}
-
-void learn_key_write(const key_write & write, known_caches & caches) {
-    known_cache & known = caches.of(write.set_rows->view_src, write.tensors.rotary);
-    if (write.attention == nullptr) {
-        forget_rows(write.tensors, known.table);
-        return;
-    }
-    learn_inputs(write.tensors, read_inputs(write.tensors, write.attention, fattn_view(write.attention)), known);
-}
-
-ubatch_view view_for_fingerprint(const ggml_cgraph * graph, const fattn_view & fattn, const ggml_tensor * out_ids) {
-    ubatch_view view = view_of_mask(fattn);
-    const ggml_hash_set & set = graph->visited_hash_set;
+// The output rows are there only if the graph still holds the tensor that names them.
+std::optional<ubatch_view> host_ubatch::look_again(const ubatch_inputs & before) {
+    ubatch_view view = view_of_mask(view_);
+    const auto * out_ids = static_cast<const ggml_tensor *>(before.out_ids);
+    const ggml_hash_set & set = graph_->visited_hash_set;
     if (out_ids != nullptr && set.size > 0 && ggml_hash_contains(&set, const_cast<ggml_tensor *>(out_ids)) &&
         is_output_ids(out_ids)) {
         set_output_rows(out_ids, view);
     }
     return view;
-}
-
-model_shape shape_of_graph(const ggml_cgraph * graph) {
-    model_shape shape;
-    bool first = true;
-    const auto merge = [&](int32_t & field, int64_t value) {
-        field = first || field == value ? static_cast<int32_t>(value) : 0;
-    };
-    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
-        for (const char * prefix : {"blk.", "cache_k_l", "cache_r_l"}) {
-            shape.n_layer = std::max(shape.n_layer, number_after(tensor->name, prefix) + 1);
-        }
-        if (tensor->op == GGML_OP_FLASH_ATTN_EXT && layer_of_keys(tensor->src[1]) >= 0) {
-            merge(shape.n_head, tensor->src[0]->ne[2]);
-            merge(shape.n_head_kv, tensor->src[1]->ne[2]);
-            merge(shape.d_head, tensor->src[1]->ne[0]);
-            first = false;
-        }
-    });
-    return shape;
 }
 
 }  // namespace tmx

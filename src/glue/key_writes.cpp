@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "backend/backend_config.h"
-#include "glue/graph_inputs.h"
+#include "glue/fattn_view.h"
+#include "glue/graph_tensors.h"
 
 namespace tmx {
 namespace {
@@ -14,7 +15,8 @@ namespace {
 // that one's layers are not taken if its first has a higher number, and the order of its keys stays uncertain.
 class first_layers {
   public:
-    bool is_first(const void * buffer, int32_t layer) {
+    // True: no lower layer was seen there.
+    bool see(const void * buffer, int32_t layer) {
         const std::lock_guard lock(mutex_);
         const auto known =
             std::find_if(seen_.begin(), seen_.end(), [&](const first_layer & each) { return each.buffer == buffer; });
@@ -44,6 +46,32 @@ first_layers & layers_seen() {
     return all;
 }
 
+key_write find_key_write(const ggml_cgraph * graph, const ggml_tensor * set_rows) {
+    key_write write{.set_rows = set_rows, .attention = nullptr, .tensors = {}};
+    for_each_tensor(graph, [&](const ggml_tensor * tensor) {
+        if (tensor->op == GGML_OP_FLASH_ATTN_EXT && key_cache(tensor->src[1]) == set_rows->view_src) {
+            write.attention = tensor;
+        }
+    });
+    if (write.attention != nullptr && write.attention->src[3] != nullptr && !why_declined(write.attention, 1)) {
+        write.tensors = find_inputs(graph, write.attention, nullptr);
+    } else {
+        write.attention = nullptr;
+        write.tensors.own_cells = {set_rows->src[1]};
+        write.tensors.rotary = went_through_rope(set_rows->src[0]);
+    }
+    return write;
+}
+
+void learn_key_write(const key_write & write, known_caches & caches) {
+    known_cells & cells = caches.of(write.set_rows->view_src, write.tensors.rotary);
+    if (write.attention == nullptr) {
+        forget_rows(write.tensors, cells.table);
+        return;
+    }
+    learn_inputs(write.tensors, read_inputs(write.tensors, write.attention, fattn_view(write.attention)), cells);
+}
+
 }  // namespace
 
 bool claims_key_write(const ggml_tensor * op) {
@@ -51,7 +79,7 @@ bool claims_key_write(const ggml_tensor * op) {
         op->src[1]->type != GGML_TYPE_I64) {
         return false;
     }
-    return layers_seen().is_first(op->view_src->buffer, layer_of_keys(op));
+    return layers_seen().see(op->view_src->buffer, layer_of_keys(op));
 }
 
 key_writer::~key_writer() {
@@ -75,6 +103,20 @@ ggml_status key_writer::compute(ggml_cgraph * graph, int index, int n_threads) {
     }
     ggml_cgraph view = ggml_graph_view(graph, index, index + 1);
     return ggml_backend_graph_compute(cpu_, &view);
+}
+
+void key_write_reader::learn(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches) {
+    constexpr size_t k_most_seen = 4;  // a model has one or two caches
+    auto seen = std::find_if(seen_.begin(), seen_.end(), [&](const seen_write & each) {
+        return graph->uid != 0 && each.graph_uid == graph->uid && each.found.set_rows == set_rows;
+    });
+    if (seen == seen_.end()) {
+        if (seen_.size() == k_most_seen) {
+            seen_.clear();
+        }
+        seen = seen_.insert(seen_.end(), {graph->uid, find_key_write(graph, set_rows)});
+    }
+    learn_key_write(seen->found, caches);
 }
 
 }  // namespace tmx

@@ -19,20 +19,20 @@ void bring_up_to_date(known_cache & known) {
     }
     const std::optional<std::vector<cache_access>> notes = known.watch->take();
     if (!notes) {
-        known.table = {};
+        known.cells.table = {};
         return;
     }
     for (const cache_access & each : *notes) {
-        const bool by_key = known.keys.rotary && !each.keys.empty();
+        const bool by_key = known.cells.keys.rotary && !each.keys.empty();
         if (!by_key && each.what == cache_access::kind::replaced) {
-            known.table.forget(each.first, each.n);
+            known.cells.table.forget(each.first, each.n);
         }
         for (size_t i = 0; by_key && i < each.keys.size(); ++i) {
             const int64_t cell = each.first + static_cast<int64_t>(i);
             if (each.what == cache_access::kind::saved) {
-                known.table.saved(cell, each.keys[i]);
+                known.cells.table.saved(cell, each.keys[i]);
             } else {
-                known.table.restored(cell, each.keys[i]);
+                known.cells.table.restored(cell, each.keys[i]);
             }
         }
     }
@@ -40,7 +40,7 @@ void bring_up_to_date(known_cache & known) {
 
 }  // namespace
 
-known_cache & known_caches::of(const ggml_tensor * cache, bool rotary) {
+known_cells & known_caches::of(const ggml_tensor * cache, bool rotary) {
     const void * identity = identity_of(cache);
     auto found = std::find_if(caches_.begin(), caches_.end(),
                               [&](const known_cache & each) { return each.identity == identity; });
@@ -48,19 +48,19 @@ known_cache & known_caches::of(const ggml_tensor * cache, bool rotary) {
         if (caches_.size() == k_most_caches) {
             caches_.erase(caches_.begin());
         }
-        known_cache made{.identity = identity, .keys = {}, .watch = {}, .table = {}};
-        made.keys.stride_bytes = static_cast<ptrdiff_t>(cache->nb[1]);
+        known_cache made{.identity = identity, .watch = {}, .cells = {}};
+        made.cells.keys.stride_bytes = static_cast<ptrdiff_t>(cache->nb[1]);
         if (in_host_memory(cache)) {
-            made.keys.base = static_cast<const std::byte *>(cache->data);
+            made.cells.keys.base = static_cast<const std::byte *>(cache->data);
         } else {
             made.watch = std::make_unique<cache_watch>(cache);
         }
         caches_.push_back(std::move(made));
         found = caches_.end() - 1;
     }
-    found->keys.rotary = rotary;
+    found->cells.keys.rotary = rotary;
     bring_up_to_date(*found);
-    return *found;
+    return found->cells;
 }
 
 }  // namespace tmx

@@ -13,9 +13,8 @@ namespace tmx {
 
 struct known_cache {
     const void * identity = nullptr;
-    key_probe keys;                      // of the layer that stands for all; unreadable in a device's memory
-    std::unique_ptr<cache_watch> watch;  // where keys are unreadable
-    cell_table table;
+    std::unique_ptr<cache_watch> watch;  // where keys are unreadable: in a device's memory
+    known_cells cells;                   // keys are those of the layer that stands for all
 };
 
 // The oldest is dropped when there are too many.
@@ -23,7 +22,7 @@ class known_caches {
   public:
     // Of the tensor cache_k_l<layer>, up to date with what the host did to it. `rotary` as in key_probe.
     // The reference is good until the next call.
-    known_cache & of(const ggml_tensor * cache, bool rotary);
+    known_cells & of(const ggml_tensor * cache, bool rotary);
 
   private:
     std::vector<known_cache> caches_;  // newest last

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "glue/fattn_view.h"
+#include "glue/graph_tensors.h"
 
 namespace tmx::test {
 namespace {

@@ -51,12 +51,12 @@ void cell_table::learn(int64_t cell, int32_t position, const key_probe & keys) {
     if (index >= entries_.size()) {
         entries_.resize(std::max(index + 1, entries_.size() * 2));
     }
-    entry & now = entries_[index];
-    now = {0, position};
+    entry & learned = entries_[index];
+    learned = {0, position};
     if (keys.readable()) {
-        now.key = keys.read(cell);
+        learned.key = keys.read(cell);
         if (keys.rotary) {
-            known_.remember(now.key, position);
+            known_.remember(learned.key, position);
         }
     }
 }

@@ -84,4 +84,10 @@ class cell_table {
     known_keys known_;
 };
 
+// What is known of one cache.
+struct known_cells {
+    key_probe keys;
+    cell_table table;
+};
+
 }  // namespace tmx

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -50,6 +51,15 @@ struct ubatch_view {
     const uint16_t * mask_row(int64_t stream, int64_t row) const {
         return mask + stream * mask_stride_stream + row * mask_stride_row;
     }
+};
+
+// What was read of an evaluation's inputs, with what the view points to where the host holds it otherwise.
+struct ubatch_inputs {
+    std::optional<mask_reason> missing;  // set: rows must be computed through the mask, for this reason
+    ubatch_view view;                    // outputs are set even where something is missing
+    const void * out_ids = nullptr;      // what names the output rows, for whoever read it
+    std::vector<int64_t> first_cell;     // what view.first_cell points to
+    std::vector<int32_t> positions;      // what view.positions points to where the host holds several a row
 };
 
 struct causal_run {

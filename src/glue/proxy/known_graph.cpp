@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "glue/backend_common.h"
+#include "glue/graph_tensors.h"
 
 namespace tmx {
 
@@ -79,7 +80,7 @@ void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * 
     }
 }
 
-graph_inputs known_graph::inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
+ubatch_inputs known_graph::inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
     input_tensors tensors = inputs_of(graph, node);
     tensors.positions =
         tensors.positions == positions_.original && tensors.positions != nullptr ? &positions_.tensor : nullptr;

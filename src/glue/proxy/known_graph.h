@@ -38,7 +38,7 @@ class known_graph {
     // An evaluation may come as several graphs. REQUIRES keep_positions() in the first of them that has attention.
     void begin_evaluation() { has_positions_ = false; }
     void keep_positions(const ggml_cgraph * graph, const ggml_tensor * node);
-    graph_inputs inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
+    ubatch_inputs inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view);
 
   private:
     struct node_inputs {

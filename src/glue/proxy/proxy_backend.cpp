@@ -8,6 +8,7 @@
 #include "glue/backend_common.h"
 #include "glue/cache_writes.h"
 #include "glue/proxy/proxy_device.h"
+#include "glue/proxy/proxy_evaluator.h"
 
 namespace tmx {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "glue/abi.h"
 #include "glue/proxy/attention_executor.h"
-#include "glue/proxy/proxy_evaluator.h"
+#include "glue/proxy/proxy_limits.h"
 
 namespace tmx {
 
