@@ -13,8 +13,7 @@
 namespace tmx {
 
 constexpr int64_t k_default_min_rows = 64;
-// On an H200 with an 8B model the attention of 512 tokens is 2% of the time, and handing each layer's over costs as
-// much.
+// On an H200 with an 8B model the attention of 512 tokens is 2% of the time, and handing it over costs as much.
 constexpr int64_t k_default_min_keys = 1024;
 
 struct backend_config {

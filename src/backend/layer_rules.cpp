@@ -16,30 +16,31 @@ std::string name_of_layer(int32_t layer) {
 }  // namespace
 
 void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel) {
-    way_ = "kernel " + kernel + ", precision " + std::string(name_of(now_.arithmetic)) + ", plan " +
-           (now_.chosen ? now_.chosen->name : "none (exact)");
-    if (now_.generation == checked_generation_) {
+    way_ = "kernel " + kernel + ", precision " + std::string(name_of(snapshot_.arithmetic)) + ", plan " +
+           (snapshot_.chosen ? snapshot_.chosen->name : "none (exact)");
+    if (snapshot_.generation == checked_generation_) {
         return;
     }
-    checked_generation_ = now_.generation;
+    checked_generation_ = snapshot_.generation;
     refusal_.clear();
     measured_ = 0;
-    if (now_.chosen == nullptr) {
+    if (snapshot_.chosen == nullptr) {
         return;
     }
-    measured_ = measured_length(*now_.chosen);
+    measured_ = measured_length(*snapshot_.chosen);
     const model_shape running = shape_of_model();
-    refusal_ = plan_mismatch(*now_.chosen, running);
+    refusal_ = plan_mismatch(*snapshot_.chosen, running);
     if (refusal_.empty()) {
         describe_plan(running, kernel);
         return;
     }
-    statistics_.plan_refused(refusal_);
-    say(log_, log_level::error, "plan %s refused, computing exactly: %s", now_.chosen->name.c_str(), refusal_.c_str());
+    statistics_.note_refusal(refusal_);
+    say(log_, log_level::error, "plan %s refused, computing exactly: %s", snapshot_.chosen->name.c_str(),
+        refusal_.c_str());
 }
 
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
-    const plan & chosen = *now_.chosen;
+    const plan & chosen = *snapshot_.chosen;
     std::vector<int32_t> triangle;
     std::vector<int32_t> dense;
     for (int32_t layer = 0; layer < running.n_layer; ++layer) {
@@ -53,7 +54,7 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
         chosen.name.c_str(), format_layer_set(triangle).c_str(), static_cast<long long>(chosen.shape.n_sink),
         static_cast<long long>(chosen.shape.n_window), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), format_layer_set(dense).c_str(),
-        std::string(name_of(now_.arithmetic)).c_str(), kernel.c_str());
+        std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
 }
 
 // Once per context and plan: a prompt far beyond those that the plan was measured on.
@@ -64,7 +65,7 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
             say(log_, log_level::warning,
                 "plan %s was measured on prompts of up to %lld tokens, and this one has %lld or "
                 "more; what it does to answers there is not known",
-                now_.chosen->name.c_str(), static_cast<long long>(measured_), static_cast<long long>(n_tokens));
+                snapshot_.chosen->name.c_str(), static_cast<long long>(measured_), static_cast<long long>(n_tokens));
             measured_ = 0;
             return;
         }
@@ -74,34 +75,35 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
 layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     layer_rule rule;
     rule.way = way_.empty() ? nullptr : &way_;
-    if (now_.chosen == nullptr || layer < 0 || static_cast<size_t>(layer) >= now_.chosen->layers.size()) {
+    if (snapshot_.chosen == nullptr || layer < 0 || static_cast<size_t>(layer) >= snapshot_.chosen->layers.size()) {
         return rule;
     }
-    const layer_plan & planned = now_.chosen->layers[static_cast<size_t>(layer)];
+    const layer_plan & planned = snapshot_.chosen->layers[static_cast<size_t>(layer)];
     if (planned.kind != layer_kind::triangle) {
         return rule;
     }
     if (!refusal_.empty()) {
-        statistics_.fell_back("plan_refused");
+        statistics_.count_fallback("plan_refused");
         return rule;
     }
     // Models whose layers differ in head count pass the check of the whole plan.
     if (!planned.dense_head.empty() && static_cast<int64_t>(planned.dense_head.size()) != n_head) {
-        fell_back(layer, "head_count");
+        statistics_.count_fallback("head_count");
+        say_once(layer, "head_count");
         return rule;
     }
     rule.triangle = true;
     rule.dense_head = planned.dense_head.empty() ? nullptr : planned.dense_head.data();
-    rule.shape = now_.chosen->shape;
-    rule.tail = now_.chosen->tail;
-    rule.prompt_length = now_.prompt_length;
+    rule.shape = snapshot_.chosen->shape;
+    rule.tail = snapshot_.chosen->tail;
+    rule.prompt_length = snapshot_.prompt_length;
     return rule;
 }
 
 std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
                                                      int64_t least_rows) {
     const layer_rule rule = rule_of(layer, n_head);
-    if (!permits(layer, rule, found, least_rows)) {
+    if (!note_fallbacks(layer, rule, found, least_rows)) {
         return std::nullopt;
     }
     return planned_layer{rule, make_segments(found, rule)};
@@ -109,61 +111,62 @@ std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_he
 
 // Attention without a mask is none of a prompt's: vision encoders have it, whose layers no plan is about.
 bool layer_rules::may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const {
-    if (rule.triangle || layer >= 0 || now_.chosen == nullptr || !refusal_.empty()) {
+    if (rule.triangle || layer >= 0 || snapshot_.chosen == nullptr || !refusal_.empty()) {
         return rule.triangle;
     }
     const auto is_triangle = [](const layer_plan & each) { return each.kind == layer_kind::triangle; };
     return std::string_view(reason) != to_string(mask_reason::no_mask) &&
-           std::any_of(now_.chosen->layers.begin(), now_.chosen->layers.end(), is_triangle);
+           std::any_of(snapshot_.chosen->layers.begin(), snapshot_.chosen->layers.end(), is_triangle);
 }
 
-void layer_rules::fell_back(int32_t layer, const char * reason) {
-    statistics_.fell_back(reason);
+void layer_rules::say_once(int32_t layer, const char * reason) {
     if (!said_.insert(reason).second) {
         return;
     }
     say(log_, log_level::warning,
         "%s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted",
-        name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+        name_of_layer(layer).c_str(), snapshot_.chosen->name.c_str(), reason);
 }
 
-bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows) {
+bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
+                                 int64_t least_rows) {
     if (rule.triangle) {
         warn_of_length(found);
     }
     const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
                                    [&](const masked_rows & each) { return each.rows() >= least_rows; });
-    if (rows != found.masked.end() && !permits_exact(layer, rule, to_string(rows->reason))) {
+    if (rows != found.masked.end() && !note_fallback(layer, rule, to_string(rows->reason))) {
         say(log_, log_level::error, "strict: it is about rows %lld to %lld", static_cast<long long>(rows->row_begin),
             static_cast<long long>(rows->row_end - 1));
         return false;
     }
     const int64_t n_rows = unordered_rows(found, rule);
-    if (n_rows > 0 && !permits_exact(layer, rule, "cell_order")) {
+    if (n_rows > 0 && !note_fallback(layer, rule, "cell_order")) {
         say(log_, log_level::error, "strict: it is about %lld rows; in which order their keys stand is not certain",
             static_cast<long long>(n_rows));
         return false;
     }
-    if (now_.strict && !refusal_.empty()) {
-        statistics_.strict_failure("plan_refused");
-        say(log_, log_level::error, "strict: plan %s does not fit: %s", now_.chosen->name.c_str(), refusal_.c_str());
+    if (snapshot_.strict && !refusal_.empty()) {
+        statistics_.count_strict_failure("plan_refused");
+        say(log_, log_level::error, "strict: plan %s does not fit: %s", snapshot_.chosen->name.c_str(),
+            refusal_.c_str());
         return false;
     }
     return true;
 }
 
-bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const char * reason) {
+bool layer_rules::note_fallback(int32_t layer, const layer_rule & rule, const char * reason) {
     if (!may_be_planned(layer, rule, reason)) {
         return true;
     }
-    if (!now_.strict) {
-        fell_back(layer, reason);
+    statistics_.count_fallback(reason);
+    if (!snapshot_.strict) {
+        say_once(layer, reason);
         return true;
     }
-    statistics_.fell_back(reason);
-    statistics_.strict_failure(reason);
+    statistics_.count_strict_failure(reason);
     say(log_, log_level::error, "strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)",
-        name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+        name_of_layer(layer).c_str(), snapshot_.chosen->name.c_str(), reason);
     return false;
 }
 

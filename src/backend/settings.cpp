@@ -31,17 +31,17 @@ std::string kernel_list() {
 settings::settings(const settings & other)
     : enabled_(other.enabled()), min_rows_(other.min_rows()), min_keys_(other.min_keys()) {
     const std::lock_guard lock(other.mutex_);
-    now_ = other.now_;
+    current_ = other.current_;
     asked_ = other.asked_;
 }
 
 void settings::apply(const backend_config & config) {
     const std::lock_guard lock(mutex_);
-    now_.chosen = config.chosen ? std::make_shared<const plan>(*config.chosen) : nullptr;
-    now_.generation++;
-    note_plan(now_.chosen != nullptr);
-    now_.kernel = config.kernel;
-    now_.strict = config.strict;
+    current_.chosen = config.chosen ? std::make_shared<const plan>(*config.chosen) : nullptr;
+    current_.generation++;
+    note_plan(current_.chosen != nullptr);
+    current_.kernel = config.kernel;
+    current_.strict = config.strict;
     asked_ = config.arithmetic;
     min_rows_.store(config.min_rows, std::memory_order_relaxed);
     min_keys_.store(config.min_keys, std::memory_order_relaxed);
@@ -57,9 +57,9 @@ std::string settings::set_plan(const char * json) {
         chosen = std::make_shared<const plan>(std::move(read.value));
     }
     const std::lock_guard lock(mutex_);
-    now_.chosen = std::move(chosen);
-    now_.generation++;
-    note_plan(now_.chosen != nullptr);
+    current_.chosen = std::move(chosen);
+    current_.generation++;
+    note_plan(current_.chosen != nullptr);
     return "";
 }
 
@@ -83,13 +83,13 @@ std::string settings::set_precision(const char * name) {
 
 void settings::set_prompt_length(int64_t n_tokens) {
     const std::lock_guard lock(mutex_);
-    now_.prompt_length = n_tokens;
+    current_.prompt_length = n_tokens;
 }
 
 settings_snapshot settings::snapshot() const {
     const std::lock_guard lock(mutex_);
-    settings_snapshot copy = now_;
-    copy.arithmetic = asked_.value_or(now_.chosen ? now_.chosen->arithmetic : precision::exact);
+    settings_snapshot copy = current_;
+    copy.arithmetic = asked_.value_or(current_.chosen ? current_.chosen->arithmetic : precision::exact);
     return copy;
 }
 
@@ -124,9 +124,10 @@ std::string settings::kernel_problem(const std::string & name) {
     return text;
 }
 
-std::string kernel_in_use(const settings_snapshot & now) {
+std::string kernel_in_use(const settings_snapshot & snapshot) {
     for (const cpu_kernel_info & kernel : cpu_kernels()) {
-        if ((now.kernel.empty() || now.kernel == kernel.name) && (kernel.fast || now.arithmetic == precision::exact)) {
+        if ((snapshot.kernel.empty() || snapshot.kernel == kernel.name) &&
+            (kernel.fast || snapshot.arithmetic == precision::exact)) {
             return kernel.name;
         }
     }

@@ -51,7 +51,7 @@ class settings {
 
   private:
     mutable std::mutex mutex_;
-    settings_snapshot now_;
+    settings_snapshot current_;
     std::optional<precision> asked_;  // by the user; wins over the plan's
     std::atomic<bool> enabled_{true};
     std::atomic<int64_t> min_rows_{k_default_min_rows};
@@ -59,7 +59,7 @@ class settings {
 };
 
 // What is in force: the CPU kernel that computes with this snapshot, and the precision it computes with.
-std::string kernel_in_use(const settings_snapshot & now);
+std::string kernel_in_use(const settings_snapshot & snapshot);
 
 settings & process_settings();
 

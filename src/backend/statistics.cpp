@@ -49,9 +49,9 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
     return record;
 }
 
-void statistics::classified(const ubatch_record & record) {
+void statistics::count_ubatch(const ubatch_record & record) {
     if (whole_ != nullptr) {
-        whole_->classified(record);
+        whole_->count_ubatch(record);
     }
     const std::lock_guard lock(mutex_);
     sums_.ubatches++;
@@ -66,9 +66,9 @@ void statistics::classified(const ubatch_record & record) {
     sums_.classify_seconds += record.seconds;
 }
 
-void statistics::computed(const node_record & record) {
+void statistics::count_node(const node_record & record) {
     if (whole_ != nullptr) {
-        whole_->computed(record);
+        whole_->count_node(record);
     }
     const auto kind = static_cast<size_t>(record.kind);
     const std::lock_guard lock(mutex_);
@@ -95,47 +95,47 @@ void statistics::computed(const node_record & record) {
     layer.seconds += record.seconds;
 }
 
-void statistics::fell_back(const char * reason) {
+void statistics::count_fallback(const char * reason) {
     if (whole_ != nullptr) {
-        whole_->fell_back(reason);
+        whole_->count_fallback(reason);
     }
     const std::lock_guard lock(mutex_);
     sums_.fallbacks[reason]++;
 }
 
-void statistics::plan_refused(const std::string & difference) {
+void statistics::note_refusal(const std::string & difference) {
     if (whole_ != nullptr) {
-        whole_->plan_refused(difference);
+        whole_->note_refusal(difference);
     }
     const std::lock_guard lock(mutex_);
     sums_.refusal = difference;
 }
 
-void statistics::strict_failure(const std::string & reason) {
+void statistics::count_strict_failure(const std::string & reason) {
     if (whole_ != nullptr) {
-        whole_->strict_failure(reason);
+        whole_->count_strict_failure(reason);
     }
     const std::lock_guard lock(mutex_);
     sums_.strict_failures[reason]++;
 }
 
-void statistics::proxied_graph(bool cut) {
+void statistics::count_graph(bool cut) {
     if (whole_ != nullptr) {
-        whole_->proxied_graph(cut);
+        whole_->count_graph(cut);
     }
     const std::lock_guard lock(mutex_);
     (cut ? sums_.cut_graphs : sums_.whole_graphs)++;
 }
 
-bool statistics::passed_on(const std::string & reason) {
-    const bool first = whole_ == nullptr || whole_->passed_on(reason);
+bool statistics::count_passed_on(const std::string & reason) {
+    const bool first = whole_ == nullptr || whole_->count_passed_on(reason);
     const std::lock_guard lock(mutex_);
     return sums_.passed_on[reason]++ == 0 && first;
 }
 
-void statistics::passed_on_pairs(int32_t layer, const pair_count & pairs) {
+void statistics::count_passed_on_pairs(int32_t layer, const pair_count & pairs) {
     if (whole_ != nullptr) {
-        whole_->passed_on_pairs(layer, pairs);
+        whole_->count_passed_on_pairs(layer, pairs);
     }
     const std::lock_guard lock(mutex_);
     sums_.pairs += pairs;
@@ -147,9 +147,9 @@ void statistics::set_proxies(std::vector<proxy_facts> proxies) {
     sums_.proxies = std::move(proxies);
 }
 
-void statistics::scratch_changed(int64_t bytes) {
+void statistics::add_scratch(int64_t bytes) {
     if (whole_ != nullptr) {
-        whole_->scratch_changed(bytes);
+        whole_->add_scratch(bytes);
     }
     const std::lock_guard lock(mutex_);
     sums_.scratch_bytes += bytes;

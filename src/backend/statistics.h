@@ -101,21 +101,21 @@ class statistics {
     // `whole`, if any, counts what is counted here, too. It must outlive this.
     explicit statistics(statistics * whole = nullptr) : whole_(whole) {}
 
-    void declined(decline_reason reason) {
+    void count_declined(decline_reason reason) {
         declined_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
     }
-    void classified(const ubatch_record & record);
-    void computed(const node_record & record);
-    void fell_back(const char * reason);  // a triangle layer, or something asked for, was computed exactly instead
+    void count_ubatch(const ubatch_record & record);
+    void count_node(const node_record & record);
+    void count_fallback(const char * reason);  // a triangle layer, or something asked for, was computed exactly instead
     // One graph of a GPU proxy: cut up to compute attention nodes, or passed on whole.
-    void proxied_graph(bool cut);
+    void count_graph(bool cut);
     // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.
-    bool passed_on(const std::string & reason);
+    bool count_passed_on(const std::string & reason);
     // What such a node computes, where it is known: else a plan would seem to have skipped a share of fewer pairs.
-    void passed_on_pairs(int32_t layer, const pair_count & pairs);
-    void plan_refused(const std::string & difference);
-    void strict_failure(const std::string & reason);  // strict mode fails this evaluation
-    void scratch_changed(int64_t bytes);  // device memory that GPU proxies hold for themselves, all together
+    void count_passed_on_pairs(int32_t layer, const pair_count & pairs);
+    void note_refusal(const std::string & difference);
+    void count_strict_failure(const std::string & reason);  // strict mode fails this evaluation
+    void add_scratch(int64_t bytes);  // device memory that GPU proxies hold for themselves, all together
     void reset();
 
     // What this process offers, for the JSON; not reset.

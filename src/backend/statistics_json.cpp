@@ -34,18 +34,18 @@ ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counte
 }  // namespace
 
 std::string statistics_json(const all_counts & sums, const settings & current, const ggml_build & running) {
-    const settings_snapshot now = current.snapshot();
+    const settings_snapshot snapshot = current.snapshot();
     ordered_json out;
     out["version"] = TMX_VERSION;
     out["ggml_version"] = running.version;
     out["ggml_commit"] = running.commit;
     out["enabled"] = current.enabled();
     out["min_rows"] = current.min_rows();
-    out["strict"] = now.strict;
-    out["kernel"] = kernel_in_use(now);
-    out["precision"] = name_of(now.arithmetic);
-    out["plan"] = now.chosen ? ordered_json(now.chosen->name) : ordered_json(nullptr);
-    out["tail"] = now.chosen ? ordered_json(name_of(now.chosen->tail)) : ordered_json(nullptr);
+    out["strict"] = snapshot.strict;
+    out["kernel"] = kernel_in_use(snapshot);
+    out["precision"] = name_of(snapshot.arithmetic);
+    out["plan"] = snapshot.chosen ? ordered_json(snapshot.chosen->name) : ordered_json(nullptr);
+    out["tail"] = snapshot.chosen ? ordered_json(name_of(snapshot.chosen->tail)) : ordered_json(nullptr);
 
     out["computed_with"] = sums.ways;
     out["plan_refused"] = sums.refusal.empty() ? ordered_json(nullptr) : ordered_json(sums.refusal);

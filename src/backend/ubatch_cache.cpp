@@ -47,7 +47,7 @@ std::unique_ptr<known_ubatch> ubatch_cache::classify(const ubatch_key & key, uba
         }
     }
     made->print = print_now(source, *made);
-    statistics_.classified({&made->found, watch.seconds()});
+    statistics_.count_ubatch({&made->found, watch.seconds()});
     return made;
 }
 

@@ -41,7 +41,7 @@ class ubatch_source {
 
     virtual ubatch_inputs read() = 0;
 
-    // What is known of the cells that the node's rows see, their own included. Asked for after read(), where nothing is
+    // What is known of the cells that the node's rows see, their own included. Comes after read(), if nothing is
     // missing.
     virtual const known_cells & cells() = 0;
 

@@ -188,14 +188,14 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
             const auto reason =
                 current.enabled() ? why_declined(op, current.min_rows()) : std::optional(decline_reason::disabled);
             if (reason) {
-                process_statistics().declined(*reason);
+                process_statistics().count_declined(*reason);
                 warn_declined(op, *reason, current);
             }
             return !reason;
         }
         case GGML_OP_SOFT_MAX:
             if (current.enabled() && softmax_without_flash(op, current.min_rows())) {
-                process_statistics().declined(decline_reason::no_flash);
+                process_statistics().count_declined(decline_reason::no_flash);
                 warn_flash_attention_is_off();
             }
             return false;

@@ -39,7 +39,7 @@ class cpu_evaluator {
     const ubatch_runs & rows_of(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view,
                                 int32_t layer);
     void begin_rules(const ggml_cgraph * graph, int32_t layer);
-    void repair_precision(settings_snapshot & asked);
+    void repair_precision(settings_snapshot & snapshot);
     status run(const attention_args & args, const std::vector<attention_segment> & segments);
 
     settings & settings_;

@@ -202,7 +202,7 @@ void report_cpu_kernel(const std::string & kernel, bool picked) {
 }
 
 // Whether the off switch is set; then it is said, once.
-bool switched_off() {
+bool report_off_switch() {
     const plan_loader none = [](const std::string &) noexcept { return parsed<plan>(); };  // read by start(), if at all
     const backend_config config = read_config(process_environment(), none).config;
     if (config.disabled) {
@@ -213,7 +213,7 @@ bool switched_off() {
 }
 
 ggml_backend_reg_t start() {
-    if (switched_off()) {
+    if (report_off_switch()) {
         return nullptr;  // a host that does not ask for the score
     }
     config_result read = read_config(process_environment());
@@ -233,15 +233,16 @@ ggml_backend_reg_t start() {
     switched_on = true;
     with_cpu_device = cpu_device_runs();
     make_proxies(read.config);
-    const settings_snapshot now = process_settings().snapshot();
-    report_cpu_kernel(kernel_in_use(now), read.config.kernel.empty());
+    const settings_snapshot snapshot = process_settings().snapshot();
+    report_cpu_kernel(kernel_in_use(snapshot), read.config.kernel.empty());
     if (n_devices() == 0) {
         write_status(read.config.status, "no kernel of this build runs on this CPU, and there is no GPU for it");
         return &registry;
     }
     GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
-                  TMX_VERSION, kernel_in_use(now).c_str(), std::string(name_of(now.arithmetic)).c_str(),
-                  now.chosen ? now.chosen->name.c_str() : "none (exact)", static_cast<long long>(read.config.min_rows));
+                  TMX_VERSION, kernel_in_use(snapshot).c_str(), std::string(name_of(snapshot.arithmetic)).c_str(),
+                  snapshot.chosen ? snapshot.chosen->name.c_str() : "none (exact)",
+                  static_cast<long long>(read.config.min_rows));
     write_status(read.config.status, "");
     if (!read.config.stats.empty()) {
         stats_where = read.config.stats;
@@ -261,7 +262,7 @@ extern "C" __attribute__((visibility("default"))) int ggml_backend_score(void);
 // list registries, too, not only devices (llama-bench's "backend" column).
 extern "C" int ggml_backend_score(void) {
     try {
-        return tmx::switched_off() ? 0 : 1;
+        return tmx::report_off_switch() ? 0 : 1;
     } catch (const std::exception & error) {
         GGML_LOG_ERROR("TriangleMix: not registering: %s\n", error.what());
         return 0;

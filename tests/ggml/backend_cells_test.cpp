@@ -1,5 +1,5 @@
-// The CPU device and the order of cells: what it learns of evaluations that it computes nothing of, and of restored
-// states.
+// The CPU device and the order of cells: what it learns of evaluations that it computes nothing of, and what of
+// restored states.
 #include <gtest/gtest.h>
 
 #include "backend/settings.h"

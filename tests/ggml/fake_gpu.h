@@ -46,8 +46,7 @@ class fake_event {
     void wait();
 
   private:
-    // Shared with the tasks in the queues: as with CUDA's events, one may be freed while work that waits for it is
-    // pending.
+    // Shared with the tasks in the queues: as with CUDA's events, one may be freed while a task still waits for it.
     struct marks {
         std::mutex mutex;
         std::condition_variable changed;

@@ -1,5 +1,5 @@
-// Settings are a context's: several in one process, of one shape, addressed by number through the proc addresses, as a
-// host would.
+// Settings are a context's: several in one process, of one shape, addressed by number as a host would do it, through
+// the proc addresses.
 #include <gtest/gtest.h>
 
 #include <algorithm>

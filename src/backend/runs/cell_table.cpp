@@ -70,14 +70,14 @@ void cell_table::forget(int64_t first, int64_t n) {
 }
 
 void cell_table::saved(int64_t cell, uint64_t key) {
-    if (const int32_t place = position(cell, {}); place >= 0) {
-        known_.remember(key, place);
+    if (const int32_t known = position(cell, {}); known >= 0) {
+        known_.remember(key, known);
     }
 }
 
 void cell_table::restored(int64_t cell, uint64_t key) {
-    if (const int32_t place = known_.position(key); place >= 0) {
-        learn(cell, place, {});
+    if (const int32_t known = known_.position(key); known >= 0) {
+        learn(cell, known, {});
     } else {
         forget(cell, 1);
     }
@@ -110,15 +110,15 @@ key_order cell_table::order(std::span<const int32_t> visible, int64_t first, con
     size_t n_unknown = 0;
     int32_t unknown = k_unknown;
     for (const int32_t cell : visible) {
-        const int32_t place = position(first + cell, keys);
-        if (place == k_unknown) {
+        const int32_t rank = position(first + cell, keys);
+        if (rank == k_unknown) {
             ++n_unknown;
             unknown = cell;
-        } else if (static_cast<size_t>(place) >= cell_of.size() || cell_of[static_cast<size_t>(place)] != k_unknown) {
+        } else if (static_cast<size_t>(rank) >= cell_of.size() || cell_of[static_cast<size_t>(rank)] != k_unknown) {
             n_unknown = visible.size() + 1;  // what is known contradicts itself
             break;
         } else {
-            cell_of[static_cast<size_t>(place)] = cell;
+            cell_of[static_cast<size_t>(rank)] = cell;
         }
     }
     if (n_unknown > 1) {

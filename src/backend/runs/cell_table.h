@@ -55,8 +55,7 @@ class cell_table {
     // REQUIRES cell >= 0, position >= 0.
     void learn(int64_t cell, int32_t position, const key_probe & keys);
 
-    // Cells [first, first + n), so far as there are such, hold nobody knows what. REQUIRES n >= 0; first may be
-    // anything.
+    // Nobody knows what cells [first, first + n) hold, so far as there are such. REQUIRES n >= 0; any `first` will do.
     void forget(int64_t first, int64_t n);
 
     // The host has read a cell's key, or replaced it by this one, where the keys themselves cannot be read.

@@ -15,8 +15,8 @@ ubatch_runs find_runs(const ubatch_view & view, const cell_table & table, const 
 
 // As find_runs(), having read a few entries of each row and all of each run's first and last row: O(rows + keys).
 // Whatever a sliding window, an attention sink or a non-causal model does to a mask shows there, and then, or if any
-// row would be masked, the result is empty: ask find_runs(). Otherwise it is what find_runs() finds, provided that
-// mask_confirms() (mask_check.h).
+// row would be masked, the result is empty: ask find_runs(). Otherwise it is what find_runs() finds, provided that the
+// whole mask confirms it (mask_check.h).
 std::optional<ubatch_runs> find_runs_sampled(const ubatch_view & view, const cell_table & table,
                                              const key_probe & keys);
 

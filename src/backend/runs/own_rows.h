@@ -21,8 +21,7 @@ std::vector<own_row> read_rows(const ubatch_view & view, const cell_table & tabl
 // Learns the cells of all rows, whatever becomes of these; forgets those of rows without a certain position. Inputs in
 // which a row does not see its own cell are none: then everything is forgotten.
 // REQUIRES every pointer of the view but `positions` set, n_stream, n_rows, n_kv >= 1 and n_kv < 2^31. Values are
-//          checked, not trusted. `keys` addresses cells counted over the whole cache, which hold the keys of the view's
-//          rows already.
+//          checked, not trusted. `keys` addresses cells counted over the whole cache; the rows' keys are there by now.
 void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & keys);
 
 }  // namespace tmx

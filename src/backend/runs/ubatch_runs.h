@@ -41,8 +41,7 @@ struct ubatch_view {
     // [n_stream, n_rows], or a reason for having none (row_positions.h); null: a model without positions, in which a
     // row's place is how many rows its mask shows before it.
     const int32_t * positions = nullptr;
-    const int64_t * own_cells =
-        nullptr;  // [n_stream, n_rows] cell each row's key goes to, counted over the whole cache
+    const int64_t * own_cells = nullptr;   // [n_stream, n_rows] cell of each row's key, counted over the whole cache
     std::span<const int64_t> first_cell;   // [n_stream] the stream's cell 0, counted over the whole cache
     std::span<const int32_t> output_rows;  // rows counted over all streams, whose logits the host asked for
     bool outputs_known = false;            // false: every row is an output row

@@ -111,8 +111,8 @@ int device_number(ggml_backend_dev_t device) {
     return number;
 }
 
-// "" and the kernel's name, or why no kernel runs there. Makes no CUDA context: that takes memory of a GPU nobody may
-// use.
+// "" and the kernel's name, or why no kernel runs there. Makes no CUDA context: nobody may come to use the GPU, and a
+// context takes its memory.
 std::string problem_of(int number, std::string & kernel) {
     int major = 0;
     int minor = 0;

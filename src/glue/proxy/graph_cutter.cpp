@@ -19,7 +19,7 @@ graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor
 
 ggml_status graph_cutter::pass_on_whole(ggml_cgraph * graph) {
     const ggml_status result = ggml_backend_graph_compute_async(wrapped_, graph);
-    statistics_.proxied_graph(false);
+    statistics_.count_graph(false);
     return result;
 }
 
@@ -32,7 +32,7 @@ ggml_status graph_cutter::pass_on(ggml_cgraph * graph, int begin, int end) {
 }
 
 ggml_status graph_cutter::run(ggml_cgraph * graph, int begin, const std::vector<step> & steps) {
-    statistics_.proxied_graph(true);
+    statistics_.count_graph(true);
     for (const step & each : steps) {
         ggml_status result = pass_on(graph, begin, each.node);
         if (result == GGML_STATUS_SUCCESS) {
@@ -51,12 +51,12 @@ ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
     const stopwatch watch;
     const status result = forward(planned);
     if (result.ok()) {
-        statistics_.computed(describe_node(planned.view->args, planned.layer, planned.rule, planned.how->ubatch->found,
-                                           planned.how->segments, watch.seconds()));
+        statistics_.count_node(describe_node(planned.view->args, planned.layer, planned.rule,
+                                             planned.how->ubatch->found, planned.how->segments, watch.seconds()));
         return GGML_STATUS_SUCCESS;
     }
     notes_.note(failure_name(result), result.message());
-    if (!rules_.permits_exact(planned.layer, planned.rule, failure_name(result))) {
+    if (!rules_.note_fallback(planned.layer, planned.rule, failure_name(result))) {
         return GGML_STATUS_FAILED;
     }
     return pass_on(graph, planned.node, planned.node + 1);

@@ -6,7 +6,7 @@ namespace tmx {
 
 void passed_on_notes::note(const char * reason, const char * why) const {
     const std::string text = *why != '\0' ? std::string(reason) + ": " + why : reason;
-    if (statistics_.passed_on(text) && *why != '\0') {
+    if (statistics_.count_passed_on(text) && *why != '\0') {
         GGML_LOG_WARN("TriangleMix: %s: attention is left to the wrapped device (%s)\n", device_.c_str(), text.c_str());
     }
 }

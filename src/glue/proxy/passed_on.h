@@ -16,11 +16,11 @@ class passed_on_notes {
     // `device`: the proxy's name, for the log.
     passed_on_notes(std::string device, statistics & counters) : device_(std::move(device)), statistics_(counters) {}
 
-    // `why`: what made it so, if the reason does not say it all; then the first node for it is named in the log.
+    // `why`: what made it so, if the reason does not say it all; then the log names the first node for it.
     void note(const char * reason, const char * why = "") const;
 
     // What such a node computes, where that is known.
-    void note_pairs(int32_t layer, const pair_count & pairs) const { statistics_.passed_on_pairs(layer, pairs); }
+    void note_pairs(int32_t layer, const pair_count & pairs) const { statistics_.count_passed_on_pairs(layer, pairs); }
 
   private:
     std::string device_;

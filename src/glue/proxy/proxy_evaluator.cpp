@@ -30,7 +30,7 @@ proxy_evaluator::proxy_evaluator(const std::string & device, ggml_backend_t wrap
 
 proxy_evaluator::~proxy_evaluator() {
     ubatches_.clear();
-    planner_.drop_work();
+    planner_.drop_prepared();
     if (executor_ != nullptr) {
         static_cast<void>(executor_->synchronize());
         executor_.reset();
@@ -86,7 +86,7 @@ ggml_status proxy_evaluator::compute_part(ggml_cgraph * graph) {
         const ggml_status result = cutter_.pass_on_whole(graph);
         cells_.learn(graph);
         if (scratch_.idle()) {
-            planner_.drop_work();
+            planner_.drop_prepared();
             scratch_.release();
         }
         return result;
@@ -143,7 +143,7 @@ bool proxy_evaluator::confirm_masks() {
         return true;
     }
     evaluation_.end();
-    statistics_.fell_back("mask_not_as_sampled");
+    statistics_.count_fallback("mask_not_as_sampled");
     GGML_LOG_ERROR(
         "TriangleMix: %s: an attention mask is irregular in a way that its samples did not show, so this evaluation is "
         "void; from now on this context reads every mask whole before it computes. Repeat the prompt\n",

@@ -27,7 +27,7 @@ void scratch_keeper::end() {
 void scratch_keeper::change_to(int64_t bytes) {
     if (bytes != noted_) {
         held_.fetch_add(bytes - noted_, std::memory_order_relaxed);
-        statistics_.scratch_changed(bytes - noted_);
+        statistics_.add_scratch(bytes - noted_);
         noted_ = bytes;
     }
 }

@@ -1,5 +1,4 @@
-// The device memory that one proxy backend's kernels hold for themselves: bounded, counted, and given back when nothing
-// uses it.
+// The device memory that one proxy backend's kernels hold for themselves: bounded, counted, and given back after use.
 #pragma once
 
 #include <cstdint>

@@ -40,13 +40,13 @@ bool same_shape(const attention_args & a, const attention_args & b) {
 }  // namespace
 
 void step_planner::begin_evaluation() {
-    drop_work();
+    drop_prepared();
     has_rules_ = false;
 }
 
-void step_planner::drop_work() {
+void step_planner::drop_prepared() {
     steps_.clear();
-    works_.clear();
+    prepared_.clear();
 }
 
 int step_planner::first_step(const ggml_cgraph * graph) const {
@@ -112,7 +112,7 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     const attention_args & args = view->args;
     const known_ubatch & ubatch = use_.ubatches.of({node->src[3], args.n_batch, args.n_q, args.n_kv}, source);
     // The kernels take rows in runs only, so one masked row leaves the whole node to the wrapped backend.
-    if (!use_.rules.permits(layer, rule, ubatch.found, 1)) {
+    if (!use_.rules.note_fallbacks(layer, rule, ubatch.found, 1)) {
         return false;
     }
     if (!ubatch.found.masked.empty()) {
@@ -125,7 +125,7 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     const prepared_layers & how = prepare(ubatch, rule, view->args);
     if (!how.made.ok()) {
         use_.notes.note(failure_name(how.made), how.made.message());
-        return use_.rules.permits_exact(layer, rule, "device");
+        return use_.rules.note_fallback(layer, rule, "device");
     }
     steps_.push_back({index, layer, std::move(view), rule, &how});
     return true;
@@ -134,19 +134,19 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
 // The wrapped backend computes the node, exactly.
 bool step_planner::pass_on(int32_t layer, const layer_rule & rule, const char * reason, const char * why) {
     use_.notes.note(reason, why);
-    return use_.rules.permits_exact(layer, rule, reason);
+    return use_.rules.note_fallback(layer, rule, reason);
 }
 
 // A failure holds for the evaluation: without memory the next layer would only fail again, and slowly.
 const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const layer_rule & rule,
                                               const attention_args & args) {
-    const auto known = std::find_if(works_.begin(), works_.end(), [&](const prepared_layers & each) {
+    const auto known = std::find_if(prepared_.begin(), prepared_.end(), [&](const prepared_layers & each) {
         return each.ubatch == &ubatch && same_rule(each.rule, rule, args.n_head) && same_shape(each.shape, args);
     });
-    if (known != works_.end()) {
+    if (known != prepared_.end()) {
         return *known;
     }
-    prepared_layers & made = works_.emplace_back();
+    prepared_layers & made = prepared_.emplace_back();
     made.ubatch = &ubatch;
     made.rule = rule;
     made.shape = args;

@@ -67,7 +67,7 @@ class step_planner {
     void clear_steps() { steps_.clear(); }
 
     // Drops all work; the evaluation goes on without steps.
-    void drop_work();
+    void drop_prepared();
 
   private:
     void begin_rules(const ggml_cgraph * graph);
@@ -77,9 +77,9 @@ class step_planner {
     const prepared_layers & prepare(const known_ubatch & ubatch, const layer_rule & rule, const attention_args & args);
 
     parts use_;
-    bool has_rules_ = false;             // rules.begin() was called for this evaluation
-    std::deque<prepared_layers> works_;  // of this evaluation; steps point into it
-    std::vector<step> steps_;            // of the current graph
+    bool has_rules_ = false;                // rules.begin() was called for this evaluation
+    std::deque<prepared_layers> prepared_;  // of this evaluation; steps point into it
+    std::vector<step> steps_;               // of the current graph
 };
 
 }  // namespace tmx
