@@ -72,7 +72,7 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
     }
 }
 
-layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
+layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
     layer_rule rule;
     rule.way = way_.empty() ? nullptr : &way_;
     if (snapshot_.chosen == nullptr || layer < 0 || static_cast<size_t>(layer) >= snapshot_.chosen->layers.size()) {
@@ -102,7 +102,7 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
 
 std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
                                                      int64_t least_rows) {
-    const layer_rule rule = rule_of(layer, n_head);
+    const layer_rule rule = decide_rule(layer, n_head);
     if (!note_fallbacks(layer, rule, found, least_rows)) {
         return std::nullopt;
     }

@@ -37,10 +37,10 @@ class layer_rules {
 
     // How a layer with that many heads is to be treated. The rule points into the plan: good until the next begin().
     // Counts a triangle layer that falls back whatever its rows are.
-    layer_rule rule_of(int32_t layer, int64_t n_head);
+    layer_rule decide_rule(int32_t layer, int64_t n_head);
 
-    // What a layer keeps of an evaluation's rows: rule_of(), note_fallbacks() and make_segments() in one. None: strict
-    // mode forbids to go on.
+    // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks() and make_segments() in one. None:
+    // strict mode forbids to go on.
     std::optional<planned_layer> plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
                                             int64_t least_rows);
 

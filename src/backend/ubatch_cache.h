@@ -41,8 +41,7 @@ class ubatch_source {
 
     virtual ubatch_inputs read() = 0;
 
-    // What is known of the cells that the node's rows see, their own included. Comes after read(), if nothing is
-    // missing.
+    // What is known of the cells that the node's rows see, their own included. REQUIRES read(), which missed nothing.
     virtual const known_cells & cells() = 0;
 
     // The ubatch as it lies there now, for its fingerprint; none if nothing can have changed since `before` was read.

@@ -1,5 +1,5 @@
-// The CPU device and the order of cells: what it learns of evaluations that it computes nothing of, and what of
-// restored states.
+// The CPU device and the order of cells: what it learns of restored states, and of evaluations whose attention is the
+// host's.
 #include <gtest/gtest.h>
 
 #include "backend/settings.h"

@@ -43,8 +43,7 @@ class proxy_cells {
 // A node's ubatch, its mask and inputs in the device's memory: read from their originals in the host's.
 class device_ubatch final : public ubatch_source {
   public:
-    // REQUIRES node is a FLASH_ATTN_EXT that is not without_runs(), and cells.learn(graph) came first. All of it must
-    // outlive this.
+    // REQUIRES node is a FLASH_ATTN_EXT that is not without_runs(), cells.learn(graph) came first; all outlive this.
     device_ubatch(known_graph & current, proxy_cells & cells, const ggml_cgraph * graph, const ggml_tensor * node,
                   const fattn_view & view)
         : current_(current), cells_(cells), graph_(graph), node_(node), view_(view) {}

@@ -94,7 +94,7 @@ void step_planner::begin_rules(const ggml_cgraph * graph) {
 bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     const ggml_tensor * node = graph->nodes[index];
     const int32_t layer = layer_of_keys(node->src[1]);
-    const layer_rule rule = use_.rules.rule_of(layer, node->src[0]->ne[2]);
+    const layer_rule rule = use_.rules.decide_rule(layer, node->src[0]->ne[2]);
     if (const auto reason = why_declined(node, 1)) {
         return pass_on(layer, rule, to_string(*reason));
     }
