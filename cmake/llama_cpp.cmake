@@ -1,6 +1,6 @@
 # Finds llama.cpp (source and build folder), checks its version, and defines
 #   tmx::ggml           public ggml headers and libraries
-#   tmx::ggml_internal  ... plus ggml's internal headers; for src/ggml only
+#   tmx::ggml_internal  ... plus ggml's internal headers; for src/glue only
 #   tmx::llama          llama.h and libllama; for src/runtime only
 #   TMX_LLAMA_BIN       folder with llama-server, llama-bench, ...
 #   TMX_LLAMA_LINKED_BIN  the same of the build whose CPU backend is linked in; may not exist (scripts/setup.sh --linked)

@@ -3,14 +3,15 @@
 
     pattern <- kernels
     pattern <- plan            (which may also include attention.h, for `precision`)
-    kernels, plan <- ggml      the only module that includes ggml's internal headers (ggml-*impl.h)
+    kernels, plan <- backend   which knows no ggml
+    backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
     kernels, plan, runtime <- profile   which also includes ggml's public headers, for the gradient probe
     plan, runtime, profile <- cli       (which may also include attention.h, for the list of kernels)
 
 pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
-(unit, kernels, support, fuzz) include no header of ggml or llama.cpp.
+(unit, kernels, backend, support, fuzz) include no header of ggml or llama.cpp.
 """
 import argparse
 import os
@@ -33,16 +34,17 @@ ALLOWED = {
     "pattern": {"base"},
     "kernels": {"base", "pattern"},
     "plan": {"base", "pattern", "header:attention.h"},
-    "ggml": {"base", "control", "pattern", "kernels", "plan"},
+    "backend": {"base", "pattern", "kernels", "plan"},
+    "glue": {"base", "control", "pattern", "kernels", "plan", "backend"},
     "runtime": {"base", "control", "pattern"},
     "profile": {"base", "pattern", "kernels", "plan", "runtime"},
     "cli": {"base", "control", "pattern", "plan", "runtime", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
+    "bench": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "profile", "cli", "support"},
+    "tests": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "profile", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "plan"}
-WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/support/", "tests/fuzz/")
+WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/backend/", "tests/support/", "tests/fuzz/")
 SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -82,10 +84,10 @@ def foreign_problem(name, file, module):
         return f"tests in {os.path.dirname(file)} include no header of ggml or llama.cpp"
     if is_llama and module != "runtime":
         return "only src/runtime includes headers of llama.cpp"
-    if is_internal and module != "ggml":
-        return "only src/ggml includes ggml's internal headers"
-    if is_ggml and module not in ("ggml", "runtime", "profile", "bench", "tests"):
-        return "of src/, only ggml, runtime and profile include headers of ggml"
+    if is_internal and module != "glue":
+        return "only src/glue includes ggml's internal headers"
+    if is_ggml and module not in ("glue", "runtime", "profile", "bench", "tests"):
+        return "of src/, only glue, runtime and profile include headers of ggml"
     return None
 
 

@@ -108,7 +108,7 @@ bool host_build::same_ggml() const {
     const std::string version = ours.substr(0, open);
     const std::string commit = known_commit(ours.substr(open + 2, ours.size() - open - 3));
     const std::string theirs = known_commit(ggml_commit);
-    // The backend's own rule (src/ggml/version_check.h): abbreviations of one commit differ in length from build to
+    // The backend's own rule (src/glue/version_check.h): abbreviations of one commit differ in length from build to
     // build, and where a commit is not known the versions decide.
     const size_t shared = std::min(commit.size(), theirs.size());
     return version == ggml_version && commit.compare(0, shared, theirs, 0, shared) == 0;

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ggml/backend_config.h"
+#include "backend/backend_config.h"
 #include "property.h"
 
 namespace {

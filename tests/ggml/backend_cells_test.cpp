@@ -1,11 +1,11 @@
-// The CPU device and the order of cells: what it learns of evaluations that it computes nothing of, and of restored
-// states.
+// The CPU device and the order of cells: what it learns of restored states, and of evaluations whose attention is the
+// host's.
 #include <gtest/gtest.h>
 
+#include "backend/settings.h"
+#include "backend/statistics.h"
 #include "device_fixture.h"
-#include "ggml/accel_device.h"
-#include "ggml/settings.h"
-#include "ggml/statistics.h"
+#include "glue/accel_device.h"
 #include "mini_model.h"
 #include "nmse.h"
 #include "steps.h"

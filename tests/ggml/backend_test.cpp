@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "backend/settings.h"
+#include "backend/statistics.h"
 #include "device_fixture.h"
-#include "ggml/accel_device.h"
-#include "ggml/settings.h"
-#include "ggml/statistics.h"
+#include "glue/accel_device.h"
 #include "mini_model.h"
 #include "nmse.h"
 #include "steps.h"

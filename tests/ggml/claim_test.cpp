@@ -5,7 +5,8 @@
 #include <functional>
 #include <memory>
 
-#include "ggml/fattn_view.h"
+#include "glue/fattn_view.h"
+#include "glue/graph_tensors.h"
 
 namespace tmx::test {
 namespace {

@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "backend/host_context.h"
+#include "backend/statistics_json.h"
 #include "ggml-backend.h"
-#include "ggml/host_context.h"
+#include "glue/version_check.h"
 #include "steps.h"
 
 namespace tmx::test {
@@ -48,12 +50,12 @@ void device_fixture::apply(const backend_config & config) {
 }
 
 nlohmann::json device_fixture::stats() {
-    return nlohmann::json::parse(process_statistics().json(process_settings()));
+    return nlohmann::json::parse(statistics_json(process_statistics().read(), process_settings(), running_ggml()));
 }
 
 nlohmann::json device_fixture::stats(const mini_model & model) {
     const std::shared_ptr<host_context> context = find_context(model.context());
-    return nlohmann::json::parse(context->counters.json(context->current));
+    return nlohmann::json::parse(statistics_json(context->counters.read(), context->current, running_ggml()));
 }
 
 settings & device_fixture::settings_of(const mini_model & model) {

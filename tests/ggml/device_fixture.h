@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "ggml/backend_config.h"
-#include "ggml/settings.h"
+#include "backend/backend_config.h"
+#include "backend/settings.h"
 #include "mini_model.h"
 
 namespace tmx::test {

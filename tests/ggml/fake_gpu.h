@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "ggml/abi.h"
-#include "ggml/attention_executor.h"
+#include "glue/abi.h"
+#include "glue/proxy/attention_executor.h"
 
 namespace tmx::test {
 
@@ -46,8 +46,7 @@ class fake_event {
     void wait();
 
   private:
-    // Shared with the tasks in the queues: as with CUDA's events, one may be freed while work that waits for it is
-    // pending.
+    // Shared with the tasks in the queues: as with CUDA's events, one may be freed while a task still waits for it.
     struct marks {
         std::mutex mutex;
         std::condition_variable changed;

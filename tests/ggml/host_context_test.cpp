@@ -1,5 +1,5 @@
-// Settings are a context's: several in one process, of one shape, addressed by number through the proc addresses, as a
-// host would.
+// Settings are a context's: several in one process, of one shape, addressed by number as a host would do it, through
+// the proc addresses.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,12 +7,12 @@
 #include <memory>
 #include <thread>
 
+#include "backend/host_context.h"
 #include "device_fixture.h"
 #include "fake_gpu.h"
-#include "ggml/accel_device.h"
-#include "ggml/control.h"
-#include "ggml/host_context.h"
-#include "ggml/proxy_device.h"
+#include "glue/accel_device.h"
+#include "glue/control.h"
+#include "glue/proxy/proxy_device.h"
 #include "nmse.h"
 #include "steps.h"
 #include "trianglemix/backend_control.h"

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <set>
 
+#include "backend/host_context.h"
 #include "ggml-cpp.h"
-#include "ggml/host_context.h"
 
 namespace tmx::test {
 namespace {
@@ -172,8 +172,8 @@ void mini_model::build_graph() {
     }
 }
 
-// Stands for a feed-forward part kept on the CPU (-ot, --n-cpu-moe): nodes of many sizes, so that they take what memory
-// is free.
+// Stands for a feed-forward part kept on the CPU (-ot, --n-cpu-moe): nodes of many sizes, which
+// take what memory is free.
 void mini_model::compute_on_host(ggml_tensor * from) {
     for (const int64_t n : {n_rows_, n_rows_ * 2, ggml_nelements(from)}) {
         ggml_tensor * flat = ggml_view_1d(graph_context_, from, n, 0);

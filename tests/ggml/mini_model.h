@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "fake_cache.h"
-#include "ggml/abi.h"
+#include "glue/abi.h"
 
 namespace tmx::test {
 
@@ -54,8 +54,7 @@ class mini_model {
     state save(int64_t first, int64_t n) const;
     void restore(const state & saved, int64_t first, int64_t n);
 
-    // The host has the keys rewritten in place by a graph of its own, as when it shifts positions: here to what they
-    // are.
+    // The host rewrites the keys in place by a graph of its own, as when it shifts positions: here by what they are.
     bool rewrite_keys();
 
     // [n_rows, n_head, d_head] of the last ubatch.

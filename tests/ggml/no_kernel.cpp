@@ -1,5 +1,5 @@
 // The module as on a CPU that no kernel runs on.
-#include "ggml/accel_device.h"
+#include "glue/accel_device.h"
 
 namespace tmx {
 

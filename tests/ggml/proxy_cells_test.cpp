@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "ggml/cache_writes.h"
-#include "ggml/control.h"
-#include "ggml/statistics.h"
+#include "backend/statistics.h"
+#include "glue/cache_writes.h"
+#include "glue/control.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
 

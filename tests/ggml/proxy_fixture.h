@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "backend/settings.h"
 #include "device_fixture.h"
 #include "fake_gpu.h"
-#include "ggml/proxy_device.h"
-#include "ggml/settings.h"
+#include "glue/proxy/proxy_device.h"
 #include "steps.h"
 
 namespace tmx::test {

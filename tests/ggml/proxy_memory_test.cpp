@@ -4,7 +4,7 @@
 
 #include "failing_memory.h"
 #include "ggml-cpp.h"
-#include "ggml/cache_writes.h"
+#include "glue/cache_writes.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
 

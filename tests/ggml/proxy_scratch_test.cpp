@@ -1,8 +1,8 @@
 // The device memory that a GPU proxy's kernels take for themselves: bounded, counted, reported, and given back.
 #include <gtest/gtest.h>
 
+#include "backend/statistics.h"
 #include "ggml-cpp.h"
-#include "ggml/statistics.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "ggml/control.h"
-#include "ggml/statistics.h"
+#include "backend/statistics.h"
+#include "glue/control.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
 

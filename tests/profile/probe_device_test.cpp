@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_gpu.h"
-#include "ggml/proxy_device.h"
+#include "glue/proxy/proxy_device.h"
 #include "profile/model_file.h"
 #include "profile/probe_device.h"
 #include "profile/probe_model.h"

@@ -37,7 +37,7 @@ def run(tool, files, *options):
 class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
-        **{f"src/{module}/own.h": "" for module in ("kernels", "plan", "ggml", "runtime", "profile", "cli")},
+        **{f"src/{module}/own.h": "" for module in ("kernels", "plan", "backend", "glue", "runtime", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
     }
@@ -60,8 +60,11 @@ class Includes(unittest.TestCase):
         self.allow("src/kernels/a.cpp", '#include "trianglemix/geometry.h"')
         self.allow("src/kernels/cpu/a.cpp", '#include "kernels/own.h"')
         self.allow("src/plan/a.cpp", '#include "trianglemix/attention.h"')
-        self.allow("src/ggml/a.cpp", '#include "trianglemix/plan.h"')
-        self.allow("src/ggml/a.cpp", '#include "ggml-backend-impl.h"')
+        self.allow("src/backend/a.cpp", '#include "trianglemix/plan.h"')
+        self.allow("src/backend/a.cpp", '#include "trianglemix/attention.h"')
+        self.allow("src/glue/a.cpp", '#include "trianglemix/plan.h"')
+        self.allow("src/glue/a.cpp", '#include "backend/own.h"')
+        self.allow("src/glue/a.cpp", '#include "ggml-backend-impl.h"')
         self.allow("src/runtime/a.cpp", "#include <llama.h>")
         self.allow("src/runtime/a.cpp", '#include "trianglemix/backend_control.h"')
         self.allow("src/profile/a.cpp", "#include <gguf.h>")
@@ -71,48 +74,54 @@ class Includes(unittest.TestCase):
         self.allow("src/cli/a.cpp", '#include "profile/own.h"')
         self.allow("src/cli/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("bench/a.cpp", '#include "kit.h"')
-        self.allow("tests/ggml/a.cpp", '#include "ggml/own.h"')
+        self.allow("tests/ggml/a.cpp", '#include "glue/own.h"')
         self.allow("tests/ggml/a.cpp", "#include <ggml-backend.h>")
 
     def test_every_other_arrow_is_refused(self):
         self.refuse("src/pattern/a.cpp", '#include "trianglemix/attention.h"', "pattern must not include kernels")
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/plan.h"', "kernels must not include plan")
-        self.refuse("src/kernels/cpu/a.cpp", '#include "ggml/own.h"', "kernels must not include ggml")
+        self.refuse("src/kernels/cpu/a.cpp", '#include "glue/own.h"', "kernels must not include glue")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
+        self.refuse("src/backend/a.cpp", '#include "glue/own.h"', "backend must not include glue")
+        self.refuse("src/backend/a.cpp", '#include "trianglemix/backend_control.h"', "backend must not include control")
+        self.refuse("src/plan/a.cpp", '#include "backend/own.h"', "plan must not include backend")
         self.refuse("src/runtime/a.cpp", '#include "trianglemix/plan.h"', "runtime must not include plan")
-        self.refuse("src/runtime/a.cpp", '#include "ggml/own.h"', "runtime must not include ggml")
+        self.refuse("src/runtime/a.cpp", '#include "glue/own.h"', "runtime must not include glue")
         self.refuse("src/profile/a.cpp", '#include "kernels/own.h"', "kernels is included through include/trianglemix/ only")
-        self.refuse("src/profile/a.cpp", '#include "ggml/own.h"', "profile must not include ggml")
+        self.refuse("src/profile/a.cpp", '#include "glue/own.h"', "profile must not include glue")
         self.refuse("src/profile/a.cpp", "#include <llama.h>", "only src/runtime includes headers of llama.cpp")
         self.refuse("src/runtime/a.cpp", '#include "profile/own.h"', "runtime must not include profile")
         self.refuse("src/cli/a.cpp", '#include "kernels/own.h"', "cli must not include kernels")
-        self.refuse("src/cli/a.cpp", '  #  include "ggml/own.h"', "cli must not include ggml")
-        self.refuse("src/cli/a.cpp", '#include "../ggml/own.h"', "cli must not include ggml")
+        self.refuse("src/cli/a.cpp", '  #  include "glue/own.h"', "cli must not include glue")
+        self.refuse("src/cli/a.cpp", '#include "../glue/own.h"', "cli must not include glue")
         self.refuse("include/trianglemix/geometry.h", '#include "trianglemix/attention.h"',
                     "pattern must not include kernels")
         self.refuse("include/trianglemix/plan.h", '#include "plan/own.h"', "public headers include public headers only")
 
     def test_nothing_includes_cli_bench_or_tests(self):
         self.refuse("src/runtime/a.cpp", '#include "cli/own.h"', "runtime must not include cli")
-        self.refuse("src/ggml/a.cpp", '#include "../../bench/timer.h"', "ggml must not include bench")
+        self.refuse("src/glue/a.cpp", '#include "../../bench/timer.h"', "glue must not include bench")
         self.refuse("src/kernels/a.cpp", '#include "kit.h"', "kernels must not include support")
 
     def test_private_headers_stay_private(self):
-        self.refuse("src/ggml/a.cpp", '#include "plan/own.h"', "through include/trianglemix/ only")
+        self.refuse("src/glue/a.cpp", '#include "plan/own.h"', "through include/trianglemix/ only")
 
     def test_ggml_and_llama_stay_where_they_are(self):
-        self.refuse("src/kernels/a.cpp", '#include "ggml.h"', "only ggml, runtime and profile include headers of ggml")
-        self.refuse("src/cli/a.cpp", "#include <ggml-backend.h>", "only ggml, runtime and profile include headers of ggml")
-        self.refuse("src/runtime/a.cpp", '#include "ggml-backend-impl.h"', "only src/ggml includes ggml's internal")
-        self.refuse("tests/ggml/a.cpp", '#include "ggml-impl.h"', "only src/ggml includes ggml's internal")
-        self.refuse("src/ggml/a.cpp", "#include <llama.h>", "only src/runtime includes headers of llama.cpp")
+        self.refuse("src/kernels/a.cpp", '#include "ggml.h"', "only glue, runtime and profile include headers of ggml")
+        self.refuse("src/cli/a.cpp", "#include <ggml-backend.h>", "only glue, runtime and profile include headers of ggml")
+        self.refuse("src/backend/a.cpp", '#include "ggml.h"', "only glue, runtime and profile include headers of ggml")
+        self.refuse("src/backend/runs/a.cpp", '#include "ggml-impl.h"', "only src/glue includes ggml's internal")
+        self.refuse("tests/backend/a.cpp", "#include <ggml.h>", "tests/backend include no header of ggml")
+        self.refuse("src/runtime/a.cpp", '#include "ggml-backend-impl.h"', "only src/glue includes ggml's internal")
+        self.refuse("tests/ggml/a.cpp", '#include "ggml-impl.h"', "only src/glue includes ggml's internal")
+        self.refuse("src/glue/a.cpp", "#include <llama.h>", "only src/runtime includes headers of llama.cpp")
         self.refuse("bench/a.cpp", '#include "llama-cpp.h"', "only src/runtime includes headers of llama.cpp")
         self.refuse("tests/unit/a.cpp", "#include <ggml.h>", "tests/unit include no header of ggml")
         self.refuse("include/trianglemix/plan.h", "#include <ggml.h>", "public headers include no header of ggml")
 
     def test_what_is_unknown_is_refused(self):
-        self.refuse("src/ggml/a.cpp", '#include "trianglemix/new.h"', "no such file")
-        self.refuse("src/ggml/a.cpp", '#include "plan/gone.h"', "no such file")
+        self.refuse("src/glue/a.cpp", '#include "trianglemix/new.h"', "no such file")
+        self.refuse("src/glue/a.cpp", '#include "plan/gone.h"', "no such file")
         status, output = self.check("src/novel/a.cpp", "#include <vector>")
         self.assertEqual(status, 1)
         self.assertIn("src/novel/a.cpp:1: belongs to no module", output)

@@ -1,0 +1,201 @@
+#include "backend/backend_config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <map>
+#include <string_view>
+
+namespace tmx {
+namespace {
+
+constexpr std::string_view k_prefix = "TRIANGLEMIX_";
+constexpr std::string_view k_names[] = {"DISABLE",  "KERNEL", "LAST",      "LAYERS",     "MIN_KEYS",
+                                        "MIN_ROWS", "PLAN",   "PRECISION", "SCRATCH_MB", "SINK",
+                                        "STATS",    "STATUS", "STRICT",    "TAIL",       "WINDOW"};  // keep sorted
+
+std::string shown(std::string_view value) {
+    constexpr size_t k_longest = 80;
+    std::string text = "\"";
+    for (const char c : value.substr(0, k_longest)) {
+        text += c >= ' ' && c <= '~' ? c : '?';
+    }
+    return text += value.size() > k_longest ? "...\"" : "\"";
+}
+
+class config_reader {
+  public:
+    config_reader(std::span<const std::string> environment, plan_loader load) : load_(load) {
+        for (const std::string & entry : environment) {
+            const std::string_view text = entry;
+            const size_t equals = text.find('=');
+            if (text.starts_with(k_prefix) && equals != std::string_view::npos) {
+                const std::string_view value = text.substr(equals + 1);
+                values_[std::string(text.substr(k_prefix.size(), equals - k_prefix.size()))] = value;
+            }
+        }
+        std::erase_if(values_, [](const auto & item) { return item.second.empty(); });
+    }
+
+    config_result read() {
+        report_unknown_names();
+        backend_config & config = result_.config;
+        config.disabled = flag("DISABLE");
+        config.strict = flag("STRICT");
+        if (const std::string * text = find("PRECISION")) {
+            config.arithmetic = checked("PRECISION", parse_precision(*text));
+        }
+        if (const std::optional<int64_t> rows = number("MIN_ROWS", 1)) {
+            config.min_rows = *rows;
+        }
+        if (const std::optional<int64_t> keys = number("MIN_KEYS", 1)) {
+            config.min_keys = *keys;
+        }
+        config.scratch_mb = number("SCRATCH_MB", 0);
+        config.kernel = text_of("KERNEL");
+        config.stats = text_of("STATS") == "0" ? "" : text_of("STATS");
+        config.status = text_of("STATUS");
+        read_plan();
+        return std::move(result_);
+    }
+
+  private:
+    const std::string * find(const std::string & name) const {
+        const auto item = values_.find(name);
+        return item == values_.end() ? nullptr : &item->second;
+    }
+
+    std::string text_of(const std::string & name) const {
+        const std::string * text = find(name);
+        return text != nullptr ? *text : "";
+    }
+
+    void bad(const std::string & name, const std::string & why) {
+        std::string text(k_prefix);
+        text += name;
+        text += ": ";
+        text += why;
+        result_.problems.push_back({true, std::move(text)});
+    }
+
+    void report_unknown_names() {
+        for (const auto & [name, value] : values_) {
+            if (!std::binary_search(std::begin(k_names), std::end(k_names), name)) {
+                std::string text = "unknown variable ";
+                text += k_prefix;
+                text += shown(name).substr(1);
+                text.pop_back();
+                text += "; known are";
+                for (const std::string_view known : k_names) {
+                    text += known == k_names[0] ? " " : ", ";
+                    text += k_prefix;
+                    text += known;
+                }
+                result_.problems.push_back({false, std::move(text)});
+            }
+        }
+    }
+
+    bool flag(const std::string & name) {
+        const std::string value = text_of(name);
+        if (value == "1" || value == "true" || value == "on" || value == "yes") {
+            return true;
+        }
+        if (!value.empty() && value != "0" && value != "false" && value != "off" && value != "no") {
+            bad(name, "found " + shown(value) + ", expected 1 or 0");
+        }
+        return false;
+    }
+
+    std::optional<int64_t> number(const std::string & name, int64_t least) {
+        const std::string * text = find(name);
+        if (text == nullptr) {
+            return std::nullopt;
+        }
+        constexpr int64_t k_most = std::numeric_limits<int32_t>::max();  // a position of llama.cpp is an int32
+        int64_t value = 0;
+        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+        if (error != std::errc{} || end != text->data() + text->size() || value < least || value > k_most) {
+            bad(name, "found " + shown(*text) + ", expected a whole number from " + std::to_string(least) + " to " +
+                          std::to_string(k_most));
+            return std::nullopt;
+        }
+        return value;
+    }
+
+    template <class T>
+    std::optional<T> checked(const std::string & name, const parsed<T> & value) {
+        if (!value.ok()) {
+            bad(name, value.error);
+            return std::nullopt;
+        }
+        return value.value;
+    }
+
+    void read_plan() {
+        const std::string * reference = find("PLAN");
+        const std::string * layers = find("LAYERS");
+        if (reference != nullptr && layers != nullptr) {
+            bad("PLAN", "TRIANGLEMIX_LAYERS is set as well; use one of the two");
+            return;
+        }
+        if (layers == nullptr) {
+            for (const char * name : {"SINK", "WINDOW", "LAST", "TAIL"}) {
+                if (find(name) != nullptr) {
+                    const std::string full = std::string(k_prefix) + name;
+                    result_.problems.push_back({false, full + " has no effect without TRIANGLEMIX_LAYERS"});
+                }
+            }
+            if (reference != nullptr) {
+                result_.config.chosen = checked("PLAN", load_(*reference));
+            }
+            return;
+        }
+        const size_t problems_before = result_.problems.size();
+        plan made;
+        made.name = "TRIANGLEMIX_LAYERS=" + *layers;
+        made.shape.n_sink = number("SINK", 0).value_or(made.shape.n_sink);
+        made.shape.n_window = number("WINDOW", 1).value_or(made.shape.n_window);
+        made.shape.n_last = number("LAST", 0).value_or(made.shape.n_last);
+        if (const std::string * tail = find("TAIL")) {
+            made.tail = checked("TAIL", parse_tail_policy(*tail)).value_or(made.tail);
+        }
+        const auto set = checked("LAYERS", parse_layer_set(*layers, -1));
+        if (!set || result_.problems.size() > problems_before) {
+            return;  // half a plan is none
+        }
+        for (const int32_t layer : *set) {
+            made.layers.resize(static_cast<size_t>(layer) + 1);
+            made.layers.back().kind = layer_kind::triangle;
+        }
+        result_.config.chosen = std::move(made);
+    }
+
+    plan_loader load_;
+    std::map<std::string, std::string, std::less<>> values_;
+    config_result result_;
+};
+
+}  // namespace
+
+bool config_result::any_bad_value() const {
+    return std::any_of(problems.begin(), problems.end(), [](const config_problem & p) { return p.bad_value; });
+}
+
+config_result read_config(std::span<const std::string> environment, plan_loader load) {
+    return config_reader(environment, load).read();
+}
+
+std::vector<std::string> process_environment() {
+    std::vector<std::string> entries;
+    for (char ** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        if (std::string_view(*entry).starts_with(k_prefix)) {
+            entries.emplace_back(*entry);
+        }
+    }
+    return entries;
+}
+
+}  // namespace tmx

@@ -1,0 +1,53 @@
+// The backend's settings, read from TRIANGLEMIX_* environment variables (docs/env.md). A pure function of the strings,
+// but for the plan file that they may name. Nothing of ggml.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trianglemix/plan.h"
+
+namespace tmx {
+
+constexpr int64_t k_default_min_rows = 64;
+// On an H200 with an 8B model the attention of 512 tokens is 2% of the time, and handing it over costs as much.
+constexpr int64_t k_default_min_keys = 1024;
+
+struct backend_config {
+    bool disabled = false;                  // TRIANGLEMIX_DISABLE
+    bool strict = false;                    // TRIANGLEMIX_STRICT
+    std::optional<plan> chosen;             // TRIANGLEMIX_PLAN, or _LAYERS with _SINK, _WINDOW, _LAST, _TAIL
+    std::optional<precision> arithmetic;    // TRIANGLEMIX_PRECISION; none: the plan's
+    int64_t min_rows = k_default_min_rows;  // TRIANGLEMIX_MIN_ROWS: claim attention of at least that many rows; >= 1
+    int64_t min_keys = k_default_min_keys;  // TRIANGLEMIX_MIN_KEYS: on a GPU, of at least that many keys; >= 1
+    std::optional<int64_t> scratch_mb;      // TRIANGLEMIX_SCRATCH_MB: on a GPU, MiB that the kernels may take; >= 0
+    std::string kernel;                     // TRIANGLEMIX_KERNEL: name of a CPU kernel; "": the best. Not checked here
+    std::string stats;                      // TRIANGLEMIX_STATS: "" none, "1" a summary at exit, else a file for JSON
+    std::string status;                     // TRIANGLEMIX_STATUS: a file that gets one line on how registration went
+};
+
+struct config_problem {
+    bool bad_value = false;  // false: only worth a warning (an unknown name, a setting without effect)
+    std::string text;        // names the variable, its value, and what is allowed
+};
+
+struct config_result {
+    backend_config config;  // what was good; a bad value leaves its default, a bad plan leaves none
+    std::vector<config_problem> problems;
+
+    bool any_bad_value() const;
+};
+
+using plan_loader = parsed<plan> (*)(const std::string & reference) noexcept;
+
+// `environment`: "NAME=VALUE" strings; those not starting with TRIANGLEMIX_ are ignored, a later one replaces an
+// earlier one of the same name, an empty value is as good as none.
+config_result read_config(std::span<const std::string> environment, plan_loader load = load_plan);
+
+// The current process's TRIANGLEMIX_* strings.
+std::vector<std::string> process_environment();
+
+}  // namespace tmx

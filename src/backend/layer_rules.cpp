@@ -1,0 +1,173 @@
+#include "backend/layer_rules.h"
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "trianglemix/plan.h"
+
+namespace tmx {
+namespace {
+
+std::string name_of_layer(int32_t layer) {
+    return layer >= 0 ? "triangle layer " + std::to_string(layer) : "attention of a layer that is not known";
+}
+
+}  // namespace
+
+void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel) {
+    way_ = "kernel " + kernel + ", precision " + std::string(name_of(snapshot_.arithmetic)) + ", plan " +
+           (snapshot_.chosen ? snapshot_.chosen->name : "none (exact)");
+    if (snapshot_.generation == checked_generation_) {
+        return;
+    }
+    checked_generation_ = snapshot_.generation;
+    refusal_.clear();
+    measured_ = 0;
+    if (snapshot_.chosen == nullptr) {
+        return;
+    }
+    measured_ = measured_length(*snapshot_.chosen);
+    const model_shape running = shape_of_model();
+    refusal_ = plan_mismatch(*snapshot_.chosen, running);
+    if (refusal_.empty()) {
+        describe_plan(running, kernel);
+        return;
+    }
+    statistics_.note_refusal(refusal_);
+    say(log_, log_level::error, "plan %s refused, computing exactly: %s", snapshot_.chosen->name.c_str(),
+        refusal_.c_str());
+}
+
+void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
+    const plan & chosen = *snapshot_.chosen;
+    std::vector<int32_t> triangle;
+    std::vector<int32_t> dense;
+    for (int32_t layer = 0; layer < running.n_layer; ++layer) {
+        const auto at = static_cast<size_t>(layer);
+        const bool sparse = at < chosen.layers.size() && chosen.layers[at].kind == layer_kind::triangle;
+        (sparse ? triangle : dense).push_back(layer);
+    }
+    say(log_, log_level::info,
+        "plan %s: triangle layers %s (sink %lld, window %lld, last %lld, tail %s), dense layers "
+        "%s; precision %s, kernel %s",
+        chosen.name.c_str(), format_layer_set(triangle).c_str(), static_cast<long long>(chosen.shape.n_sink),
+        static_cast<long long>(chosen.shape.n_window), static_cast<long long>(chosen.shape.n_last),
+        std::string(name_of(chosen.tail)).c_str(), format_layer_set(dense).c_str(),
+        std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
+}
+
+// Once per context and plan: a prompt far beyond those that the plan was measured on.
+void layer_rules::warn_of_length(const ubatch_runs & found) {
+    for (const causal_run & run : found.runs) {
+        const int64_t n_tokens = run.rank_begin + run.rows();
+        if (far_beyond(n_tokens, measured_)) {
+            say(log_, log_level::warning,
+                "plan %s was measured on prompts of up to %lld tokens, and this one has %lld or "
+                "more; what it does to answers there is not known",
+                snapshot_.chosen->name.c_str(), static_cast<long long>(measured_), static_cast<long long>(n_tokens));
+            measured_ = 0;
+            return;
+        }
+    }
+}
+
+layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
+    layer_rule rule;
+    rule.way = way_.empty() ? nullptr : &way_;
+    if (snapshot_.chosen == nullptr || layer < 0 || static_cast<size_t>(layer) >= snapshot_.chosen->layers.size()) {
+        return rule;
+    }
+    const layer_plan & planned = snapshot_.chosen->layers[static_cast<size_t>(layer)];
+    if (planned.kind != layer_kind::triangle) {
+        return rule;
+    }
+    if (!refusal_.empty()) {
+        statistics_.count_fallback("plan_refused");
+        return rule;
+    }
+    // Models whose layers differ in head count pass the check of the whole plan.
+    if (!planned.dense_head.empty() && static_cast<int64_t>(planned.dense_head.size()) != n_head) {
+        statistics_.count_fallback("head_count");
+        say_once(layer, "head_count");
+        return rule;
+    }
+    rule.triangle = true;
+    rule.dense_head = planned.dense_head.empty() ? nullptr : planned.dense_head.data();
+    rule.shape = snapshot_.chosen->shape;
+    rule.tail = snapshot_.chosen->tail;
+    rule.prompt_length = snapshot_.prompt_length;
+    return rule;
+}
+
+std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
+                                                     int64_t least_rows) {
+    const layer_rule rule = decide_rule(layer, n_head);
+    if (!note_fallbacks(layer, rule, found, least_rows)) {
+        return std::nullopt;
+    }
+    return planned_layer{rule, make_segments(found, rule)};
+}
+
+// Attention without a mask is none of a prompt's: vision encoders have it, whose layers no plan is about.
+bool layer_rules::may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const {
+    if (rule.triangle || layer >= 0 || snapshot_.chosen == nullptr || !refusal_.empty()) {
+        return rule.triangle;
+    }
+    const auto is_triangle = [](const layer_plan & each) { return each.kind == layer_kind::triangle; };
+    return std::string_view(reason) != to_string(mask_reason::no_mask) &&
+           std::any_of(snapshot_.chosen->layers.begin(), snapshot_.chosen->layers.end(), is_triangle);
+}
+
+void layer_rules::say_once(int32_t layer, const char * reason) {
+    if (!said_.insert(reason).second) {
+        return;
+    }
+    say(log_, log_level::warning,
+        "%s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted",
+        name_of_layer(layer).c_str(), snapshot_.chosen->name.c_str(), reason);
+}
+
+bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
+                                 int64_t least_rows) {
+    if (rule.triangle) {
+        warn_of_length(found);
+    }
+    const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
+                                   [&](const masked_rows & each) { return each.rows() >= least_rows; });
+    if (rows != found.masked.end() && !note_fallback(layer, rule, to_string(rows->reason))) {
+        say(log_, log_level::error, "strict: it is about rows %lld to %lld", static_cast<long long>(rows->row_begin),
+            static_cast<long long>(rows->row_end - 1));
+        return false;
+    }
+    const int64_t n_rows = unordered_rows(found, rule);
+    if (n_rows > 0 && !note_fallback(layer, rule, "cell_order")) {
+        say(log_, log_level::error, "strict: it is about %lld rows; in which order their keys stand is not certain",
+            static_cast<long long>(n_rows));
+        return false;
+    }
+    if (snapshot_.strict && !refusal_.empty()) {
+        statistics_.count_strict_failure("plan_refused");
+        say(log_, log_level::error, "strict: plan %s does not fit: %s", snapshot_.chosen->name.c_str(),
+            refusal_.c_str());
+        return false;
+    }
+    return true;
+}
+
+bool layer_rules::note_fallback(int32_t layer, const layer_rule & rule, const char * reason) {
+    if (!may_be_planned(layer, rule, reason)) {
+        return true;
+    }
+    statistics_.count_fallback(reason);
+    if (!snapshot_.strict) {
+        say_once(layer, reason);
+        return true;
+    }
+    statistics_.count_strict_failure(reason);
+    say(log_, log_level::error, "strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)",
+        name_of_layer(layer).c_str(), snapshot_.chosen->name.c_str(), reason);
+    return false;
+}
+
+}  // namespace tmx

@@ -1,0 +1,73 @@
+// What the settings ask of each layer during one evaluation: the plan held against the running model, and what strict
+// mode forbids. One per backend instance; shared by the CPU device and the GPU proxies.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "backend/log.h"
+#include "backend/runs/ubatch_runs.h"
+#include "backend/segments.h"
+#include "backend/settings.h"
+#include "backend/statistics.h"
+
+namespace tmx {
+
+struct planned_layer {
+    layer_rule rule;
+    std::vector<attention_segment> segments;
+};
+
+class layer_rules {
+  public:
+    layer_rules(settings & current, statistics & counters, log_sink log)
+        : settings_(current), statistics_(counters), log_(log) {}
+
+    // Takes the settings that hold until the next call.
+    void begin() { snapshot_ = settings_.snapshot(); }
+    settings_snapshot & snapshot() { return snapshot_; }
+
+    // Once per context and change of the plan: does it fit the running model, whose shape is asked for only then? The
+    // answer goes into the log, which calls the kernel that will compute by `kernel`.
+    void check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel);
+
+    // How a layer with that many heads is to be treated. The rule points into the plan: good until the next begin().
+    // Counts a triangle layer that falls back whatever its rows are.
+    layer_rule decide_rule(int32_t layer, int64_t n_head);
+
+    // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks() and make_segments() in one. None:
+    // strict mode forbids to go on.
+    std::optional<planned_layer> plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
+                                            int64_t least_rows);
+
+    // Counts a triangle layer of which at least one stretch of `least_rows` or more falls back, that is cannot be
+    // treated by the plan and is computed exactly; and, where there are triangle layers, masked attention of a layer
+    // that is not known, which may be one of them. The log says so once a reason.
+    // False: strict mode forbids to go on, or the plan does not fit; why is in the log.
+    [[nodiscard]] bool note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
+                                      int64_t least_rows);
+    // The same for a triangle layer that falls back for another reason than its rows.
+    [[nodiscard]] bool note_fallback(int32_t layer, const layer_rule & rule, const char * reason);
+
+  private:
+    void describe_plan(const model_shape & running, const std::string & kernel) const;
+    bool may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const;
+    void say_once(int32_t layer, const char * reason);
+    void warn_of_length(const ubatch_runs & found);
+
+    settings & settings_;
+    statistics & statistics_;
+    log_sink log_;
+    settings_snapshot snapshot_;
+    uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
+    std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown
+    std::string refusal_;              // why the plan does not fit the running model; "" if it does
+    std::set<std::string> said_;       // reasons of falling back that the log has named
+    int64_t measured_ = 0;             // longest prompt that the plan was measured on; 0: unknown, or said already
+};
+
+}  // namespace tmx

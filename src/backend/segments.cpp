@@ -1,0 +1,109 @@
+#include "backend/segments.h"
+
+namespace tmx {
+namespace {
+
+// What the plan makes of a run of a triangle layer.
+std::vector<row_segment> planned_parts(const ubatch_runs & found, const causal_run & run, const layer_rule & rule) {
+    const index_range ranks{run.rank_begin, run.rank_begin + run.rows()};
+    const bool in_prompt = found.runs.size() == 1 && found.masked.empty() && ranks.end <= rule.prompt_length;
+    return resolve_segments(rule.shape, rule.tail, {ranks, in_prompt ? rule.prompt_length : -1}, run.output_rows);
+}
+
+}  // namespace
+
+std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule) {
+    std::vector<attention_segment> segments;
+    for (const causal_run & run : found.runs) {
+        std::vector<row_segment> parts{{{0, run.rows()}, band{}}};
+        if (rule.triangle && run.ordered) {
+            parts = planned_parts(found, run, rule);
+        }
+        for (const row_segment & part : parts) {
+            segments.push_back({.batch = run.stream,
+                                .masked = false,
+                                .row_begin = run.row_begin + part.rows.begin,
+                                .row_end = run.row_begin + part.rows.end,
+                                .rank_begin = run.rank_begin + part.rows.begin,
+                                .key_begin = run.cells.empty() ? run.key_begin : 0,
+                                .cells = run.cells.empty() ? nullptr : run.cells.data(),
+                                .kept = part.kept});
+        }
+    }
+    for (const masked_rows & rows : found.masked) {
+        segments.push_back({.batch = rows.stream,
+                            .masked = true,
+                            .row_begin = rows.row_begin,
+                            .row_end = rows.row_end,
+                            .rank_begin = 0,
+                            .key_begin = 0,
+                            .cells = nullptr,
+                            .kept = {}});
+    }
+    return segments;
+}
+
+int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule) {
+    int64_t n_rows = 0;
+    for (const causal_run & run : found.runs) {
+        if (!rule.triangle || run.ordered) {
+            continue;
+        }
+        for (const row_segment & part : planned_parts(found, run, rule)) {
+            const index_range ranks{run.rank_begin + part.rows.begin, run.rank_begin + part.rows.end};
+            if (kept_pairs(part.kept, ranks) < kept_pairs(band{}, ranks)) {
+                n_rows += part.rows.end - part.rows.begin;
+            }
+        }
+    }
+    return n_rows;
+}
+
+pair_count & pair_count::operator+=(const pair_count & other) {
+    kept += other.kept;
+    skipped += other.skipped;
+    masked += other.masked;
+    flops += other.flops;
+    bytes += other.bytes;
+    return *this;
+}
+
+pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                       const node_shape & shape) {
+    pair_count sum;
+    const auto n_dense = static_cast<double>(shape.n_dense_head);
+    const auto n_banded = static_cast<double>(shape.n_head - shape.n_dense_head);
+    const double pair_flops = 2.0 * static_cast<double>(shape.d_qk + shape.d_v);
+    for (const attention_segment & segment : segments) {
+        if (segment.masked) {
+            continue;
+        }
+        const int64_t n_rows = segment.row_end - segment.row_begin;
+        const index_range ranks{segment.rank_begin, segment.rank_begin + n_rows};
+        const auto kept = static_cast<double>(kept_pairs(segment.kept, ranks));
+        const auto all = static_cast<double>(kept_pairs(band{}, ranks));
+        const double kept_sum = kept * n_banded + all * n_dense;
+        const work_count read = count_work(shape.n_dense_head > 0 ? band{} : segment.kept, ranks, shape.n_head,
+                                           shape.n_head_kv, shape.d_qk, shape.d_v, shape.kv_bytes_per_elem);
+        sum += {.kept = kept_sum,
+                .skipped = (all - kept) * n_banded,
+                .masked = 0,
+                .flops = kept_sum * pair_flops,
+                .bytes = read.kv_bytes + read.query_bytes};
+    }
+    for (const masked_rows & rows : found.masked) {
+        const int64_t visible = rows.n_visible >= 0 ? rows.n_visible : rows.rows() * shape.n_kv;
+        const double pairs = static_cast<double>(visible) * static_cast<double>(shape.n_head);
+        // One causal row over all keys visits the whole key axis once, which is what a masked segment may read.
+        const work_count read = count_work(band{}, {shape.n_kv - 1, shape.n_kv}, shape.n_head, shape.n_head_kv,
+                                           shape.d_qk, shape.d_v, shape.kv_bytes_per_elem);
+        sum += {.kept = 0,
+                .skipped = 0,
+                .masked = pairs,
+                .flops = pairs * pair_flops,
+                .bytes = read.kv_bytes + read.query_bytes * static_cast<double>(rows.rows())};
+    }
+    return sum;
+}
+
+}  // namespace tmx

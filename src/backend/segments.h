@@ -1,0 +1,58 @@
+// From runs and a plan to the segments that the kernels compute, and to what they cost. Nothing of ggml.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/runs/ubatch_runs.h"
+#include "trianglemix/attention.h"
+#include "trianglemix/plan.h"
+
+namespace tmx {
+
+// How one layer is to be treated.
+struct layer_rule {
+    bool triangle = false;
+    triangle_shape shape;
+    tail_policy tail = tail_policy::chunk;
+    int64_t prompt_length = -1;            // < 0: unknown
+    const uint8_t * dense_head = nullptr;  // [n_head] as in attention_args; null: none
+    const std::string * way = nullptr;     // for the counters: kernel, precision and plan in force; null: unknown
+};
+
+// Segments of one attention node. Their `cells` point into `found`, which must outlive them.
+//
+// A dense layer's runs, runs in which the order of the keys is not certain, and all masked rows take one segment each.
+// A triangle layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
+// that run lies inside the prompt.
+std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule);
+
+// Rows of a triangle layer that keep all their keys only because the order of these is not certain.
+int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule);
+
+// Query-key pairs, summed over the query heads.
+struct pair_count {
+    double kept = 0;
+    double skipped = 0;  // causal pairs that the plan left out
+    double masked = 0;   // what masked rows see; rows x keys where their mask was not read
+    double flops = 0;
+    double bytes = 0;  // keys and values of the visited ranks, queries, outputs
+
+    pair_count & operator+=(const pair_count & other);
+};
+
+struct node_shape {
+    int64_t n_head = 0;
+    int64_t n_head_kv = 0;
+    int64_t n_kv = 0;
+    int64_t d_qk = 0;
+    int64_t d_v = 0;
+    int64_t n_dense_head = 0;  // heads that keep all keys in a triangle layer
+    double kv_bytes_per_elem = 0;
+};
+
+// REQUIRES `segments` are make_segments() of `found`.
+pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                       const node_shape & shape);
+
+}  // namespace tmx

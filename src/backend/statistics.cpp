@@ -1,0 +1,201 @@
+#include "backend/statistics.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "trianglemix/attention.h"
+
+namespace tmx {
+namespace {
+
+constexpr size_t k_most_ways = 32;  // a host may change plans without end
+
+}  // namespace
+
+node_shape shape_of_node(const attention_args & args) {
+    node_shape shape{.n_head = args.n_head,
+                     .n_head_kv = args.n_head_kv,
+                     .n_kv = args.n_kv,
+                     .d_qk = args.d_qk,
+                     .d_v = args.d_v,
+                     .n_dense_head = 0,
+                     .kv_bytes_per_elem =
+                         static_cast<double>(block_bytes(args.k_type)) / static_cast<double>(block_elems(args.k_type))};
+    if (args.dense_head != nullptr) {
+        shape.n_dense_head =
+            std::count_if(args.dense_head, args.dense_head + args.n_head, [](uint8_t dense) { return dense != 0; });
+    }
+    return shape;
+}
+
+node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds) {
+    node_record record{.kind = node_kind::dense,
+                       .layer = layer,
+                       .triangle_layer = rule.triangle,
+                       .unordered_rows = unordered_rows(found, rule),
+                       .found = &found,
+                       .pairs = {},
+                       .seconds = seconds,
+                       .way = rule.way};
+    const bool planned =
+        std::any_of(found.runs.begin(), found.runs.end(), [](const causal_run & run) { return run.ordered; });
+    if (rule.triangle && planned) {
+        record.kind = node_kind::triangle;
+    } else if (!found.masked.empty()) {
+        record.kind = node_kind::masked;
+    }
+    record.pairs = count_pairs(found, segments, shape_of_node(args));
+    return record;
+}
+
+void statistics::count_ubatch(const ubatch_record & record) {
+    if (whole_ != nullptr) {
+        whole_->count_ubatch(record);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.ubatches++;
+    sums_.mixed_ubatches += record.found->runs.size() > 1;
+    sums_.masked_ubatches += !record.found->masked.empty();
+    for (const causal_run & run : record.found->runs) {
+        if (!run.cells.empty()) {
+            sums_.reordered_ubatches++;
+            break;
+        }
+    }
+    sums_.classify_seconds += record.seconds;
+}
+
+void statistics::count_node(const node_record & record) {
+    if (whole_ != nullptr) {
+        whole_->count_node(record);
+    }
+    const auto kind = static_cast<size_t>(record.kind);
+    const std::lock_guard lock(mutex_);
+    sums_.nodes[kind]++;
+    for (const causal_run & run : record.found->runs) {
+        const bool planned = record.triangle_layer && run.ordered;
+        (planned ? sums_.planned_runs : sums_.dense_runs)++;
+        (planned ? sums_.planned_rows : sums_.dense_rows) += run.rows();
+    }
+    sums_.unordered_rows += record.unordered_rows;
+    sums_.dense_rows -= record.unordered_rows;
+    for (const masked_rows & rows : record.found->masked) {
+        sums_.masked_runs++;
+        sums_.masked_rows[static_cast<size_t>(rows.reason)] += rows.rows();
+    }
+    sums_.pairs += record.pairs;
+    sums_.seconds += record.seconds;
+    if (record.way != nullptr && sums_.ways.size() < k_most_ways) {
+        sums_.ways.insert(*record.way);
+    }
+    layer_counts & layer = sums_.layers[record.layer];
+    layer.nodes[kind]++;
+    layer.pairs += record.pairs;
+    layer.seconds += record.seconds;
+}
+
+void statistics::count_fallback(const char * reason) {
+    if (whole_ != nullptr) {
+        whole_->count_fallback(reason);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.fallbacks[reason]++;
+}
+
+void statistics::note_refusal(const std::string & difference) {
+    if (whole_ != nullptr) {
+        whole_->note_refusal(difference);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.refusal = difference;
+}
+
+void statistics::count_strict_failure(const std::string & reason) {
+    if (whole_ != nullptr) {
+        whole_->count_strict_failure(reason);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.strict_failures[reason]++;
+}
+
+void statistics::count_graph(bool cut) {
+    if (whole_ != nullptr) {
+        whole_->count_graph(cut);
+    }
+    const std::lock_guard lock(mutex_);
+    (cut ? sums_.cut_graphs : sums_.whole_graphs)++;
+}
+
+bool statistics::count_passed_on(const std::string & reason) {
+    const bool first = whole_ == nullptr || whole_->count_passed_on(reason);
+    const std::lock_guard lock(mutex_);
+    return sums_.passed_on[reason]++ == 0 && first;
+}
+
+void statistics::count_passed_on_pairs(int32_t layer, const pair_count & pairs) {
+    if (whole_ != nullptr) {
+        whole_->count_passed_on_pairs(layer, pairs);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.pairs += pairs;
+    sums_.layers[layer].pairs += pairs;
+}
+
+void statistics::set_proxies(std::vector<proxy_facts> proxies) {
+    const std::lock_guard lock(mutex_);
+    sums_.proxies = std::move(proxies);
+}
+
+void statistics::add_scratch(int64_t bytes) {
+    if (whole_ != nullptr) {
+        whole_->add_scratch(bytes);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.scratch_bytes += bytes;
+    sums_.scratch_peak = std::max(sums_.scratch_peak, sums_.scratch_bytes);
+}
+
+void statistics::reset() {
+    const std::lock_guard lock(mutex_);
+    all_counts fresh;
+    fresh.proxies = std::move(sums_.proxies);
+    fresh.scratch_bytes = fresh.scratch_peak = sums_.scratch_bytes;
+    sums_ = std::move(fresh);
+    for (auto & count : declined_) {
+        count.store(0, std::memory_order_relaxed);
+    }
+}
+
+bool statistics::idle() const {
+    const std::lock_guard lock(mutex_);
+    return sums_.ubatches + sums_.cut_graphs + sums_.whole_graphs == 0 && sums_.layers.empty() &&
+           sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() &&
+           std::all_of(declined_.begin(), declined_.end(),
+                       [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
+}
+
+all_counts statistics::read() const {
+    all_counts copy;
+    {
+        const std::lock_guard lock(mutex_);
+        copy = sums_;
+    }
+    if (whole_ != nullptr) {
+        all_counts process = whole_->read();
+        copy.proxies = std::move(process.proxies);
+        copy.declined = process.declined;
+        return copy;
+    }
+    for (size_t reason = 0; reason < declined_.size(); ++reason) {
+        copy.declined[reason] = declined_[reason].load(std::memory_order_relaxed);
+    }
+    return copy;
+}
+
+statistics & process_statistics() {
+    static statistics & instance = *new statistics;  // never destroyed: read while the process exits, in any order
+    return instance;
+}
+
+}  // namespace tmx

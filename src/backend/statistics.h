@@ -1,0 +1,139 @@
+// What was computed how, since load or the last reset: by the process, or by one context. statistics_json.h and
+// statistics_summary.h say it.
+//
+// THREADS  Any thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "backend/decline_reason.h"
+#include "backend/runs/ubatch_runs.h"
+#include "backend/segments.h"
+
+namespace tmx {
+
+enum class node_kind : uint8_t {
+    triangle,  // a triangle layer in which the plan treated at least one run
+    dense,     // no plan for this layer; every row in a causal run
+    masked,    // some rows went through the mask, and the plan treated none
+};
+constexpr int k_node_kinds = 3;
+
+// One attention node that was computed.
+struct node_record {
+    node_kind kind = node_kind::dense;
+    int32_t layer = -1;
+    bool triangle_layer = false;
+    int64_t unordered_rows = 0;  // of a triangle layer, dense because the order of their keys is not certain
+    const ubatch_runs * found = nullptr;
+    pair_count pairs;
+    double seconds = 0;
+    const std::string * way = nullptr;  // kernel, precision and plan that were in force; null: unknown
+};
+
+// For count_pairs(). What is left of `args`: mask and pointers do not count.
+node_shape shape_of_node(const attention_args & args);
+
+// REQUIRES `found` outlives the record.
+node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds);
+
+// One classification of a ubatch.
+struct ubatch_record {
+    const ubatch_runs * found = nullptr;
+    double seconds = 0;
+};
+
+// A GPU proxy that is registered.
+struct proxy_facts {
+    std::string name;
+    std::string wraps;   // name of the device behind it
+    std::string kernel;  // what computes there
+};
+
+// What is known of one layer.
+struct layer_counts {
+    std::array<int64_t, k_node_kinds> nodes{};
+    pair_count pairs;
+    double seconds = 0;
+};
+
+// What was counted, as plain values.
+struct all_counts {
+    std::array<int64_t, k_node_kinds> nodes{};
+    int64_t planned_runs = 0;
+    int64_t dense_runs = 0;
+    int64_t masked_runs = 0;
+    int64_t planned_rows = 0;
+    int64_t dense_rows = 0;
+    int64_t unordered_rows = 0;
+    std::array<int64_t, k_mask_reasons> masked_rows{};
+    std::map<std::string, int64_t> fallbacks;
+    std::map<std::string, int64_t> strict_failures;
+    pair_count pairs;
+    double seconds = 0;
+    int64_t ubatches = 0;
+    int64_t mixed_ubatches = 0;
+    int64_t masked_ubatches = 0;
+    int64_t reordered_ubatches = 0;
+    double classify_seconds = 0;
+    std::map<int32_t, layer_counts> layers;
+    std::string refusal;
+    int64_t cut_graphs = 0;
+    int64_t whole_graphs = 0;
+    std::map<std::string, int64_t> passed_on;
+    std::set<std::string, std::less<>> ways;
+    std::vector<proxy_facts> proxies;  // that are registered
+    int64_t scratch_bytes = 0;         // device memory that GPU proxies hold for themselves now, and held at most
+    int64_t scratch_peak = 0;
+    std::array<int64_t, k_decline_reasons> declined{};
+};
+
+class statistics {
+  public:
+    // `whole`, if any, counts what is counted here, too. It must outlive this.
+    explicit statistics(statistics * whole = nullptr) : whole_(whole) {}
+
+    void count_declined(decline_reason reason) {
+        declined_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+    }
+    void count_ubatch(const ubatch_record & record);
+    void count_node(const node_record & record);
+    void count_fallback(const char * reason);  // a triangle layer, or something asked for, was computed exactly instead
+    // One graph of a GPU proxy: cut up to compute attention nodes, or passed on whole.
+    void count_graph(bool cut);
+    // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.
+    bool count_passed_on(const std::string & reason);
+    // What such a node computes, where it is known: else a plan would seem to have skipped a share of fewer pairs.
+    void count_passed_on_pairs(int32_t layer, const pair_count & pairs);
+    void note_refusal(const std::string & difference);
+    void count_strict_failure(const std::string & reason);  // strict mode fails this evaluation
+    void add_scratch(int64_t bytes);  // device memory that GPU proxies hold for themselves, all together
+    void reset();
+
+    // What this process offers, for the JSON; not reset.
+    void set_proxies(std::vector<proxy_facts> proxies);
+
+    // Nothing was counted: the backend was not even asked for a node, because this process ran no model.
+    bool idle() const;
+
+    // All of it at one moment. Of a context: its own counts, beside what the process declined and offers.
+    all_counts read() const;
+
+  private:
+    statistics * whole_;
+    mutable std::mutex mutex_;
+    all_counts sums_;  // but for what was declined
+    std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
+};
+
+statistics & process_statistics();
+
+}  // namespace tmx

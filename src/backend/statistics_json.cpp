@@ -1,0 +1,102 @@
+#include "backend/statistics_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace tmx {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char * k_kind_names[] = {"triangle", "dense", "masked"};
+
+ordered_json nodes_json(const std::array<int64_t, k_node_kinds> & nodes) {
+    ordered_json out;
+    for (size_t kind = 0; kind < nodes.size(); ++kind) {
+        out[k_kind_names[kind]] = nodes[kind];
+    }
+    return out;
+}
+
+ordered_json pairs_json(const pair_count & pairs) {
+    return {{"kept", pairs.kept}, {"skipped", pairs.skipped}, {"masked", pairs.masked}};
+}
+
+ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counted) {
+    ordered_json declined = ordered_json::object();
+    for (size_t reason = 0; reason < counted.size(); ++reason) {
+        if (counted[reason] > 0) {
+            declined[to_string(static_cast<decline_reason>(reason))] = counted[reason];
+        }
+    }
+    return declined;
+}
+
+}  // namespace
+
+std::string statistics_json(const all_counts & sums, const settings & current, const ggml_build & running) {
+    const settings_snapshot snapshot = current.snapshot();
+    ordered_json out;
+    out["version"] = TMX_VERSION;
+    out["ggml_version"] = running.version;
+    out["ggml_commit"] = running.commit;
+    out["enabled"] = current.enabled();
+    out["min_rows"] = current.min_rows();
+    out["strict"] = snapshot.strict;
+    out["kernel"] = kernel_in_use(snapshot);
+    out["precision"] = name_of(snapshot.arithmetic);
+    out["plan"] = snapshot.chosen ? ordered_json(snapshot.chosen->name) : ordered_json(nullptr);
+    out["tail"] = snapshot.chosen ? ordered_json(name_of(snapshot.chosen->tail)) : ordered_json(nullptr);
+
+    out["computed_with"] = sums.ways;
+    out["plan_refused"] = sums.refusal.empty() ? ordered_json(nullptr) : ordered_json(sums.refusal);
+    out["nodes"] = nodes_json(sums.nodes);
+    out["fallbacks"] = ordered_json::object();
+    for (const auto & [reason, count] : sums.fallbacks) {
+        out["fallbacks"][reason] = count;
+    }
+    out["strict_failures"] = ordered_json(sums.strict_failures);
+    out["ubatches"] = {{"all", sums.ubatches},
+                       {"several_runs", sums.mixed_ubatches},
+                       {"with_masked_rows", sums.masked_ubatches},
+                       {"reordered", sums.reordered_ubatches}};
+    out["runs"] = {{"planned", sums.planned_runs}, {"dense", sums.dense_runs}, {"masked", sums.masked_runs}};
+    int64_t masked_rows_sum = 0;
+    ordered_json reasons = ordered_json::object();
+    for (size_t reason = 0; reason < sums.masked_rows.size(); ++reason) {
+        if (sums.masked_rows[reason] > 0) {
+            reasons[to_string(static_cast<mask_reason>(reason))] = sums.masked_rows[reason];
+            masked_rows_sum += sums.masked_rows[reason];
+        }
+    }
+    out["rows"] = {{"planned", sums.planned_rows},
+                   {"dense", sums.dense_rows},
+                   {"unordered", sums.unordered_rows},
+                   {"masked", masked_rows_sum}};
+    out["masked_rows"] = std::move(reasons);
+    out["pairs"] = pairs_json(sums.pairs);
+    out["flops"] = sums.pairs.flops;
+    out["bytes"] = sums.pairs.bytes;
+    out["seconds"] = sums.seconds;
+    out["classify_seconds"] = sums.classify_seconds;
+    out["declined"] = declined_json(sums.declined);
+    out["gpu"] = {{"devices", ordered_json::array()},
+                  {"graphs", {{"cut", sums.cut_graphs}, {"whole", sums.whole_graphs}}},
+                  {"passed_on", ordered_json::object()},
+                  {"scratch_bytes", {{"current", sums.scratch_bytes}, {"peak", sums.scratch_peak}}}};
+    for (const proxy_facts & proxy : sums.proxies) {
+        out["gpu"]["devices"].push_back({{"name", proxy.name}, {"wraps", proxy.wraps}, {"kernel", proxy.kernel}});
+    }
+    for (const auto & [reason, count] : sums.passed_on) {
+        out["gpu"]["passed_on"][reason] = count;
+    }
+    out["layers"] = ordered_json::array();
+    for (const auto & [index, layer] : sums.layers) {
+        out["layers"].push_back({{"layer", index},
+                                 {"nodes", nodes_json(layer.nodes)},
+                                 {"pairs", pairs_json(layer.pairs)},
+                                 {"seconds", layer.seconds}});
+    }
+    return out.dump(2, ' ', true, ordered_json::error_handler_t::replace);
+}
+
+}  // namespace tmx

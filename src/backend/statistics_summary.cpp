@@ -1,0 +1,60 @@
+#include "backend/statistics_summary.h"
+
+#include <cstdio>
+
+namespace tmx {
+
+std::string statistics_summary(const all_counts & sums, const settings & current) {
+    std::string text;
+    const auto line = [&](const char * format, auto... values) {
+        char buffer[512];
+        std::snprintf(buffer, sizeof(buffer), format, values...);
+        text += "TriangleMix: ";
+        text += buffer;
+        text += '\n';
+    };
+    if (!sums.passed_on.empty() || sums.cut_graphs + sums.whole_graphs > 0) {
+        line("GPU: %lld graphs cut, %lld whole", static_cast<long long>(sums.cut_graphs),
+             static_cast<long long>(sums.whole_graphs));
+    }
+    for (const auto & [reason, count] : sums.passed_on) {
+        line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
+    }
+    const int64_t n_nodes = sums.nodes[0] + sums.nodes[1] + sums.nodes[2];
+    const bool hindered = !sums.refusal.empty() || !sums.fallbacks.empty();
+    if (n_nodes == 0 && !hindered) {
+        line(
+            "computed nothing. Only prompts of at least %lld tokens are taken, and only with flash attention on "
+            "(-fa on).",
+            static_cast<long long>(current.min_rows()));
+        return text;
+    }
+    for (const std::string & way : sums.ways) {
+        line("%s", way.c_str());
+    }
+    if (!sums.refusal.empty()) {
+        line("plan refused: %s", sums.refusal.c_str());
+    }
+    for (const auto & [reason, count] : sums.strict_failures) {
+        line("TRIANGLEMIX_STRICT: %lld evaluations failed (%s)", static_cast<long long>(count), reason.c_str());
+    }
+    if (n_nodes == 0) {
+        text += "TriangleMix: computed nothing\n";
+    } else {
+        line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
+             sums.seconds, static_cast<long long>(sums.nodes[0]), static_cast<long long>(sums.nodes[1]),
+             static_cast<long long>(sums.nodes[2]));
+        const double all = sums.pairs.kept + sums.pairs.skipped + sums.pairs.masked;
+        line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums.pairs.kept, sums.pairs.skipped,
+             all > 0 ? 100.0 * sums.pairs.skipped / all : 0.0, sums.pairs.masked);
+        line("%lld ubatches, %lld with several runs, %lld with masked rows; classified in %.3f s",
+             static_cast<long long>(sums.ubatches), static_cast<long long>(sums.mixed_ubatches),
+             static_cast<long long>(sums.masked_ubatches), sums.classify_seconds);
+    }
+    for (const auto & [reason, count] : sums.fallbacks) {
+        line("fallback %s: %lld", reason.c_str(), static_cast<long long>(count));
+    }
+    return text;
+}
+
+}  // namespace tmx

@@ -1,0 +1,68 @@
+// What a GPU proxy computes attention with: CUDA kernels in the product, something that runs anywhere in tests. One per
+// proxy backend, that is one per llama context and device.
+//
+// The executor has a queue of its own, which wait_for() and record() order with the wrapped backend's through ggml
+// events of the wrapped device. Where that device has no events, the proxy waits on the host instead.
+//
+// THREADS  One call at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "glue/abi.h"
+#include "trianglemix/attention.h"
+#include "trianglemix/cuda_attention.h"
+
+namespace tmx {
+
+class attention_executor {
+  public:
+    virtual ~attention_executor() = default;
+
+    virtual const char * kernel() const = 0;
+
+    // Why this node is left to the wrapped backend, as text that lives forever; null: it is covered. From shapes, types
+    // and options alone.
+    virtual const char * declines(const attention_args & args) const = 0;
+
+    // What all layers of one evaluation with this shape and these segments share. Ranked segments only. `work` may be
+    // dropped while the device still uses it.
+    // ERRORS   leave `work` as it was. The text of a lack of memory is always the same.
+    virtual status prepare(const attention_args & args, std::span<const attention_segment> segments,
+                           std::shared_ptr<const void> & work) = 0;
+
+    // Enqueues one layer; waits for nothing.
+    virtual status forward(const attention_args & args, const std::shared_ptr<const void> & work) = 0;
+
+    // What is enqueued from now on waits for the event; the event happens when everything enqueued so far is done.
+    virtual status wait_for(ggml_backend_event_t event) = 0;
+    virtual status record(ggml_backend_event_t event) = 0;
+
+    // Waits until everything enqueued is done.
+    virtual status synchronize() = 0;
+
+    // Device memory that it takes for itself: at most how much, from now on; how much it holds; and to give back what
+    // no work holds. False: something still runs, so all stays as it is.
+    virtual void limit_scratch(const cuda_scratch_limit & limit) = 0;
+    virtual int64_t scratch_bytes() const = 0;
+    virtual bool release_scratch() = 0;
+};
+
+// A GPU device that a proxy may be put in front of.
+struct proxy_candidate {
+    ggml_backend_dev_t device = nullptr;  // of another backend
+    enum ggml_backend_dev_type type = GGML_BACKEND_DEVICE_TYPE_GPU;
+    std::string name;    // the proxy's: TriangleMix0
+    std::string kernel;  // what will compute, for people
+    std::function<status(std::unique_ptr<attention_executor> & executor)> make_executor;
+};
+
+// Of the devices that ggml has registered, those that this build has kernels for; for any other GPU one line in the log
+// says why not. Which they are is decided when linking: cuda_candidates.cpp, no_candidates.cpp, or a test's own.
+std::vector<proxy_candidate> proxy_candidates();
+
+}  // namespace tmx

@@ -1,0 +1,165 @@
+// Builds with CUDA: every GPU of ggml's CUDA backend that the kernels run on gets a proxy. The CUDA runtime is linked
+// in statically; its streams and events are the driver's, so they order with those of ggml's own copy of the runtime.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "glue/proxy/attention_executor.h"
+#include "trianglemix/cuda_attention.h"
+
+namespace tmx {
+namespace {
+
+status failed(const char * doing, cudaError_t error) {
+    return status::error(status_code::device_error, "%s: %s", doing, cudaGetErrorString(error));
+}
+
+status checked(const char * doing, cudaError_t error) {
+    return error == cudaSuccess ? status() : failed(doing, error);
+}
+
+class cuda_executor final : public attention_executor {
+  public:
+    static status create(int device, std::unique_ptr<attention_executor> & executor) {
+        auto made = std::make_unique<cuda_executor>();
+        if (status result = cuda_context::create(device, made->context_); !result.ok()) {
+            return result;
+        }
+        int before = 0;
+        if (cudaGetDevice(&before) != cudaSuccess) {
+            before = device;
+        }
+        cudaError_t error = cudaSetDevice(device);
+        if (error == cudaSuccess) {
+            error = cudaStreamCreateWithFlags(&made->stream_, cudaStreamNonBlocking);
+        }
+        cudaSetDevice(before);
+        if (error != cudaSuccess) {
+            return failed("making a stream", error);
+        }
+        executor = std::move(made);
+        return {};
+    }
+
+    cuda_executor() = default;
+    ~cuda_executor() override {
+        context_.reset();
+        if (stream_ != nullptr) {
+            cudaStreamDestroy(stream_);
+        }
+    }
+
+    const char * kernel() const override { return context_->kernel(); }
+    const char * declines(const attention_args & args) const override { return cuda_declines(args); }
+
+    status prepare(const attention_args & args, std::span<const attention_segment> segments,
+                   std::shared_ptr<const void> & work) override {
+        std::shared_ptr<cuda_work> made;
+        status result = cuda_prepare(args, segments, {}, *context_, stream_, made);
+        if (result.ok()) {
+            work = std::move(made);
+        }
+        return result;
+    }
+
+    status forward(const attention_args & args, const std::shared_ptr<const void> & work) override {
+        return cuda_attention_forward(args, *static_cast<const cuda_work *>(work.get()), *context_, stream_);
+    }
+
+    status wait_for(ggml_backend_event_t event) override {
+        return checked("waiting for an event",
+                       cudaStreamWaitEvent(stream_, static_cast<cudaEvent_t>(event->context), 0));
+    }
+
+    status record(ggml_backend_event_t event) override {
+        return checked("recording an event", cudaEventRecord(static_cast<cudaEvent_t>(event->context), stream_));
+    }
+
+    status synchronize() override { return checked("waiting for the device", cudaStreamSynchronize(stream_)); }
+
+    void limit_scratch(const cuda_scratch_limit & limit) override { context_->limit_scratch(limit); }
+    int64_t scratch_bytes() const override { return context_->scratch_bytes(); }
+    bool release_scratch() override { return context_->release_scratch(stream_); }
+
+  private:
+    std::unique_ptr<cuda_context> context_;
+    cudaStream_t stream_ = nullptr;
+};
+
+// The CUDA runtime's number of a ggml device: by its bus address ("0000:01:00.0", a virtual device's ends in "-v1"),
+// else by its name ("CUDA1"). -1: unknown.
+int device_number(ggml_backend_dev_t device) {
+    ggml_backend_dev_props props{};
+    ggml_backend_dev_get_props(device, &props);
+    int number = -1;
+    if (props.device_id != nullptr) {
+        std::string address = props.device_id;
+        address = address.substr(0, address.find("-v"));
+        if (cudaDeviceGetByPCIBusId(&number, address.c_str()) == cudaSuccess) {
+            return number;
+        }
+        static_cast<void>(cudaGetLastError());
+    }
+    const std::string_view name = ggml_backend_dev_name(device);
+    const std::string_view digits = name.substr(std::min(name.find_first_of("0123456789"), name.size()));
+    number = -1;
+    std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return number;
+}
+
+// "" and the kernel's name, or why no kernel runs there. Makes no CUDA context: nobody may come to use the GPU, and a
+// context takes its memory.
+std::string problem_of(int number, std::string & kernel) {
+    int major = 0;
+    int minor = 0;
+    cudaError_t error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, number);
+    if (error == cudaSuccess) {
+        error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, number);
+    }
+    if (error != cudaSuccess) {
+        static_cast<void>(cudaGetLastError());
+        return cudaGetErrorString(error);
+    }
+    if (major < 8) {
+        return "compute capability " + std::to_string(major) + "." + std::to_string(minor) + ", at least 8.0 is needed";
+    }
+    kernel = major == 9 && minor == 0 ? "sm90a" : "sm80";
+    return "";
+}
+
+}  // namespace
+
+std::vector<proxy_candidate> proxy_candidates() {
+    std::vector<proxy_candidate> candidates;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        const ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        const enum ggml_backend_dev_type type = ggml_backend_dev_type(device);
+        const ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(device);
+        if ((type != GGML_BACKEND_DEVICE_TYPE_GPU && type != GGML_BACKEND_DEVICE_TYPE_IGPU) || registry == nullptr ||
+            std::strcmp(ggml_backend_reg_name(registry), "CUDA") != 0) {
+            continue;
+        }
+        const int number = device_number(device);
+        std::string kernel;
+        const std::string problem = number < 0 ? "its CUDA device is unknown" : problem_of(number, kernel);
+        if (!problem.empty()) {
+            GGML_LOG_WARN("TriangleMix: no device in front of %s: %s\n", ggml_backend_dev_name(device),
+                          problem.c_str());
+            continue;
+        }
+        candidates.push_back({.device = device,
+                              .type = type,
+                              .name = "TriangleMix" + std::to_string(candidates.size()),
+                              .kernel = "cuda." + kernel,
+                              .make_executor = [number](std::unique_ptr<attention_executor> & executor) {
+                                  return cuda_executor::create(number, executor);
+                              }});
+    }
+    return candidates;
+}
+
+}  // namespace tmx

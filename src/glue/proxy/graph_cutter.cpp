@@ -1,0 +1,87 @@
+#include "glue/proxy/graph_cutter.h"
+
+#include <algorithm>
+
+#include "backend/stopwatch.h"
+#include "glue/backend_common.h"
+
+namespace tmx {
+
+graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor, layer_rules & rules,
+                           statistics & counters, const passed_on_notes & notes)
+    : wrapped_(wrapped), executor_(executor), rules_(rules), statistics_(counters), notes_(notes) {
+    const ggml_backend_i & iface = wrapped_->iface;
+    if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
+        ready_.reset(ggml_backend_event_new(wrapped_->device));
+        done_.reset(ggml_backend_event_new(wrapped_->device));
+    }
+}
+
+ggml_status graph_cutter::pass_on_whole(ggml_cgraph * graph) {
+    const ggml_status result = ggml_backend_graph_compute_async(wrapped_, graph);
+    statistics_.count_graph(false);
+    return result;
+}
+
+ggml_status graph_cutter::pass_on(ggml_cgraph * graph, int begin, int end) {
+    if (std::all_of(graph->nodes + begin, graph->nodes + end, computes_nothing)) {
+        return GGML_STATUS_SUCCESS;
+    }
+    ggml_cgraph view = ggml_graph_view(graph, begin, end);
+    return ggml_backend_graph_compute_async(wrapped_, &view);
+}
+
+ggml_status graph_cutter::run(ggml_cgraph * graph, int begin, const std::vector<step> & steps) {
+    statistics_.count_graph(true);
+    for (const step & each : steps) {
+        ggml_status result = pass_on(graph, begin, each.node);
+        if (result == GGML_STATUS_SUCCESS) {
+            result = run_step(graph, each);
+        }
+        if (result != GGML_STATUS_SUCCESS) {
+            return result;
+        }
+        begin = each.node + 1;
+    }
+    return pass_on(graph, begin, graph->n_nodes);
+}
+
+// A node that the executor fails at is passed on after all.
+ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
+    const stopwatch watch;
+    const status result = forward(planned);
+    if (result.ok()) {
+        statistics_.count_node(describe_node(planned.view->args, planned.layer, planned.rule,
+                                             planned.how->ubatch->found, planned.how->segments, watch.seconds()));
+        return GGML_STATUS_SUCCESS;
+    }
+    notes_.note(failure_name(result), result.message());
+    if (!rules_.note_fallback(planned.layer, planned.rule, failure_name(result))) {
+        return GGML_STATUS_FAILED;
+    }
+    return pass_on(graph, planned.node, planned.node + 1);
+}
+
+status graph_cutter::forward(const step & planned) {
+    if (ready_ == nullptr || done_ == nullptr) {
+        ggml_backend_synchronize(wrapped_);
+        status result = executor_->forward(planned.view->args, planned.how->work);
+        const status finished = executor_->synchronize();
+        return result.ok() ? finished : result;
+    }
+    wrapped_->iface.event_record(wrapped_, ready_.get());
+    status result = executor_->wait_for(ready_.get());
+    if (result.ok()) {
+        result = executor_->forward(planned.view->args, planned.how->work);
+    }
+    // After a failure too: what was enqueued before it must be over before others write the same memory.
+    const status recorded = executor_->record(done_.get());
+    if (recorded.ok()) {
+        wrapped_->iface.event_wait(wrapped_, done_.get());
+    } else {
+        static_cast<void>(executor_->synchronize());
+    }
+    return result.ok() ? recorded : result;
+}
+
+}  // namespace tmx

@@ -1,0 +1,283 @@
+// ggml_backend_init: decides whether to serve this process, and as what.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend_config.h"
+#include "backend/settings.h"
+#include "backend/statistics.h"
+#include "backend/statistics_file.h"
+#include "backend/statistics_json.h"
+#include "backend/statistics_summary.h"
+#include "glue/abi.h"
+#include "glue/accel_device.h"
+#include "glue/backend_common.h"
+#include "glue/control.h"
+#include "glue/proxy/proxy_device.h"
+#include "glue/version_check.h"
+#include "trianglemix/backend_control.h"
+
+namespace tmx {
+namespace {
+
+struct close_file {
+    void operator()(std::FILE * file) const { std::fclose(file); }
+};
+using file_handle = std::unique_ptr<std::FILE, close_file>;
+
+bool switched_on = false;
+bool with_cpu_device = false;
+std::string stats_where;  // TRIANGLEMIX_STATS
+
+// Made where it is first asked for, so never by a library that refuses to register. Never destroyed: hosts free their
+// backends while the process exits, in any order.
+std::vector<std::unique_ptr<proxy_device>> & proxies() {
+    static auto & devices = *new std::vector<std::unique_ptr<proxy_device>>;
+    return devices;
+}
+
+size_t n_devices() {
+    return switched_on ? (with_cpu_device ? 1 : 0) + proxies().size() : 0;
+}
+
+const char * registry_name(ggml_backend_reg_t) noexcept {
+    return TMX_BACKEND_NAME;
+}
+
+size_t registry_device_count(ggml_backend_reg_t) noexcept {
+    return n_devices();
+}
+
+ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) noexcept {
+    if (index >= n_devices()) {
+        return nullptr;
+    }
+    if (!with_cpu_device) {
+        return proxies()[index]->handle();
+    }
+    return index == 0 ? accel_device(reg) : proxies()[index - 1]->handle();
+}
+
+// What a wrapped backend's registry offers beyond ours is passed on only where it takes no backend and no device: it
+// would not know a proxy's.
+void * registry_address(ggml_backend_reg_t, const char * name) noexcept {
+    if (void * ours = control_address(name)) {
+        return ours;
+    }
+    for (const char * neutral : {"ggml_backend_register_host_buffer", "ggml_backend_unregister_host_buffer"}) {
+        if (std::string_view(name) == neutral && !proxies().empty()) {
+            return ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(proxies().front()->wrapped()), name);
+        }
+    }
+    return nullptr;
+}
+
+ggml_backend_reg registry = {
+    .api_version = GGML_BACKEND_API_VERSION,
+    .iface = {.get_name = c_callback(registry_name),
+              .get_device_count = c_callback(registry_device_count),
+              .get_device = c_callback(registry_device),
+              .get_proc_address = c_callback(registry_address)},
+    .context = nullptr,
+};
+
+// At exit the host's log sink may be gone already, so this goes where the user asked for it: stderr or a file.
+void write_statistics() noexcept {
+    try {
+        if (process_statistics().idle()) {
+            return;  // a router, say, which only starts the processes that compute
+        }
+        if (stats_where == "1") {
+            std::fputs(statistics_summary(process_statistics().read(), process_settings()).c_str(), stderr);
+            return;
+        }
+        const std::string problem = write_statistics_file(
+            stats_where, statistics_json(process_statistics().read(), process_settings(), running_ggml()) + "\n");
+        if (!problem.empty()) {
+            std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s: %s\n",
+                         stats_where.c_str(), problem.c_str());
+        }
+    } catch (...) {
+        std::fputs("TriangleMix: no memory for the statistics\n", stderr);
+    }
+}
+
+// One JSON line on how registration went, appended to the file that TRIANGLEMIX_STATUS names: a parent process that
+// started the host reads there whether this library serves it.
+void write_status(const std::string & where, const std::string & refusal) {
+    if (where.empty()) {
+        return;
+    }
+    nlohmann::ordered_json line = {{"registered", refusal.empty()}, {"version", TMX_VERSION}, {"devices", n_devices()}};
+    if (switched_on && !proxies().empty()) {  // a refused library is unloaded again and must leave nothing behind
+        line["gpu"] = nlohmann::ordered_json::array();
+        for (const std::unique_ptr<proxy_device> & proxy : proxies()) {
+            line["gpu"].push_back({{"name", proxy->candidate().name},
+                                   {"wraps", ggml_backend_dev_name(proxy->wrapped())},
+                                   {"kernel", proxy->candidate().kernel}});
+        }
+    }
+    if (refusal.empty()) {
+        line["kernel"] = kernel_in_use(process_settings().snapshot());
+    } else {
+        line["reason"] = refusal;
+    }
+    const std::string text = line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    const file_handle file(std::fopen(where.c_str(), "ab"));
+    if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) {
+        GGML_LOG_WARN("TriangleMix: cannot write to TRIANGLEMIX_STATUS=%s\n", where.c_str());
+    }
+}
+
+// Reports what is wrong with the settings, repairs what it can, and says whether strict mode forbids to go on.
+std::string check_settings(config_result & read) {
+    if (std::string problem = settings::kernel_problem(read.config.kernel); !problem.empty()) {
+        read.problems.push_back({true, std::move(problem)});
+        read.config.kernel.clear();
+    }
+    std::string & stats = read.config.stats;
+    if (!stats.empty() && stats != "1") {
+        stats = statistics_path(stats);
+        if (const std::string problem = statistics_path_problem(stats); !problem.empty()) {
+            read.problems.push_back({true, "TRIANGLEMIX_STATS: cannot write " + stats + ": " + problem});
+            stats.clear();
+        } else if (statistics_path_taken(stats)) {
+            read.problems.push_back({false, "TRIANGLEMIX_STATS: " + stats +
+                                                " holds something already and stays as it is; statistics go beside it, "
+                                                "with this process's id in the name"});
+        }
+    }
+    settings trial;  // not the process's, which is never destroyed: a refused library is unloaded again
+    trial.apply(read.config);
+    if (std::string problem = trial.precision_problem(trial.snapshot().arithmetic); !problem.empty()) {
+        read.problems.push_back({true, std::move(problem)});
+    }
+    std::string bad_values;
+    for (const config_problem & problem : read.problems) {
+        if (problem.bad_value) {
+            GGML_LOG_ERROR("TriangleMix: %s\n", problem.text.c_str());
+            bad_values += bad_values.empty() ? "" : "; ";
+            bad_values += problem.text;
+        } else {
+            GGML_LOG_WARN("TriangleMix: %s\n", problem.text.c_str());
+        }
+    }
+    return read.config.strict ? bad_values : "";
+}
+
+void make_proxies(const backend_config & config) {
+    proxy_limits limits;
+    if (config.scratch_mb) {
+        limits.scratch = {.most_bytes = *config.scratch_mb << 20, .share = 1};
+    }
+    std::vector<proxy_facts> facts;
+    for (proxy_candidate & candidate : proxy_candidates()) {
+        const std::string wraps = ggml_backend_dev_name(candidate.device);
+        GGML_LOG_INFO("TriangleMix %s: device %s in front of %s, kernel %s; choose it with --device %s\n", TMX_VERSION,
+                      candidate.name.c_str(), wraps.c_str(), candidate.kernel.c_str(), candidate.name.c_str());
+        facts.push_back({candidate.name, wraps, candidate.kernel});
+        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate), limits));
+    }
+    process_statistics().set_proxies(std::move(facts));
+}
+
+void report_cpu_kernel(const std::string & kernel, bool picked) {
+    if (!with_cpu_device) {
+        GGML_LOG_WARN(
+            "TriangleMix %s: no kernel of this build runs on this CPU: no CPU device, its prompts are left to the "
+            "host\n",
+            TMX_VERSION);
+    } else if (picked && kernel == "portable") {
+        GGML_LOG_WARN(
+            "TriangleMix %s: none of the kernels for special instructions runs on this CPU; the portable one is right, "
+            "but may well be slower than the host's own code (TRIANGLEMIX_DISABLE=1 leaves it alone)\n",
+            TMX_VERSION);
+    }
+}
+
+// Whether the off switch is set; then it is said, once.
+bool report_off_switch() {
+    const plan_loader none = [](const std::string &) noexcept { return parsed<plan>(); };  // read by start(), if at all
+    const backend_config config = read_config(process_environment(), none).config;
+    if (config.disabled) {
+        GGML_LOG_INFO("TriangleMix %s: switched off by TRIANGLEMIX_DISABLE\n", TMX_VERSION);
+        write_status(config.status, "switched off by TRIANGLEMIX_DISABLE");
+    }
+    return config.disabled;
+}
+
+ggml_backend_reg_t start() {
+    if (report_off_switch()) {
+        return nullptr;  // a host that does not ask for the score
+    }
+    config_result read = read_config(process_environment());
+    const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, running_ggml());
+    if (!refusal.empty()) {
+        GGML_LOG_ERROR("TriangleMix: %s\n", refusal.c_str());
+        write_status(read.config.status, refusal);
+        return nullptr;
+    }
+    const std::string bad_values = check_settings(read);
+    if (!bad_values.empty()) {
+        GGML_LOG_ERROR("TriangleMix: not registering, since TRIANGLEMIX_STRICT is set and a setting is bad\n");
+        write_status(read.config.status, bad_values);
+        return nullptr;
+    }
+    process_settings().apply(read.config);
+    switched_on = true;
+    with_cpu_device = cpu_device_runs();
+    make_proxies(read.config);
+    const settings_snapshot snapshot = process_settings().snapshot();
+    report_cpu_kernel(kernel_in_use(snapshot), read.config.kernel.empty());
+    if (n_devices() == 0) {
+        write_status(read.config.status, "no kernel of this build runs on this CPU, and there is no GPU for it");
+        return &registry;
+    }
+    GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
+                  TMX_VERSION, kernel_in_use(snapshot).c_str(), std::string(name_of(snapshot.arithmetic)).c_str(),
+                  snapshot.chosen ? snapshot.chosen->name.c_str() : "none (exact)",
+                  static_cast<long long>(read.config.min_rows));
+    write_status(read.config.status, "");
+    if (!read.config.stats.empty()) {
+        stats_where = read.config.stats;
+        std::atexit(c_callback(write_statistics));
+    }
+    return &registry;
+}
+
+}  // namespace
+}  // namespace tmx
+
+extern "C" __attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void);
+extern "C" __attribute__((visibility("default"))) int ggml_backend_score(void);
+
+// ggml asks it before it registers a library, to pick one of several; 0 means "not on this system", and the library is
+// closed again without a word above information level. So a library that is switched off is no backend at all: hosts
+// list registries, too, not only devices (llama-bench's "backend" column).
+extern "C" int ggml_backend_score(void) {
+    try {
+        return tmx::report_off_switch() ? 0 : 1;
+    } catch (const std::exception & error) {
+        GGML_LOG_ERROR("TriangleMix: not registering: %s\n", error.what());
+        return 0;
+    }
+}
+
+// Called once by a host that loads the library, and once more if it is loaded by two ways; both get the same registry.
+extern "C" ggml_backend_reg_t ggml_backend_init(void) {
+    try {
+        static ggml_backend_reg_t served = tmx::start();
+        return served;
+    } catch (const std::exception & error) {
+        GGML_LOG_ERROR("TriangleMix: not registering: %s\n", error.what());
+    } catch (...) {
+        GGML_LOG_ERROR("TriangleMix: not registering: unknown error\n");
+    }
+    return nullptr;
+}

@@ -1,0 +1,111 @@
+// What settings ask of layers: the plan held against a model, what falls back, and what strict mode forbids.
+#include "backend/layer_rules.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace tmx::test {
+namespace {
+
+std::vector<std::string> lines;
+
+void keep_line(log_level level, const char * line) {
+    const char * const prefixes[] = {"", "warning: ", "error: "};
+    lines.push_back(std::string(prefixes[static_cast<size_t>(level)]) + line);
+}
+
+class layer_rules_test : public testing::Test {
+  protected:
+    void SetUp() override { lines.clear(); }
+
+    // Layers 2 and 3 of four triangle.
+    void apply(bool strict = false) {
+        backend_config config;
+        config.chosen.emplace();
+        config.chosen->name = "test";
+        config.chosen->layers.resize(4);
+        config.chosen->layers[2].kind = config.chosen->layers[3].kind = layer_kind::triangle;
+        config.strict = strict;
+        current_.apply(config);
+    }
+
+    void begin() {
+        rules_.begin();
+        rules_.check_plan(
+            [&] {
+                ++n_asked_;
+                return model_;
+            },
+            "k");
+    }
+
+    settings current_;
+    statistics counters_;
+    layer_rules rules_{current_, counters_, keep_line};
+    model_shape model_{.architecture = "", .n_layer = 4, .n_head = 8, .n_head_kv = 2, .d_head = 64};
+    int n_asked_ = 0;
+    const ubatch_runs masked_ = all_masked(1, 10, mask_reason::visible_count);
+};
+
+TEST_F(layer_rules_test, the_model_is_looked_at_once_a_plan) {
+    begin();
+    EXPECT_EQ(n_asked_, 0) << "no plan";
+    EXPECT_FALSE(rules_.decide_rule(2, 8).triangle);
+    apply();
+    begin();
+    begin();
+    EXPECT_EQ(n_asked_, 1);
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_EQ(lines[0].find("plan test: triangle layers 2-3 "), 0u) << lines[0];
+    EXPECT_TRUE(rules_.decide_rule(2, 8).triangle);
+    EXPECT_FALSE(rules_.decide_rule(1, 8).triangle);
+    EXPECT_FALSE(rules_.decide_rule(-1, 8).triangle);
+    EXPECT_FALSE(rules_.decide_rule(4, 8).triangle);
+}
+
+TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {
+    apply();
+    begin();
+    lines.clear();
+    for (const int32_t layer : {1, 2, 3}) {
+        const std::optional<planned_layer> planned = rules_.plan_layer(layer, 8, masked_, 2);
+        ASSERT_TRUE(planned);
+        EXPECT_EQ(planned->segments.size(), 1u);
+    }
+    EXPECT_EQ(counters_.read().fallbacks["visible_count"], 2);
+    EXPECT_EQ(lines, std::vector<std::string>{"warning: triangle layer 2 is computed exactly, not by plan test: "
+                                              "visible_count (docs/backend.md). From now on this is only counted"});
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), masked_, 11)) << "no stretch is that long";
+    EXPECT_EQ(counters_.read().fallbacks["visible_count"], 2);
+}
+
+TEST_F(layer_rules_test, strict_mode_fails_what_falls_back) {
+    apply(true);
+    begin();
+    EXPECT_TRUE(rules_.plan_layer(1, 8, masked_, 2));
+    EXPECT_FALSE(rules_.plan_layer(2, 8, masked_, 2));
+    EXPECT_FALSE(rules_.note_fallback(-1, {}, "no_layer")) << "it may be one of the triangle layers";
+    EXPECT_TRUE(rules_.note_fallback(-1, {}, "no_mask")) << "none of a prompt's";
+    EXPECT_EQ(counters_.read().strict_failures["visible_count"], 1);
+    EXPECT_EQ(counters_.read().strict_failures["no_layer"], 1);
+}
+
+TEST_F(layer_rules_test, a_plan_of_another_model_is_refused) {
+    model_.n_layer = 5;
+    backend_config config;
+    config.chosen.emplace();
+    config.chosen->name = "other";
+    config.chosen->model.n_layer = 4;
+    config.chosen->layers.resize(4);
+    config.chosen->layers[2].kind = layer_kind::triangle;
+    current_.apply(config);
+    begin();
+    EXPECT_FALSE(rules_.decide_rule(2, 8).triangle);
+    EXPECT_NE(counters_.read().refusal, "");
+    EXPECT_EQ(counters_.read().fallbacks["plan_refused"], 1);
+}
+
+}  // namespace
+}  // namespace tmx::test

@@ -1,0 +1,148 @@
+// Segments that a plan makes of causal runs, and their counts.
+#include "backend/segments.h"
+
+#include <gtest/gtest.h>
+
+namespace tmx::test {
+namespace {
+
+constexpr triangle_shape k_shape{.n_sink = 4, .n_window = 32, .n_last = 16};
+const band k_banded{4, 32};
+
+causal_run run_of(int64_t row_begin, int64_t row_end, int64_t rank_begin, std::vector<int64_t> output_rows = {}) {
+    return {.stream = 0,
+            .row_begin = row_begin,
+            .row_end = row_end,
+            .rank_begin = rank_begin,
+            .key_begin = 7,
+            .cells = {},
+            .output_rows = std::move(output_rows)};
+}
+
+layer_rule rule(tail_policy tail, int64_t prompt_length = -1) {
+    return {true, k_shape, tail, prompt_length};
+}
+
+struct stretch {
+    int64_t begin;
+    int64_t end;
+    bool dense;
+    bool operator==(const stretch &) const = default;
+};
+
+std::vector<stretch> stretches(const std::vector<attention_segment> & segments) {
+    std::vector<stretch> all;
+    for (const attention_segment & segment : segments) {
+        EXPECT_FALSE(segment.masked);
+        EXPECT_TRUE(segment.kept.dense() || segment.kept == k_banded);
+        all.push_back({segment.row_begin, segment.row_end, segment.kept.dense()});
+    }
+    return all;
+}
+
+TEST(make_segments, dense_layer_takes_one_segment_a_run) {
+    const std::vector<attention_segment> segments = make_segments({{run_of(0, 10, 5), run_of(10, 100, 0)}, {}}, {});
+    ASSERT_EQ(segments.size(), 2u);
+    EXPECT_TRUE(segments[0].kept.dense());
+    EXPECT_EQ(segments[0].rank_begin, 5);
+    EXPECT_EQ(segments[0].key_begin, 7);
+    EXPECT_EQ(segments[1].row_begin, 10);
+    EXPECT_EQ(segments[1].row_end, 100);
+}
+
+TEST(make_segments, tail_chunk_keeps_the_last_rows_of_every_run) {
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 0)}, {}}, rule(tail_policy::chunk))),
+              (std::vector<stretch>{{0, 84, false}, {84, 100, true}}));
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 50, 0), run_of(50, 100, 30)}, {}}, rule(tail_policy::chunk))),
+              (std::vector<stretch>{{0, 34, false}, {34, 50, true}, {50, 84, false}, {84, 100, true}}));
+}
+
+TEST(make_segments, tail_output_keeps_only_rows_near_output_rows) {
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 0)}, {}}, rule(tail_policy::output))),
+              (std::vector<stretch>{{0, 100, false}}));
+    EXPECT_EQ(stretches(make_segments({{run_of(20, 120, 0, {99})}, {}}, rule(tail_policy::output))),
+              (std::vector<stretch>{{20, 104, false}, {104, 120, true}}));
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 0, {40})}, {}}, rule(tail_policy::output))),
+              (std::vector<stretch>{{0, 25, false}, {25, 41, true}, {41, 100, false}}));
+}
+
+TEST(make_segments, tail_prompt_uses_the_known_length) {
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 200)}, {}}, rule(tail_policy::prompt, 500))),
+              (std::vector<stretch>{{0, 100, false}}));
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 200)}, {}}, rule(tail_policy::prompt, 310))),
+              (std::vector<stretch>{{0, 94, false}, {94, 100, true}}));
+}
+
+TEST(make_segments, tail_prompt_without_a_fitting_length_is_tail_chunk) {
+    const std::vector<stretch> chunk{{0, 84, false}, {84, 100, true}};
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 200)}, {}}, rule(tail_policy::prompt))), chunk);
+    EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 200)}, {}}, rule(tail_policy::prompt, 299))), chunk)
+        << "the run ends beyond the prompt";
+    EXPECT_EQ(
+        stretches(make_segments({{run_of(0, 100, 200), run_of(100, 101, 3)}, {}}, rule(tail_policy::prompt, 1000)))
+            .front(),
+        chunk.front())
+        << "a second run: the length cannot be told apart";
+}
+
+TEST(make_segments, every_row_of_a_host_that_asks_for_all_logits_is_dense) {
+    std::vector<int64_t> all(100);
+    for (size_t i = 0; i < all.size(); ++i) {
+        all[i] = static_cast<int64_t>(i);
+    }
+    for (const tail_policy tail : {tail_policy::prompt, tail_policy::chunk, tail_policy::output}) {
+        EXPECT_EQ(stretches(make_segments({{run_of(0, 100, 0, all)}, {}}, rule(tail, 5000))),
+                  (std::vector<stretch>{{0, 100, true}}));
+    }
+}
+
+TEST(make_segments, cell_lists_and_masked_rows) {
+    causal_run run = run_of(0, 100, 0);
+    run.cells.assign(100, 0);
+    const ubatch_runs found{
+        {run}, {{.stream = 1, .row_begin = 3, .row_end = 9, .reason = mask_reason::no_inputs, .n_visible = 20}}};
+    const std::vector<attention_segment> segments = make_segments(found, rule(tail_policy::chunk));
+    ASSERT_EQ(segments.size(), 3u);
+    EXPECT_EQ(segments[0].cells, found.runs[0].cells.data());
+    EXPECT_EQ(segments[1].cells, found.runs[0].cells.data());
+    EXPECT_EQ(segments[1].rank_begin, 84);
+    EXPECT_TRUE(segments[2].masked);
+    EXPECT_EQ(segments[2].batch, 1);
+    EXPECT_EQ(segments[2].row_begin, 3);
+    EXPECT_EQ(segments[2].row_end, 9);
+}
+
+TEST(count_pairs, sums_over_heads_and_keeps_dense_heads_apart) {
+    const ubatch_runs found{{run_of(0, 100, 0)}, {}};
+    const std::vector<attention_segment> segments = make_segments(found, rule(tail_policy::output));
+    double kept = 0;
+    for (int64_t i = 0; i < 100; ++i) {
+        for (int64_t j = 0; j <= i; ++j) {
+            kept += j < 4 || i - j < 32;
+        }
+    }
+    const double all = 100 * 101 / 2;
+    node_shape shape{
+        .n_head = 6, .n_head_kv = 2, .n_kv = 128, .d_qk = 64, .d_v = 32, .n_dense_head = 0, .kv_bytes_per_elem = 2};
+    pair_count pairs = count_pairs(found, segments, shape);
+    EXPECT_EQ(pairs.kept, 6 * kept);
+    EXPECT_EQ(pairs.skipped, 6 * (all - kept));
+    EXPECT_EQ(pairs.masked, 0);
+    EXPECT_EQ(pairs.flops, 6 * kept * 2 * 96);
+    EXPECT_EQ(pairs.bytes, 100 * 96 * 2 * 2.0 + 100 * 96 * 6 * 4.0);
+
+    shape.n_dense_head = 2;
+    pairs = count_pairs(found, segments, shape);
+    EXPECT_EQ(pairs.kept, 4 * kept + 2 * all);
+    EXPECT_EQ(pairs.skipped, 4 * (all - kept));
+
+    ubatch_runs masked = all_masked(1, 10, mask_reason::no_inputs);
+    pairs = count_pairs(masked, make_segments(masked, {}), shape);
+    EXPECT_EQ(pairs.kept + pairs.skipped, 0);
+    EXPECT_EQ(pairs.masked, 10.0 * 128 * 6) << "all keys, where nobody looked";
+    masked.masked[0].n_visible = 77;
+    EXPECT_EQ(count_pairs(masked, make_segments(masked, {}), shape).masked, 77.0 * 6);
+}
+
+}  // namespace
+}  // namespace tmx::test

@@ -1,0 +1,62 @@
+// What is counted of a context and of the process, and what is said of it.
+#include "backend/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/log.h"
+#include "backend/statistics_json.h"
+#include "backend/statistics_summary.h"
+
+namespace tmx::test {
+namespace {
+
+TEST(statistics_test, a_context_counts_for_the_process_too) {
+    statistics process;
+    statistics context(&process);
+    process.set_proxies({{"TriangleMix0", "CUDA0", "cuda.sm80"}});
+    process.count_declined(decline_reason::rows);
+    context.count_fallback("cell_order");
+    context.add_scratch(100);
+    context.add_scratch(-40);
+    EXPECT_TRUE(context.count_passed_on("rows"));
+    EXPECT_FALSE(context.count_passed_on("rows"));
+    for (const statistics * each : {&process, &context}) {
+        const all_counts read = each->read();
+        EXPECT_EQ(read.fallbacks.at("cell_order"), 1);
+        EXPECT_EQ(read.passed_on.at("rows"), 2);
+        EXPECT_EQ(read.scratch_bytes, 60);
+        EXPECT_EQ(read.scratch_peak, 100);
+        EXPECT_EQ(read.declined[static_cast<size_t>(decline_reason::rows)], 1) << "the process's, seen by a context";
+        ASSERT_EQ(read.proxies.size(), 1u);
+        EXPECT_EQ(read.proxies[0].wraps, "CUDA0");
+    }
+    context.reset();
+    EXPECT_TRUE(context.idle());
+    EXPECT_FALSE(process.idle());
+    EXPECT_EQ(context.read().scratch_peak, 60) << "what is held stays";
+    process.reset();
+    EXPECT_EQ(process.read().proxies.size(), 1u);
+}
+
+TEST(statistics_test, json_and_words) {
+    settings current;
+    statistics counters;
+    EXPECT_NE(statistics_summary(counters.read(), current).find("computed nothing. Only prompts of at least 64"),
+              std::string::npos);
+    counters.count_fallback("head_count");
+    const std::string json = statistics_json(counters.read(), current, {"9.8.7", "abc"});
+    EXPECT_NE(json.find("\"ggml_version\": \"9.8.7\""), std::string::npos) << json;
+    EXPECT_NE(json.find("\"head_count\": 1"), std::string::npos) << json;
+    EXPECT_NE(statistics_summary(counters.read(), current).find("TriangleMix: fallback head_count: 1\n"),
+              std::string::npos);
+}
+
+TEST(log_test, lines_of_any_length) {
+    static std::string kept;
+    const std::string text(5000, 'x');
+    say([](log_level, const char * line) { kept = line; }, log_level::info, "%d %s", 7, text.c_str());
+    EXPECT_EQ(kept, "7 " + text);
+}
+
+}  // namespace
+}  // namespace tmx::test
