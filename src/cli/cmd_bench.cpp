@@ -20,7 +20,7 @@
 #include "cli/output_file.h"
 #include "cli/stock_setting.h"
 #include "cli/terminal.h"
-#include "profile/hash.h"
+#include "measure/hash.h"
 #include "runtime/failure.h"
 #include "runtime/statistics.h"
 

@@ -17,9 +17,9 @@
 #include "cli/profile_screen.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
+#include "measure/hash.h"
+#include "probe/model_file.h"
 #include "profile/findings.h"
-#include "profile/hash.h"
-#include "profile/model_file.h"
 #include "profile/pair_share.h"
 #include "profile/profiler.h"
 #include "profile/prompt_check.h"
@@ -291,7 +291,7 @@ void settle_set(profile_settings & s, const std::string & layers, const model_fa
 profile_result measure(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts) {
     try {
         profile_screen screen;
-        return run_profile(settings, b, m, prompts, [&](const profile_progress & p) { screen.show(p); });
+        return run_profile(settings, b, m, prompts, [&](const run_progress & p) { screen.show(p); });
     } catch (const interrupted &) {
         // Behind the screen's end, which clears its line.
         fmt::print(stderr, "stopped; what was measured is in {}, the same command goes on from there\n",

@@ -6,12 +6,13 @@
 // times.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "probe/shared_probe.h"
 #include "profile/set_stage.h"
-#include "profile/shared_probe.h"
 
 namespace tmx {
 
@@ -46,6 +47,7 @@ class ablation_stage {
     bool on_file(const unit & u, size_t prompt);
     double weight_of(const unit & u, size_t prompt);
     double weight_of_dense(std::span<const unit> units, size_t prompt);
+    probe_model & open_probe(stage_clock & clock, std::function<void(double share)> progress);
     void compute_dense(size_t prompt, stage_clock & clock);
     set_effect measure_one(const unit & u, size_t prompt, stage_clock & clock);
 };

@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "measure/progress.h"
+#include "measure/rank_correlation.h"
 #include "profile/ablation_stage.h"
-#include "profile/rank_correlation.h"
 #include "profile/scores.h"
 #include "profile/selection.h"
 #include "profile/set_stage.h"

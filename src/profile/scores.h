@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "profile/section_sums.h"
+#include "probe/section_sums.h"
 
 namespace tmx {
 

@@ -13,12 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "profile/prompt_pool.h"
+#include "measure/record_store.h"
+#include "measure/stage_clock.h"
 #include "profile/record_keys.h"
-#include "profile/record_store.h"
 #include "profile/settings.h"
-#include "profile/stage_clock.h"
 #include "profile/unit_set.h"
+#include "prompts/prompt_pool.h"
 #include "runtime/arm.h"
 
 namespace tmx {
