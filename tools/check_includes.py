@@ -6,8 +6,10 @@
     kernels, plan <- backend   which knows no ggml
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
-    kernels, plan, runtime <- profile   which also includes ggml's public headers, for the gradient probe
-    plan, runtime, profile <- cli       (which may also include attention.h, for the list of kernels)
+    runtime <- measure <- prompts
+    kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
+    plan, measure, prompts, probe <- profile
+    plan, runtime, measure, prompts, profile <- cli    (which may also include attention.h, for the list of kernels)
 
 pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
@@ -37,11 +39,16 @@ ALLOWED = {
     "backend": {"base", "pattern", "kernels", "plan"},
     "glue": {"base", "control", "pattern", "kernels", "plan", "backend"},
     "runtime": {"base", "control", "pattern"},
-    "profile": {"base", "pattern", "kernels", "plan", "runtime"},
-    "cli": {"base", "control", "pattern", "plan", "runtime", "profile", "header:attention.h"},
+    "measure": {"base", "runtime"},
+    "prompts": {"base", "runtime", "measure"},
+    "probe": {"base", "pattern", "kernels", "runtime"},
+    "profile": {"base", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
+    "cli": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "profile", "cli", "support"},
+    "bench": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
+              "cli", "support"},
+    "tests": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
+              "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/backend/", "tests/support/", "tests/fuzz/")
@@ -86,8 +93,8 @@ def foreign_problem(name, file, module):
         return "only src/runtime includes headers of llama.cpp"
     if is_internal and module != "glue":
         return "only src/glue includes ggml's internal headers"
-    if is_ggml and module not in ("glue", "runtime", "profile", "bench", "tests"):
-        return "of src/, only glue, runtime and profile include headers of ggml"
+    if is_ggml and module not in ("glue", "runtime", "probe", "bench", "tests"):
+        return "of src/, only glue, runtime and probe include headers of ggml"
     return None
 
 

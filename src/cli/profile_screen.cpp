@@ -8,7 +8,7 @@
 
 namespace tmx {
 
-void profile_screen::show(const profile_progress & p) {
+void profile_screen::show(const run_progress & p) {
     const std::string left = p.seconds_left >= 0 ? ", " + show_seconds(p.seconds_left) + " left" : "";
     const std::string line = fmt::format("{:>8} {:3.0f}%  {}{}", p.stage, 100 * p.share, p.item, left);
     const double now = seconds_now();

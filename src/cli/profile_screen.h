@@ -5,14 +5,14 @@
 
 #include <string>
 
-#include "profile/settings.h"
+#include "measure/progress.h"
 
 namespace tmx {
 
 // One line, redrawn on a terminal; finished items stay. Elsewhere finished items only.
 class profile_screen {
   public:
-    void show(const profile_progress & p);
+    void show(const run_progress & p);
     ~profile_screen();
 
   private:

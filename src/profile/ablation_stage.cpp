@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace tmx {
 namespace {
@@ -55,13 +56,17 @@ double ablation_stage::weight_of_dense(std::span<const unit> units, size_t promp
     return (known ? 1 : 2) * stage_clock::weight_of(prompts_.n_tokens(prompt));
 }
 
+probe_model & ablation_stage::open_probe(stage_clock & clock, std::function<void(double share)> progress) {
+    return probe_.get([&](const std::string & note) { clock.note(note); }, std::move(progress));
+}
+
 // The probe's dense pass. The continuation is on file with the gap, so that a run that goes on compares the same rows.
 void ablation_stage::compute_dense(size_t prompt, stage_clock & clock) {
     const std::string key = sets_.record_key(k_dense, prompt);
     const json * record = records_.find(key);
     const double first_share = record != nullptr ? 0 : 0.5;  // llama.cpp's
     probe_model & probe =
-        probe_.get(clock, [&](double share) { clock.within(first_share + (1 - first_share) * share); });
+        open_probe(clock, [&](double share) { clock.within(first_share + (1 - first_share) * share); });
     const std::vector<token_id> continuation =
         record != nullptr ? record->at("continuation").get<std::vector<token_id>>() : sets_.dense(prompt).continuation;
     dense_rows_ = probe.dense(prompts_.prompt(prompt).ids, continuation);
@@ -83,7 +88,7 @@ set_effect ablation_stage::measure_one(const unit & u, size_t prompt, stage_cloc
     const std::string key = sets_.record_key(way_of(u), prompt);
     const json * record = records_.find(key);
     if (record == nullptr) {
-        probe_model & probe = probe_.get(clock, [&](double share) { clock.within(share); });
+        probe_model & probe = open_probe(clock, [&](double share) { clock.within(share); });
         const set_effect e = effect_in_probe(prompts_.prompt(prompt), name, dense_rows_, probe.ablated(u));
         record = &records_.append(key, set_json(e, format_units({&u, 1})));
     }

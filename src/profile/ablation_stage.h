@@ -1,17 +1,17 @@
-// profile/ablation_stage.h -- each unit alone triangle on every prompt that chooses, compared with dense: from the
-// records, or measured.
+// profile/ablation_stage.h -- each unit alone triangle, compared with dense on every prompt that chooses: taken from
+// the records, or measured.
 //
 // In the probe, the dense pass over a prompt keeps every layer's input, and a unit's measurement starts at its layer.
-// In llama.cpp each is a whole prefill (set_stage.h). The continuation that is compared is llama.cpp's dense one both
-// times.
+// In llama.cpp each is a whole prefill (set_stage.h). Both compare over the same continuation, llama.cpp's dense one.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "probe/shared_probe.h"
 #include "profile/set_stage.h"
-#include "profile/shared_probe.h"
 
 namespace tmx {
 
@@ -46,6 +46,7 @@ class ablation_stage {
     bool on_file(const unit & u, size_t prompt);
     double weight_of(const unit & u, size_t prompt);
     double weight_of_dense(std::span<const unit> units, size_t prompt);
+    probe_model & open_probe(stage_clock & clock, std::function<void(double share)> progress);
     void compute_dense(size_t prompt, stage_clock & clock);
     set_effect measure_one(const unit & u, size_t prompt, stage_clock & clock);
 };

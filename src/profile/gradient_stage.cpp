@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "profile/stage_clock.h"
+#include "measure/stage_clock.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -86,7 +86,8 @@ std::vector<prompt_gradient> measure_gradients(const record_keys & keys, const p
         const std::string key = keys.gradient(prompt);
         const json * record = records.find(key);
         if (record == nullptr) {
-            probe_model & model = probe.get(clock, [&](double share) { clock.within(share); });
+            probe_model & model = probe.get([&](const std::string & note) { clock.note(note); },
+                                            [&](double share) { clock.within(share); });
             clock.begin(name, stage_clock::weight_of(prompts.n_tokens(number)));
             gradient_result result = model.gradient(prompt.ids, prompt.target);
             const prompt_gradient g{name,           prompts.n_tokens(number), result.target, result.log_probability,

@@ -3,11 +3,12 @@
 
 #include <vector>
 
-#include "profile/prompt_pool.h"
+#include "measure/progress.h"
+#include "measure/record_store.h"
+#include "probe/shared_probe.h"
 #include "profile/record_keys.h"
-#include "profile/record_store.h"
 #include "profile/scores.h"
-#include "profile/shared_probe.h"
+#include "prompts/prompt_pool.h"
 
 namespace tmx {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "profile/section_sums.h"
+#include "probe/section_sums.h"
 
 namespace tmx {
 namespace {

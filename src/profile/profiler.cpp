@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "measure/hash.h"
 #include "profile/gradient_stage.h"
-#include "profile/hash.h"
 #include "profile/plan_provenance.h"
 #include "profile/run_estimate.h"
 #include "runtime/statistics.h"
@@ -20,6 +20,14 @@ constexpr int64_t k_curve_points = 32;  // of the growing set; more units than t
 // Libraries and CPU kernels whose roundings measurements hold.
 std::string arithmetic_of(const backend & b) {
     return "ggml " + ggml_version_text() + ", " + parse_statistics(b.statistics()).kernel;
+}
+
+probe_options probe_of(const profile_settings & settings) {
+    probe_options options;
+    options.n_threads = settings.n_threads;
+    options.shape = settings.shape;
+    options.stop = settings.stop;
+    return options;
 }
 
 std::vector<double> mean_over(std::span<const size_t> prompts, const std::vector<std::vector<double>> & by_prompt) {
@@ -73,7 +81,7 @@ class profile_run {
           records_(settings.record_path),
           model_sha256_(sha256_of_file(settings.model_path)),
           keys_(settings, model_sha256_, arithmetic_of(b)),
-          probe_(settings),
+          probe_(settings.model_path, settings.device, probe_of(settings)),
           sets_(settings, keys_, b, m, prompts, records_),
           ablation_(settings, prompts, records_, sets_, probe_),
           choosing_(prompts.numbers(false)),
@@ -120,7 +128,7 @@ class profile_run {
   private:
     const profile_settings & settings_;
     const progress_sink & told_;
-    const progress_sink sink_ = [this](profile_progress p) { show(std::move(p)); };
+    const progress_sink sink_ = [this](run_progress p) { show(std::move(p)); };
     const prompt_pool & prompts_;
     record_store records_;
     std::string model_sha256_;
@@ -176,7 +184,7 @@ class profile_run {
         }
         const int64_t n_timed = std::min(settings_.device.empty() ? k_timed : 8 * k_timed, prompts_.n_tokens(0));
         estimate_.learn(work_kind::prefill, stage_clock::weight_of(n_timed), sets_.seconds_of_prefill(n_timed));
-        profile_progress start;
+        run_progress start;
         start.item = fmt::format("{} prompts that choose, {} that check, of up to {} tokens", choosing_.size(),
                                  held_out_.size(), std::max(longest(choosing_), longest(held_out_)));
         start.item += result_.n_on_file > 0 ? ", less what is on file" : "";
@@ -192,7 +200,7 @@ class profile_run {
         estimate_.begin(kind, expected_weight);
     }
 
-    void show(profile_progress p) {
+    void show(run_progress p) {
         // A speed from less than a thousandth of a stage's work is a guess.
         if (p.weight_done > 0.001 * (p.weight_done + p.weight_left)) {
             estimate_.learn(running_, p.weight_done, p.seconds);

@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "measure/progress.h"
+#include "measure/rank_correlation.h"
 #include "profile/ablation_stage.h"
-#include "profile/rank_correlation.h"
 #include "profile/scores.h"
 #include "profile/selection.h"
 #include "profile/set_stage.h"
@@ -17,8 +18,8 @@
 
 namespace tmx {
 
-// How well a gradient score predicts the measured damage of each unit: Spearman over units, with the interval over
-// prompts.
+// How well a gradient score predicts the measured damage of each unit: Spearman's correlation over units, with its
+// interval over prompts.
 struct score_quality {
     std::string score;
     interval rank_correlation;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "profile/section_sums.h"
+#include "probe/section_sums.h"
 #include "runtime/failure.h"
 
 namespace tmx {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "profile/prompt_pool.h"
 #include "profile/settings.h"
+#include "prompts/prompt_pool.h"
 
 namespace tmx {
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "profile/prompt_list.h"
 #include "profile/settings.h"
+#include "prompts/prompt_list.h"
 
 namespace tmx {
 

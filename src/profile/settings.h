@@ -3,12 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "profile/prompt_list.h"
 #include "profile/selection.h"
+#include "prompts/prompt_list.h"
 #include "trianglemix/geometry.h"
 
 namespace tmx {
@@ -49,19 +48,5 @@ struct profile_settings {
 inline const char * name_of_method(const profile_settings & s) {
     return s.gradient ? (s.ablation ? "both" : "gradient") : s.ablation ? "ablation" : "none";
 }
-
-// How far a run is.
-struct profile_progress {
-    std::string stage;         // "gradient", "ablation", "set", ...; "" before the first: what is going to be done
-    std::string item;          // what was measured just now, or is being measured
-    double share = 0;          // of the stage, 0..1
-    double seconds_left = -1;  // of the whole run; < 0: not known yet
-    bool item_ended = false;
-    // The stage's own reckoning. Weights are about proportional to time.
-    double weight_done = 0;
-    double weight_left = 0;
-    double seconds = 0;  // that weight_done took
-};
-using progress_sink = std::function<void(const profile_progress &)>;
 
 }  // namespace tmx

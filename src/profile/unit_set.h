@@ -6,20 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "probe/unit.h"
 #include "runtime/model.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
 
 model_shape shape_of(const model_facts & facts);
-
-struct unit {
-    int32_t layer = 0;
-    int32_t head = -1;  // -1: all of the layer's heads
-
-    bool operator==(const unit &) const = default;
-    bool operator<(const unit & other) const { return layer != other.layer ? layer < other.layer : head < other.head; }
-};
 
 std::string name_of(const unit & u);  // "12", "12.3"
 

@@ -4,8 +4,9 @@
 
 #include <cmath>
 
-#include "profile/model_file.h"
-#include "profile/probe_model.h"
+#include "probe/model_file.h"
+#include "probe/probe_model.h"
+#include "profile/unit_set.h"
 #include "runtime/arm.h"
 #include "tiny_gguf.h"
 

@@ -5,8 +5,9 @@
 #include <filesystem>
 #include <numeric>
 
-#include "profile/model_file.h"
-#include "profile/probe_model.h"
+#include "probe/model_file.h"
+#include "probe/probe_model.h"
+#include "profile/unit_set.h"
 #include "reference_model.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"

@@ -1,8 +1,8 @@
 // Built-in prompts in the embedded model's tokens (its weights are not loaded).
 #include <gtest/gtest.h>
 
-#include "profile/builtin_prompts.h"
-#include "profile/prompt_list.h"
+#include "prompts/builtin_prompts.h"
+#include "prompts/prompt_list.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "profile/rank_correlation.h"
+#include "measure/rank_correlation.h"
 #include "profile/scores.h"
 #include "profile/selection.h"
 #include "profile/unit_set.h"

@@ -1,8 +1,8 @@
 // How long a run is said to take.
 #include <gtest/gtest.h>
 
+#include "measure/stage_clock.h"
 #include "profile/run_estimate.h"
-#include "profile/stage_clock.h"
 
 namespace tmx::test {
 namespace {
@@ -33,8 +33,8 @@ TEST(RunEstimate, ATimedStepStandsForAllKindsUntilTheyAreSeen) {
 }
 
 TEST(StageClock, TellsItsWeights) {
-    std::vector<profile_progress> told;
-    const progress_sink sink = [&](const profile_progress & p) { told.push_back(p); };
+    std::vector<run_progress> told;
+    const progress_sink sink = [&](const run_progress & p) { told.push_back(p); };
     stage_clock clock("stage", 8, sink);
     clock.begin("one", 6);
     clock.within(0.5);

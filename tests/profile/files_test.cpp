@@ -4,15 +4,15 @@
 #include <filesystem>
 #include <fstream>
 
-#include "profile/hash.h"
+#include "measure/hash.h"
+#include "measure/record_store.h"
+#include "probe/section_sums.h"
 #include "profile/pair_share.h"
 #include "profile/plan_provenance.h"
 #include "profile/prompt_check.h"
-#include "profile/prompt_list.h"
 #include "profile/record_keys.h"
-#include "profile/record_store.h"
-#include "profile/section_sums.h"
-#include "profile/text_source.h"
+#include "prompts/prompt_list.h"
+#include "prompts/text_source.h"
 #include "runtime/failure.h"
 
 namespace tmx::test {

@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "nmse.h"
-#include "profile/model_file.h"
-#include "profile/probe_model.h"
+#include "probe/model_file.h"
+#include "probe/probe_model.h"
 #include "reference_model.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"

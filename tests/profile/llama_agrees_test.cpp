@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "nmse.h"
-#include "profile/model_file.h"
-#include "profile/probe_model.h"
+#include "probe/model_file.h"
+#include "probe/probe_model.h"
 #include "runtime/arm.h"
 #include "runtime/backend.h"
 #include "runtime/model.h"

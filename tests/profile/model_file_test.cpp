@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "profile/model_file.h"
+#include "probe/model_file.h"
 #include "runtime/failure.h"
 #include "tiny_gguf.h"
 

@@ -1,8 +1,8 @@
 // A set that the backend computed exactly instead is no measurement: its KL of 0 would make it the most harmless.
 #include <gtest/gtest.h>
 
+#include "probe/section_sums.h"
 #include "profile/plan_applied.h"
-#include "profile/section_sums.h"
 
 namespace tmx::test {
 namespace {

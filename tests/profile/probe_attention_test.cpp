@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "guarded_buffer.h"
-#include "profile/probe_attention.h"
+#include "probe/probe_attention.h"
 
 #ifdef TMX_CUDA
 #include <cuda_runtime_api.h>

@@ -3,9 +3,9 @@
 
 #include "fake_gpu.h"
 #include "glue/proxy/proxy_device.h"
-#include "profile/model_file.h"
-#include "profile/probe_device.h"
-#include "profile/probe_model.h"
+#include "probe/model_file.h"
+#include "probe/probe_device.h"
+#include "probe/probe_model.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 #include "tiny_gguf.h"

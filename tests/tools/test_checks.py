@@ -37,7 +37,8 @@ def run(tool, files, *options):
 class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
-        **{f"src/{module}/own.h": "" for module in ("kernels", "plan", "backend", "glue", "runtime", "profile", "cli")},
+        **{f"src/{module}/own.h": "" for module in
+           ("kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
     }
@@ -67,9 +68,14 @@ class Includes(unittest.TestCase):
         self.allow("src/glue/a.cpp", '#include "ggml-backend-impl.h"')
         self.allow("src/runtime/a.cpp", "#include <llama.h>")
         self.allow("src/runtime/a.cpp", '#include "trianglemix/backend_control.h"')
-        self.allow("src/profile/a.cpp", "#include <gguf.h>")
+        self.allow("src/measure/a.cpp", '#include "runtime/own.h"')
+        self.allow("src/prompts/a.cpp", '#include "measure/own.h"')
+        self.allow("src/probe/a.cpp", "#include <gguf.h>")
+        self.allow("src/probe/a.cpp", '#include "runtime/own.h"')
+        self.allow("src/probe/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/profile/a.cpp", '#include "runtime/own.h"')
-        self.allow("src/profile/a.cpp", '#include "trianglemix/attention.h"')
+        self.allow("src/profile/a.cpp", '#include "probe/own.h"')
+        self.allow("src/profile/a.cpp", '#include "prompts/own.h"')
         self.allow("src/cli/a.cpp", '#include "runtime/own.h"')
         self.allow("src/cli/a.cpp", '#include "profile/own.h"')
         self.allow("src/cli/a.cpp", '#include "trianglemix/attention.h"')
@@ -87,11 +93,19 @@ class Includes(unittest.TestCase):
         self.refuse("src/plan/a.cpp", '#include "backend/own.h"', "plan must not include backend")
         self.refuse("src/runtime/a.cpp", '#include "trianglemix/plan.h"', "runtime must not include plan")
         self.refuse("src/runtime/a.cpp", '#include "glue/own.h"', "runtime must not include glue")
-        self.refuse("src/profile/a.cpp", '#include "kernels/own.h"', "kernels is included through include/trianglemix/ only")
+        self.refuse("src/measure/a.cpp", '#include "prompts/own.h"', "measure must not include prompts")
+        self.refuse("src/prompts/a.cpp", '#include "profile/own.h"', "prompts must not include profile")
+        self.refuse("src/prompts/a.cpp", '#include "trianglemix/plan.h"', "prompts must not include plan")
+        self.refuse("src/probe/a.cpp", '#include "kernels/own.h"', "kernels is included through include/trianglemix/ only")
+        self.refuse("src/probe/a.cpp", '#include "glue/own.h"', "probe must not include glue")
+        self.refuse("src/probe/a.cpp", '#include "prompts/own.h"', "probe must not include prompts")
+        self.refuse("src/probe/a.cpp", '#include "profile/own.h"', "probe must not include profile")
+        self.refuse("src/profile/a.cpp", '#include "trianglemix/attention.h"', "profile must not include kernels")
         self.refuse("src/profile/a.cpp", '#include "glue/own.h"', "profile must not include glue")
         self.refuse("src/profile/a.cpp", "#include <llama.h>", "only src/runtime includes headers of llama.cpp")
         self.refuse("src/runtime/a.cpp", '#include "profile/own.h"', "runtime must not include profile")
         self.refuse("src/cli/a.cpp", '#include "kernels/own.h"', "cli must not include kernels")
+        self.refuse("src/cli/a.cpp", '#include "probe/own.h"', "cli must not include probe")
         self.refuse("src/cli/a.cpp", '  #  include "glue/own.h"', "cli must not include glue")
         self.refuse("src/cli/a.cpp", '#include "../glue/own.h"', "cli must not include glue")
         self.refuse("include/trianglemix/geometry.h", '#include "trianglemix/attention.h"',
@@ -107,14 +121,15 @@ class Includes(unittest.TestCase):
         self.refuse("src/glue/a.cpp", '#include "plan/own.h"', "through include/trianglemix/ only")
 
     def test_ggml_and_llama_stay_where_they_are(self):
-        self.refuse("src/kernels/a.cpp", '#include "ggml.h"', "only glue, runtime and profile include headers of ggml")
-        self.refuse("src/cli/a.cpp", "#include <ggml-backend.h>", "only glue, runtime and profile include headers of ggml")
-        self.refuse("src/backend/a.cpp", '#include "ggml.h"', "only glue, runtime and profile include headers of ggml")
-        self.refuse("src/backend/runs/a.cpp", '#include "ggml-impl.h"', "only src/glue includes ggml's internal")
-        self.refuse("tests/backend/a.cpp", "#include <ggml.h>", "tests/backend include no header of ggml")
+        self.refuse("src/kernels/a.cpp", '#include "ggml.h"', "only glue, runtime and probe include headers of ggml")
+        self.refuse("src/profile/a.cpp", "#include <gguf.h>", "only glue, runtime and probe include headers of ggml")
+        self.refuse("src/cli/a.cpp", "#include <ggml-backend.h>", "only glue, runtime and probe include headers of ggml")
         self.refuse("src/runtime/a.cpp", '#include "ggml-backend-impl.h"', "only src/glue includes ggml's internal")
         self.refuse("tests/ggml/a.cpp", '#include "ggml-impl.h"', "only src/glue includes ggml's internal")
         self.refuse("src/glue/a.cpp", "#include <llama.h>", "only src/runtime includes headers of llama.cpp")
+        self.refuse("src/backend/a.cpp", '#include "ggml.h"', "only glue, runtime and probe include headers of ggml")
+        self.refuse("src/backend/runs/a.cpp", '#include "ggml-impl.h"', "only src/glue includes ggml's internal")
+        self.refuse("tests/backend/a.cpp", "#include <ggml.h>", "tests/backend include no header of ggml")
         self.refuse("bench/a.cpp", '#include "llama-cpp.h"', "only src/runtime includes headers of llama.cpp")
         self.refuse("tests/unit/a.cpp", "#include <ggml.h>", "tests/unit include no header of ggml")
         self.refuse("include/trianglemix/plan.h", "#include <ggml.h>", "public headers include no header of ggml")
