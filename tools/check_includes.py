@@ -25,6 +25,7 @@ PUBLIC = {
     "plan.h": "plan",
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",
+    "kernel_features.h": "kernels",
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 ALLOWED = {
