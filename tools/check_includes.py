@@ -7,6 +7,7 @@
     pattern <- runtime         the only module that includes llama.h
     kernels, plan, runtime <- profile   which also includes ggml's public headers, for the gradient probe
     plan, runtime, profile <- cli       (which may also include attention.h, for the list of kernels)
+    cuda_device <- kernels, ggml, profile: of these, what drives an NVIDIA GPU
 
 pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
@@ -32,11 +33,12 @@ ALLOWED = {
     "base": set(),
     "control": set(),
     "pattern": {"base"},
-    "kernels": {"base", "pattern"},
+    "cuda_device": set(),
+    "kernels": {"base", "pattern", "cuda_device"},
     "plan": {"base", "pattern", "header:attention.h"},
-    "ggml": {"base", "control", "pattern", "kernels", "plan"},
+    "ggml": {"base", "control", "pattern", "cuda_device", "kernels", "plan"},
     "runtime": {"base", "control", "pattern"},
-    "profile": {"base", "pattern", "kernels", "plan", "runtime"},
+    "profile": {"base", "pattern", "cuda_device", "kernels", "plan", "runtime"},
     "cli": {"base", "control", "pattern", "plan", "runtime", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
     "bench": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},

@@ -37,7 +37,7 @@ def run(tool, files, *options):
 class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
-        **{f"src/{module}/own.h": "" for module in ("kernels", "plan", "ggml", "runtime", "profile", "cli")},
+        **{f"src/{module}/own.h": "" for module in ("cuda_device", "kernels", "plan", "ggml", "runtime", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
     }
@@ -59,6 +59,9 @@ class Includes(unittest.TestCase):
         self.allow("src/pattern/a.cpp", '#include "trianglemix/geometry.h"')
         self.allow("src/kernels/a.cpp", '#include "trianglemix/geometry.h"')
         self.allow("src/kernels/cpu/a.cpp", '#include "kernels/own.h"')
+        self.allow("src/kernels/cuda/a.cpp", '#include "cuda_device/own.h"')
+        self.allow("src/ggml/a.cpp", '#include "cuda_device/own.h"')
+        self.allow("src/profile/cuda/a.cpp", '#include "cuda_device/own.h"')
         self.allow("src/plan/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/ggml/a.cpp", '#include "trianglemix/plan.h"')
         self.allow("src/ggml/a.cpp", '#include "ggml-backend-impl.h"')
@@ -78,6 +81,8 @@ class Includes(unittest.TestCase):
         self.refuse("src/pattern/a.cpp", '#include "trianglemix/attention.h"', "pattern must not include kernels")
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/plan.h"', "kernels must not include plan")
         self.refuse("src/kernels/cpu/a.cpp", '#include "ggml/own.h"', "kernels must not include ggml")
+        self.refuse("src/cuda_device/a.cpp", '#include "kernels/own.h"', "cuda_device must not include kernels")
+        self.refuse("src/cli/a.cpp", '#include "cuda_device/own.h"', "cli must not include cuda_device")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
         self.refuse("src/runtime/a.cpp", '#include "trianglemix/plan.h"', "runtime must not include plan")
         self.refuse("src/runtime/a.cpp", '#include "ggml/own.h"', "runtime must not include ggml")
