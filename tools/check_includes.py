@@ -7,6 +7,7 @@
     pattern <- runtime         the only module that includes llama.h
     kernels, plan, runtime <- profile   which also includes ggml's public headers, for the gradient probe
     plan, runtime, profile <- cli       (which may also include attention.h, for the list of kernels)
+    commit <- ggml, cli
     cuda_device <- kernels, ggml, profile: of these, what drives an NVIDIA GPU
 
 pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
@@ -33,16 +34,17 @@ ALLOWED = {
     "base": set(),
     "control": set(),
     "pattern": {"base"},
+    "commit": set(),
     "cuda_device": set(),
     "kernels": {"base", "pattern", "cuda_device"},
     "plan": {"base", "pattern", "header:attention.h"},
-    "ggml": {"base", "control", "pattern", "cuda_device", "kernels", "plan"},
+    "ggml": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "plan"},
     "runtime": {"base", "control", "pattern"},
     "profile": {"base", "pattern", "cuda_device", "kernels", "plan", "runtime"},
-    "cli": {"base", "control", "pattern", "plan", "runtime", "profile", "header:attention.h"},
+    "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
+    "bench": {"base", "control", "pattern", "commit", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
+    "tests": {"base", "control", "pattern", "commit", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/support/", "tests/fuzz/")

@@ -119,7 +119,7 @@ def rows_of(rounds, what, bar, arguments):
 
 def facts(arguments):
     return {"model": settings.MODEL.name, "plan": arguments.plan, "machine": rowkit.cpu(), "date": rowkit.now(),
-            "commit": rowkit.commit(), "command": rowkit.command()}
+            "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
 
 
 def numbers(text):

@@ -12,8 +12,8 @@ struct ggml_build {
     std::string_view commit;   // ggml_commit(): "0c1e570", "0c1e57098-dirty", "unknown"
 };
 
-// "" if `running` may be served, else a sentence that names both and says what to do. Commits are compared up to the
-// length of the shorter one, without "-dirty"; "unknown" and "" say nothing, so then versions alone decide.
+// "" if `running` may be served, else a sentence that names both and says what to do. Where a commit is not known,
+// versions alone decide (commit/commit_name.h).
 std::string version_refusal(const ggml_build & built, const ggml_build & running);
 
 }  // namespace tmx

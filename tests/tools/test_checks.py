@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "bench")]
 import check_file_length  # noqa: E402
 import check_includes  # noqa: E402
+import commits  # noqa: E402
 import results_to_md  # noqa: E402
 import rowkit  # noqa: E402
 
@@ -37,7 +38,7 @@ def run(tool, files, *options):
 class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
-        **{f"src/{module}/own.h": "" for module in ("cuda_device", "kernels", "plan", "ggml", "runtime", "profile", "cli")},
+        **{f"src/{module}/own.h": "" for module in ("commit", "cuda_device", "kernels", "plan", "ggml", "runtime", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
     }
@@ -72,6 +73,9 @@ class Includes(unittest.TestCase):
         self.allow("src/profile/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/cli/a.cpp", '#include "runtime/own.h"')
         self.allow("src/cli/a.cpp", '#include "profile/own.h"')
+        self.allow("src/cli/a.cpp", '#include "commit/own.h"')
+        self.allow("src/ggml/a.cpp", '#include "commit/own.h"')
+        self.allow("bench/a.cpp", '#include "commit/own.h"')
         self.allow("src/cli/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("bench/a.cpp", '#include "kit.h"')
         self.allow("tests/ggml/a.cpp", '#include "ggml/own.h"')
@@ -81,6 +85,7 @@ class Includes(unittest.TestCase):
         self.refuse("src/pattern/a.cpp", '#include "trianglemix/attention.h"', "pattern must not include kernels")
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/plan.h"', "kernels must not include plan")
         self.refuse("src/kernels/cpu/a.cpp", '#include "ggml/own.h"', "kernels must not include ggml")
+        self.refuse("src/commit/a.cpp", '#include "trianglemix/plan.h"', "commit must not include plan")
         self.refuse("src/cuda_device/a.cpp", '#include "kernels/own.h"', "cuda_device must not include kernels")
         self.refuse("src/cli/a.cpp", '#include "cuda_device/own.h"', "cli must not include cuda_device")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
@@ -192,6 +197,31 @@ class Tables(unittest.TestCase):
         nothing_fits = introduced | {"where": {"way": "stock"}}
         self.assertEqual(self.convert([{"way": "exact", "ms": 3}], nothing_fits)[2], "<!-- table: t -->\n<!-- /table -->\n")
         self.assertIn("In one process:\n\n| way |", self.convert([{"way": "exact", "ms": 3}], introduced)[2])
+
+
+class Commits(unittest.TestCase):
+    def test_the_mark_of_changed_sources(self):
+        self.assertTrue(commits.is_dirty("0c1e57098-dirty"))
+        self.assertFalse(commits.is_dirty("0c1e57098"))
+        self.assertFalse(commits.is_dirty("unknown"))
+        self.assertEqual(commits.commit_of({"commit": "abc"}), "abc")
+        self.assertEqual(commits.commit_of({"commit": "abc", "dirty": False}), "abc")
+        self.assertEqual(commits.commit_of({"commit": "abc", "dirty": True}), "abc-dirty")
+        self.assertEqual(commits.commit_of({"commit": "abc-dirty", "dirty": True}), "abc-dirty")
+        self.assertEqual(commits.commit_of({}), "")
+
+    def test_what_may_be_published(self):
+        self.assertEqual(commits.why_not_published("docs/results/x.jsonl", "abc"), "")
+        self.assertEqual(commits.why_not_published("/tmp/x.jsonl", "abc-dirty"), "")
+        self.assertEqual(commits.why_not_published("x.jsonl", "abc-dirty"), "")
+        self.assertIn("abc-dirty", commits.why_not_published("docs/results/x.jsonl", "abc-dirty"))
+        self.assertNotEqual(commits.why_not_published("/a/docs/../docs/results/x.jsonl", "abc-dirty"), "")
+
+    def test_who_tells_the_commit(self):
+        with unittest.mock.patch.dict(os.environ, TMX_COMMIT="told"):
+            self.assertEqual(commits.source_commit(), "told")
+        with unittest.mock.patch.dict(os.environ, TMX_COMMIT="", PATH="/nowhere"):
+            self.assertEqual(commits.source_commit(), "unknown")
 
 
 class Rows(unittest.TestCase):
