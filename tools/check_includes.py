@@ -40,7 +40,7 @@ ALLOWED = {
     "plan": {"base", "pattern", "header:attention.h"},
     "ggml": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "plan"},
     "runtime": {"base", "control", "pattern"},
-    "profile": {"base", "pattern", "cuda_device", "kernels", "plan", "runtime"},
+    "profile": {"base", "control", "pattern", "cuda_device", "kernels", "plan", "runtime"},
     "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
     "bench": {"base", "control", "pattern", "commit", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
