@@ -13,6 +13,7 @@ import unittest.mock
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "bench")]
+import check_comment_width  # noqa: E402
 import check_file_length  # noqa: E402
 import check_includes  # noqa: E402
 import commits  # noqa: E402
@@ -148,6 +149,29 @@ class FileLength(unittest.TestCase):
 
     def test_outside_the_repository(self):
         self.assertEqual(run(check_file_length, {"a.cpp": ""})[0], 2)
+
+
+class CommentWidth(unittest.TestCase):
+    def check(self, line, path="src/a.cpp"):
+        status, output = run(check_comment_width, {"src/b.cpp": "", path: "\n" + line + "\n"})
+        self.assertEqual(f"{path}:2: " in output, status == 1, output)
+        return status
+
+    def test_the_limit(self):
+        self.assertEqual(self.check("// " + "x" * 117), 0)
+        self.assertEqual(self.check("// " + "x" * 118), 1)
+        self.assertEqual(self.check("    int n = 0;  // " + "x" * 118, "include/trianglemix/a.h"), 1)
+        self.assertEqual(self.check(f'say("{"x" * 118}");  // said', "tests/unit/a.cpp"), 1)
+        self.assertEqual(run(check_comment_width, {"src/a.cpp": "// 67890\n"}, "--limit", "7")[0], 1)
+
+    def test_code_and_texts_are_the_formatters(self):
+        self.assertEqual(self.check("x" * 121), 0)
+        self.assertEqual(self.check(f'get("http://{"x" * 118}");'), 0)
+        self.assertEqual(self.check(f'get("\\"//{"x" * 118}");'), 0)
+        self.assertEqual(self.check("// " + "x" * 118, "docs/a.md"), 0)
+
+    def test_outside_the_repository(self):
+        self.assertEqual(run(check_comment_width, {"a.cpp": ""})[0], 2)
 
 
 def lines_of(rows):
