@@ -10,6 +10,8 @@
     kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
     plan, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- cli    (which may also include attention.h, for the list of kernels)
+    commit <- glue, cli
+    cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU
 
 pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
@@ -28,26 +30,29 @@ PUBLIC = {
     "plan.h": "plan",
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",
+    "kernel_features.h": "kernels",
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 ALLOWED = {
     "base": set(),
     "control": set(),
     "pattern": {"base"},
-    "kernels": {"base", "pattern"},
+    "commit": set(),
+    "cuda_device": set(),
+    "kernels": {"base", "pattern", "cuda_device"},
     "plan": {"base", "pattern", "header:attention.h"},
-    "backend": {"base", "pattern", "kernels", "plan"},
-    "glue": {"base", "control", "pattern", "kernels", "plan", "backend"},
+    "backend": {"base", "control", "pattern", "kernels", "plan"},
+    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "plan", "backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
     "prompts": {"base", "runtime", "measure"},
-    "probe": {"base", "pattern", "kernels", "runtime"},
-    "profile": {"base", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
-    "cli": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
+    "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
+    "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
+    "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
+    "bench": {"base", "control", "pattern", "commit", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
               "cli", "support"},
-    "tests": {"base", "control", "pattern", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
+    "tests": {"base", "control", "pattern", "commit", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
               "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "plan"}

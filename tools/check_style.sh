@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The checks that need no build: format, includes, file lengths, ASCII, shell and Python scripts, generated tables.
+# The checks that need no build: format, comments, includes, file lengths, ASCII, shell and Python scripts, generated tables.
 #
 #   tools/check_style.sh [--fix]
 #
@@ -54,6 +54,7 @@ PY
 }
 
 check "clang-format" clang-format-14 --dry-run -Werror "${cpp[@]}"
+check "comment width (tools/check_comment_width.py)" python3 tools/check_comment_width.py
 check "include directions (tools/check_includes.py)" python3 tools/check_includes.py
 check "file lengths (tools/check_file_length.py)" python3 tools/check_file_length.py
 check "ASCII sources" not_ascii

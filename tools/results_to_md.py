@@ -21,8 +21,8 @@ docs/results/tables.json says what NAME shows:
     }
 
 A dot in a key steps into an object. Each row of a .jsonl file is one measurement and should carry date, commit,
-machine and command; a row whose sources differed from that commit (a commit ending in "-dirty", or "dirty": true) is an
-error, whichever table shows it. A file that is not there yet gives the line "Not measured yet."; a table with an
+machine and command; a row whose sources differed from that commit (tools/commits.py) is an error, whichever table shows
+it. A file that is not there yet gives the line "Not measured yet."; a table with an
 introduction is left out until there are rows for it.
 
     "intro":   "In one process:"                     a paragraph above the table
@@ -41,6 +41,8 @@ import pathlib
 import re
 import statistics
 import sys
+
+import commits
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -80,7 +82,7 @@ def refuse_dirty_rows():
     """Nobody can make a row again whose sources no commit has."""
     found = []
     for path in sorted(RESULTS.glob("*.jsonl")):
-        dirty = sum(bool(row.get("dirty")) or str(row.get("commit", "")).endswith("-dirty") for row in read_rows(path.name))
+        dirty = sum(commits.is_dirty(commits.commit_of(row)) for row in read_rows(path.name))
         if dirty:
             found.append(f"{path.relative_to(ROOT)} ({dirty})")
     if found:
@@ -141,18 +143,17 @@ def first_of(row, keys):
 
 
 def source_line(rows, file):
-    dates, machines, commits, commands = set(), set(), set(), set()
+    dates, machines, sources, commands = set(), set(), set(), set()
     for row in rows:
         date = row.get("date")
         if not date and row.get("unix_time"):
             date = datetime.datetime.fromtimestamp(row["unix_time"], datetime.timezone.utc).isoformat()
         dates.add((date or "")[:10])
         machines.add(first_of(row, ("machine", "cpu", "device")))
-        commit = row.get("commit")
-        commits.add(f"{commit}-dirty" if row.get("dirty") and not commit.endswith("-dirty") else commit)
+        sources.add(commits.commit_of(row))
         commands.add(row.get("command"))
     parts = []
-    for values, text in ((dates, "{}"), (machines, "{}"), (commits, "commit {}"), (commands, "`{}`")):
+    for values, text in ((dates, "{}"), (machines, "{}"), (sources, "commit {}"), (commands, "`{}`")):
         if known := sorted(str(value) for value in values if value):
             parts.append(", ".join(text.format(value) for value in known))
     return "Measured: " + "; ".join(parts) + f". Rows: `docs/results/{file}`."

@@ -105,7 +105,7 @@ class Runner:
         self.n_processes = 0
         self.store = rowkit.Store(options.out, "stage")
         self.facts = {"machine": first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"),
-                      "commit": rowkit.commit(), "command": rowkit.command()}
+                      "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
 
     def environment(self, **settings):
         env = {key: value for key, value in os.environ.items() if not key.startswith("TRIANGLEMIX_")}

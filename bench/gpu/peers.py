@@ -83,7 +83,7 @@ class Bench:
         self.n_wrong = 0
         torch.manual_seed(int(time.time()))
         self.facts = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
-                      "cudnn": torch.backends.cudnn.version(), "driver": options.driver, "commit": rowkit.commit(),
+                      "cudnn": torch.backends.cudnn.version(), "driver": options.driver, "commit": rowkit.commits.source_commit(),
                       "command": rowkit.command(), "date": rowkit.now()}
 
     def keep(self, row):

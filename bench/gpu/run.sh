@@ -37,7 +37,7 @@ if $quick || [ "$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,noun
     lengths=512,2048,8192
 fi
 # Before anything is written into the checkout.
-TMX_COMMIT=${TMX_COMMIT:-$(git describe --always --dirty --exclude='*' 2>/dev/null || echo unknown)}
+TMX_COMMIT=$(python3 tools/commits.py)
 export TMX_COMMIT
 
 models=${TMX_GPU_MODELS:-$deps/models}

@@ -119,7 +119,7 @@ def rows_of(rounds, what, bar, arguments):
 
 def facts(arguments):
     return {"model": settings.MODEL.name, "plan": arguments.plan, "machine": rowkit.cpu(), "date": rowkit.now(),
-            "commit": rowkit.commit(), "command": rowkit.command()}
+            "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
 
 
 def numbers(text):
@@ -128,8 +128,9 @@ def numbers(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lengths", type=numbers, default=[64, 128, 256, 512, 1024], help="prompt tokens, comma-separated; "
-                        "empty: no prompts (default 64,128,256,512,1024)")
+    parser.add_argument("--lengths", type=numbers, default=[settings.MIN_ROWS, 128, 256, 512, 1024],
+                        help="prompt tokens, comma-separated; empty: no prompts "
+                             f"(default {settings.MIN_ROWS}, the least that the backend takes, 128, 256, 512, 1024)")
     parser.add_argument("--depths", type=numbers, default=[0, 4096], help="tokens in the cache while generating, "
                         "comma-separated; empty: no generating (default 0,4096)")
     parser.add_argument("--rounds", type=int, default=12, help="processes an arm (default 12)")

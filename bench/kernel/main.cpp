@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "build_facts.h"
-#include "cli/published.h"
+#include "commit/published.h"
+#include "commit/source_commit.h"
 #include "layer.h"
 #include "quick.h"
 #include "race.h"
@@ -23,8 +23,7 @@ std::string why_not_kept(const std::string & file) {
     if (file.empty()) {
         return "";
     }
-    const std::string commit = std::string(tmx::bench::k_commit) + (tmx::bench::k_dirty ? "-dirty" : "");
-    std::string why = tmx::why_not_published(file, commit);
+    std::string why = tmx::why_not_published(file, tmx::source_commit());
     if (why.empty() && !std::ofstream(file, std::ios::app)) {
         why = "cannot write " + file;
     }

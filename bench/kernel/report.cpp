@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "build_facts.h"
+#include "commit/source_commit.h"
 #include "timer.h"
 
 namespace tmx::bench {
@@ -69,8 +70,7 @@ std::string json_line(const run_facts & facts, const measurement & m) {
     row["baseline"] = m.baseline.empty() ? nlohmann::json(nullptr) : nlohmann::json(m.baseline);
     row["ratio"] = number_or_null(m.ratio);
     row["command"] = facts.command;
-    row["commit"] = k_commit;
-    row["dirty"] = k_dirty;
+    row["commit"] = source_commit();
     row["compiler"] = k_compiler;
     row["flags"] = k_flags;
     row["device"] = device_name();

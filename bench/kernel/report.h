@@ -39,7 +39,7 @@ void print_header(std::FILE * out);
 void print_line(std::FILE * out, const measurement & m);
 
 // Keys: case, model, tokens, heads, heads_kv, dim, threads, kernel, reps, median_s, p10_s, p90_s, gflops, ceiling,
-// ceiling_gflops, share_of_ceiling, others_cpu_share, baseline, ratio, command, commit, dirty, compiler, flags, device,
+// ceiling_gflops, share_of_ceiling, others_cpu_share, baseline, ratio, command, commit, compiler, flags, device,
 // cores, unix_time. A value that was not measured is null.
 std::string json_line(const run_facts & facts, const measurement & m);
 

@@ -9,8 +9,10 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
+#include "commit/commit_name.h"
 #include "number_formats.h"
 #include "timer.h"
 
@@ -164,8 +166,7 @@ std::span<const float> stock_layer::output() const {
 }
 
 std::string stock_layer::version() {
-    std::string commit = ggml_commit();
-    commit = commit.substr(0, commit.find("-dirty"));  // sources from an archive look edited to git
+    const std::string_view commit = without_mark(ggml_commit());  // sources from an archive look edited to git
     return fmt::format("ggml {} ({})", ggml_version(), commit);
 }
 

@@ -13,8 +13,7 @@ namespace tmx::bench {
 class stock_layer {
   public:
     // Loads ggml's backends from `folder` and builds one graph for each `ubatch` rows (0: the whole prompt in one),
-    // with the causal F16 mask and the padded key count that llama.cpp would send. Null, with `error` set, if ggml
-    // cannot.
+    // with the causal F16 mask and the padded key count that llama.cpp would send. Null, and `error` set: ggml cannot.
     static std::unique_ptr<stock_layer> create(const std::string & folder, layer_data & data, int64_t ubatch,
                                                int n_threads, std::string & error);
     ~stock_layer();

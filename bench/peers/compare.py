@@ -284,7 +284,7 @@ def main():
     parser.add_argument("--build", default=str(ROOT / "build"))
     parser.add_argument("--out", default=str(ROOT / "docs" / "results" / "peers.jsonl"), help="its rows are replaced")
     arguments = parser.parse_args()
-    if arguments.no_tuning and rowkit.is_published(arguments.out):
+    if arguments.no_tuning and rowkit.commits.is_published(arguments.out):
         parser.error("--no-tuning is for trials: name a file with --out")
 
     begin = time.monotonic()

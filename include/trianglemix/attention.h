@@ -40,12 +40,10 @@ constexpr int64_t block_bytes(dtype t) {
 enum class precision : uint8_t { exact, fast };
 
 // One stretch of query rows with one rule for the keys they keep. Two forms:
-//   ranked  rows are consecutive in one sequence. Row row_begin + r has rank rank_begin + r; key of rank j lies at
-//   index
-//           cells[j] of the key axis, or key_begin + j when cells is null. The row keeps the ranks that `kept` keeps.
-//   masked  mask != null in the args and `masked` set: row r keeps what its mask row says (-inf drops the key, any
-//   other
-//           value is added to the logit, times the head's ALiBi slope); ranks, cells and kept are ignored.
+//   ranked  Rows are consecutive in one sequence. Row row_begin + r has rank rank_begin + r. The key of rank j lies at
+//           index cells[j] of the key axis, or at key_begin + j when cells is null. `kept` says what a row keeps.
+//   masked  `masked` is set and the args have a mask. Row r keeps what its mask row says: -inf drops the key, any other
+//           value is added to the logit, times the head's ALiBi slope. Ranks, cells and kept are ignored.
 struct attention_segment {
     int32_t batch = 0;  // stream, [0, n_batch)
     bool masked = false;

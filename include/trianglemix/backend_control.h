@@ -5,8 +5,7 @@
 // where `reg` is ggml_backend_reg_by_name(TMX_BACKEND_NAME). C types only, so any language can call it.
 //
 // Settings belong to a llama.cpp context. The process has a set, too: a context starts with a copy of it, and keeps
-// that whatever becomes of the process's. A host that makes several contexts, or that changes one's settings, announces
-// each:
+// that whatever becomes of the process's. Who makes several contexts, or changes one's settings, announces each:
 //
 //     int64_t context = begin();
 //     llama_context * ctx = llama_init_from_model(model, params);   // on the same thread
@@ -29,6 +28,11 @@
 #define TMX_BACKEND_NAME "TriangleMix"  // registry name, and the CPU device's name
 
 // Also exported: "ggml_backend_set_n_threads" (ggml's own convention).
+
+// Least rows of an attention node that the backend takes, where TRIANGLEMIX_MIN_ROWS sets no other bound: decoding and
+// short rests of prompts stay llama.cpp's own. A host that wants a piece of a prompt treated as the plan says feeds at
+// least that many tokens in one ubatch. Whatever needs the number has it from here; scripts ask hostkit/settings.py.
+#define TMX_DEFAULT_MIN_ROWS 64
 
 // ---- the process: what contexts made from now on start with
 

@@ -121,8 +121,7 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 // Enqueues the attention of the segments that `work` was prepared for.
 //
 // SHAPES   q, k, v, out, lse: DEVICE memory. Sizes, strides and types as in cuda_prepare(); pointers at least as
-// aligned
-//          as there (16 bytes for k and v is what needs no staging copy). lse may be null.
+//          aligned as there (16 bytes for k and v is what needs no staging copy). lse may be null.
 // NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
 //          on every run of one kernel, work and device.
 // ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an

@@ -129,8 +129,7 @@ TMX_HOST_DEVICE constexpr tile_cover cover(const band & b, index_range rows, ind
     }
     const bool all_causal = keys.end - 1 <= first;
     const bool all_window = keys.begin >= window_begin(b, last);
-    // Sink and window may together cover the tile for every row: true exactly when the last row's window reaches the
-    // sink.
+    // Sink and window may together cover the tile for every row, exactly when the last row's window reaches the sink.
     const bool all_joined = window_begin(b, last) <= b.n_sink;
     return all_causal && (all_sink || all_window || all_joined) ? tile_cover::full : tile_cover::partial;
 }

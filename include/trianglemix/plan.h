@@ -1,5 +1,5 @@
-// trianglemix/plan.h -- which layers, and which of their heads, may take Triangle attention. File format:
-// docs/plan_format.md.
+// trianglemix/plan.h -- which layers, and which of their heads, may take Triangle attention. The format of plan files
+// is in docs/plan_format.md.
 //
 // THREADS  Plain values and pure functions.
 // ERRORS   Readers take hostile text: they never throw and never crash; what was wrong is in parsed<T>::error.

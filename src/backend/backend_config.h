@@ -8,12 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "trianglemix/backend_control.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
 
-constexpr int64_t k_default_min_rows = 64;
-// On an H200 with an 8B model the attention of 512 tokens is 2% of the time, and handing it over costs as much.
+constexpr int64_t k_default_min_rows = TMX_DEFAULT_MIN_ROWS;
+// On an H200 with an 8B model the attention of 512 tokens is 2% of the time, and handing each layer's over costs as
+// much.
 constexpr int64_t k_default_min_keys = 1024;
 
 struct backend_config {

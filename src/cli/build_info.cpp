@@ -1,14 +1,9 @@
 #include "cli/build_info.h"
 
-#include "tmx_source_commit.h"
-
 namespace tmx {
 
 const char * program_version() {
     return TMX_PROGRAM_VERSION;
-}
-const char * source_commit() {
-    return TMX_SOURCE_COMMIT;
 }
 const char * built_against() {
     return TMX_GGML_VERSION " (" TMX_GGML_COMMIT ")";

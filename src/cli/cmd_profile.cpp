@@ -306,7 +306,7 @@ void add_prompt_options(CLI::App & sub, profile_options & options) {
           "FILE", "");
     shown(sub.add_option("--length", options.lengths, "tokens of made prompts")
               ->delimiter(',')
-              ->check(whole_number(64, 1 << 22)),
+              ->check(whole_number(k_shortest_made_prompt, 1 << 22)),
           "L[,L...]", "the context, at most 8192, and half of it");
     shown(sub.add_option("--samples", options.samples, "of each kind and length, to choose layers with")
               ->check(whole_number(1, 100000)),

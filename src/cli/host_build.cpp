@@ -12,6 +12,7 @@
 
 #include "cli/build_info.h"
 #include "cli/child_process.h"
+#include "commit/commit_name.h"
 #include "runtime/backend.h"
 
 namespace tmx {
@@ -91,27 +92,15 @@ bool ask_version(const std::string & library, std::string & version, std::string
     return static_cast<bool>(std::getline(lines, version)) && static_cast<bool>(std::getline(lines, commit));
 }
 
-// Without "-dirty"; "" where a build does not know its commit.
-std::string known_commit(std::string commit) {
-    const std::string suffix = "-dirty";
-    if (commit.ends_with(suffix)) {
-        commit.resize(commit.size() - suffix.size());
-    }
-    return commit == "unknown" ? "" : commit;
-}
-
 }  // namespace
 
 bool host_build::same_ggml() const {
     const std::string ours = built_against();  // "VERSION (COMMIT)"
     const size_t open = ours.find(" (");
     const std::string version = ours.substr(0, open);
-    const std::string commit = known_commit(ours.substr(open + 2, ours.size() - open - 3));
-    const std::string theirs = known_commit(ggml_commit);
-    // The backend's own rule (src/glue/version_check.h): abbreviations of one commit differ in length from build to
-    // build, and where a commit is not known the versions decide.
-    const size_t shared = std::min(commit.size(), theirs.size());
-    return version == ggml_version && commit.compare(0, shared, theirs, 0, shared) == 0;
+    const std::string commit = ours.substr(open + 2, ours.size() - open - 3);
+    // The backend's own rule: where a commit is not known the versions decide.
+    return version == ggml_version && may_be_one_commit(commit, ggml_commit);
 }
 
 std::string host_build::how() const {

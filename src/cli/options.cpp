@@ -17,6 +17,7 @@
 #include "profile/pair_share.h"
 #include "profile/unit_set.h"
 #include "runtime/failure.h"
+#include "trianglemix/backend_control.h"
 
 namespace tmx {
 namespace {
@@ -155,7 +156,7 @@ void add_model_options(CLI::App & app, model_options & options) {
     shown(app.add_option("-c,--ctx", options.n_ctx, "context in tokens")->check(whole_number(0, 1 << 27)), "N",
           "what the model was trained for");
     shown(app.add_option("--ubatch", options.n_ubatch, "also -ub: prompt tokens of one evaluation, in our arms")
-              ->check(whole_number(64, 1 << 20)),
+              ->check(whole_number(TMX_DEFAULT_MIN_ROWS, 1 << 20)),
           "N", "2048");
     shown(app.add_option("--device", options.device,
                          "compute on that GPU, e.g. TriangleMix0 (trianglemix info lists them)"),

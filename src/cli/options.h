@@ -14,8 +14,7 @@
 
 namespace tmx {
 
-// How --help shows an option: what it takes, and its default ("" = nothing to show) instead of the parser's own
-// notation.
+// How --help shows an option instead of the parser's own way: what it takes, and its default ("": nothing to show).
 CLI::Option * shown(CLI::Option * option, const std::string & takes, const std::string & otherwise);
 
 struct model_options {
@@ -65,8 +64,8 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
 // "" unless that many tokens ("the prompt", "the context") are far beyond what the plan was measured on.
 std::string length_note(const plan & p, int64_t n_tokens, const std::string & what);
 
-// The model that a plan was made for, as far as the plan tells: for uses without a model file. ERRORS failure:
-// unreadable.
+// The model that a plan was made for, as far as the plan tells: for uses without a model file.
+// ERRORS failure: the plan cannot be read.
 model_facts facts_of_plan(const std::string & reference);
 
 // Whether a GGUF's general.name names the model that a preset is for: every word of the preset's name, "instruct" left

@@ -5,7 +5,7 @@
 #include <system_error>
 
 #include "cli/build_info.h"
-#include "cli/published.h"
+#include "commit/published.h"
 #include "runtime/failure.h"
 
 namespace tmx {

@@ -12,7 +12,7 @@ void write_file(const std::string & path, const std::string & text);
 void append_to_file(const std::string & path, const std::string & text);
 
 // Before hours of measuring, not behind them: it can be written, and is no place for a build of uncommitted sources
-// (published.h). Leaves everything as it was.
+// (commit/published.h). Leaves everything as it was.
 void check_writable(const std::string & path);
 
 }  // namespace tmx

@@ -22,8 +22,8 @@ struct plot_text {
     std::string y_label;
 };
 
-// Lines over prompt lengths, from 0 on, as write_drawing() writes them. ERRORS failure, also where there is nothing to
-// draw.
+// Lines over prompt lengths, from 0 on, as write_drawing() writes them.
+// ERRORS failure, also where there is nothing to draw.
 std::string draw_plot(const std::string & prefix, const plot_text & text, const std::vector<plot_line> & lines);
 
 }  // namespace tmx

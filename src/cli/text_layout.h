@@ -1,5 +1,4 @@
-// cli/text_layout.h -- text in a given number of columns: words, tables, help, amounts. Every code point counts as one
-// column.
+// cli/text_layout.h -- text in a given number of columns: words, tables, help, amounts. A code point is a column.
 #pragma once
 
 #include <cstddef>

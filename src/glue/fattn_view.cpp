@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "trianglemix/kernel_features.h"
+
 namespace tmx {
 namespace {
 
@@ -22,10 +24,6 @@ std::optional<dtype> kv_type(ggml_type type) {
         default:
             return std::nullopt;
     }
-}
-
-bool good_dim(int64_t d) {
-    return d >= 16 && d <= 256 && d % 16 == 0;
 }
 
 // Element stride of an axis. REQUIRES whole_elements(t).
@@ -51,6 +49,48 @@ fattn_params read_params(const ggml_tensor * op) {
     static_assert(sizeof(params) <= sizeof(op->op_params));
     std::memcpy(&params, op->op_params, sizeof(params));
     return params;
+}
+
+// What a node asks of the kernels. REQUIRES kv_type() knows its keys' and values' types.
+attention_needs needs_of(const ggml_tensor * op) {
+    const ggml_tensor * q = op->src[0];
+    const ggml_tensor * k = op->src[1];
+    const ggml_tensor * v = op->src[2];
+    const fattn_params params = read_params(op);
+    return {
+        .k_type = *kv_type(k->type),
+        .v_type = *kv_type(v->type),
+        .d_qk = k->ne[0],
+        .d_v = v->ne[0],
+        .n_head = q->ne[2],
+        .n_head_kv = k->ne[2],
+        .n_batch = q->ne[3],
+        .n_q = q->ne[1],
+        .n_kv = k->ne[1],
+        .logit_softcap = params.logit_softcap > 0,
+        .sink_logit = op->src[4] != nullptr,
+        .alibi_slope = params.max_bias > 0,
+        .masked_segments = op->src[3] != nullptr,  // any row may turn out to be in no causal run
+    };
+}
+
+decline_reason reason_of(attention_feature feature) {
+    switch (feature) {
+        case attention_feature::types:
+            return decline_reason::types;
+        case attention_feature::dims:
+            return decline_reason::dims;
+        case attention_feature::heads:
+        case attention_feature::sizes:
+            return decline_reason::heads;
+        case attention_feature::masked_segments:
+            return decline_reason::mask;
+        case attention_feature::logit_softcap:
+        case attention_feature::sink_logit:
+        case attention_feature::alibi_slope:
+            return decline_reason::extras;
+    }
+    return decline_reason::extras;
 }
 
 bool good_mask(const ggml_tensor * mask, const ggml_tensor * q, const ggml_tensor * k) {
@@ -89,11 +129,15 @@ std::optional<decline_reason> why_declined(const ggml_tensor * op, int64_t min_r
     if (q->type != GGML_TYPE_F32 || op->type != GGML_TYPE_F32 || !kv_type(k->type) || !kv_type(v->type)) {
         return decline_reason::types;
     }
-    if (!good_dim(k->ne[0]) || !good_dim(v->ne[0]) || q->ne[0] != k->ne[0] || op->ne[0] != v->ne[0]) {
+    if (q->ne[0] != k->ne[0] || op->ne[0] != v->ne[0]) {
         return decline_reason::dims;
     }
-    if (k->ne[2] < 1 || k->ne[1] < 1 || q->ne[2] % k->ne[2] != 0 || v->ne[2] != k->ne[2] || v->ne[1] != k->ne[1] ||
-        k->ne[3] != q->ne[3] || v->ne[3] != q->ne[3] || k->ne[1] > INT32_MAX) {
+    if (const auto mismatch = first_mismatch(k_cpu_features, needs_of(op))) {
+        return reason_of(mismatch->what);
+    }
+    // Cells are 32-bit here.
+    if (k->ne[1] < 1 || k->ne[1] > INT32_MAX || v->ne[2] != k->ne[2] || v->ne[1] != k->ne[1] || k->ne[3] != q->ne[3] ||
+        v->ne[3] != q->ne[3]) {
         return decline_reason::heads;
     }
     if (!whole_elements(q) || !whole_elements(k) || !whole_elements(v) || !whole_elements(op)) {

@@ -1,5 +1,6 @@
 // ggml's FLASH_ATTN_EXT node as the kernels see it. The one place that turns byte strides and ne[] order into elements
-// and our axis order, and that knows which nodes the kernels can take.
+// and our axis order, and that says which nodes the kernels can take: what the table of trianglemix/kernel_features.h
+// covers, and what of ggml's forms the view can express.
 #pragma once
 
 #include <cstdint>

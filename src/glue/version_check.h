@@ -11,8 +11,8 @@ namespace tmx {
 // The ggml that this process runs.
 ggml_build running_ggml();
 
-// "" if `running` may be served, else a sentence that names both and says what to do. Commits are compared up to the
-// length of the shorter one, without "-dirty"; "unknown" and "" say nothing, so then versions alone decide.
+// "" if `running` may be served, else a sentence that names both and says what to do. Where a commit is not known,
+// versions alone decide (commit/commit_name.h).
 std::string version_refusal(const ggml_build & built, const ggml_build & running);
 
 }  // namespace tmx

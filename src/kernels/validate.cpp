@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "trianglemix/kernel_features.h"
+
 namespace tmx {
 namespace {
 
@@ -11,12 +13,6 @@ namespace {
             return status::error(status_code::invalid_argument, __VA_ARGS__); \
         }                                                                     \
     } while (false)
-
-constexpr int64_t k_max_dim = 256;  // attention.h: d_qk, d_v
-
-bool good_dim(int64_t d) {
-    return d >= 16 && d <= k_max_dim && d % 16 == 0;
-}
 
 status validate_segment(const attention_args & a, const attention_segment & s, size_t i);
 
@@ -35,8 +31,10 @@ status validate_shape(const attention_args & a) {
                 static_cast<long long>(a.n_head), static_cast<long long>(a.n_head_kv));
     TMX_REQUIRE(a.n_q >= 0 && a.n_kv >= 0, "n_q is %lld, n_kv %lld: must not be negative",
                 static_cast<long long>(a.n_q), static_cast<long long>(a.n_kv));
-    TMX_REQUIRE(good_dim(a.d_qk) && good_dim(a.d_v), "d_qk is %lld, d_v %lld: must be multiples of 16 in 16..%lld",
-                static_cast<long long>(a.d_qk), static_cast<long long>(a.d_v), static_cast<long long>(k_max_dim));
+    TMX_REQUIRE(k_head_dims.contains(a.d_qk) && k_head_dims.contains(a.d_v),
+                "d_qk is %lld, d_v %lld: must be multiples of %lld in %lld..%lld", static_cast<long long>(a.d_qk),
+                static_cast<long long>(a.d_v), static_cast<long long>(k_head_dims.step),
+                static_cast<long long>(k_head_dims.least), static_cast<long long>(k_head_dims.most));
     TMX_REQUIRE(std::isfinite(a.scale), "scale is %g, must be finite", static_cast<double>(a.scale));
     TMX_REQUIRE(std::isfinite(a.logit_softcap) && a.logit_softcap >= 0, "logit_softcap is %g, must be finite and >= 0",
                 static_cast<double>(a.logit_softcap));

@@ -17,8 +17,7 @@ std::string shown(const json & value);
 // "model" + "heads" -> "model.heads"; a key of other than plain letters and digits is quoted.
 std::string path_of(const std::string & parent, std::string_view key);
 
-// The first error stays, in `error`, which several readers share; after it every read is a no-op, so that the caller
-// checks once.
+// The first error stays, in `error`, which several readers share. After it a read does nothing, so one check is enough.
 class object_reader {
   public:
     // `path` is "" for the outermost object. `object` and `error` must outlive the reader.

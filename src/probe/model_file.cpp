@@ -15,6 +15,7 @@
 
 #include "probe/model_metadata.h"
 #include "runtime/failure.h"
+#include "trianglemix/kernel_features.h"
 
 namespace tmx {
 namespace {
@@ -134,10 +135,19 @@ void model_file::read_shape() {
     shape_.d_head = metadata_integer(file, prefix + "attention.key_length").value_or(shape_.n_embd / shape_.n_head);
     const int64_t d_value = metadata_integer(file, prefix + "attention.value_length").value_or(shape_.d_head);
     const int64_t n_rot = metadata_integer(file, prefix + "rope.dimension_count").value_or(shape_.d_head);
-    if (d_value != shape_.d_head || n_rot != shape_.d_head || shape_.d_head % 16 != 0 || shape_.d_head > 256) {
+    const attention_needs needs = {
+        .k_type = dtype::f32,  // that the probe computes in, whatever the file holds
+        .v_type = dtype::f32,
+        .d_qk = shape_.d_head,
+        .d_v = d_value,
+        .n_head = shape_.n_head,
+        .n_head_kv = shape_.n_head_kv,
+    };
+    if (d_value != shape_.d_head || n_rot != shape_.d_head || first_mismatch(k_probe_features, needs)) {
+        const dim_range & dims = k_probe_features.dims;
         throw not_probed(path_ +
-                         ": the probe needs keys, values and rotary embedding of one head dimension, a multiple "
-                         "of 16 up to 256");
+                         ": the probe needs keys, values and rotary embedding of one head dimension, a multiple of " +
+                         std::to_string(dims.step) + " up to " + std::to_string(dims.most));
     }
     if (metadata_integer(file, prefix + "expert_count").value_or(0) > 0) {
         throw not_probed(path_ + ": the probe does not compute mixtures of experts");

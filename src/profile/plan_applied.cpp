@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "probe/section_sums.h"
+#include "trianglemix/backend_control.h"
 
 namespace tmx {
 namespace {
@@ -48,9 +49,9 @@ std::string why_not_applied(const backend_statistics & s, std::span<const unit> 
     return fmt::format(
         "the backend did not compute the triangle set {} as planned on {} tokens ({:.0f} of {:.0f} pairs skipped), and "
         "measured so it would look harmless. {}. docs/backend.md explains the reasons: rows and keys go away with "
-        "TRIANGLEMIX_MIN_ROWS=64 and TRIANGLEMIX_MIN_KEYS=1 or with longer prompts, others with --precision exact or "
+        "TRIANGLEMIX_MIN_ROWS={} and TRIANGLEMIX_MIN_KEYS=1 or with longer prompts, others with --precision exact or "
         "without --device; where none helps, the backend cannot accelerate this model here",
-        format_units(set), n_tokens, s.pairs_skipped, wanted, reasons_of(s));
+        format_units(set), n_tokens, s.pairs_skipped, wanted, reasons_of(s), TMX_DEFAULT_MIN_ROWS);
 }
 
 }  // namespace tmx

@@ -12,7 +12,6 @@ namespace {
 
 constexpr int64_t k_longest_default = 8192;
 constexpr int64_t k_longest_quick = 2048;
-constexpr int64_t k_shortest = 64;  // that a made prompt may have
 
 bool has_middle(int64_t n_tokens, const triangle_shape & shape) {
     return section_pairs(shape, n_tokens)[index_of(section::middle)] > 0;
@@ -49,9 +48,9 @@ std::vector<int64_t> default_lengths(const profile_settings & settings, int64_t 
     const int64_t limit = settings.n_ctx > 0 ? settings.n_ctx : n_ctx_train;
     const int64_t room =
         std::min(limit - settings.n_following - 1, settings.quick ? k_longest_quick : k_longest_default);
-    const int64_t longest = std::max(room >= 1024 ? room / 128 * 128 : room, k_shortest);
+    const int64_t longest = std::max(room >= 1024 ? room / 128 * 128 : room, k_shortest_made_prompt);
     const int64_t half = longest / 2;
-    if (settings.quick || half < k_shortest || !has_middle(half, settings.shape)) {
+    if (settings.quick || half < k_shortest_made_prompt || !has_middle(half, settings.shape)) {
         return {longest};
     }
     return {half, longest};

@@ -8,8 +8,12 @@
 
 #include "profile/settings.h"
 #include "prompts/prompt_pool.h"
+#include "trianglemix/backend_control.h"
 
 namespace tmx {
+
+// Tokens of a made prompt: what is shorter the backend leaves to llama.cpp.
+constexpr int64_t k_shortest_made_prompt = TMX_DEFAULT_MIN_ROWS;
 
 struct prompt_size {
     std::string name;

@@ -9,14 +9,15 @@
 
 #include "profile/plan_applied.h"
 #include "runtime/failure.h"
+#include "trianglemix/backend_control.h"
 
 namespace tmx {
 namespace {
 
 using json = record_store::json;
 
-// The backend takes no node of fewer rows (TRIANGLEMIX_MIN_ROWS), and what it leaves is computed exactly.
-constexpr int64_t k_least_rows = 64;
+// The backend takes no node of fewer rows, and what it leaves is computed exactly.
+constexpr int64_t k_least_rows = TMX_DEFAULT_MIN_ROWS;
 
 }  // namespace
 

@@ -1,5 +1,4 @@
-// runtime/arm_models.h -- one model file, loaded where each arm computes: ours on our device, stock's on the one that
-// it wraps.
+// runtime/arm_models.h -- one model file, loaded where each arm computes: ours on our device, stock's behind it.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +12,8 @@
 
 namespace tmx {
 
-// Devices of ggml. Equal (both "" on the CPU, where a context decides whether our backend takes part): one model serves
-// every arm.
+// Devices of ggml. If they are equal, one model serves every arm. Both are "" on the CPU, where a context decides
+// whether our backend takes part.
 struct arm_devices {
     std::string ours;
     std::string stock;
@@ -46,8 +45,7 @@ class arm_models {
     std::optional<model> text_;  // only where neither of them stays
 };
 
-// Whether a device on which one copy of the weights lies already has room for a second beside a context of n_ctx
-// tokens.
+// Whether a device that has one copy of the weights has room for a second, beside a context of n_ctx tokens.
 bool two_models_fit(const model_facts & facts, int64_t n_ctx, size_t bytes_free, size_t bytes_total);
 
 }  // namespace tmx

@@ -15,8 +15,7 @@ struct backend_paths {
 };
 
 // Where this build put them: llama.cpp's folder is fixed at configure time, our library lies beside the executable.
-// TRIANGLEMIX_LIBRARY and TRIANGLEMIX_LLAMA_BIN are not consulted: a tool must not silently run other code than it
-// says.
+// TRIANGLEMIX_LIBRARY and TRIANGLEMIX_LLAMA_BIN are not asked: a tool must not silently run other code than it says.
 backend_paths default_backend_paths();
 
 // The process's ggml backends, with ours among them. ggml keeps what it loaded until the process ends, so make one.

@@ -11,8 +11,7 @@ std::vector<index_range> cut_chunks(int64_t n_tokens, int64_t chunk, int64_t min
     }
     const int64_t wanted = std::min(min_last, chunk);
     if (chunks.size() > 1 && chunks.back().size() < wanted) {
-        // The chunk before is full (`chunk` >= wanted), so it keeps at least one token: it gives away wanted - size <
-        // wanted.
+        // The chunk before is full, so it has `wanted` tokens or more. It gives away fewer, and keeps at least one.
         const int64_t cut = n_tokens - wanted;
         chunks[chunks.size() - 2].end = cut;
         chunks.back().begin = cut;

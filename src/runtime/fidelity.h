@@ -23,8 +23,8 @@ double kl_divergence(std::span<const float> reference, std::span<const float> ot
 // p1 - p2: how sure the distribution is of its first choice. REQUIRES at least two logits.
 double top_margin(std::span<const float> logits);
 
-// Comparison of two arms over the same positions: [0] is the prompt's last row (the first token), then the rows of a
-// forced continuation.
+// Comparison of two arms over the same positions: [0] is the prompt's last row (the first token), then come the rows of
+// a forced continuation.
 struct fidelity {
     double first_kl = 0;      // nats, position 0
     double following_kl = 0;  // mean over positions 1..; 0 if there are none

@@ -43,8 +43,8 @@ class model {
   public:
     // progress: share loaded, 0..1; return false to stop (then `interrupted` is thrown). May be empty.
     // weights: false reads the header, vocabulary and metadata only (for `info`).
-    // device: all layers go to that GPU device of ggml; "": everything stays on the CPU. ERRORS failure: no such
-    // device.
+    // device: all layers go to that GPU device of ggml; "": everything stays on the CPU.
+    // ERRORS failure: no such device.
     explicit model(const std::string & path, const std::function<bool(float)> & progress = {}, bool weights = true,
                    const std::string & device = "");
 

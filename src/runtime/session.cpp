@@ -8,12 +8,13 @@
 
 #include "runtime/backend.h"
 #include "runtime/failure.h"
+#include "trianglemix/backend_control.h"
 
 namespace tmx {
 namespace {
 
-// Below our backend's least rows for prefill (64), with a margin for whoever lowers it a little.
-constexpr size_t k_forced_piece = 32;
+// Below our backend's least rows for prefill, with a margin for whoever lowers them a little.
+constexpr size_t k_forced_piece = TMX_DEFAULT_MIN_ROWS / 2;
 
 ggml_type ggml_kv_type(kv_type type) {
     switch (type) {

@@ -52,7 +52,7 @@ class session {
     bool roll_back(int64_t n_tokens);
 
     // Feeds `tokens` and returns the logits behind each of them. They go through in pieces smaller than what our
-    // backend takes for prefill (its default least rows are 64), and ask for all logits, so they always attend densely.
+    // backend takes for prefill (TMX_DEFAULT_MIN_ROWS), and ask for all logits, so they always attend densely.
     logit_rows force(std::span<const token_id> tokens);
 
     void clear();

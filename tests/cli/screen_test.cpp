@@ -17,7 +17,6 @@
 #include "cli/input_file.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
-#include "cli/published.h"
 #include "cli/speedup.h"
 #include "cli/stock_setting.h"
 #include "cli/terminal.h"
@@ -317,14 +316,6 @@ TEST(OutputFiles, AreReplacedWholeAndLinksStay) {
     check_writable((folder / "new").string());
     EXPECT_FALSE(fs::exists(folder / "new"));
     EXPECT_THROW(check_writable((folder / "nowhere" / "file").string()), failure);
-}
-
-TEST(OutputFiles, PublishedResultsAreOfCommittedSources) {
-    EXPECT_EQ(why_not_published("docs/results/x.jsonl", "abc"), "");
-    EXPECT_EQ(why_not_published("/tmp/x.jsonl", "abc-dirty"), "");
-    EXPECT_EQ(why_not_published("x.jsonl", "abc-dirty"), "");
-    EXPECT_NE(why_not_published("docs/results/x.jsonl", "abc-dirty").find("abc-dirty"), std::string::npos);
-    EXPECT_NE(why_not_published("/a/docs/../docs/results/x.jsonl", "abc-dirty"), "");
 }
 
 TEST(Stock, SettingsByName) {

@@ -7,9 +7,12 @@
 
 #include "glue/fattn_view.h"
 #include "glue/graph_tensors.h"
+#include "trianglemix/backend_control.h"
 
 namespace tmx::test {
 namespace {
+
+constexpr int64_t k_rows = TMX_DEFAULT_MIN_ROWS;
 
 struct node_options {
     int64_t d_qk = 64;
@@ -63,21 +66,21 @@ class claim_test : public testing::Test {
 
 TEST_F(claim_test, prompts_of_every_supported_kind_are_claimed) {
     for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0}) {
-        EXPECT_FALSE(why_declined(node({.k_type = type, .v_type = type}), 64)) << ggml_type_name(type);
-        EXPECT_FALSE(why_declined(node({.k_type = type}), 64)) << ggml_type_name(type);
+        EXPECT_FALSE(why_declined(node({.k_type = type, .v_type = type}), k_rows)) << ggml_type_name(type);
+        EXPECT_FALSE(why_declined(node({.k_type = type}), k_rows)) << ggml_type_name(type);
     }
     for (const int64_t d : {16, 64, 80, 96, 112, 128, 256}) {
-        EXPECT_FALSE(why_declined(node({.d_qk = d, .d_v = d}), 64)) << d;
+        EXPECT_FALSE(why_declined(node({.d_qk = d, .d_v = d}), k_rows)) << d;
     }
-    EXPECT_FALSE(why_declined(node({.d_qk = 192, .d_v = 128}), 64));
-    EXPECT_FALSE(why_declined(node({.n_stream = 3}), 64));
-    EXPECT_FALSE(why_declined(node({.mask = false}), 64));
-    EXPECT_FALSE(why_declined(node({.sinks = true, .max_bias = 8, .softcap = 30}), 64));
+    EXPECT_FALSE(why_declined(node({.d_qk = 192, .d_v = 128}), k_rows));
+    EXPECT_FALSE(why_declined(node({.n_stream = 3}), k_rows));
+    EXPECT_FALSE(why_declined(node({.mask = false}), k_rows));
+    EXPECT_FALSE(why_declined(node({.sinks = true, .max_bias = 8, .softcap = 30}), k_rows));
 }
 
 TEST_F(claim_test, rows_bound_the_claim) {
-    EXPECT_EQ(why_declined(node({.n_rows = 63}), 64), decline_reason::rows);
-    EXPECT_FALSE(why_declined(node({.n_rows = 64}), 64));
+    EXPECT_EQ(why_declined(node({.n_rows = k_rows - 1}), k_rows), decline_reason::rows);
+    EXPECT_FALSE(why_declined(node({.n_rows = k_rows}), k_rows));
     EXPECT_FALSE(why_declined(node({.n_rows = 1}), 1));
 }
 
@@ -89,10 +92,10 @@ TEST_F(claim_test, softmax_of_a_prompt_without_flash_attention_is_known) {
         ggml_set_name(op, name);
         return op;
     };
-    EXPECT_TRUE(softmax_without_flash(softmax(64, "kq_soft_max-3", true), 64));
-    EXPECT_FALSE(softmax_without_flash(softmax(63, "kq_soft_max-3", true), 64));
-    EXPECT_FALSE(softmax_without_flash(softmax(64, "ffn_moe_probs-3", true), 64));
-    EXPECT_FALSE(softmax_without_flash(softmax(64, "kq_soft_max-3", false), 64));
+    EXPECT_TRUE(softmax_without_flash(softmax(k_rows, "kq_soft_max-3", true), k_rows));
+    EXPECT_FALSE(softmax_without_flash(softmax(k_rows - 1, "kq_soft_max-3", true), k_rows));
+    EXPECT_FALSE(softmax_without_flash(softmax(k_rows, "ffn_moe_probs-3", true), k_rows));
+    EXPECT_FALSE(softmax_without_flash(softmax(k_rows, "kq_soft_max-3", false), k_rows));
 }
 
 TEST_F(claim_test, what_the_kernels_cannot_take_is_declined_with_its_reason) {

@@ -218,7 +218,8 @@ TEST_F(registry_test, statistics_at_exit) {
         ggml_backend_load_all_from_path(TMX_LLAMA_BIN_FOLDER);
         ask_for_a_short_one();
     });
-    EXPECT_TRUE(contains(log, "TriangleMix: computed nothing. Only prompts of at least 64")) << log;
+    const std::string least = std::to_string(TMX_DEFAULT_MIN_ROWS);
+    EXPECT_TRUE(contains(log, "TriangleMix: computed nothing. Only prompts of at least " + least)) << log;
     // A process that ran no model, as a router that starts others, leaves nothing.
     const std::string file = path("stats.json");
     in_child({{"TRIANGLEMIX_STATS", file}}, [] { EXPECT_NE(load(), nullptr); });

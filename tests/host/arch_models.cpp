@@ -19,8 +19,8 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr size_t k_seed = 1;
-constexpr float k_stdev = 0.1f;      // that program's own
-constexpr uint32_t k_n_ubatch = 64;  // three ubatches, each large enough to be taken
+constexpr float k_stdev = 0.1f;                        // that program's own
+constexpr uint32_t k_n_ubatch = TMX_DEFAULT_MIN_ROWS;  // three ubatches, each large enough to be taken
 constexpr uint32_t k_n_tokens = 3 * k_n_ubatch;
 constexpr uint32_t k_n_token_ids = 128;
 

@@ -14,8 +14,9 @@ from hostkit.prompts import Prompts
 from hostkit.server import Server
 from hostkit.yardstick import gap_shift, measure, text_problem
 
-# Around 64 (the least that the backend takes), the kernel's tiles, and the default ubatch of 512.
-LENGTHS = (64, 65, 96, 100, 127, 128, 129, 160, 190, 220, 256, 300, 333, 400, 450, 511, 512, 513, 640, 1100)
+# Around the least that the backend takes, the kernel's tiles, and the default ubatch of 512.
+LENGTHS = (settings.MIN_ROWS, settings.MIN_ROWS + 1, 96, 100, 127, 128, 129, 160, 190, 220, 256, 300, 333, 400, 450, 511, 512,
+           513, 640, 1100)
 N_TOKENS = 12
 PROMPTS = list(enumerate(LENGTHS))
 YARDSTICKS = (["-fa", "off"], ["-fa", "on", "-ub", "48"], ["-fa", "off", "-ub", "48"])

@@ -16,6 +16,7 @@ N_LAYER = settings.N_LAYER
 # nothing, and for quantised caches: there stock rounds the queries, too, and ours may not be further from the answer
 # without quantisation than stock is.
 F16, OWN = "-fa on", "the same flags"
+TOO_MANY_SLOTS = f"{settings.MIN_ROWS} slots, -fa auto"
 CASES = {
     "default (-fa auto)": ([], True, F16),
     "-fa on": (["-fa", "on"], True, F16),
@@ -26,9 +27,9 @@ CASES = {
     "f32 cache": (["-fa", "on", "-ctk", "f32", "-ctv", "f32"], True, OWN),
     "cache of mixed types": (["-fa", "on", "-ctk", "q8_0", "-ctv", "f16"], True, F16),
     "--swa-full": (["--swa-full"], True, F16),
-    "many slots": (["-np", "63", "--kv-unified"], True, F16),
+    "many slots": (["-np", str(settings.MIN_ROWS - 1), "--kv-unified"], True, F16),
     # The host turns flash attention off for as many slots as rows we leave alone, unless told -fa on: docs/backend.md.
-    "64 slots, -fa auto": (["-np", "64", "--kv-unified"], False, None),
+    TOO_MANY_SLOTS: (["-np", str(settings.MIN_ROWS), "--kv-unified"], False, None),
     "200 slots, -fa on": (["-np", "200", "--kv-unified", "-fa", "on"], True, F16),
     "one slot": (["-np", "1"], True, F16),
     "no repacking": (["--no-repack"], True, F16),
@@ -36,7 +37,7 @@ CASES = {
     "one thread, two for batches": (["-t", "1", "-tb", "2"], True, F16),
     "tiny ubatch": (["-fa", "on", "-ub", "32"], False, OWN),
 }
-WITHOUT_FLASH = ("-fa off", "64 slots, -fa auto")  # and we say so
+WITHOUT_FLASH = ("-fa off", TOO_MANY_SLOTS)  # and we say so
 QUANTISED = ("8-bit cache", "4-bit cache", "cache of mixed types")
 
 
@@ -56,7 +57,7 @@ class Flags(unittest.TestCase):
                 self.assertIsNotNone(counted, "the backend did not load")
                 self.assertEqual(statistics.nodes(counted), N_LAYER if claimed else 0)
                 self.assertEqual(counted["declined"].get("no_flash", 0) > 0, name in WITHOUT_FLASH)
-                if name == "64 slots, -fa auto":
+                if name == TOO_MANY_SLOTS:
                     self.assertEqual(off.steps, ours.steps)
                     continue
                 stock = on

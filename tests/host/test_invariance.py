@@ -35,7 +35,7 @@ class Ubatches(unittest.TestCase):
             got, server = answers(["-fa", "on", "-b", 2048, "-ub", ubatch], settings.with_backend())
             with self.subTest(ubatch=ubatch):
                 # Chunks of at least MIN_ROWS are ours; a prompt's short rest is the host's.
-                chunks = sum(-(-n // ubatch) - (0 < n % ubatch < 64) for n in LENGTHS)
+                chunks = sum(-(-n // ubatch) - (0 < n % ubatch < settings.MIN_ROWS) for n in LENGTHS)
                 self.assertEqual(server.statistics["ubatches"]["all"], chunks)
             for stock, ours in zip(self.stock, got):
                 with self.subTest(ubatch=ubatch, tokens=ours.prompt_tokens):

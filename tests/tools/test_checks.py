@@ -13,8 +13,10 @@ import unittest.mock
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "bench")]
+import check_comment_width  # noqa: E402
 import check_file_length  # noqa: E402
 import check_includes  # noqa: E402
+import commits  # noqa: E402
 import results_to_md  # noqa: E402
 import rowkit  # noqa: E402
 
@@ -38,7 +40,7 @@ class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
         **{f"src/{module}/own.h": "" for module in
-           ("kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli")},
+           ("commit", "cuda_device", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
     }
@@ -60,6 +62,9 @@ class Includes(unittest.TestCase):
         self.allow("src/pattern/a.cpp", '#include "trianglemix/geometry.h"')
         self.allow("src/kernels/a.cpp", '#include "trianglemix/geometry.h"')
         self.allow("src/kernels/cpu/a.cpp", '#include "kernels/own.h"')
+        self.allow("src/kernels/cuda/a.cpp", '#include "cuda_device/own.h"')
+        self.allow("src/glue/a.cpp", '#include "cuda_device/own.h"')
+        self.allow("src/probe/cuda/a.cpp", '#include "cuda_device/own.h"')
         self.allow("src/plan/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/backend/a.cpp", '#include "trianglemix/plan.h"')
         self.allow("src/backend/a.cpp", '#include "trianglemix/attention.h"')
@@ -78,6 +83,9 @@ class Includes(unittest.TestCase):
         self.allow("src/profile/a.cpp", '#include "prompts/own.h"')
         self.allow("src/cli/a.cpp", '#include "runtime/own.h"')
         self.allow("src/cli/a.cpp", '#include "profile/own.h"')
+        self.allow("src/cli/a.cpp", '#include "commit/own.h"')
+        self.allow("src/glue/a.cpp", '#include "commit/own.h"')
+        self.allow("bench/a.cpp", '#include "commit/own.h"')
         self.allow("src/cli/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("bench/a.cpp", '#include "kit.h"')
         self.allow("tests/ggml/a.cpp", '#include "glue/own.h"')
@@ -87,9 +95,11 @@ class Includes(unittest.TestCase):
         self.refuse("src/pattern/a.cpp", '#include "trianglemix/attention.h"', "pattern must not include kernels")
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/plan.h"', "kernels must not include plan")
         self.refuse("src/kernels/cpu/a.cpp", '#include "glue/own.h"', "kernels must not include glue")
+        self.refuse("src/commit/a.cpp", '#include "trianglemix/plan.h"', "commit must not include plan")
+        self.refuse("src/cuda_device/a.cpp", '#include "kernels/own.h"', "cuda_device must not include kernels")
+        self.refuse("src/cli/a.cpp", '#include "cuda_device/own.h"', "cli must not include cuda_device")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
         self.refuse("src/backend/a.cpp", '#include "glue/own.h"', "backend must not include glue")
-        self.refuse("src/backend/a.cpp", '#include "trianglemix/backend_control.h"', "backend must not include control")
         self.refuse("src/plan/a.cpp", '#include "backend/own.h"', "plan must not include backend")
         self.refuse("src/runtime/a.cpp", '#include "trianglemix/plan.h"', "runtime must not include plan")
         self.refuse("src/runtime/a.cpp", '#include "glue/own.h"', "runtime must not include glue")
@@ -164,6 +174,29 @@ class FileLength(unittest.TestCase):
         self.assertEqual(run(check_file_length, {"a.cpp": ""})[0], 2)
 
 
+class CommentWidth(unittest.TestCase):
+    def check(self, line, path="src/a.cpp"):
+        status, output = run(check_comment_width, {"src/b.cpp": "", path: "\n" + line + "\n"})
+        self.assertEqual(f"{path}:2: " in output, status == 1, output)
+        return status
+
+    def test_the_limit(self):
+        self.assertEqual(self.check("// " + "x" * 117), 0)
+        self.assertEqual(self.check("// " + "x" * 118), 1)
+        self.assertEqual(self.check("    int n = 0;  // " + "x" * 118, "include/trianglemix/a.h"), 1)
+        self.assertEqual(self.check(f'say("{"x" * 118}");  // said', "tests/unit/a.cpp"), 1)
+        self.assertEqual(run(check_comment_width, {"src/a.cpp": "// 67890\n"}, "--limit", "7")[0], 1)
+
+    def test_code_and_texts_are_the_formatters(self):
+        self.assertEqual(self.check("x" * 121), 0)
+        self.assertEqual(self.check(f'get("http://{"x" * 118}");'), 0)
+        self.assertEqual(self.check(f'get("\\"//{"x" * 118}");'), 0)
+        self.assertEqual(self.check("// " + "x" * 118, "docs/a.md"), 0)
+
+    def test_outside_the_repository(self):
+        self.assertEqual(run(check_comment_width, {"a.cpp": ""})[0], 2)
+
+
 def lines_of(rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
@@ -211,6 +244,31 @@ class Tables(unittest.TestCase):
         nothing_fits = introduced | {"where": {"way": "stock"}}
         self.assertEqual(self.convert([{"way": "exact", "ms": 3}], nothing_fits)[2], "<!-- table: t -->\n<!-- /table -->\n")
         self.assertIn("In one process:\n\n| way |", self.convert([{"way": "exact", "ms": 3}], introduced)[2])
+
+
+class Commits(unittest.TestCase):
+    def test_the_mark_of_changed_sources(self):
+        self.assertTrue(commits.is_dirty("0c1e57098-dirty"))
+        self.assertFalse(commits.is_dirty("0c1e57098"))
+        self.assertFalse(commits.is_dirty("unknown"))
+        self.assertEqual(commits.commit_of({"commit": "abc"}), "abc")
+        self.assertEqual(commits.commit_of({"commit": "abc", "dirty": False}), "abc")
+        self.assertEqual(commits.commit_of({"commit": "abc", "dirty": True}), "abc-dirty")
+        self.assertEqual(commits.commit_of({"commit": "abc-dirty", "dirty": True}), "abc-dirty")
+        self.assertEqual(commits.commit_of({}), "")
+
+    def test_what_may_be_published(self):
+        self.assertEqual(commits.why_not_published("docs/results/x.jsonl", "abc"), "")
+        self.assertEqual(commits.why_not_published("/tmp/x.jsonl", "abc-dirty"), "")
+        self.assertEqual(commits.why_not_published("x.jsonl", "abc-dirty"), "")
+        self.assertIn("abc-dirty", commits.why_not_published("docs/results/x.jsonl", "abc-dirty"))
+        self.assertNotEqual(commits.why_not_published("/a/docs/../docs/results/x.jsonl", "abc-dirty"), "")
+
+    def test_who_tells_the_commit(self):
+        with unittest.mock.patch.dict(os.environ, TMX_COMMIT="told"):
+            self.assertEqual(commits.source_commit(), "told")
+        with unittest.mock.patch.dict(os.environ, TMX_COMMIT="", PATH="/nowhere"):
+            self.assertEqual(commits.source_commit(), "unknown")
 
 
 class Rows(unittest.TestCase):

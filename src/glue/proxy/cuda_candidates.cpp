@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "cuda_device/device.h"
 #include "glue/proxy/attention_executor.h"
 #include "trianglemix/cuda_attention.h"
 
@@ -29,15 +30,11 @@ class cuda_executor final : public attention_executor {
         if (status result = cuda_context::create(device, made->context_); !result.ok()) {
             return result;
         }
-        int before = 0;
-        if (cudaGetDevice(&before) != cudaSuccess) {
-            before = device;
-        }
-        cudaError_t error = cudaSetDevice(device);
+        const cuda::device_scope scope(device);
+        cudaError_t error = scope.error();
         if (error == cudaSuccess) {
             error = cudaStreamCreateWithFlags(&made->stream_, cudaStreamNonBlocking);
         }
-        cudaSetDevice(before);
         if (error != cudaSuccess) {
             return failed("making a stream", error);
         }
@@ -90,23 +87,16 @@ class cuda_executor final : public attention_executor {
     cudaStream_t stream_ = nullptr;
 };
 
-// The CUDA runtime's number of a ggml device: by its bus address ("0000:01:00.0", a virtual device's ends in "-v1"),
-// else by its name ("CUDA1"). -1: unknown.
+// The CUDA runtime's number of a ggml device: by its bus address, else by its name ("CUDA1"). -1: unknown.
 int device_number(ggml_backend_dev_t device) {
     ggml_backend_dev_props props{};
     ggml_backend_dev_get_props(device, &props);
-    int number = -1;
-    if (props.device_id != nullptr) {
-        std::string address = props.device_id;
-        address = address.substr(0, address.find("-v"));
-        if (cudaDeviceGetByPCIBusId(&number, address.c_str()) == cudaSuccess) {
-            return number;
-        }
-        static_cast<void>(cudaGetLastError());
+    int number = props.device_id != nullptr ? cuda::device_at(props.device_id) : -1;
+    if (number >= 0) {
+        return number;
     }
     const std::string_view name = ggml_backend_dev_name(device);
     const std::string_view digits = name.substr(std::min(name.find_first_of("0123456789"), name.size()));
-    number = -1;
     std::from_chars(digits.data(), digits.data() + digits.size(), number);
     return number;
 }
@@ -114,20 +104,16 @@ int device_number(ggml_backend_dev_t device) {
 // "" and the kernel's name, or why no kernel runs there. Makes no CUDA context: nobody may come to use the GPU, and a
 // context takes its memory.
 std::string problem_of(int number, std::string & kernel) {
-    int major = 0;
-    int minor = 0;
-    cudaError_t error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, number);
-    if (error == cudaSuccess) {
-        error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, number);
-    }
-    if (error != cudaSuccess) {
+    cuda::compute_capability capability;
+    if (const cudaError_t error = cuda::read_capability(number, capability); error != cudaSuccess) {
         static_cast<void>(cudaGetLastError());
         return cudaGetErrorString(error);
     }
-    if (major < 8) {
-        return "compute capability " + std::to_string(major) + "." + std::to_string(minor) + ", at least 8.0 is needed";
+    if (!capability.covered()) {
+        return "compute capability " + std::to_string(capability.major) + "." + std::to_string(capability.minor) +
+               ", at least 8.0 is needed";
     }
-    kernel = major == 9 && minor == 0 ? "sm90a" : "sm80";
+    kernel = cuda::name_of(capability.best());
     return "";
 }
 

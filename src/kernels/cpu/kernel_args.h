@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "trianglemix/attention.h"
+#include "trianglemix/kernel_features.h"
 
 namespace tmx::cpu {
 
@@ -17,7 +18,7 @@ constexpr int64_t k_block_keys = 128;
 // conversion costs 1 / 256th; more would push queries and accumulators out of L2.
 constexpr int64_t k_block_rows = 256;
 
-constexpr int64_t k_max_dim = 256;
+constexpr int64_t k_max_dim = k_cpu_features.dims.most;
 
 // Rows [row_begin, row_end) of one segment, times the query heads [head_begin, head_end) of one key head.
 struct work_item {

@@ -8,27 +8,10 @@
 
 namespace tmx::cuda {
 
-const char * name_of(architecture arch) {
-    return arch == architecture::sm90a ? "sm90a" : "sm80";
-}
-
 status device_status(cudaError_t error, const char * doing) {
     const status_code code =
         error == cudaErrorMemoryAllocation ? status_code::out_of_memory : status_code::device_error;
     return status::error(code, "%s: %s", doing, cudaGetErrorString(error));
-}
-
-device_scope::device_scope(int device) {
-    error_ = cudaGetDevice(&before_);
-    if (error_ == cudaSuccess && before_ != device) {
-        error_ = cudaSetDevice(device);
-        changed_ = error_ == cudaSuccess;
-    }
-}
-device_scope::~device_scope() {
-    if (changed_) {
-        cudaSetDevice(before_);
-    }
 }
 
 namespace {
@@ -252,19 +235,21 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
     if (scope.error() != cudaSuccess) {
         return cuda::device_status(scope.error(), "selecting the device");
     }
-    int major = 0;
-    int minor = 0;
+    cuda::compute_capability capability;
     int n_sm = 0;
     int has_pools = 0;
-    for (const auto & [value, attribute] : {std::pair{&major, cudaDevAttrComputeCapabilityMajor},
-                                            {&minor, cudaDevAttrComputeCapabilityMinor},
-                                            {&n_sm, cudaDevAttrMultiProcessorCount},
-                                            {&has_pools, cudaDevAttrMemoryPoolsSupported}}) {
-        if (const cudaError_t error = cudaDeviceGetAttribute(value, attribute, device); error != cudaSuccess) {
-            return cuda::device_status(error, "reading the device's attributes");
+    cudaError_t read = cuda::read_capability(device, capability);
+    for (const auto & [value, attribute] :
+         {std::pair{&n_sm, cudaDevAttrMultiProcessorCount}, {&has_pools, cudaDevAttrMemoryPoolsSupported}}) {
+        if (read == cudaSuccess) {
+            read = cudaDeviceGetAttribute(value, attribute, device);
         }
     }
-    if (major < 8) {
+    if (read != cudaSuccess) {
+        return cuda::device_status(read, "reading the device's attributes");
+    }
+    const auto [major, minor] = capability;
+    if (!capability.covered()) {
         return status::error(status_code::unsupported, "compute capability %d.%d, at least 8.0 is needed", major,
                              minor);
     }
@@ -288,8 +273,8 @@ status cuda_context::create(int device, std::unique_ptr<cuda_context> & ctx) noe
     state & s = *result->state_;
     s.device = device;
     s.n_sm = n_sm;
-    s.hopper = major == 9 && minor == 0;
-    s.arch = s.hopper ? cuda::architecture::sm90a : cuda::architecture::sm80;
+    s.arch = capability.best();
+    s.hopper = s.arch == cuda::architecture::sm90a;
     s.slabs = std::make_shared<cuda::slab_pool>(device);
     ctx = std::move(result);
     return {};

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "cuda_device/device.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/stage.h"
 #include "kernels/cuda/work_list.h"
@@ -15,28 +16,10 @@
 
 namespace tmx::cuda {
 
-enum class architecture : uint8_t { sm80, sm90a };
-
 // The compiled kernels of one architecture, ascending by dim; of one dim, all tile sizes.
 std::span<const kernel_variant> variants_of(architecture arch);
-const char * name_of(architecture arch);
 
 status device_status(cudaError_t error, const char * doing);
-
-// Makes `device` current for a scope.
-class device_scope {
-  public:
-    explicit device_scope(int device);
-    ~device_scope();
-    device_scope(const device_scope &) = delete;
-    device_scope & operator=(const device_scope &) = delete;
-    cudaError_t error() const { return error_; }
-
-  private:
-    int before_ = -1;
-    bool changed_ = false;
-    cudaError_t error_ = cudaSuccess;
-};
 
 // Device memory for tile lists, used again once a work is dropped: the next upload into it is enqueued behind whatever
 // still reads it.

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/context.h"
 #include "kernels/validate.h"
+#include "trianglemix/kernel_features.h"
 
 namespace tmx {
 namespace {
@@ -271,13 +272,8 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     if (status s = validate_shape(args); !s.ok()) {
         return s;
     }
-    if (const char * reason = cuda_declines(args); reason != nullptr) {
-        return status::error(status_code::unsupported, "%s", reason);
-    }
-    for (const attention_segment & s : segments) {
-        if (s.masked) {
-            return status::error(status_code::unsupported, "masked segment");
-        }
+    if (const auto mismatch = first_mismatch(k_cuda_features, needs_of(args, segments))) {
+        return status::error(status_code::unsupported, "%s", mismatch->text);
     }
     if (status s = validate_segments(args, segments); !s.ok()) {
         return s;

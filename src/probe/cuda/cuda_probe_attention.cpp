@@ -2,11 +2,10 @@
 // in statically and loads the driver when it is first asked.
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
-#include <cctype>
 #include <string>
 #include <vector>
 
+#include "cuda_device/device.h"
 #include "probe/cuda/probe_kernels.h"
 #include "probe/cuda/row_plan.h"
 #include "probe/probe_attention.h"
@@ -22,21 +21,6 @@ void check(cudaError_t error, const std::string & doing) {
         throw failure("attention of the probe on the GPU: " + doing + ": " + cudaGetErrorString(error));
     }
 }
-
-// Makes a device current, and at its end the one that was.
-class device_scope {
-  public:
-    explicit device_scope(int device) {
-        check(cudaGetDevice(&before_), "asking for the current device");
-        check(cudaSetDevice(device), "choosing the device");
-    }
-    ~device_scope() { cudaSetDevice(before_); }
-    device_scope(const device_scope &) = delete;
-    device_scope & operator=(const device_scope &) = delete;
-
-  private:
-    int before_ = 0;
-};
 
 // Device memory that grows and stays. Its device must be current.
 template <typename value>
@@ -78,18 +62,16 @@ class cuda_probe_attention final : public probe_attention {
   public:
     explicit cuda_probe_attention(int device) : device_(device) {}
     ~cuda_probe_attention() override {
-        int before = 0;
-        if (cudaGetDevice(&before) == cudaSuccess && cudaSetDevice(device_) == cudaSuccess) {
-            memory_.reset();
-            cudaSetDevice(before);
-        }
+        const cuda::device_scope scope(device_);
+        memory_.reset();
     }
 
     void forward(const probe_forward_args & args) override {
         const probe_attention_shape & s = args.shape;
         const int64_t n_rows = s.n * s.n_head * s.d;
         const int64_t n_keys = s.n * s.n_head_kv * s.d;
-        const device_scope scope(device_);
+        const cuda::device_scope scope(device_);
+        check(scope.error(), "choosing the device");
         arrays & m = *memory_;
         const row_plan plan = plan_rows(args.segments, s.n);
         forward_params p;
@@ -115,7 +97,8 @@ class cuda_probe_attention final : public probe_attention {
         const int64_t n_rows = s.n * s.n_head * s.d;
         const int64_t n_keys = s.n * s.n_head_kv * s.d;
         const int64_t n_tiles = tiles_of(s.n);
-        const device_scope scope(device_);
+        const cuda::device_scope scope(device_);
+        check(scope.error(), "choosing the device");
         arrays & m = *memory_;
         backward_params p;
         p.shape = s;
@@ -165,29 +148,13 @@ class cuda_probe_attention final : public probe_attention {
     std::unique_ptr<arrays> memory_ = std::make_unique<arrays>();  // freed with the device current
 };
 
-// The CUDA runtime's number of a device; -1: it has none there. CUDA's documents do not say whether it minds the case
-// of the digits: ggml writes small letters, CUDA large ones.
-int device_at(std::string address) {
-    address = address.substr(0, address.find("-v"));  // one of several that ggml makes of a device
-    int device = -1;
-    cudaError_t error = cudaDeviceGetByPCIBusId(&device, address.c_str());
-    if (error != cudaSuccess) {
-        std::transform(address.begin(), address.end(), address.begin(),
-                       [](unsigned char c) { return std::toupper(c); });
-        error = cudaDeviceGetByPCIBusId(&device, address.c_str());
-    }
-    static_cast<void>(cudaGetLastError());
-    return error == cudaSuccess ? device : -1;
-}
-
 }  // namespace
 }  // namespace cuda_probe
 
 std::unique_ptr<probe_attention> make_cuda_probe_attention(const char * pci_address) {
-    const int device = cuda_probe::device_at(pci_address);
-    int major = 0;
-    if (device < 0 || cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
-        major < 8) {
+    const int device = cuda::device_at(pci_address);
+    cuda::compute_capability capability;
+    if (device < 0 || cuda::read_capability(device, capability) != cudaSuccess || !capability.covered()) {
         return nullptr;
     }
     return std::make_unique<cuda_probe::cuda_probe_attention>(device);

@@ -7,6 +7,7 @@ Everything comes from TMX_HOST_* variables, set by ctest (tests/host/CMakeLists.
 import atexit
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,6 +28,10 @@ BACKEND = LIBRARY_DIR / "libggml-trianglemix.so"
 FAKE_GPU_BACKEND = LIBRARY_DIR / "libggml-trianglemix-fakegpu.so"
 PRELOAD = LIBRARY_DIR / "libtrianglemix-preload.so"
 THREADS = int(os.environ.get("TMX_HOST_THREADS", "2"))
+
+# Least rows of a ubatch that the backend takes.
+_CONTROL = (REPOSITORY / "include/trianglemix/backend_control.h").read_text(encoding="utf-8")
+MIN_ROWS = int(re.search(r"^#define TMX_DEFAULT_MIN_ROWS (\d+)$", _CONTROL, re.M)[1])
 
 # The small model's layers, and those of the plan that the tests use: two thirds, more than the preset has, so that errors
 # show.

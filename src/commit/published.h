@@ -1,10 +1,12 @@
-// cli/published.h -- what may be written into the folder of published results. Header only: bench/kernel is built
-// without the command line.
+// commit/published.h -- what may be written into the folder of published results. Scripts have the same rule from
+// tools/commits.py.
 #pragma once
 
 #include <filesystem>
 #include <string>
 #include <system_error>
+
+#include "commit/commit_name.h"
 
 namespace tmx {
 
@@ -14,7 +16,7 @@ inline std::string why_not_published(const std::string & path, const std::string
     std::error_code error;
     const std::filesystem::path folder = std::filesystem::weakly_canonical(path, error).parent_path();
     const bool published = folder.filename() == "results" && folder.parent_path().filename() == "docs";
-    if (!published || !commit.ends_with("-dirty")) {
+    if (!published || !is_dirty(commit)) {
         return "";
     }
     return path + " keeps published results, and this program was built from files that differ from their commit (" +

@@ -1,0 +1,8 @@
+// commit/source_commit.h -- the commit that this program was built from, as git_commit.cmake finds it at every build.
+#pragma once
+
+namespace tmx {
+
+const char * source_commit();  // "649d970ab", with "-dirty" when tracked files differed; "unknown" outside git
+
+}  // namespace tmx
