@@ -10,18 +10,25 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DIRTY_MARK = "-dirty"
+NO_SOURCES = ("docs", "*.md")  # one measurement after another goes there before any is committed
 
 
-def source_commit():
-    """TMX_COMMIT, or git's; the mark behind it if files that git knows differ. Ask before a result file changes."""
+def source_commit(root=ROOT):
+    """TMX_COMMIT, or git's; the mark behind it if sources that git knows differ. Results and documents are none."""
     if told := os.environ.get("TMX_COMMIT"):
         return told
     try:
-        done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=9", "--exclude=*"],
-                              capture_output=True, text=True, check=False)
+        named = git(root, "describe", "--always", "--abbrev=9", "--exclude=*")
+        differ = git(root, "diff", "--quiet", "HEAD", "--", ".", *(f":(exclude){path}" for path in NO_SOURCES))
     except OSError:
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    if named.returncode != 0:
+        return "unknown"
+    return named.stdout.strip() + (DIRTY_MARK if differ.returncode != 0 else "")
+
+
+def git(root, *words):
+    return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=False)
 
 
 def is_dirty(commit):

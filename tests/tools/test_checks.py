@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -269,6 +270,33 @@ class Commits(unittest.TestCase):
             self.assertEqual(commits.source_commit(), "told")
         with unittest.mock.patch.dict(os.environ, TMX_COMMIT="", PATH="/nowhere"):
             self.assertEqual(commits.source_commit(), "unknown")
+
+    def test_only_sources_make_the_mark(self):
+        """Of a repository's files: results and documents may change before the next measurement."""
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            git = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b"]
+            for path in ("src/a.cpp", "docs/results/x.jsonl", "README.md"):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text("one\n", encoding="utf-8")
+            for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+                subprocess.run(git + words, check=True)
+            (root / "docs/results/x.jsonl").write_text("two\n", encoding="utf-8")
+            (root / "README.md").write_text("two\n", encoding="utf-8")
+            clean = self.names_of(root)
+            (root / "src/a.cpp").write_text("two\n", encoding="utf-8")
+            dirty = self.names_of(root)
+        self.assertEqual(len(clean), 1)
+        self.assertRegex(*clean, "^[0-9a-f]{9}$")
+        self.assertEqual(dirty, {name + "-dirty" for name in clean})
+
+    def names_of(self, root):
+        """What scripts and programs call the repository's state."""
+        header = root / "commit.h"
+        subprocess.run(["cmake", f"-DSOURCE={root}", f"-DOUTPUT={header}", "-P", ROOT / "src/commit/git_commit.cmake"],
+                       check=True)
+        with unittest.mock.patch.dict(os.environ, TMX_COMMIT=""):
+            return {commits.source_commit(root), header.read_text(encoding="utf-8").split('"')[1]}
 
 
 class Rows(unittest.TestCase):
