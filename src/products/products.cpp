@@ -1,0 +1,174 @@
+// The public entry: checks arguments, picks the kernel, has the rows rounded and the panels multiplied on the host's
+// threads.
+#include "trianglemix/products.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#include "products/kernel.h"
+#include "products/scratch.h"
+
+namespace tmx {
+namespace {
+
+using products::k_tile_rows;
+
+status validate(const product_args & args, const product_context & ctx) noexcept {
+    const auto invalid = [](const char * field, int64_t value) {
+        return status::error(status_code::invalid_argument, "%s: found %lld", field, static_cast<long long>(value));
+    };
+    if (static_cast<int>(args.type) >= k_weight_types) {
+        return invalid("type", static_cast<int>(args.type));
+    }
+    if (args.n_rows < 0) {
+        return invalid("n_rows", args.n_rows);
+    }
+    if (args.n_columns < 0) {
+        return invalid("n_columns", args.n_columns);
+    }
+    const int64_t block = weight_block_elems(args.type);
+    if (args.depth < 1 || args.depth % block != 0) {
+        return status::error(status_code::invalid_argument, "depth: found %lld, expected a multiple of %lld",
+                             static_cast<long long>(args.depth), static_cast<long long>(block));
+    }
+    if (args.weight_stride_bytes < args.depth / block * weight_block_bytes(args.type)) {
+        return invalid("weight_stride_bytes", args.weight_stride_bytes);
+    }
+    if (args.row_stride < args.depth) {
+        return invalid("row_stride", args.row_stride);
+    }
+    if (args.out_stride < args.n_columns) {
+        return invalid("out_stride", args.out_stride);
+    }
+    if (ctx.n_threads < 1) {
+        return invalid("n_threads", ctx.n_threads);
+    }
+    if (args.n_rows > 0 && args.n_columns > 0 &&
+        (args.weights == nullptr || args.rows == nullptr || args.out == nullptr)) {
+        return status::error(status_code::invalid_argument, "weights, rows, out: null");
+    }
+    return {};
+}
+
+status choose_kernel(const product_context & ctx, const products::kernel ** chosen) noexcept {
+    for (const products::kernel & k : products::all_kernels()) {
+        const bool named = ctx.kernel != nullptr && std::strcmp(ctx.kernel, k.name) == 0;
+        if (named && !products::runs_here(k)) {
+            return status::error(status_code::unsupported, "kernel: this CPU cannot run \"%s\"", ctx.kernel);
+        }
+        if (named || (ctx.kernel == nullptr && products::runs_here(k))) {
+            *chosen = &k;
+            return {};
+        }
+    }
+    return ctx.kernel != nullptr ? status::error(status_code::invalid_argument,
+                                                 "kernel: no kernel named \"%s\" in this build", ctx.kernel)
+                                 : status::error(status_code::unsupported, "kernel: none for this CPU");
+}
+
+// How the product is cut into pieces of work: a panel of columns times a stretch of rows.
+struct work_split {
+    int64_t n_panels;
+    int64_t n_stretches;
+    int64_t stretch;  // rows
+
+    int64_t size() const { return n_panels * n_stretches; }
+};
+
+work_split split_work(const product_args & args, int64_t panel_width, int64_t n_threads) {
+    // Packing a panel costs about as much as multiplying ten rows with it.
+    constexpr int64_t k_least_stretch = 32 * k_tile_rows;
+    constexpr int64_t k_pieces_a_thread = 4;  // so that no thread waits long for the last one
+    work_split split{(args.n_columns + panel_width - 1) / panel_width, 1, args.n_rows};
+    const int64_t wanted = (k_pieces_a_thread * n_threads + split.n_panels - 1) / split.n_panels;
+    const int64_t stretch = std::max(k_least_stretch, (args.n_rows + wanted - 1) / wanted);
+    split.stretch = (stretch + k_tile_rows - 1) / k_tile_rows * k_tile_rows;
+    split.n_stretches = (args.n_rows + split.stretch - 1) / split.stretch;
+    return split;
+}
+
+void multiply_piece(const product_args & args, const products::kernel & kernel, const products::rounded_rows & rows,
+                    const products::weight_panel & panel, const work_split & split, int64_t piece) {
+    const int64_t column = piece / split.n_stretches * kernel.panel_width;
+    const int64_t n_columns = std::min(kernel.panel_width, args.n_columns - column);
+    const int64_t row_begin = piece % split.n_stretches * split.stretch;
+    const int64_t row_end = std::min(row_begin + split.stretch, args.n_rows);
+    kernel.pack(args, column, n_columns, panel);
+    for (int64_t row = row_begin; row < row_end; row += k_tile_rows) {
+        kernel.multiply(args, rows, panel,
+                        {row, std::min(k_tile_rows, row_end - row), n_columns,
+                         args.out + row * args.out_stride + column});
+    }
+}
+
+}  // namespace
+
+product_context::product_context() noexcept = default;
+product_context::~product_context() = default;
+
+const char * name_of(weight_type type) noexcept {
+    return products::format_of(type).name;
+}
+
+int64_t weight_block_elems(weight_type type) noexcept {
+    return products::format_of(type).block_elems;
+}
+
+int64_t weight_block_bytes(weight_type type) noexcept {
+    return products::format_of(type).block_bytes;
+}
+
+std::vector<product_kernel_info> product_kernels() {
+    std::vector<product_kernel_info> list;
+    for (const products::kernel & k : products::all_kernels()) {
+        if (products::runs_here(k)) {
+            list.push_back({k.name, k.least_rows});
+        }
+    }
+    return list;
+}
+
+status multiply_rows(const product_args & args, product_context & ctx) noexcept try {
+    if (status s = validate(args, ctx); !s.ok()) {
+        return s;
+    }
+    const products::kernel * chosen = nullptr;
+    if (status s = choose_kernel(ctx, &chosen); !s.ok()) {
+        return s;
+    }
+    if (args.n_rows == 0 || args.n_columns == 0) {
+        return {};
+    }
+    if (ctx.memory == nullptr) {
+        ctx.memory = std::make_unique<product_context::scratch>();
+    }
+    const products::kernel & kernel = *chosen;
+    const work_split split = split_work(args, kernel.panel_width, ctx.n_threads);
+    const int n_threads = static_cast<int>(std::min<int64_t>(ctx.n_threads, std::max(split.size(), args.n_rows)));
+    ctx.memory->reserve(args, kernel, n_threads);
+    const product_context::scratch & scratch = *ctx.memory;
+    constexpr int64_t k_rows_a_time = 8;
+    const int64_t n_chunks = (args.n_rows + k_rows_a_time - 1) / k_rows_a_time;
+#pragma omp parallel num_threads(n_threads) default(none) shared(args, kernel, scratch, split) firstprivate(n_chunks)
+    {
+        // Ends with all rows rounded.
+#pragma omp for schedule(static)
+        for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {
+            const int64_t begin = chunk * k_rows_a_time;
+            kernel.round(args, begin, std::min(begin + k_rows_a_time, args.n_rows), scratch.rows());
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t piece = 0; piece < split.size(); ++piece) {
+            multiply_piece(args, kernel, scratch.rows(), scratch.of_thread(omp_get_thread_num()), split, piece);
+        }
+    }
+    return {};
+} catch (const std::bad_alloc &) {
+    return status::error(status_code::out_of_memory, "no memory for the scratch of a product");
+}
+
+}  // namespace tmx

@@ -1,0 +1,72 @@
+#include "products/scratch.h"
+
+#include <new>
+
+namespace tmx {
+namespace {
+
+constexpr size_t k_alignment = 64;  // the widest vector, and a cache line: threads share none
+
+// Hands out aligned pieces of a block; with a null base it only adds up their sizes.
+class carver {
+  public:
+    explicit carver(std::byte * base) : base_(base) {}
+
+    template <class T>
+    T * take(int64_t count, int64_t bytes_each = sizeof(T)) {
+        std::byte * piece = base_ == nullptr ? nullptr : base_ + used_;
+        used_ += (static_cast<size_t>(count * bytes_each) + k_alignment - 1) / k_alignment * k_alignment;
+        return reinterpret_cast<T *>(piece);
+    }
+    size_t used() const { return used_; }
+
+  private:
+    std::byte * base_;
+    size_t used_ = 0;
+};
+
+products::rounded_rows carve_rows(carver & pieces, const product_args & args, const products::kernel & kernel) {
+    const int64_t n_scales = args.n_rows * (args.depth / products::format_of(args.type).group);
+    products::rounded_rows rows;
+    rows.values = pieces.take<std::byte>(args.n_rows * args.depth, kernel.value_bytes);
+    rows.scales = pieces.take<float>(n_scales);
+    rows.sums = pieces.take<float>(n_scales);
+    rows.starts = pieces.take<int32_t>(n_scales);
+    return rows;
+}
+
+products::weight_panel carve_panel(carver & pieces, const product_args & args, const products::kernel & kernel) {
+    const int64_t n_scales = kernel.panel_width * (args.depth / products::format_of(args.type).group);
+    products::weight_panel panel;
+    panel.values = pieces.take<std::byte>(kernel.panel_width * args.depth, kernel.value_bytes);
+    panel.scales = pieces.take<float>(n_scales);
+    panel.mins = pieces.take<float>(n_scales);
+    return panel;
+}
+
+}  // namespace
+
+void product_context::scratch::reserve(const product_args & args, const products::kernel & kernel, int n_contexts) {
+    carver rows_size(nullptr);
+    carve_rows(rows_size, args, kernel);
+    carver panel_size(nullptr);
+    carve_panel(panel_size, args, kernel);
+    const size_t bytes = rows_size.used() + panel_size.used() * static_cast<size_t>(n_contexts);
+    panels_.reserve(static_cast<size_t>(n_contexts));
+    if (bytes > block_bytes_) {
+        void * fresh = std::aligned_alloc(k_alignment, bytes);
+        if (fresh == nullptr) {
+            throw std::bad_alloc();
+        }
+        block_.reset(fresh);
+        block_bytes_ = bytes;
+    }
+    carver pieces(static_cast<std::byte *>(block_.get()));
+    rows_ = carve_rows(pieces, args, kernel);
+    panels_.clear();
+    for (int i = 0; i < n_contexts; ++i) {
+        panels_.push_back(carve_panel(pieces, args, kernel));
+    }
+}
+
+}  // namespace tmx
