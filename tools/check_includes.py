@@ -3,7 +3,8 @@
 
     pattern <- kernels
     pattern <- plan            (which may also include attention.h, for `precision`)
-    kernels, plan <- backend   which knows no ggml
+    products                   (depends on nothing)
+    kernels, products, plan <- backend   which knows no ggml
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
     runtime <- measure <- prompts
@@ -13,9 +14,9 @@
     commit <- glue, cli
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU
 
-pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
+pattern, kernels, products and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
-(unit, kernels, backend, support, fuzz) include no header of ggml or llama.cpp.
+(unit, kernels, products, backend, support, fuzz) include no header of ggml or llama.cpp.
 """
 import argparse
 import os
@@ -31,6 +32,7 @@ PUBLIC = {
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",
     "kernel_features.h": "kernels",
+    "products.h": "products",
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 ALLOWED = {
@@ -40,23 +42,24 @@ ALLOWED = {
     "commit": set(),
     "cuda_device": set(),
     "kernels": {"base", "pattern", "cuda_device"},
+    "products": {"base"},
     "plan": {"base", "pattern", "header:attention.h"},
-    "backend": {"base", "control", "pattern", "kernels", "plan"},
-    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "plan", "backend"},
+    "backend": {"base", "control", "pattern", "kernels", "products", "plan"},
+    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "plan", "backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
     "prompts": {"base", "runtime", "measure"},
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
-    "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "commit", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
+    "support": {"base", "pattern", "kernels", "products"},
+    "bench": {"base", "control", "pattern", "commit", "kernels", "products", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
               "cli", "support"},
-    "tests": {"base", "control", "pattern", "commit", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
+    "tests": {"base", "control", "pattern", "commit", "kernels", "products", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
               "cli", "support"},
 }
-HAS_PUBLIC_HEADERS = {"pattern", "kernels", "plan"}
-WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/backend/", "tests/support/", "tests/fuzz/")
+HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "plan"}
+WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")
 SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

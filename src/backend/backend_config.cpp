@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
 constexpr std::string_view k_names[] = {"DISABLE",  "KERNEL", "LAST",      "LAYERS",     "MIN_KEYS",
-                                        "MIN_ROWS", "PLAN",   "PRECISION", "SCRATCH_MB", "SINK",
+                                        "MIN_ROWS", "PLAN", "PRECISION", "PRODUCTS", "PRODUCTS_MIN_ROWS", "SCRATCH_MB", "SINK",
                                         "STATS",    "STATUS", "STRICT",    "TAIL",       "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
@@ -55,6 +55,8 @@ class config_reader {
         }
         config.scratch_mb = number("SCRATCH_MB", 0);
         config.kernel = text_of("KERNEL");
+        config.products = products();
+        config.products_min_rows = number("PRODUCTS_MIN_ROWS", 1);
         config.stats = text_of("STATS") == "0" ? "" : text_of("STATS");
         config.status = text_of("STATUS");
         read_plan();
@@ -107,6 +109,19 @@ class config_reader {
             bad(name, "found " + shown(value) + ", expected 1 or 0");
         }
         return false;
+    }
+
+    product_way products() {
+        const std::string value = text_of("PRODUCTS");
+        for (const product_way way : {product_way::off, product_way::host}) {
+            if (value == name_of(way)) {
+                return way;
+            }
+        }
+        if (!value.empty()) {
+            bad("PRODUCTS", "found " + shown(value) + ", expected off or host");
+        }
+        return product_way::off;
     }
 
     std::optional<int64_t> number(const std::string & name, int64_t least) {
@@ -179,6 +194,16 @@ class config_reader {
 };
 
 }  // namespace
+
+const char * name_of(product_way way) {
+    switch (way) {
+        case product_way::off:
+            return "off";
+        case product_way::host:
+            return "host";
+    }
+    return "unknown";
+}
 
 bool config_result::any_bad_value() const {
     return std::any_of(problems.begin(), problems.end(), [](const config_problem & p) { return p.bad_value; });

@@ -29,7 +29,10 @@ std::string kernel_list() {
 }  // namespace
 
 settings::settings(const settings & other)
-    : enabled_(other.enabled()), min_rows_(other.min_rows()), min_keys_(other.min_keys()) {
+    : enabled_(other.enabled()),
+      min_rows_(other.min_rows()),
+      min_keys_(other.min_keys()),
+      product_min_rows_(other.product_min_rows()) {
     const std::lock_guard lock(other.mutex_);
     current_ = other.current_;
     asked_ = other.asked_;
@@ -45,6 +48,7 @@ void settings::apply(const backend_config & config) {
     asked_ = config.arithmetic;
     min_rows_.store(config.min_rows, std::memory_order_relaxed);
     min_keys_.store(config.min_keys, std::memory_order_relaxed);
+    product_min_rows_.store(tmx::product_min_rows(config), std::memory_order_relaxed);
 }
 
 std::string settings::set_plan(const char * json) {

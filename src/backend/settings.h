@@ -12,6 +12,7 @@
 #include <string>
 
 #include "backend/backend_config.h"
+#include "backend/product_settings.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
@@ -41,6 +42,8 @@ class settings {
 
     bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
     int64_t min_rows() const { return min_rows_.load(std::memory_order_relaxed); }
+    // k_no_products: no product is taken.
+    int64_t product_min_rows() const { return product_min_rows_.load(std::memory_order_relaxed); }
     int64_t min_keys() const { return min_keys_.load(std::memory_order_relaxed); }
     settings_snapshot snapshot() const;
 
@@ -56,6 +59,7 @@ class settings {
     std::atomic<bool> enabled_{true};
     std::atomic<int64_t> min_rows_{k_default_min_rows};
     std::atomic<int64_t> min_keys_{k_default_min_keys};
+    std::atomic<int64_t> product_min_rows_{k_no_products};
 };
 
 // What is in force: the CPU kernel that computes with this snapshot, and the precision it computes with.

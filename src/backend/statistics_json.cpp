@@ -31,6 +31,25 @@ ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counte
     return declined;
 }
 
+ordered_json products_json(const all_counts & sums, const settings & current, const settings_snapshot & snapshot) {
+    const bool taken = current.product_min_rows() != k_no_products;
+    ordered_json out;
+    out["way"] = name_of(taken ? product_way::host : product_way::off);
+    out["kernel"] = taken ? ordered_json(product_kernel(snapshot.kernel)) : ordered_json(nullptr);
+    out["min_rows"] = taken ? ordered_json(current.product_min_rows()) : ordered_json(nullptr);
+    out["computed"] = ordered_json::object();
+    for (const auto & [weights, done] : sums.products) {
+        out["computed"][weights] = {{"nodes", done.nodes}, {"flops", done.flops}, {"seconds", done.seconds}};
+    }
+    out["declined"] = ordered_json::object();
+    for (size_t reason = 0; reason < sums.declined_products.size(); ++reason) {
+        if (sums.declined_products[reason] > 0) {
+            out["declined"][to_string(static_cast<product_decline>(reason))] = sums.declined_products[reason];
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string statistics_json(const all_counts & sums, const settings & current, const ggml_build & running) {
@@ -79,6 +98,7 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["seconds"] = sums.seconds;
     out["classify_seconds"] = sums.classify_seconds;
     out["declined"] = declined_json(sums.declined);
+    out["products"] = products_json(sums, current, snapshot);
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums.cut_graphs}, {"whole", sums.whole_graphs}}},
                   {"passed_on", ordered_json::object()},

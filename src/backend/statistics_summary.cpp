@@ -20,9 +20,13 @@ std::string statistics_summary(const all_counts & sums, const settings & current
     for (const auto & [reason, count] : sums.passed_on) {
         line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
     }
+    for (const auto & [weights, done] : sums.products) {
+        line("%lld matrix products with %s weights in %.3f s, %.0f GFLOP/s", static_cast<long long>(done.nodes),
+             weights.c_str(), done.seconds, done.seconds > 0 ? done.flops / done.seconds * 1e-9 : 0.0);
+    }
     const int64_t n_nodes = sums.nodes[0] + sums.nodes[1] + sums.nodes[2];
     const bool hindered = !sums.refusal.empty() || !sums.fallbacks.empty();
-    if (n_nodes == 0 && !hindered) {
+    if (n_nodes == 0 && !hindered && sums.products.empty()) {
         line(
             "computed nothing. Only prompts of at least %lld tokens are taken, and only with flash attention on "
             "(-fa on).",
@@ -39,7 +43,7 @@ std::string statistics_summary(const all_counts & sums, const settings & current
         line("TRIANGLEMIX_STRICT: %lld evaluations failed (%s)", static_cast<long long>(count), reason.c_str());
     }
     if (n_nodes == 0) {
-        text += "TriangleMix: computed nothing\n";
+        text += sums.products.empty() ? "TriangleMix: computed nothing\n" : "TriangleMix: computed no attention\n";
     } else {
         line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
              sums.seconds, static_cast<long long>(sums.nodes[0]), static_cast<long long>(sums.nodes[1]),

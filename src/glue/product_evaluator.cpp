@@ -1,0 +1,40 @@
+#include "glue/product_evaluator.h"
+
+#include "backend/product_settings.h"
+#include "backend/stopwatch.h"
+#include "glue/product_view.h"
+
+namespace tmx {
+
+ggml_status product_evaluator::compute(const ggml_tensor * node) {
+    if (const auto reason = why_product_declined(node, 1)) {
+        GGML_LOG_ERROR("TriangleMix: asked for a product it does not support (%s)\n", to_string(*reason));
+        return GGML_STATUS_FAILED;
+    }
+    if (kernel_.empty()) {  // forced at load, if at all
+        kernel_ = product_kernel(settings_.snapshot().kernel);
+        context_.kernel = kernel_.c_str();
+    }
+    const stopwatch watch;
+    product_counts done;
+    done.nodes = 1;
+    weight_type weights = weight_type::q8_0;
+    for (int64_t i3 = 0; i3 < node->ne[3]; ++i3) {
+        for (int64_t i2 = 0; i2 < node->ne[2]; ++i2) {
+            const product_args args = product_of(node, i2, i3);
+            const status result = multiply_rows(args, context_);
+            if (!result.ok()) {
+                GGML_LOG_ERROR("TriangleMix: product %s failed: %s\n", node->name, result.message());
+                return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
+            }
+            weights = args.type;
+            done.flops += 2.0 * static_cast<double>(args.n_rows) * static_cast<double>(args.n_columns) *
+                          static_cast<double>(args.depth);
+        }
+    }
+    done.seconds = watch.seconds();
+    statistics_.count_product(name_of(weights), done);
+    return GGML_STATUS_SUCCESS;
+}
+
+}  // namespace tmx

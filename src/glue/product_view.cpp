@@ -1,0 +1,91 @@
+#include "glue/product_view.h"
+
+#include "glue/backend_common.h"
+
+namespace tmx {
+namespace {
+
+// Not so where the host keeps its weights repacked: such a buffer does not say that it is the host's. Before memory is
+// given out nothing is known, and nothing speaks against it.
+bool in_plain_memory(const ggml_tensor * weights) {
+    const ggml_backend_buffer_t buffer = weights->view_src != nullptr ? weights->view_src->buffer : weights->buffer;
+    return buffer == nullptr || ggml_backend_buffer_is_host(buffer);
+}
+
+bool rows_of_elements(const ggml_tensor * t) {
+    return t->nb[0] == ggml_type_size(t->type) && t->nb[1] % ggml_type_size(t->type) == 0 &&
+           t->nb[1] >= ggml_row_size(t->type, t->ne[0]);
+}
+
+}  // namespace
+
+std::optional<weight_type> product_weights(ggml_type type) {
+    switch (type) {
+        case GGML_TYPE_Q8_0:
+            return weight_type::q8_0;
+        case GGML_TYPE_Q4_0:
+            return weight_type::q4_0;
+        case GGML_TYPE_Q4_1:
+            return weight_type::q4_1;
+        case GGML_TYPE_Q5_0:
+            return weight_type::q5_0;
+        case GGML_TYPE_Q5_1:
+            return weight_type::q5_1;
+        case GGML_TYPE_Q4_K:
+            return weight_type::q4_k;
+        case GGML_TYPE_Q5_K:
+            return weight_type::q5_k;
+        case GGML_TYPE_Q6_K:
+            return weight_type::q6_k;
+        default:
+            return std::nullopt;
+    }
+}
+
+std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows) {
+    const ggml_tensor * weights = op->src[0];
+    const ggml_tensor * rows = op->src[1];
+    if (rows->ne[1] < min_rows) {
+        return product_decline::rows;
+    }
+    if (!product_weights(weights->type)) {
+        return product_decline::weights;
+    }
+    if (rows->type != GGML_TYPE_F32 || op->type != GGML_TYPE_F32) {
+        return product_decline::types;
+    }
+    if (op->op_params[1] != GGML_HINT_NONE) {
+        return product_decline::hint;
+    }
+    if (!rows_of_elements(weights) || !rows_of_elements(rows) || !rows_of_elements(op)) {
+        return product_decline::layout;
+    }
+    if (!in_plain_memory(weights)) {
+        return product_decline::memory;
+    }
+    return std::nullopt;
+}
+
+product_args product_of(const ggml_tensor * op, int64_t i2, int64_t i3) {
+    const ggml_tensor * weights = op->src[0];
+    const ggml_tensor * rows = op->src[1];
+    const auto matrix = [](const ggml_tensor * t, int64_t index2, int64_t index3) {
+        return static_cast<char *>(t->data) + index2 * static_cast<int64_t>(t->nb[2]) +
+               index3 * static_cast<int64_t>(t->nb[3]);
+    };
+    product_args args;
+    args.type = *product_weights(weights->type);
+    // Several matrices of rows may share one of weights.
+    args.weights = matrix(weights, i2 / (rows->ne[2] / weights->ne[2]), i3 / (rows->ne[3] / weights->ne[3]));
+    args.rows = reinterpret_cast<const float *>(matrix(rows, i2, i3));
+    args.out = reinterpret_cast<float *>(matrix(op, i2, i3));
+    args.n_rows = rows->ne[1];
+    args.n_columns = weights->ne[1];
+    args.depth = weights->ne[0];
+    args.weight_stride_bytes = static_cast<int64_t>(weights->nb[1]);
+    args.row_stride = static_cast<int64_t>(rows->nb[1] / sizeof(float));
+    args.out_stride = static_cast<int64_t>(op->nb[1] / sizeof(float));
+    return args;
+}
+
+}  // namespace tmx
