@@ -41,7 +41,7 @@ ALLOWED = {
     "prompts": {"base", "runtime", "measure"},
     "probe": {"base", "pattern", "kernels", "runtime"},
     "profile": {"base", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
-    "cli": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe", "profile", "header:attention.h"},
+    "cli": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
     "bench": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "measure", "prompts", "probe", "profile",
               "cli", "support"},

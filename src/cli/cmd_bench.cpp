@@ -136,12 +136,7 @@ bench_row identity_of(const bench_options & options, const chosen_plan & chosen,
     j["cpu"] = cpu_name();
     j["n_cores"] = hardware_threads();
     j["n_threads"] = threads_of(options);
-    j["device"] = options.model.device;
-    for (const backend::device & each : backend::devices()) {
-        if (each.name == options.model.device) {
-            j["device"] = each.name + " (" + each.description + ")";
-        }
-    }
+    j["device"] = describe_device(options.model.device);
     j["model_sha256"] = sha256_of_file(options.model.file());
     j["document_sha256"] = sha256_of_text(document);
     j["plan_sha256"] = planned ? bench_row(sha256_of_text(write_plan(chosen.value))) : bench_row();

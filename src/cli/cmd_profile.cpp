@@ -18,14 +18,15 @@
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
 #include "measure/hash.h"
-#include "probe/model_file.h"
 #include "profile/findings.h"
 #include "profile/pair_share.h"
+#include "profile/policy.h"
 #include "profile/profiler.h"
 #include "profile/prompt_check.h"
 #include "profile/report.h"
 #include "profile/report_drawings.h"
 #include "profile/svg.h"
+#include "prompts/prompt_pool.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -69,13 +70,23 @@ struct profile_options {
     std::string findings;
 };
 
+void show_note(const std::string & note) {
+    if (!note.empty()) {
+        tell("note: " + note);
+    }
+}
+
+void show_notes(const std::vector<std::string> & notes) {
+    for (const std::string & note : notes) {
+        show_note(note);
+    }
+}
+
 std::vector<std::string> read_all(const std::vector<std::string> & paths) {
     std::vector<std::string> texts;
     for (const std::string & path : paths) {
         text_document read = read_document(path);
-        if (!read.note.empty()) {
-            tell("note: " + read.note);
-        }
+        show_note(read.note);
         texts.push_back(std::move(read.text));
     }
     return texts;
@@ -114,74 +125,46 @@ void check_outputs(const profile_options & options) {
     }
 }
 
-bool probe_reads(const std::string & path) {
-    try {
-        static_cast<void>(model_file(path));
-        return true;
-    } catch (const failure &) {
-        return false;
+prompt_settings prompts_of(const profile_options & options) {
+    prompt_settings prompts = options.settings.prompts;
+    prompts.lengths = options.lengths;
+    for (const std::string & kind : options.kinds) {
+        prompts.kinds.push_back(parse_prompt_kind(kind));
     }
+    if (!options.data.empty()) {
+        prompts.data = read_data_file(options.data);
+        prompts.data_path = options.data;
+        prompts.data_sha256 = sha256_of_file(options.data);
+    }
+    prompts.texts = read_all(options.texts);
+    prompts.check_texts = read_all(options.check_texts);
+    return settle_prompts(std::move(prompts), options.samples, options.check_samples, options.settings.quick);
 }
 
-// Gradients; ablation where the probe does not compute this kind of model, and nothing that needs gradients is asked
-// for.
-std::string default_method(const profile_options & options) {
-    if (options.score.empty() || options.score == "ablation") {
-        try {
-            static_cast<void>(model_file(options.model.file()));
-        } catch (const not_probed & error) {
-            fmt::print(stderr, "note: {}, so there are no gradients: each layer alone is measured in llama.cpp\n",
-                       error.reason());
-            return "ablation";
-        }
-    }
-    return "gradient";
+// How layers are judged and chosen. ERRORS contradiction, failure.
+void settle_choice(const profile_options & options, profile_settings & s) {
+    const bool set_given = !options.layers.empty();
+    const settled_size size =
+        settle_size({set_given, options.select, options.threshold, options.kl_budget}, s.prompts.check_samples);
+    s.how = size.how;
+    s.value = size.value;
+    const settled_method method =
+        settle_method({options.method, options.ablate_in, options.score, set_given}, ask_probe(s.model_path));
+    s.gradient = method.gradient;
+    s.ablation = method.ablation;
+    s.ablate_in = method.ablate_in;
+    s.score = method.score;
+    show_notes(method.notes);
 }
 
 profile_settings settings_of(const profile_options & options, const invocation & call) {
     profile_settings s = options.settings;
     s.model_path = options.model.file();
-    s.prompts.lengths = options.lengths;
-    s.prompts.samples = options.samples.value_or(s.quick ? 1 : 2);
-    s.prompts.check_samples = options.check_samples.value_or(1);
-    for (const std::string & kind : options.kinds) {
-        s.prompts.kinds.push_back(parse_prompt_kind(kind));
-    }
-    if (!options.data.empty()) {
-        s.prompts.data = read_data_file(options.data);
-        s.prompts.data_path = options.data;
-        s.prompts.data_sha256 = sha256_of_file(options.data);
-    } else if (s.prompts.kinds.empty()) {
-        s.prompts.kinds.assign(std::begin(k_all_kinds), std::end(k_all_kinds));
-    }
-    s.prompts.texts = read_all(options.texts);
-    s.prompts.check_texts = read_all(options.check_texts);
-    const bool choosing = options.layers.empty();
-    const std::string method = !options.method.empty() ? options.method : choosing ? default_method(options) : "none";
-    s.gradient = method == "gradient" || method == "both";
-    s.ablation = method == "ablation" || method == "both";
-    if (!options.ablate_in.empty() && !s.ablation) {
-        throw usage_error("--ablate-in needs --method ablation or both");
-    }
-    s.score = !options.score.empty() ? options.score : s.ablation ? "ablation" : "contribution";
-    if (choosing && !(s.score == "ablation" ? s.ablation : s.gradient)) {
-        throw usage_error("layers cannot be ordered by '" + s.score + "', which --method " + method +
-                          " does not measure");
-    }
-    if (!choosing) {
-        s.how = choose_by::given;
-    } else if (options.select) {
-        s.how = choose_by::count;
-        s.value = static_cast<double>(*options.select);
-    } else if (options.threshold) {
-        s.how = choose_by::threshold;
-        s.value = *options.threshold;
-    } else {
-        s.how = choose_by::kl_budget;
-        s.value = options.kl_budget.value_or(0.01);
-    }
-    if (s.how == choose_by::kl_budget && s.prompts.check_samples == 0) {
-        throw usage_error("--kl-budget needs prompts that are kept back to check it: --check-samples 1 or more");
+    s.prompts = prompts_of(options);
+    try {
+        settle_choice(options, s);
+    } catch (const contradiction & error) {
+        throw usage_error(error.what());
     }
     s.n_threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
     s.n_ubatch = options.model.n_ubatch;
@@ -192,100 +175,20 @@ profile_settings settings_of(const profile_options & options, const invocation &
     return s;
 }
 
-// Refuses what the probe cannot compute before anything is measured, and settles where ablation is to be computed.
-void choose_probe(profile_settings & s, const std::string & ablate_in, bool say_where) {
-    if (s.gradient || ablate_in == name_of(ablation_place::probe)) {
-        static_cast<void>(model_file(s.model_path));
+// What the user set stays. REQUIRES no CUDA call in this process yet, and our backend not loaded.
+void prepare_environment(const profile_settings & s) {
+    for (const environment_variable & each : measuring_environment(s.device, uses_probe(s))) {
+        setenv(each.name.c_str(), each.value.c_str(), 0);
     }
-    if (s.ablation && ablate_in != name_of(ablation_place::llama_cpp)) {
-        s.ablate_in = probe_reads(s.model_path) ? ablation_place::probe : ablation_place::llama_cpp;
-        if (s.ablate_in == ablation_place::llama_cpp && say_where) {
-            fmt::print(
-                stderr,
-                "note: the probe cannot compute this file (--ablate-in probe says why), so each layer alone is a "
-                "whole prefill in llama.cpp\n");
-        }
-    }
-}
-
-// REQUIRES no CUDA call in this process yet, and our backend not loaded.
-void prepare_device(const profile_settings & s) {
-    // On a GPU the backend leaves short prompts alone, because they gain nothing. Measured so, a set would look
-    // harmless. What the user set stays.
-    setenv("TRIANGLEMIX_MIN_KEYS", "1", 0);
-    const bool probing = s.gradient || (s.ablation && s.ablate_in == ablation_place::probe);
-    if (!s.device.empty() && probing) {
-        // ggml's CUDA backend multiplies f32 matrices in TF32, which keeps 10 bits of each factor: too few for
-        // derivatives, and for telling a harmless layer. cuBLAS has this switch for it; what the user set stays.
-        setenv("NVIDIA_TF32_OVERRIDE", "0", 0);
-    }
-}
-
-std::string describe_device(const std::string & name) {
-    for (const backend::device & each : backend::devices()) {
-        if (each.name == name) {
-            return fmt::format("{} ({})", each.name, each.description);
-        }
-    }
-    return name;
 }
 
 // All of them, so that a mistake is met before anything is measured.
-prompt_pool make_prompts(profile_settings & s, const model & m) {
-    if (s.prompts.lengths.empty()) {
-        s.prompts.lengths = default_lengths(s, m.facts().n_ctx_train);
-    }
-    if (!s.prompts.kinds.empty()) {
-        for (const int64_t length : s.prompts.lengths) {
-            check_fits("--length", length, s, m.facts().n_ctx_train);
-        }
-    }
+prompt_pool make_prompts(const profile_settings & s, const model & m) {
     prompt_pool prompts(m, s.prompts);
-    std::vector<std::string> notes = prompts.notes();
-    for (std::string & note : check_prompts(sizes_of(prompts), s, m.facts().n_ctx_train)) {
-        notes.push_back(std::move(note));
-    }
-    for (const std::string & note : notes) {
-        tell("note: " + note);
-    }
+    const std::vector<std::string> notes = check_prompts(sizes_of(prompts), s, m.facts().n_ctx_train);
+    show_notes(prompts.notes());
+    show_notes(notes);
     return prompts;
-}
-
-// Layers with windows are no candidates.
-void settle_set(profile_settings & s, const std::string & layers, const model_facts & facts) {
-    std::vector<unit> units = all_units(shape_of(facts), false);
-    if (s.how == choose_by::given) {
-        const parsed<std::vector<int32_t>> set = parse_layer_set(layers, facts.n_layer);
-        if (!set.ok()) {
-            throw failure("--layers: " + set.error);
-        }
-        units.clear();
-        for (const int32_t layer : set.value) {
-            units.push_back({layer, -1});
-        }
-    }
-    plan asked = plan_of_units(units, shape_of(facts), s.shape);
-    const std::vector<int32_t> left = leave_windowed_layers(asked, facts.windows);
-    if (!left.empty()) {
-        const std::string note = windows_note(facts, left);
-        if (!asked.any_triangle()) {
-            throw failure(note + "; there are no others to choose");
-        }
-        fmt::print(stderr, "note: {}\n", note);
-    }
-    if (s.how == choose_by::given) {
-        for (const unit & u : units) {
-            if (asked.layers[static_cast<size_t>(u.layer)].kind == layer_kind::triangle) {
-                s.given.push_back(u.layer);
-            }
-        }
-        s.value = static_cast<double>(s.given.size());
-    }
-    const auto n_units = static_cast<double>(all_units(shape_of(facts), s.per_head, facts.windows).size());
-    if (s.how == choose_by::count && s.value > n_units) {
-        throw failure(fmt::format("--select {:.0f}: the model has {:.0f} {}{}", s.value, n_units,
-                                  s.per_head ? "heads" : "layers", left.empty() ? "" : " that see the whole prompt"));
-    }
 }
 
 profile_result measure(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts) {
@@ -300,8 +203,8 @@ profile_result measure(const profile_settings & settings, backend & b, const mod
     }
 }
 
-// The report's drawings as files of their own. The plan and the report are written: what hinders a drawing must not
-// hide them.
+// Writes the report's drawings as files of their own. The plan and the report are there already: what hinders a
+// drawing must not hide them.
 void draw_beside(const std::string & report, const std::vector<report_drawing> & drawings) {
     const std::string prefix = std::filesystem::path(report).replace_extension().string();
     std::string problem;
@@ -358,12 +261,13 @@ int run(const profile_options & options, const invocation & call) {
     options.model.check_file();
     check_outputs(options);
     profile_settings settings = settings_of(options, call);
-    choose_probe(settings, options.ablate_in, !options.method.empty());
-    prepare_device(settings);
+    prepare_environment(settings);
     backend b(default_backend_paths(), options.model.verbose);
     settings.device_description = describe_device(settings.device);
     const model m = load_model(options.model, call.stop);
-    settle_set(settings, options.layers, m.facts());
+    show_note(settle_set(settings, options.layers, m.facts()));
+    check_count(settings, m.facts());
+    settings.prompts.lengths = settle_lengths(settings, m.facts().n_ctx_train);
     const prompt_pool prompts = make_prompts(settings, m);
     if (std::filesystem::exists(settings.record_path)) {
         fmt::print(stderr, "going on with {}\n", settings.record_path);

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "runtime/backend.h"
+
 namespace tmx {
 namespace {
 
@@ -40,6 +42,15 @@ std::vector<std::string> cpu_flags() {
         flags.push_back(flag);
     }
     return flags;
+}
+
+std::string describe_device(const std::string & name) {
+    for (const backend::device & each : backend::devices()) {
+        if (each.name == name) {
+            return each.name + " (" + each.description + ")";
+        }
+    }
+    return name;
 }
 
 std::string utc_time() {

@@ -220,11 +220,6 @@ model_facts facts_of_plan(const std::string & reference) {
     return facts;
 }
 
-std::string windows_note(const model_facts & facts, const std::vector<int32_t> & layers) {
-    return fmt::format("layers {} see the latest {} tokens only and have nothing to skip: they stay as they are",
-                       format_layer_set(layers), facts.windows[static_cast<size_t>(layers.front())]);
-}
-
 std::string length_note(const plan & p, int64_t n_tokens, const std::string & what) {
     const int64_t measured = measured_length(p);
     if (!far_beyond(n_tokens, measured)) {
@@ -272,7 +267,7 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
     }
     const std::vector<int32_t> left = leave_windowed_layers(chosen.value, facts.windows);
     if (!left.empty()) {
-        chosen.note += (chosen.note.empty() ? "" : "; ") + windows_note(facts, left);
+        chosen.note += (chosen.note.empty() ? "" : "; ") + windows_note(facts.windows, left);
     }
     chosen.triangle = chosen.value.any_triangle();
     chosen.value.shape.n_sink = options.sink.value_or(chosen.value.shape.n_sink);

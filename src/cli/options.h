@@ -62,9 +62,6 @@ struct chosen_plan {
 // plan's. ERRORS failure: unreadable, or it does not fit the model.
 chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known);
 
-// Which of these layers have windows, for people. REQUIRES layers of the model with windows, at least one.
-std::string windows_note(const model_facts & facts, const std::vector<int32_t> & layers);
-
 // "" unless that many tokens ("the prompt", "the context") are far beyond what the plan was measured on.
 std::string length_note(const plan & p, int64_t n_tokens, const std::string & what);
 

@@ -1,5 +1,7 @@
 #include "profile/pair_share.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "probe/section_sums.h"
@@ -50,6 +52,11 @@ std::vector<int32_t> leave_windowed_layers(plan & p, std::span<const int32_t> wi
         }
     }
     return left;
+}
+
+std::string windows_note(std::span<const int32_t> windows, const std::vector<int32_t> & layers) {
+    return fmt::format("layers {} see the latest {} tokens only and have nothing to skip: they stay as they are",
+                       format_layer_set(layers), windows[static_cast<size_t>(layers.front())]);
 }
 
 }  // namespace tmx

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "trianglemix/plan.h"
@@ -16,5 +17,8 @@ double pairs_kept(const plan & p, int64_t n_tokens, std::span<const int32_t> win
 
 // Takes layers with windows out of the plan. Returns which they were, ascending.
 std::vector<int32_t> leave_windowed_layers(plan & p, std::span<const int32_t> windows);
+
+// What that means, for people. REQUIRES layers that have windows, at least one.
+std::string windows_note(std::span<const int32_t> windows, const std::vector<int32_t> & layers);
 
 }  // namespace tmx

@@ -99,6 +99,7 @@ class Includes(unittest.TestCase):
         self.refuse("src/profile/a.cpp", "#include <llama.h>", "only src/runtime includes headers of llama.cpp")
         self.refuse("src/runtime/a.cpp", '#include "profile/own.h"', "runtime must not include profile")
         self.refuse("src/cli/a.cpp", '#include "kernels/own.h"', "cli must not include kernels")
+        self.refuse("src/cli/a.cpp", '#include "probe/own.h"', "cli must not include probe")
         self.refuse("src/cli/a.cpp", '  #  include "ggml/own.h"', "cli must not include ggml")
         self.refuse("src/cli/a.cpp", '#include "../ggml/own.h"', "cli must not include ggml")
         self.refuse("include/trianglemix/geometry.h", '#include "trianglemix/attention.h"',
