@@ -1,5 +1,4 @@
-// measure/hash.h -- SHA-256 (FIPS 180-4), so that a plan can say which file it was measured on in a way that
-// `sha256sum` checks.
+// measure/hash.h -- SHA-256 (FIPS 180-4): a plan says by it which file it was measured on, and `sha256sum` checks it.
 #pragma once
 
 #include <array>

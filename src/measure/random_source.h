@@ -1,5 +1,5 @@
-// measure/random_source.h -- splitmix64: small, seedable, and the same on every platform, unlike the standard
-// distributions.
+// measure/random_source.h -- splitmix64: small and seedable. It is the same on every platform, which the standard
+// distributions are not.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
 // measure/stage_clock.h -- progress of one stage: items of known weight, some of them already on file.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "measure/progress.h"

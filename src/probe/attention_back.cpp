@@ -26,8 +26,8 @@ namespace {
 constexpr int64_t k_wanted_items = 16;
 constexpr int64_t k_least_rows = 4 * k_back_tile;  // of a piece
 
-// First row of part `part` of `n_parts`, on a tile's border: pairs grow with the square of the row, so equal work ends
-// at square roots.
+// First row of part `part` of `n_parts`, on a tile's border. Pairs grow with the square of the row, so parts of equal
+// work end at square roots.
 int64_t part_begin(int64_t n, int64_t part, int64_t n_parts) {
     const double share = std::sqrt(static_cast<double>(part) / static_cast<double>(n_parts));
     const auto row = static_cast<int64_t>(share * static_cast<double>(n) / k_back_tile) * k_back_tile;

@@ -6,8 +6,7 @@
 namespace tmx {
 
 // NUMERICS f32 products and sums within a tile, sums over tiles of a head in f32 (dq, dk, dv) and double (sums). The
-//          work is cut in a way that depends on the arguments alone, so the bits do not depend on the number of
-//          threads.
+//          arguments alone say how the work is cut, so the bits are the same for any number of threads.
 // COST     10 d FLOP a pair and head in tiles of 64 x 64; memory: 2 * n * d floats for each piece of work, about 16
 //          pieces, or n_head if that is more.
 // ERRORS   std::bad_alloc.

@@ -9,8 +9,8 @@
 
 namespace tmx {
 
-// Values of any integer or floating type; a missing key, or one of another kind (an array with a value a layer, say),
-// gives nothing.
+// Values of any integer or floating type. A key that is missing, or of another kind (an array with a value a layer,
+// say), gives nothing.
 std::optional<int64_t> metadata_integer(const gguf_context * file, const std::string & key);
 std::optional<float> metadata_float(const gguf_context * file, const std::string & key);
 std::optional<std::string> metadata_text(const gguf_context * file, const std::string & key);

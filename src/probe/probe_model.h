@@ -1,9 +1,8 @@
 // probe/probe_model.h -- a whole Llama-family model in f32: forward over a prompt, densely or with one layer or head
 // triangle, and the exact reverse pass of one logit.
 //
-// Memory: every layer's input is kept, everything else is made again layer by layer, so it grows with the number of
-// tokens: about 4 * (n_layer * n_embd + 10 * n_head * d_head + 2 * pieces * d_head) bytes a token, and one layer's
-// weights twice.
+// Memory: every layer's input is kept, everything else is made again layer by layer. That is about
+// 4 * (n_layer * n_embd + 10 * n_head * d_head + 2 * pieces * d_head) bytes a token, and one layer's weights twice.
 #pragma once
 
 #include <atomic>

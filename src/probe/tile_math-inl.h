@@ -1,5 +1,5 @@
-// Small dense products and the elementwise part of a tile of the attention's reverse pass. Compiled once per Highway
-// target.
+// Small dense products, and the elementwise part of a tile of the attention's reverse pass. This is compiled once per
+// Highway target.
 
 #if defined(TMX_PROBE_TILE_MATH_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TMX_PROBE_TILE_MATH_INL_H

@@ -1,9 +1,8 @@
-// profile/ablation_stage.h -- each unit alone triangle on every prompt that chooses, compared with dense: from the
-// records, or measured.
+// profile/ablation_stage.h -- each unit alone triangle, compared with dense on every prompt that chooses: taken from
+// the records, or measured.
 //
 // In the probe, the dense pass over a prompt keeps every layer's input, and a unit's measurement starts at its layer.
-// In llama.cpp each is a whole prefill (set_stage.h). The continuation that is compared is llama.cpp's dense one both
-// times.
+// In llama.cpp each is a whole prefill (set_stage.h). Both compare over the same continuation, llama.cpp's dense one.
 #pragma once
 
 #include <functional>

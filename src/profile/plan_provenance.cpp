@@ -11,8 +11,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-// The plan format allows 4,096 values, and 65,536 bytes; single heads of a large model are more, then there are no
-// scores.
+// The plan format allows 4,096 values and 65,536 bytes. The scores of a large model's single heads would be more, so
+// they are left out.
 constexpr size_t k_most_scores = 1500;
 
 // Six digits: enough to see, and the same text for the same bits.

@@ -18,8 +18,8 @@
 
 namespace tmx {
 
-// How well a gradient score predicts the measured damage of each unit: Spearman over units, with the interval over
-// prompts.
+// How well a gradient score predicts the measured damage of each unit: Spearman's correlation over units, with its
+// interval over prompts.
 struct score_quality {
     std::string score;
     interval rank_correlation;

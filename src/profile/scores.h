@@ -26,8 +26,7 @@ struct prompt_gradient {
 enum class quantity : uint8_t { gradient, contribution, score_gradient, mass };
 
 // How pairs and prompts are put together: the mean over pairs, then over prompts; or each prompt's sum as a share of
-// the prompt's sum over all layers, then the mean over prompts, so that a prompt with a steep logit does not outweigh
-// the others.
+// its sum over all layers, then the mean over prompts. With shares a prompt of a steep logit does not outweigh others.
 enum class pooling : uint8_t { mean, share };
 
 struct score_kind {

@@ -2,8 +2,7 @@
 // backend against the dense computation of the same prompts.
 //
 // Every measurement is a whole prefill: stock llama.cpp has no way to enter a model above its first layer, so layers
-// below the lowest changed one are computed again. A prompt's dense answer is computed when it is first needed, and
-// kept until forget().
+// below the lowest changed one are computed again. A prompt's dense answer is computed once and kept until forget().
 #pragma once
 
 #include <map>
@@ -42,8 +41,8 @@ class set_stage {
     set_stage(const profile_settings & settings, const record_keys & keys, backend & b, const model & m,
               const prompt_pool & prompts, record_store & records);
 
-    // A prompt's dense answer: logits of its first token and behind each token of the continuation, which the model
-    // itself chose.
+    // A prompt's dense answer: logits of its first token and behind each token of the continuation. The model itself
+    // chose that.
     struct reference {
         logit_rows rows;
         std::vector<token_id> continuation;
@@ -60,8 +59,7 @@ class set_stage {
                                                                        const progress_sink & sink);
     void forget(size_t prompt);  // its dense answer
 
-    // Of a dense prefill in llama.cpp of the first n_tokens of the first prompt, or of all of it: the shortest of
-    // three.
+    // The shortest of three dense prefills in llama.cpp of the first n_tokens of the first prompt, or of all of it.
     double seconds_of_prefill(int64_t n_tokens);
 
     const model_shape & shape() const { return shape_; }

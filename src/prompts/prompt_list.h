@@ -1,5 +1,5 @@
-// prompts/prompt_list.h -- the prompts of a profile: built in, or the user's; those that choose layers, and those kept
-// back to check the choice.
+// prompts/prompt_list.h -- the prompts of a run, made or the user's: those that choose layers, and those kept back to
+// check the choice.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +58,8 @@ struct probe_prompt {
     std::string key;       // a hash of ids and target, so that records of other tokens are never taken for this one's
 };
 
-// Prompts to choose with, then those kept back; samples vary slowest, so that the first few lines of a run cover every
-// kind and length.
+// Prompts to choose with, then those kept back. Samples vary slowest, so that the first lines of a run cover every kind
+// and length.
 std::vector<prompt_spec> list_prompts(const prompt_settings & settings);
 
 // ERRORS failure: the prompt cannot be made, or data names a token that the model does not have.

@@ -1,5 +1,4 @@
-// prompts/text_source.h -- what documents of the built-in prompts are made of: prose that the program makes itself, or
-// the user's texts.
+// prompts/text_source.h -- what documents of the built-in prompts are made of: made prose, or the user's texts.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Attention forward with an online softmax. A block: a tile of rows of one head, over the tiles of keys that its rows
-// keep.
+// Attention forward with an online softmax. A block computes a tile of rows of one head and visits the tiles of keys
+// that its rows keep.
 #include "probe/cuda/launch.cuh"
 #include "probe/cuda/probe_kernels.h"
 #include "probe/cuda/tile_math.cuh"
