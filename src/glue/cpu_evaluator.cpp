@@ -17,7 +17,7 @@ void cpu_evaluator::set_n_threads(int n_threads) {
 
 ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * node) {
     if (const auto reason = why_declined(node, 1)) {
-        GGML_LOG_ERROR("TriangleMix: snapshot for an attention node it does not support (%s)\n", to_string(*reason));
+        GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n", to_string(*reason));
         return GGML_STATUS_FAILED;
     }
     fattn_view view(node);
@@ -28,7 +28,7 @@ ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor 
     }
     const ubatch_runs & found = rows_of(graph, node, view, layer);
     begin_rules(graph, layer);
-    // A single msnapshot row is no fallback: like a decode row it keeps all it may see.
+    // A single masked row is no fallback: like a decode row it keeps all it may see.
     const std::optional<planned_layer> planned = rules_.plan_layer(layer, view.args.n_head, found, 2);
     if (!planned) {
         return GGML_STATUS_FAILED;
@@ -49,7 +49,7 @@ const ubatch_runs & cpu_evaluator::rows_of(const ggml_cgraph * graph, const ggml
                                            int32_t layer) {
     const attention_args & args = view.args;
     if (const auto reason = without_runs(view, layer)) {
-        unshared_ = all_msnapshot(args.n_batch, args.n_q, *reason);
+        unshared_ = all_masked(args.n_batch, args.n_q, *reason);
         return unshared_;
     }
     host_ubatch source(graph, node, view, caches_);

@@ -138,9 +138,12 @@ std::string settle_set(profile_settings & settings, const std::string & layers, 
     const std::vector<unit> units = given ? units_of_layers(layers, facts.n_layer) : all_units(shape, false);
     plan asked = plan_of_units(units, shape, settings.shape);
     const std::vector<int32_t> left = leave_windowed_layers(asked, facts.windows);
-    const std::string note = left.empty() ? "" : windows_note(facts.windows, left);
-    if (!left.empty() && !asked.any_triangle()) {
-        throw failure(note + "; there are no others to choose");
+    std::string note;
+    if (!left.empty()) {
+        note = windows_note(facts.windows, left);
+        if (!asked.any_triangle()) {
+            throw failure(note + "; there are no others to choose");
+        }
     }
     if (given) {
         settings.given.clear();

@@ -8,6 +8,7 @@
 #include "backend/statistics.h"
 #include "glue/cache_writes.h"
 #include "glue/control.h"
+#include "glue/graph_inputs.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backend/runs/find_runs.h"
 #include "backend/statistics.h"
 #include "glue/control.h"
 #include "nmse.h"
