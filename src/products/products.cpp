@@ -161,7 +161,7 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
             const int64_t begin = chunk * k_rows_a_time;
             kernel.round(args, begin, std::min(begin + k_rows_a_time, args.n_rows), scratch.rows());
         }
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1) nowait
         for (int64_t piece = 0; piece < split.size(); ++piece) {
             multiply_piece(args, kernel, scratch.rows(), scratch.of_thread(omp_get_thread_num()), split, piece);
         }
