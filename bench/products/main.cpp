@@ -105,7 +105,8 @@ bool compare(const rival_types & type, int64_t n_rows, const bench_options & opt
         }
     }
     const double stocks = shape.flops() / median(stock_seconds) * 1e-9;
-    fmt::print("{:5} {:5} x {:5} x {:5}  stock {:7.1f} GFLOP/s", type.name, n_rows, shape.depth, shape.n_columns, stocks);
+    fmt::print("{:5} {:5} x {:5} x {:5}  stock {:7.1f} GFLOP/s", type.name, n_rows, shape.depth, shape.n_columns,
+               stocks);
     if (type.ours) {
         const double ours = shape.flops() / median(our_seconds) * 1e-9;
         double difference = 0;
@@ -154,8 +155,8 @@ int main(int argc, char ** argv) {
     ggml_backend_load_all_from_path(options.folder.c_str());
     bool ok = true;
     for (const rival_types & type : k_types) {
-        if (!options.types.empty() && std::find(options.types.begin(), options.types.end(), type.name) ==
-                                          options.types.end()) {
+        if (!options.types.empty() &&
+            std::find(options.types.begin(), options.types.end(), type.name) == options.types.end()) {
             continue;
         }
         if (options.depth % ggml_blck_size(type.stock) != 0) {

@@ -43,7 +43,7 @@ class product_context {
     product_context(const product_context &) = delete;
     product_context & operator=(const product_context &) = delete;
 
-    int32_t n_threads = 1;         // >= 1; OpenMP threads of a call
+    int32_t n_threads = 1;          // >= 1; OpenMP threads of a call
     const char * kernel = nullptr;  // force one of product_kernels() by name; null: the best this CPU runs
 
     struct scratch;

@@ -12,9 +12,9 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {"DISABLE",  "KERNEL", "LAST",      "LAYERS",     "MIN_KEYS",
-                                        "MIN_ROWS", "PLAN", "PRECISION", "PRODUCTS", "PRODUCTS_MIN_ROWS", "SCRATCH_MB", "SINK",
-                                        "STATS",    "STATUS", "STRICT",    "TAIL",       "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {
+    "DISABLE",           "KERNEL",     "LAST", "LAYERS", "MIN_KEYS", "MIN_ROWS", "PLAN", "PRECISION", "PRODUCTS",
+    "PRODUCTS_MIN_ROWS", "SCRATCH_MB", "SINK", "STATS",  "STATUS",   "STRICT",   "TAIL", "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
     constexpr size_t k_longest = 80;

@@ -20,6 +20,18 @@ int64_t product_min_rows(const backend_config & config) {
     return k_no_products;
 }
 
+std::string product_problem(const backend_config & config) {
+    if (config.products == product_way::off || product_min_rows(config) != k_no_products) {
+        return "";
+    }
+    std::string text = "TRIANGLEMIX_PRODUCTS: kernel ";
+    text += product_kernel(config.kernel);
+    text +=
+        " is not known to be faster than the host here, so products stay the host's; "
+        "TRIANGLEMIX_PRODUCTS_MIN_ROWS sets a bound from which they are taken anyway";
+    return text;
+}
+
 std::string product_kernel(const std::string & attention_kernel) {
     // AVX-512's best kernels differ in the instructions they add to it.
     const bool any_avx512 = attention_kernel == "avx512_bf16";

@@ -160,7 +160,11 @@ json collect(const info_options & options) {
     try {
         loaded = std::make_unique<backend>(default_backend_paths(), options.verbose);
         ours["registered"] = true;
-        ours["gpu"] = json::parse(loaded->statistics())["gpu"]["devices"];
+        const json counted = json::parse(loaded->statistics());
+        ours["gpu"] = counted["gpu"]["devices"];
+        for (const char * key : {"way", "kernel", "min_rows"}) {
+            ours["products"][key] = counted["products"][key];
+        }
     } catch (const failure & error) {
         ours["registered"] = false;
         ours["why"] = error.what();
@@ -210,8 +214,16 @@ void print(const json & j, int width) {
         const bool fast = kernel.value("fast_precision", false);
         line("  " + text_of(kernel["name"]), text_of(kernel["why"]) + (fast ? " (exact and fast precision)" : ""));
     }
-    fmt::print("\nGPUs\n");
     const json & ours = j["backend"];
+    if (ours.contains("products")) {
+        const json & products = ours["products"];
+        line("  products",
+             products["kernel"].is_null()
+                 ? "matrix products of prompts are left to llama.cpp; TRIANGLEMIX_PRODUCTS=host takes them"
+                 : fmt::format("matrix products of at least {} rows: kernel {}, llama.cpp's arithmetic",
+                               products["min_rows"].get<int64_t>(), text_of(products["kernel"])));
+    }
+    fmt::print("\nGPUs\n");
     if (!ours["cuda_kernels"].get<bool>()) {
         line("  none", "this build has no CUDA kernels: it was made without nvcc, or with -DTMX_CUDA=OFF");
     } else if (!ours.contains("gpu") || ours["gpu"].empty()) {

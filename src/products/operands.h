@@ -10,10 +10,10 @@ namespace tmx::products {
 
 template <class integer>
 struct operands {
-    const integer * rows;    // [n, depth]
-    const float * row_scales;   // [n, n_groups]
-    const float * row_sums;     // [n, n_groups]
-    const int32_t * starts;     // [n, n_groups]
+    const integer * rows;      // [n, depth]
+    const float * row_scales;  // [n, n_groups]
+    const float * row_sums;    // [n, n_groups]
+    const int32_t * starts;    // [n, n_groups]
     const weight_panel * panel;
     int64_t depth;
     int64_t n_groups;

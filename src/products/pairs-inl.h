@@ -72,8 +72,8 @@ struct pairs_inner {
                     const auto product = hn::ConvertTo(d, hn::RearrangeToOddPlusEven(even[r][n], odd[r][n]));
                     auto next = hn::MulAdd(product, scale, hn::Load(d, place));
                     if constexpr (has_min) {
-                        next = hn::MulAdd(hn::Load(d, mins + n * k_lanes),
-                                          hn::Set(d, op.row_sums[r * op.n_groups + g]), next);
+                        next = hn::MulAdd(hn::Load(d, mins + n * k_lanes), hn::Set(d, op.row_sums[r * op.n_groups + g]),
+                                          next);
                     }
                     hn::Store(next, d, place);
                 }

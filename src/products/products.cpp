@@ -99,9 +99,9 @@ void multiply_piece(const product_args & args, const products::kernel & kernel, 
     const int64_t row_end = std::min(row_begin + split.stretch, args.n_rows);
     kernel.pack(args, column, n_columns, panel);
     for (int64_t row = row_begin; row < row_end; row += k_tile_rows) {
-        kernel.multiply(args, rows, panel,
-                        {row, std::min(k_tile_rows, row_end - row), n_columns,
-                         args.out + row * args.out_stride + column});
+        kernel.multiply(
+            args, rows, panel,
+            {row, std::min(k_tile_rows, row_end - row), n_columns, args.out + row * args.out_stride + column});
     }
 }
 

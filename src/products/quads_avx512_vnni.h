@@ -78,8 +78,7 @@ struct quads_inner {
                     const __m512 min = _mm512_load_ps(mins + n * 16);
 #pragma GCC unroll 16
                     for (int r = 0; r < rows; ++r) {
-                        sum[r][n] =
-                            _mm512_fmadd_ps(min, _mm512_set1_ps(op.row_sums[r * op.n_groups + g]), sum[r][n]);
+                        sum[r][n] = _mm512_fmadd_ps(min, _mm512_set1_ps(op.row_sums[r * op.n_groups + g]), sum[r][n]);
                     }
                 }
             }

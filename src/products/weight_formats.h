@@ -24,10 +24,10 @@ struct weight_format {
 };
 
 constexpr weight_format k_weight_formats[k_weight_types] = {
-    {"q8_0", 32, 34, 32, false, rounding::q8_0},   {"q4_0", 32, 18, 32, false, rounding::q8_0},
-    {"q4_1", 32, 20, 32, true, rounding::q8_1},    {"q5_0", 32, 22, 32, false, rounding::q8_0},
-    {"q5_1", 32, 24, 32, true, rounding::q8_1},    {"q4_k", 256, 144, 32, true, rounding::q8_k},
-    {"q5_k", 256, 176, 32, true, rounding::q8_k},  {"q6_k", 256, 210, 16, false, rounding::q8_k},
+    {"q8_0", 32, 34, 32, false, rounding::q8_0},  {"q4_0", 32, 18, 32, false, rounding::q8_0},
+    {"q4_1", 32, 20, 32, true, rounding::q8_1},   {"q5_0", 32, 22, 32, false, rounding::q8_0},
+    {"q5_1", 32, 24, 32, true, rounding::q8_1},   {"q4_k", 256, 144, 32, true, rounding::q8_k},
+    {"q5_k", 256, 176, 32, true, rounding::q8_k}, {"q6_k", 256, 210, 16, false, rounding::q8_k},
 };
 
 constexpr const weight_format & format_of(weight_type type) {

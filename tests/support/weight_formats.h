@@ -16,8 +16,8 @@ struct scale_and_min {
     int min;
 };
 
-// q4_k, q5_k: eight pairs of six bits in twelve bytes. The first four pairs have a byte's lower six bits each; the upper
-// two bits of those eight bytes, and the last four bytes' halves, make the other four.
+// q4_k, q5_k: eight pairs of six bits in twelve bytes. The first four pairs have a byte's lower six bits each; the
+// upper two bits of those eight bytes, and the last four bytes' halves, make the other four.
 inline scale_and_min six_bits(const uint8_t * bytes, int pair) {
     if (pair < 4) {
         return {bytes[pair] % 64, bytes[4 + pair] % 64};
