@@ -38,22 +38,52 @@ HWY_INLINE float f16_at(const uint8_t * bytes) {
     return hn::GetLane(hn::PromoteTo(d, hn::BitCast(d_half, hn::Set(d_bits, bits))));
 }
 
+using tag_u8x16 = hn::Full128<uint8_t>;
+using vec_u8x16 = hn::Vec<tag_u8x16>;
+
+HWY_INLINE void store_biased(vec_u8x16 bytes, uint8_t bias, int8_t * target) {
+    const tag_u8x16 d;
+    hn::StoreU(hn::Sub(bytes, hn::Set(d, bias)), d, reinterpret_cast<uint8_t *>(target));
+}
+
+struct nibbles {
+    vec_u8x16 low;
+    vec_u8x16 high;
+};
+
+HWY_INLINE nibbles split(const uint8_t * bytes) {
+    const tag_u8x16 d;
+    const hn::Repartition<uint16_t, tag_u8x16> d_u16;
+    const auto mask = hn::Set(d, uint8_t{15});
+    const auto both = hn::LoadU(d, bytes);
+    return {hn::And(both, mask), hn::And(hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d_u16, both))), mask)};
+}
+
 // Byte i of 16 holds value i (low half) and value 16 + i (high half).
-HWY_INLINE void split_nibbles(const uint8_t * bytes, int bias, int8_t * values) {
-    for (int i = 0; i < 16; ++i) {
-        values[i] = static_cast<int8_t>((bytes[i] & 15) - bias);
-        values[16 + i] = static_cast<int8_t>((bytes[i] >> 4) - bias);
-    }
+HWY_INLINE void split_nibbles(const uint8_t * bytes, uint8_t bias, int8_t * values) {
+    const nibbles parts = split(bytes);
+    store_biased(parts.low, bias, values);
+    store_biased(parts.high, bias, values + 16);
+}
+
+// 16 where a bit of `bits` is set, 0 elsewhere: bit i for byte i.
+HWY_INLINE vec_u8x16 sixteens(const uint8_t * bits) {
+    const tag_u8x16 d;
+    HWY_ALIGN static constexpr uint8_t k_byte_of[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+    HWY_ALIGN static constexpr uint8_t k_bit_of[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const hn::Repartition<uint16_t, tag_u8x16> d_u16;
+    uint16_t pair = 0;
+    std::memcpy(&pair, bits, sizeof(pair));
+    const auto spread = hn::TableLookupBytes(hn::BitCast(d, hn::Set(d_u16, pair)), hn::Load(d, k_byte_of));
+    const auto bit = hn::Load(d, k_bit_of);
+    return hn::And(hn::VecFromMask(d, hn::Eq(hn::And(spread, bit), bit)), hn::Set(d, uint8_t{16}));
 }
 
 // The same, with bit i of `high` on top of value i.
-HWY_INLINE void split_nibbles_and_bits(const uint8_t * bytes, const uint8_t * high, int bias, int8_t * values) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, high, sizeof(bits));
-    for (int i = 0; i < 16; ++i) {
-        values[i] = static_cast<int8_t>(static_cast<int>((bytes[i] & 15u) | ((bits >> i & 1u) << 4)) - bias);
-        values[16 + i] = static_cast<int8_t>(static_cast<int>((bytes[i] >> 4) | ((bits >> (16 + i) & 1u) << 4)) - bias);
-    }
+HWY_INLINE void split_nibbles_and_bits(const uint8_t * bytes, const uint8_t * high, uint8_t bias, int8_t * values) {
+    const nibbles parts = split(bytes);
+    store_biased(hn::Or(parts.low, sixteens(high)), bias, values);
+    store_biased(hn::Or(parts.high, sixteens(high + 2)), bias, values + 16);
 }
 
 // Scale and minimum `index` of eight, six bits each, packed into twelve bytes.

@@ -58,7 +58,9 @@ kernel_list all_kernels() {
 }
 
 bool runs_here(const kernel & k) {
-    const bool has_target = k.highway_target == k_any_cpu || (hwy::SupportedTargets() & k.highway_target) != 0;
+    // Asked once: a virtual machine may take long to answer.
+    static const int64_t targets = hwy::SupportedTargets();
+    const bool has_target = k.highway_target == k_any_cpu || (targets & k.highway_target) != 0;
     return has_target && (k.available == nullptr || k.available());
 }
 

@@ -13,61 +13,97 @@
 #include "hwy/highway.h"
 #include "products/decode-inl.h"
 #include "products/kernel.h"
+#include "products/round-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tmx::products {
 namespace HWY_NAMESPACE {
 
-// The forms of a panel: a 32-bit element holds `neighbours` integers.
+// The forms of a panel: how decoded integers are kept, and what turns their bits into the panel's.
 struct quads {
-    static constexpr int64_t neighbours = 4;
-    static uint32_t element(const int8_t * values) {
-        uint32_t bits = 0;
-        std::memcpy(&bits, values, sizeof(bits));
-        return bits ^ 0x80808080u;  // int8 + 128, as uint8
-    }
+    using integer = int8_t;
+    static constexpr uint32_t flip = 0x80808080u;  // int8 + 128, as uint8
+};
+struct pairs {
+    using integer = int16_t;
+    static constexpr uint32_t flip = 0;
 };
 
-struct pairs {
-    static constexpr int64_t neighbours = 2;
-    static uint32_t element(const int8_t * values) {
-        const int16_t wide[2] = {values[0], values[1]};
-        uint32_t bits = 0;
-        std::memcpy(&bits, wide, sizeof(bits));
-        return bits;
+constexpr int64_t k_piece = 16;  // bytes of a column that are moved at a time: a 128-bit block of a vector
+constexpr int64_t k_blocks = k_lanes / 4;
+
+// Four vectors of columns' pieces, column 4 b + v in block b of vector v, become four vectors of 32-bit elements, one
+// of each column: those of the pieces' first element, of their second, ... `width` elements apart.
+HWY_INLINE void transpose_pieces(const uint8_t * source, uint32_t flip, int64_t width, uint32_t * target) {
+    const hn::Repartition<uint32_t, tag_f32> d;
+    const hn::Repartition<uint64_t, tag_f32> d_u64;
+    const auto piece = [&](int v) {
+        return hn::Xor(hn::Load(d, reinterpret_cast<const uint32_t *>(source + v * k_blocks * k_piece)),
+                       hn::Set(d, flip));
+    };
+    const auto a = piece(0);
+    const auto b = piece(1);
+    const auto c = piece(2);
+    const auto e = piece(3);
+    const auto ab_low = hn::BitCast(d_u64, hn::InterleaveLower(d, a, b));
+    const auto ab_high = hn::BitCast(d_u64, hn::InterleaveUpper(d, a, b));
+    const auto ce_low = hn::BitCast(d_u64, hn::InterleaveLower(d, c, e));
+    const auto ce_high = hn::BitCast(d_u64, hn::InterleaveUpper(d, c, e));
+    hn::Store(hn::BitCast(d, hn::InterleaveLower(d_u64, ab_low, ce_low)), d, target);
+    hn::Store(hn::BitCast(d, hn::InterleaveUpper(d_u64, ab_low, ce_low)), d, target + width);
+    hn::Store(hn::BitCast(d, hn::InterleaveLower(d_u64, ab_high, ce_high)), d, target + 2 * width);
+    hn::Store(hn::BitCast(d, hn::InterleaveUpper(d_u64, ab_high, ce_high)), d, target + 3 * width);
+}
+
+template <class integer, int64_t n>
+HWY_INLINE void widen(const int8_t * source, integer * target) {
+    for (int64_t i = 0; i < n; ++i) {
+        target[i] = source[i];
     }
-};
+}
 
 template <class form, weight_type type, int64_t width>
 void pack_columns(const product_args & args, int64_t column_begin, int64_t n_columns, const weight_panel & panel) {
+    using integer = typename form::integer;
     constexpr weight_format format = format_of(type);
     constexpr int64_t k_groups = format.block_elems / format.group;
-    constexpr int64_t k_elements = format.block_elems / form::neighbours;
+    constexpr int64_t k_pieces = format.block_elems * static_cast<int64_t>(sizeof(integer)) / k_piece;
+    static_assert(width % k_lanes == 0);
+    HWY_ALIGN uint8_t staged[k_pieces * k_lanes * k_piece];
+    HWY_ALIGN integer values[format.block_elems];
     decoded_block block;
-    auto * values = static_cast<uint32_t *>(panel.values);
+    auto * target = static_cast<uint32_t *>(panel.values);
     float * scales = panel.scales;
     float * mins = panel.mins;
     for (int64_t begin = 0; begin < args.depth; begin += format.block_elems) {
-        for (int64_t column = 0; column < width; ++column) {
-            if (column < n_columns) {
-                decode_block<type>(static_cast<const uint8_t *>(args.weights) +
-                                       (column_begin + column) * args.weight_stride_bytes +
-                                       begin / format.block_elems * format.block_bytes,
-                                   block);
-            } else {
-                block = {};
-            }
-            for (int64_t i = 0; i < k_elements; ++i) {
-                values[i * width + column] = form::element(block.values + i * form::neighbours);
-            }
-            for (int64_t g = 0; g < k_groups; ++g) {
-                scales[g * width + column] = block.scales[g];
-                if constexpr (format.has_min) {
-                    mins[g * width + column] = block.mins[g];
+        const uint8_t * weights = static_cast<const uint8_t *>(args.weights) + column_begin * args.weight_stride_bytes +
+                                  begin / format.block_elems * format.block_bytes;
+        for (int64_t first = 0; first < width; first += k_lanes) {
+            for (int64_t lane = 0; lane < k_lanes; ++lane) {
+                const int64_t column = first + lane;
+                if (column < n_columns) {
+                    decode_block<type>(weights + column * args.weight_stride_bytes, block);
+                } else {
+                    block = {};
+                }
+                widen<integer, format.block_elems>(block.values, values);
+                for (int64_t piece = 0; piece < k_pieces; ++piece) {
+                    std::memcpy(staged + ((piece * 4 + lane % 4) * k_blocks + lane / 4) * k_piece,
+                                reinterpret_cast<const uint8_t *>(values) + piece * k_piece, k_piece);
+                }
+                for (int64_t g = 0; g < k_groups; ++g) {
+                    scales[g * width + column] = block.scales[g];
+                    if constexpr (format.has_min) {
+                        mins[g * width + column] = block.mins[g];
+                    }
                 }
             }
+            for (int64_t piece = 0; piece < k_pieces; ++piece) {
+                transpose_pieces(staged + piece * k_lanes * k_piece, form::flip, width,
+                                 target + piece * 4 * width + first);
+            }
         }
-        values += k_elements * width;
+        target += k_pieces * 4 * width;
         scales += k_groups * width;
         mins += format.has_min ? k_groups * width : 0;
     }

@@ -91,19 +91,65 @@ work_split split_work(const product_args & args, int64_t panel_width, int64_t n_
     return split;
 }
 
-void multiply_piece(const product_args & args, const products::kernel & kernel, const products::rounded_rows & rows,
-                    const products::weight_panel & panel, const work_split & split, int64_t piece) {
-    const int64_t column = piece / split.n_stretches * kernel.panel_width;
-    const int64_t n_columns = std::min(kernel.panel_width, args.n_columns - column);
-    const int64_t row_begin = piece % split.n_stretches * split.stretch;
-    const int64_t row_end = std::min(row_begin + split.stretch, args.n_rows);
-    kernel.pack(args, column, n_columns, panel);
-    for (int64_t row = row_begin; row < row_end; row += k_tile_rows) {
-        kernel.multiply(
-            args, rows, panel,
-            {row, std::min(k_tile_rows, row_end - row), n_columns, args.out + row * args.out_stride + column});
+// Weights lie in memory as they came from the file, a panel's columns far apart: read cold, they cost as much time as
+// multiplying sixty rows with them. So the panel that a thread needs next is fetched ahead, bit by bit.
+class weights_ahead {
+  public:
+    // Of the panel that starts at `column`; past the last column: of none.
+    weights_ahead(const product_args & args, int64_t column, int64_t panel_width) {
+        const int64_t n_columns = std::min(panel_width, args.n_columns - column);
+        if (n_columns > 0) {
+            next_ = static_cast<const char *>(args.weights) + column * args.weight_stride_bytes;
+            left_ = (n_columns * args.weight_stride_bytes + k_line - 1) / k_line;
+        }
     }
-}
+
+    // The next of `parts` parts that are left.
+    void fetch(int64_t parts) {
+        const int64_t lines = (left_ + parts - 1) / parts;
+        for (int64_t line = 0; line < lines; ++line) {
+            __builtin_prefetch(next_ + line * k_line, 0, 2);
+        }
+        next_ += lines * k_line;
+        left_ -= lines;
+    }
+
+  private:
+    static constexpr int64_t k_line = 64;
+    const char * next_ = nullptr;
+    int64_t left_ = 0;  // lines
+};
+
+// One call, for all its threads.
+struct product_work {
+    const product_args & args;
+    const products::kernel & kernel;
+    const product_context::scratch & scratch;
+    work_split split;
+
+    int64_t column_of(int64_t piece) const { return piece / split.n_stretches * kernel.panel_width; }
+
+    void round_rows(int64_t row_begin, int64_t n_rows) const {
+        kernel.round(args, row_begin, std::min(row_begin + n_rows, args.n_rows), scratch.rows());
+    }
+
+    // `next_piece`: what the thread that calls will probably multiply afterwards.
+    void multiply(int64_t piece, int64_t next_piece, int thread) const {
+        const products::weight_panel & panel = scratch.of_thread(thread);
+        const int64_t column = column_of(piece);
+        const int64_t n_columns = std::min(kernel.panel_width, args.n_columns - column);
+        const int64_t row_begin = piece % split.n_stretches * split.stretch;
+        const int64_t row_end = std::min(row_begin + split.stretch, args.n_rows);
+        kernel.pack(args, column, n_columns, panel);
+        weights_ahead ahead(args, column_of(next_piece), kernel.panel_width);
+        for (int64_t row = row_begin; row < row_end; row += k_tile_rows) {
+            ahead.fetch((row_end - row + k_tile_rows - 1) / k_tile_rows);
+            kernel.multiply(
+                args, scratch.rows(), panel,
+                {row, std::min(k_tile_rows, row_end - row), n_columns, args.out + row * args.out_stride + column});
+        }
+    }
+};
 
 }  // namespace
 
@@ -146,24 +192,23 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
     if (ctx.memory == nullptr) {
         ctx.memory = std::make_unique<product_context::scratch>();
     }
-    const products::kernel & kernel = *chosen;
-    const work_split split = split_work(args, kernel.panel_width, ctx.n_threads);
+    const work_split split = split_work(args, chosen->panel_width, ctx.n_threads);
     const int n_threads = static_cast<int>(std::min<int64_t>(ctx.n_threads, std::max(split.size(), args.n_rows)));
-    ctx.memory->reserve(args, kernel, n_threads);
-    const product_context::scratch & scratch = *ctx.memory;
-    constexpr int64_t k_rows_a_time = 8;
-    const int64_t n_chunks = (args.n_rows + k_rows_a_time - 1) / k_rows_a_time;
-#pragma omp parallel num_threads(n_threads) default(none) shared(args, kernel, scratch, split) firstprivate(n_chunks)
+    ctx.memory->reserve(args, *chosen, n_threads);
+    const product_work work{args, *chosen, *ctx.memory, split};
+#pragma omp parallel num_threads(n_threads) default(none) shared(work)
     {
+        constexpr int64_t k_rows_a_time = 8;
+        const int thread = omp_get_thread_num();
+        weights_ahead(work.args, work.column_of(thread), work.kernel.panel_width).fetch(1);
         // Ends with all rows rounded.
 #pragma omp for schedule(static)
-        for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {
-            const int64_t begin = chunk * k_rows_a_time;
-            kernel.round(args, begin, std::min(begin + k_rows_a_time, args.n_rows), scratch.rows());
+        for (int64_t row = 0; row < work.args.n_rows; row += k_rows_a_time) {
+            work.round_rows(row, k_rows_a_time);
         }
 #pragma omp for schedule(dynamic, 1) nowait
-        for (int64_t piece = 0; piece < split.size(); ++piece) {
-            multiply_piece(args, kernel, scratch.rows(), scratch.of_thread(omp_get_thread_num()), split, piece);
+        for (int64_t piece = 0; piece < work.split.size(); ++piece) {
+            work.multiply(piece, piece + omp_get_num_threads(), thread);
         }
     }
     return {};
