@@ -14,6 +14,8 @@ const char * to_string(product_decline reason) {
             return "layout";
         case product_decline::memory:
             return "memory";
+        case product_decline::gpu:
+            return "gpu";
         case product_decline::hint:
             return "hint";
     }

@@ -12,9 +12,10 @@ enum class product_decline : uint8_t {
     types,    // rows or result not f32
     layout,   // values of a row, a weight's row or a result's row not contiguous, or row strides not whole elements
     memory,   // weights not in plain host memory: repacked by the host, or on another device
+    gpu,      // the host has a GPU, and sends products of many rows there even where the weights stay in its memory
     hint,     // the host says that it has something better than a product (a Hadamard transform)
 };
-constexpr int k_product_declines = 6;
+constexpr int k_product_declines = 7;
 const char * to_string(product_decline reason);
 
 }  // namespace tmx

@@ -188,7 +188,10 @@ bool claims_product(const ggml_tensor * op, const settings & current) {
     if (!current.enabled() || current.product_min_rows() == k_no_products) {
         return false;
     }
-    const auto reason = why_product_declined(op, current.product_min_rows());
+    auto reason = why_product_declined(op, current.product_min_rows());
+    if (!reason && has_gpu()) {
+        reason = product_decline::gpu;
+    }
     if (reason) {
         process_statistics().count_declined_product(*reason);
     }

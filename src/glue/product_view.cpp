@@ -66,6 +66,16 @@ std::optional<product_decline> why_product_declined(const ggml_tensor * op, int6
     return std::nullopt;
 }
 
+bool has_gpu() {
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        const enum ggml_backend_dev_type type = ggml_backend_dev_type(ggml_backend_dev_get(i));
+        if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            return true;
+        }
+    }
+    return false;
+}
+
 product_args product_of(const ggml_tensor * op, int64_t i2, int64_t i3) {
     const ggml_tensor * weights = op->src[0];
     const ggml_tensor * rows = op->src[1];

@@ -15,6 +15,9 @@ std::optional<weight_type> product_weights(ggml_type type);
 // Why a MUL_MAT of at least `min_rows` rows is not claimed; nothing: it is.
 std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows);
 
+// Whether the process has a GPU, of whatever kind.
+bool has_gpu();
+
 // The product of one matrix of the node's batch. REQUIRES the node is claimed; 0 <= i2 < ne[2], 0 <= i3 < ne[3].
 product_args product_of(const ggml_tensor * op, int64_t i2, int64_t i3);
 
