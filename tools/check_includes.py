@@ -21,6 +21,8 @@ import sys
 PUBLIC = {
     "status.h": "base",
     "geometry.h": "pattern",
+    "block_bitmap.h": "pattern",
+    "block_lists.h": "kernels",
     "attention.h": "kernels",
     "plan.h": "plan",
     "backend_control.h": "control",
