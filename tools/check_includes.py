@@ -2,13 +2,14 @@
 """Fails on an #include that the module picture does not allow.
 
     pattern <- kernels
-    pattern <- plan            (which may also include attention.h, for `precision`)
-    kernels, plan <- ggml      the only module that includes ggml's internal headers (ggml-*impl.h)
+    kernels <- select
+    select <- plan             (which may also include attention.h, for `precision`)
+    kernels, select, plan <- ggml      the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
     kernels, plan, runtime <- profile   which also includes ggml's public headers, for the gradient probe
     plan, runtime, profile <- cli       (which may also include attention.h, for the list of kernels)
 
-pattern, kernels and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
+pattern, kernels, select and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
 (unit, kernels, support, fuzz) include no header of ggml or llama.cpp.
 """
@@ -24,6 +25,8 @@ PUBLIC = {
     "block_bitmap.h": "pattern",
     "block_lists.h": "kernels",
     "attention.h": "kernels",
+    "selection.h": "select",
+    "head_rules.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",
@@ -34,16 +37,17 @@ ALLOWED = {
     "control": set(),
     "pattern": {"base"},
     "kernels": {"base", "pattern"},
-    "plan": {"base", "pattern", "header:attention.h"},
-    "ggml": {"base", "control", "pattern", "kernels", "plan"},
+    "select": {"base", "pattern", "kernels"},
+    "plan": {"base", "pattern", "select", "header:attention.h"},
+    "ggml": {"base", "control", "pattern", "kernels", "select", "plan"},
     "runtime": {"base", "control", "pattern"},
     "profile": {"base", "pattern", "kernels", "plan", "runtime"},
     "cli": {"base", "control", "pattern", "plan", "runtime", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "kernels", "plan", "ggml", "runtime", "profile", "cli", "support"},
+    "bench": {"base", "control", "pattern", "kernels", "select", "plan", "ggml", "runtime", "profile", "cli", "support"},
+    "tests": {"base", "control", "pattern", "kernels", "select", "plan", "ggml", "runtime", "profile", "cli", "support"},
 }
-HAS_PUBLIC_HEADERS = {"pattern", "kernels", "plan"}
+HAS_PUBLIC_HEADERS = {"pattern", "kernels", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/support/", "tests/fuzz/")
 SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
