@@ -18,7 +18,7 @@ ggml_status evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * no
     begin_evaluation(graph, layer);
     const ubatch_runs & found = classify(graph, node, view, layer);
     const layer_rule rule = rules_.rule_of(layer, view.args.n_head);
-    view.args.dense_head = rule.dense_head;
+    view.args.dense_head = rule.dense_head();
     // A single masked row is no fallback: like a decode row it keeps all it may see.
     if (!rules_.permits(layer, rule, found, 2)) {
         return GGML_STATUS_FAILED;

@@ -16,6 +16,14 @@ std::string name_of_layer(int32_t layer) {
 
 }  // namespace
 
+void layer_rules::begin() {
+    now_ = settings_.snapshot();
+    if (now_.generation != compiled_generation_) {
+        compiled_ = now_.chosen != nullptr ? compiled_rules(*now_.chosen) : compiled_rules();
+        compiled_generation_ = now_.generation;
+    }
+}
+
 void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kernel) {
     way_ = "kernel " + kernel + ", precision " + std::string(name_of(now_.arithmetic)) + ", plan " +
            (now_.chosen ? now_.chosen->name : "none (exact)");
@@ -76,11 +84,8 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
 layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
     layer_rule rule;
     rule.way = way_.empty() ? nullptr : &way_;
-    if (now_.chosen == nullptr || layer < 0 || static_cast<size_t>(layer) >= now_.chosen->layers.size()) {
-        return rule;
-    }
-    const layer_plan & planned = now_.chosen->layers[static_cast<size_t>(layer)];
-    if (planned.kind != layer_kind::triangle) {
+    const layer_heads & heads = compiled_.of_layer(layer);
+    if (heads.id == 0) {
         return rule;
     }
     if (!refusal_.empty()) {
@@ -88,12 +93,11 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
         return rule;
     }
     // Models whose layers differ in head count pass the check of the whole plan.
-    if (!planned.dense_head.empty() && static_cast<int64_t>(planned.dense_head.size()) != n_head) {
+    if (!heads.fits(n_head)) {
         fell_back(layer, "head_count");
         return rule;
     }
-    rule.triangle = true;
-    rule.dense_head = planned.dense_head.empty() ? nullptr : planned.dense_head.data();
+    rule.heads = &heads;
     rule.shape = now_.chosen->shape;
     rule.tail = now_.chosen->tail;
     rule.prompt_length = now_.prompt_length;
@@ -102,12 +106,10 @@ layer_rule layer_rules::rule_of(int32_t layer, int64_t n_head) {
 
 // Attention without a mask is none of a prompt's: vision encoders have it, whose layers no plan is about.
 bool layer_rules::may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const {
-    if (rule.triangle || layer >= 0 || now_.chosen == nullptr || !refusal_.empty()) {
-        return rule.triangle;
+    if (rule.planned() || layer >= 0 || now_.chosen == nullptr || !refusal_.empty()) {
+        return rule.planned();
     }
-    const auto is_triangle = [](const layer_plan & each) { return each.kind == layer_kind::triangle; };
-    return std::string_view(reason) != to_string(mask_reason::no_mask) &&
-           std::any_of(now_.chosen->layers.begin(), now_.chosen->layers.end(), is_triangle);
+    return std::string_view(reason) != to_string(mask_reason::no_mask) && now_.chosen->any_sparse();
 }
 
 void layer_rules::fell_back(int32_t layer, const char * reason) {
@@ -121,7 +123,7 @@ void layer_rules::fell_back(int32_t layer, const char * reason) {
 }
 
 bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows) {
-    if (rule.triangle) {
+    if (rule.planned()) {
         warn_of_length(found);
     }
     const auto rows = std::find_if(found.masked.begin(), found.masked.end(),

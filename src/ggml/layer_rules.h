@@ -19,14 +19,15 @@ class layer_rules {
     layer_rules(settings & current, statistics & counters) : settings_(current), statistics_(counters) {}
 
     // Takes the settings that hold until the next call.
-    void begin() { now_ = settings_.snapshot(); }
+    void begin();
     settings_snapshot & now() { return now_; }
 
     // Once per context and change of the plan: does it fit the model whose graph this is? The answer goes into the log,
     // which calls the kernel that will compute by `kernel`.
     void check_plan(const ggml_cgraph * graph, const std::string & kernel);
 
-    // How a layer with that many heads is to be treated. The rule points into the plan: good until the next begin().
+    // How a layer with that many heads is to be treated. The rule points into what the plan was compiled to: good until
+    // the next begin().
     layer_rule rule_of(int32_t layer, int64_t n_head);
 
     // Counts a triangle layer of which at least one stretch of `least_rows` or more cannot be treated by the plan; and,
@@ -45,11 +46,13 @@ class layer_rules {
     settings & settings_;
     statistics & statistics_;
     settings_snapshot now_;
-    uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
-    std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown
-    std::string refusal_;              // why the plan does not fit the running model; "" if it does
-    std::set<std::string> said_;       // reasons of falling back that the log has named
-    int64_t measured_ = 0;             // longest prompt that the plan was measured on; 0: unknown, or said already
+    compiled_rules compiled_;           // of the plan
+    uint64_t compiled_generation_ = 0;  // of that plan; 0: none yet
+    uint64_t checked_generation_ = 0;   // of the plan that `refusal_` speaks of; 0: none yet
+    std::string way_;                   // kernel, precision and plan of this evaluation, for the counters; "": unknown
+    std::string refusal_;               // why the plan does not fit the running model; "" if it does
+    std::set<std::string> said_;        // reasons of falling back that the log has named
+    int64_t measured_ = 0;              // longest prompt that the plan was measured on; 0: unknown, or said already
 };
 
 }  // namespace tmx

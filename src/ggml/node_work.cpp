@@ -16,7 +16,7 @@ std::vector<attention_segment> make_segments(const ubatch_runs & found, const la
     std::vector<attention_segment> segments;
     for (const causal_run & run : found.runs) {
         std::vector<row_segment> parts{{{0, run.rows()}, band{}}};
-        if (rule.triangle && run.ordered) {
+        if (rule.planned() && run.ordered) {
             parts = planned_parts(found, run, rule);
         }
         for (const row_segment & part : parts) {
@@ -46,7 +46,7 @@ std::vector<attention_segment> make_segments(const ubatch_runs & found, const la
 int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule) {
     int64_t n_rows = 0;
     for (const causal_run & run : found.runs) {
-        if (!rule.triangle || run.ordered) {
+        if (!rule.planned() || run.ordered) {
             continue;
         }
         for (const row_segment & part : planned_parts(found, run, rule)) {

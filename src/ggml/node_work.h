@@ -6,18 +6,26 @@
 
 #include "ggml/ubatch_runs.h"
 #include "trianglemix/attention.h"
+#include "trianglemix/head_rules.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
 
 // How one layer is to be treated.
 struct layer_rule {
-    bool triangle = false;
+    const layer_heads * heads = nullptr;  // null: every head is dense
     triangle_shape shape;
     tail_policy tail = tail_policy::chunk;
-    int64_t prompt_length = -1;            // < 0: unknown
-    const uint8_t * dense_head = nullptr;  // [n_head] as in attention_args; null: none
-    const std::string * way = nullptr;     // for the counters: kernel, precision and plan in force; null: unknown
+    int64_t prompt_length = -1;         // < 0: unknown
+    const std::string * way = nullptr;  // for the counters: kernel, precision and plan in force; null: unknown
+
+    // Layers of one evaluation with the same number are treated alike; 0: exactly.
+    int32_t id() const { return heads != nullptr ? heads->id : 0; }
+    bool planned() const { return id() != 0; }
+    // [n_head] as in attention_args; null: none.
+    const uint8_t * dense_head() const {
+        return heads != nullptr && !heads->dense_head.empty() ? heads->dense_head.data() : nullptr;
+    }
 };
 
 // Segments of one attention node. Their `cells` point into `found`, which must outlive them.

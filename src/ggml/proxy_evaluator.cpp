@@ -14,20 +14,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-bool same_rule(const layer_rule & a, const layer_rule & b, int64_t n_head) {
-    if (a.triangle != b.triangle) {
-        return false;
-    }
-    if (!a.triangle) {
-        return true;
-    }
-    const bool same_heads =
-        a.dense_head == b.dense_head || (a.dense_head != nullptr && b.dense_head != nullptr &&
-                                         std::equal(a.dense_head, a.dense_head + n_head, b.dense_head));
-    // Shape, tail and prompt length are the plan's, and there is one plan an evaluation.
-    return same_heads;
-}
-
 // Whether a work prepared for one serves the other: all that attention_args says but the pointers, and those as far as
 // their alignment goes.
 bool same_shape(const attention_args & a, const attention_args & b) {
@@ -240,7 +226,7 @@ bool proxy_evaluator::plan_step(const ggml_cgraph * graph, int index) {
         return leave(to_string(*reason));
     }
     auto view = std::make_unique<fattn_view>(node);
-    view->args.dense_head = rule.dense_head;
+    view->args.dense_head = rule.dense_head();
     if (const auto reason = without_runs(*view, layer)) {
         return leave(to_string(*reason));
     }
@@ -310,7 +296,7 @@ const proxy_evaluator::classified & proxy_evaluator::classify(const ggml_cgraph 
 const proxy_evaluator::prepared * proxy_evaluator::prepare(const classified & ubatch, const layer_rule & rule,
                                                            const attention_args & args) {
     const auto known = std::find_if(works_.begin(), works_.end(), [&](const prepared & each) {
-        return each.ubatch == &ubatch && same_rule(each.rule, rule, args.n_head) && same_shape(each.shape, args);
+        return each.ubatch == &ubatch && each.rule.id() == rule.id() && same_shape(each.shape, args);
     });
     if (known != works_.end()) {
         return usable(*known);

@@ -59,7 +59,7 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
                           const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds) {
     node_record record{.kind = node_kind::dense,
                        .layer = layer,
-                       .triangle_layer = rule.triangle,
+                       .triangle_layer = rule.planned(),
                        .unordered_rows = unordered_rows(found, rule),
                        .found = &found,
                        .pairs = {},
@@ -67,7 +67,7 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
                        .way = rule.way};
     const bool planned =
         std::any_of(found.runs.begin(), found.runs.end(), [](const causal_run & run) { return run.ordered; });
-    if (rule.triangle && planned) {
+    if (rule.planned() && planned) {
         record.kind = node_kind::triangle;
     } else if (!found.masked.empty()) {
         record.kind = node_kind::masked;
