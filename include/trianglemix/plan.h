@@ -77,8 +77,8 @@ parsed<plan> load_plan(const std::string & reference) noexcept;
 
 // Pretty JSON that parse_plan reads back as an equal plan.
 // Version 2 if a layer is dynamic, else version 1.
-// REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's; every dense_head is empty, or is
-// [model.n_head] with at least one head dense
+// REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's (others are left out); every
+// dense_head is empty, or is [model.n_head] with at least one head dense
 //          and one not; provenance is "" or the text of a JSON object.
 std::string write_plan(const plan & p);
 
