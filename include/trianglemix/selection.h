@@ -42,6 +42,7 @@ struct selection_parameter {
 struct selection_method {
     std::string_view name;
     std::span<const selection_parameter> parameters;
+    bool per_query_head = false;  // how its bits are meant to be used, see selection_request
 };
 
 constexpr size_t k_most_parameters = 4;

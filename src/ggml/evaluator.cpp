@@ -25,13 +25,15 @@ ggml_status evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * no
     }
 
     const std::vector<attention_segment> segments = make_segments(found, rule);
+    const std::vector<uint8_t> marks = selected_marks(segments, rule);
+    selected_pairs selected{.marks = marks, .kept = 0};
     const auto start = std::chrono::steady_clock::now();
-    const status result = run(view.args, segments);
+    const status result = run(view.args, segments, rule, selected);
     if (!result.ok()) {
         GGML_LOG_ERROR("TriangleMix: attention of layer %d failed: %s\n", layer, result.message());
         return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
     }
-    statistics_.computed(describe_node(view.args, layer, rule, found, segments, seconds_since(start)));
+    statistics_.computed(describe_node(view.args, layer, rule, found, segments, selected, seconds_since(start)));
     return GGML_STATUS_SUCCESS;
 }
 
@@ -114,12 +116,23 @@ const ubatch_runs & evaluator::classify(const ggml_cgraph * graph, const ggml_te
     return result.found;
 }
 
-status evaluator::run(const attention_args & args, const std::vector<attention_segment> & segments) {
-    status result = attention_forward(args, segments, context_);
+status evaluator::run(const attention_args & args, const std::vector<attention_segment> & segments,
+                      const layer_rule & rule, selected_pairs & selected) {
+    const auto compute = [&] {
+        if (rule.selection() == nullptr) {
+            return attention_forward(args, segments, context_);
+        }
+        int64_t kept = 0;
+        const status result =
+            selected_attention_forward(request_of(rule, selected.marks), args, segments, context_, &kept);
+        selected.kept = static_cast<double>(kept);
+        return result;
+    };
+    status result = compute();
     if (result.code() == status_code::unsupported && context_.arithmetic == precision::fast) {
         statistics_.fell_back("fast_unsupported");
         context_.arithmetic = precision::exact;
-        result = attention_forward(args, segments, context_);
+        result = compute();
         context_.arithmetic = precision::fast;
     }
     return result;

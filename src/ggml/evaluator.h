@@ -53,7 +53,8 @@ class evaluator {
     void begin_evaluation(const ggml_cgraph * graph, int32_t layer);
     const ubatch_runs & classify(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view,
                                  int32_t layer);
-    status run(const attention_args & args, const std::vector<attention_segment> & segments);
+    status run(const attention_args & args, const std::vector<attention_segment> & segments, const layer_rule & rule,
+               selected_pairs & selected);
 
     settings & settings_;
     statistics & statistics_;

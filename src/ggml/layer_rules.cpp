@@ -10,8 +10,9 @@
 namespace tmx {
 namespace {
 
-std::string name_of_layer(int32_t layer) {
-    return layer >= 0 ? "triangle layer " + std::to_string(layer) : "attention of a layer that is not known";
+std::string name_of_layer(int32_t layer, const head_rule & rule) {
+    const char * kind = rule.banded ? "triangle layer " : "dynamic layer ";
+    return layer >= 0 ? kind + std::to_string(layer) : "attention of a layer that is not known";
 }
 
 }  // namespace
@@ -51,11 +52,23 @@ void layer_rules::check_plan(const ggml_cgraph * graph, const std::string & kern
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
     const plan & chosen = *now_.chosen;
     std::vector<int32_t> triangle;
+    std::vector<int32_t> dynamic;
     std::vector<int32_t> dense;
     for (int32_t layer = 0; layer < running.n_layer; ++layer) {
-        const auto at = static_cast<size_t>(layer);
-        const bool sparse = at < chosen.layers.size() && chosen.layers[at].kind == layer_kind::triangle;
-        (sparse ? triangle : dense).push_back(layer);
+        const head_rule & rule = compiled_.of_layer(layer).rule;
+        if (rule.banded) {
+            triangle.push_back(layer);
+        }
+        if (rule.selection) {
+            dynamic.push_back(layer);
+        }
+        if (rule.dense()) {
+            dense.push_back(layer);
+        }
+    }
+    if (!dynamic.empty()) {
+        GGML_LOG_INFO("TriangleMix: plan %s: dynamic layers %s\n", chosen.name.c_str(),
+                      format_layer_set(dynamic).c_str());
     }
     GGML_LOG_INFO(
         "TriangleMix: plan %s: triangle layers %s (sink %lld, window %lld, last %lld, tail %s), dense layers "
@@ -119,7 +132,7 @@ void layer_rules::fell_back(int32_t layer, const char * reason) {
     }
     GGML_LOG_WARN(
         "TriangleMix: %s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted\n",
-        name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+        name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), now_.chosen->name.c_str(), reason);
 }
 
 bool layer_rules::permits(int32_t layer, const layer_rule & rule, const ubatch_runs & found, int64_t least_rows) {
@@ -158,7 +171,7 @@ bool layer_rules::permits_exact(int32_t layer, const layer_rule & rule, const ch
     statistics_.fell_back(reason);
     statistics_.strict_failure(reason);
     GGML_LOG_ERROR("TriangleMix: strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)\n",
-                   name_of_layer(layer).c_str(), now_.chosen->name.c_str(), reason);
+                   name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), now_.chosen->name.c_str(), reason);
     return false;
 }
 

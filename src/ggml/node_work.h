@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "ggml/ubatch_runs.h"
@@ -22,6 +24,10 @@ struct layer_rule {
     // Layers of one evaluation with the same number are treated alike; 0: exactly.
     int32_t id() const { return heads != nullptr ? heads->id : 0; }
     bool planned() const { return id() != 0; }
+    // By which blocks are selected; null: by none.
+    const selection_rule * selection() const {
+        return heads != nullptr && heads->rule.selection ? &*heads->rule.selection : nullptr;
+    }
     // [n_head] as in attention_args; null: none.
     const uint8_t * dense_head() const {
         return heads != nullptr && !heads->dense_head.empty() ? heads->dense_head.data() : nullptr;
@@ -32,8 +38,15 @@ struct layer_rule {
 //
 // A dense layer's runs, runs in which the order of the keys is not certain, and all masked rows take one segment each.
 // A triangle layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
-// that run lies inside the prompt.
+// that run lies inside the prompt. So is a dynamic layer's, whose rows have no band (k_no_band) if it is not triangle,
+// too.
 std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule);
+
+// Which of a layer's segments are selected, one mark each; empty where the rule selects nothing.
+std::vector<uint8_t> selected_marks(const std::vector<attention_segment> & segments, const layer_rule & rule);
+
+// The request for a layer with these marks, which must outlive it. REQUIRES rule.selection().
+selection_request request_of(const layer_rule & rule, std::span<const uint8_t> marks);
 
 // Rows of a triangle layer that keep all their keys only because the order of these is not certain.
 int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule);
@@ -59,8 +72,14 @@ struct node_shape {
     double kv_bytes_per_elem = 0;
 };
 
+// What selection kept of a node's selected segments.
+struct selected_pairs {
+    std::span<const uint8_t> marks;  // selected_marks()
+    double kept = 0;                 // over all heads
+};
+
 // REQUIRES `segments` are make_segments() of `found`.
 pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
-                       const node_shape & shape);
+                       const node_shape & shape, const selected_pairs & selected = {});
 
 }  // namespace tmx

@@ -40,6 +40,24 @@ const char * failure_name(const status & failed) {
     }
 }
 
+// What the device will keep, as far as it is known before; else all that the rows see: nothing is claimed to be
+// skipped.
+selected_pairs pairs_ahead(const selection_request & selection, const attention_args & args,
+                           const std::vector<attention_segment> & segments) {
+    selected_pairs ahead{.marks = selection.selected, .kept = 0};
+    if (const auto known = pairs_known_ahead(selection, args, segments)) {
+        ahead.kept = static_cast<double>(*known);
+        return ahead;
+    }
+    for (size_t i = 0; i < segments.size(); ++i) {
+        if (selection.selected[i] != 0) {
+            const int64_t end = segments[i].rank_begin + segments[i].row_end - segments[i].row_begin;
+            ahead.kept += static_cast<double>(kept_pairs(band{}, {segments[i].rank_begin, end}) * args.n_head);
+        }
+    }
+    return ahead;
+}
+
 }  // namespace
 
 proxy_evaluator::proxy_evaluator(std::string device, ggml_backend_t wrapped,
@@ -306,8 +324,14 @@ const proxy_evaluator::prepared * proxy_evaluator::prepare(const classified & ub
     now.rule = rule;
     now.shape = args;
     now.segments = make_segments(ubatch.found, rule);
+    std::optional<selection_request> selection;
+    if (rule.selection() != nullptr) {
+        now.marks = selected_marks(now.segments, rule);
+        selection = request_of(rule, now.marks);
+        now.selected = pairs_ahead(*selection, args, now.segments);
+    }
     limit_scratch();
-    now.made = executor_->prepare(args, now.segments, now.work);
+    now.made = executor_->prepare(args, now.segments, selection ? &*selection : nullptr, now.work);
     note_scratch();
     return usable(now);
 }
@@ -390,7 +414,7 @@ ggml_status proxy_evaluator::run_steps(ggml_cgraph * graph, int passed) {
         const status ours = run_step(now);
         if (ours.ok()) {
             statistics_.computed(describe_node(now.view->args, now.layer, now.rule, now.how->ubatch->found,
-                                               now.how->segments, seconds_since(start)));
+                                               now.how->segments, now.how->selected, seconds_since(start)));
         } else {
             pass_on_node(failure_name(ours), ours.message());
             if (!rules_.permits_exact(now.layer, now.rule, failure_name(ours))) {

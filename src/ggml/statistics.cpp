@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "ggml/abi.h"
 #include "trianglemix/attention.h"
@@ -14,9 +15,9 @@ using nlohmann::ordered_json;
 
 constexpr size_t k_most_ways = 32;  // a host may change plans without end
 
-constexpr const char * k_kind_names[] = {"triangle", "dense", "masked"};
+constexpr const char * k_kind_names[k_node_kinds] = {"triangle", "dense", "masked", "dynamic"};
 
-ordered_json nodes_json(const std::array<int64_t, 3> & nodes) {
+ordered_json nodes_json(const std::array<int64_t, k_node_kinds> & nodes) {
     ordered_json out;
     for (size_t kind = 0; kind < nodes.size(); ++kind) {
         out[k_kind_names[kind]] = nodes[kind];
@@ -56,10 +57,11 @@ node_shape shape_of_node(const attention_args & args) {
 }
 
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
-                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds) {
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                          const selected_pairs & selected, double seconds) {
     node_record record{.kind = node_kind::dense,
                        .layer = layer,
-                       .triangle_layer = rule.planned(),
+                       .planned_layer = rule.planned(),
                        .unordered_rows = unordered_rows(found, rule),
                        .found = &found,
                        .pairs = {},
@@ -68,11 +70,11 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
     const bool planned =
         std::any_of(found.runs.begin(), found.runs.end(), [](const causal_run & run) { return run.ordered; });
     if (rule.planned() && planned) {
-        record.kind = node_kind::triangle;
+        record.kind = rule.selection() != nullptr ? node_kind::dynamic : node_kind::triangle;
     } else if (!found.masked.empty()) {
         record.kind = node_kind::masked;
     }
-    record.pairs = count_pairs(found, segments, shape_of_node(args));
+    record.pairs = count_pairs(found, segments, shape_of_node(args), selected);
     return record;
 }
 
@@ -101,7 +103,7 @@ void statistics::computed(const node_record & record) {
     const std::lock_guard lock(mutex_);
     sums_.nodes[kind]++;
     for (const causal_run & run : record.found->runs) {
-        const bool planned = record.triangle_layer && run.ordered;
+        const bool planned = record.planned_layer && run.ordered;
         (planned ? sums_.planned_runs : sums_.dense_runs)++;
         (planned ? sums_.planned_rows : sums_.dense_rows) += run.rows();
     }
@@ -303,7 +305,7 @@ std::string statistics::summary(const settings & current) const {
     for (const auto & [reason, count] : sums_.passed_on) {
         line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
     }
-    const int64_t n_nodes = sums_.nodes[0] + sums_.nodes[1] + sums_.nodes[2];
+    const int64_t n_nodes = std::accumulate(sums_.nodes.begin(), sums_.nodes.end(), int64_t{0});
     const bool hindered = !sums_.refusal.empty() || !sums_.fallbacks.empty();
     if (n_nodes == 0 && !hindered) {
         line(
@@ -324,9 +326,14 @@ std::string statistics::summary(const settings & current) const {
     if (n_nodes == 0) {
         text += "TriangleMix: computed nothing\n";
     } else {
+        const auto of_kind = [&](node_kind kind) {
+            return static_cast<long long>(sums_.nodes[static_cast<size_t>(kind)]);
+        };
         line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
-             sums_.seconds, static_cast<long long>(sums_.nodes[0]), static_cast<long long>(sums_.nodes[1]),
-             static_cast<long long>(sums_.nodes[2]));
+             sums_.seconds, of_kind(node_kind::triangle), of_kind(node_kind::dense), of_kind(node_kind::masked));
+        if (of_kind(node_kind::dynamic) > 0) {
+            line("%lld more of them dynamic", of_kind(node_kind::dynamic));
+        }
         const double all = sums_.pairs.kept + sums_.pairs.skipped + sums_.pairs.masked;
         line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums_.pairs.kept,
              sums_.pairs.skipped, all > 0 ? 100.0 * sums_.pairs.skipped / all : 0.0, sums_.pairs.masked);

@@ -17,7 +17,7 @@ constexpr selection_parameter k_stride[] = {
 
 // Plan files and users know methods by their names: these do not change.
 constexpr method_row k_methods[] = {
-    {{"stride", k_stride}, true, &select_stride, TMX_IF_CUDA(cuda_select_stride), nullptr},
+    {{"stride", k_stride, false}, true, &select_stride, TMX_IF_CUDA(cuda_select_stride), nullptr},
 };
 
 #undef TMX_IF_CUDA
