@@ -202,7 +202,7 @@ TMX_BENCH_API int tmx_bench_select(chunk_work * work, void * stream, const void 
         return 1;
     }
     const cudaError_t error = tmx::cuda::make_walks(
-        {w.walk_jobs, w.walk_job_items, w.bits, w.places, w.first_ranks, w.walks, w.n_walk_jobs, w.variant->tile_keys},
+        {w.walk_jobs, w.walk_job_items, w.bits, w.first_ranks, w.items, w.n_walk_jobs, w.variant->tile_keys},
         static_cast<cudaStream_t>(stream));
     return failed(error == cudaSuccess ? tmx::status() : tmx::cuda::device_status(error, "making walks")) ? 1 : 0;
 }

@@ -77,12 +77,11 @@ class work_on_host {
 void expect_walks_of(const test_case & c, const attention_segment & segment, const block_lists & lists,
                      const cuda_work & work, const std::string & name) {
     const work_on_host host(work);
-    const cuda::item_place * places = host.of(work.places);
-    const cuda::item_walk * walks = host.of<cuda::item_walk>(work.walks);
+    const cuda::work_item * items = host.of<cuda::work_item>(work.items);
     const int32_t * first_ranks = host.of<int32_t>(work.first_ranks);
     const int64_t n_lists = lists_of(lists, segment.row_end - segment.row_begin);
     for (int32_t i = 0; i < work.n_items; ++i) {
-        const cuda::item_place & place = places[i];
+        const cuda::item_place & place = items[i].place;
         const int64_t head = lists.per_query_head ? place.head_begin : place.head_kv;
         const int64_t list = head * n_lists + (place.rank_begin - segment.rank_begin) / lists.list_rows;
         std::vector<int32_t> expected;  // ranks of slices
@@ -93,7 +92,7 @@ void expect_walks_of(const test_case & c, const attention_segment & segment, con
                 expected.push_back(rank);
             }
         }
-        const cuda::item_walk & walk = walks[i];
+        const cuda::item_walk & walk = items[i].walk;
         ASSERT_EQ(static_cast<int32_t>(expected.size()), walk.n_slices) << name << ", item " << i;
         EXPECT_EQ(end, walk.key_end);
         for (int32_t slice = 0; slice < walk.n_slices; ++slice) {
@@ -190,6 +189,7 @@ TEST_P(cuda_selection_test, same_bits_in_every_call_beside_banded_rows) {
     rest.rows.rank_begin = 1000;
     rest.rows.kept = {};
     c.segments.push_back(rest);
+    c.lse = false;
     const std::unique_ptr<problem> p = selection_problem(c);
     constexpr uint8_t k_first[] = {1, 0};
     call_output once = make_output(c, *p);

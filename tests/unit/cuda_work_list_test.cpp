@@ -53,10 +53,9 @@ using pair_counts = std::map<std::tuple<int32_t, int32_t, int32_t, int32_t>, int
 pair_counts walk(const work_list & list, int32_t tile_keys) {
     pair_counts counts;
     const int32_t tile_slices = tile_keys / k_slice;
-    EXPECT_EQ(list.places.size(), list.walks.size());
-    for (size_t i = 0; i < list.places.size(); ++i) {
-        const item_place & place = list.places[i];
-        const item_walk & keys = list.walks[i];
+    for (size_t i = 0; i < list.items.size(); ++i) {
+        const item_place & place = list.items[i].place;
+        const item_walk & keys = list.items[i].walk;
         EXPECT_GT(place.n_rows, 0);
         EXPECT_LE(place.packed_rows(), k_item_rows);
         for (int32_t slice = keys.tile_begin * tile_slices; slice < keys.tile_end * tile_slices; ++slice) {
@@ -159,8 +158,8 @@ TEST(cuda_work_list, long_items_are_split_and_combined_in_order) {
     EXPECT_EQ(list.n_partials, combine.n_parts);
     EXPECT_GT(combine.n_parts, 1);
     std::map<int32_t, const item_walk *> parts;
-    for (size_t i = 0; i < list.places.size(); ++i) {
-        EXPECT_TRUE(parts.emplace(list.places[i].partial, &list.walks[i]).second);
+    for (size_t i = 0; i < list.items.size(); ++i) {
+        EXPECT_TRUE(parts.emplace(list.items[i].place.partial, &list.items[i].walk).second);
     }
     int32_t next = 0;
     for (const auto & [slot, walk] : parts) {
@@ -168,7 +167,7 @@ TEST(cuda_work_list, long_items_are_split_and_combined_in_order) {
         next = walk->tile_end;
     }
     EXPECT_EQ(63, next);
-    EXPECT_GE(list.places[static_cast<size_t>(combine.item)].partial, combine.first_partial);
+    EXPECT_GE(list.items[static_cast<size_t>(combine.item)].place.partial, combine.first_partial);
 }
 
 TEST(cuda_work_list, long_items_start_first) {
@@ -177,8 +176,8 @@ TEST(cuda_work_list, long_items_start_first) {
     c.add(3000, 64, 3000, {});
     const work_list list = c.make({64, 132});
     const auto size_of = [](const item_walk & walk) { return walk.tile_end - walk.tile_begin; };
-    for (size_t i = 1; i < list.walks.size(); ++i) {
-        EXPECT_LE(size_of(list.walks[i]), 2 * size_of(list.walks[i - 1]));
+    for (size_t i = 1; i < list.items.size(); ++i) {
+        EXPECT_LE(size_of(list.items[i].walk), 2 * size_of(list.items[i - 1].walk));
     }
 }
 
@@ -235,7 +234,7 @@ TEST(cuda_work_list, blocks_reach_behind_the_last_key) {
             return key >= first_rank[head / 2] && key < first_rank[head / 2] + block;
         });
         const work_list list = c.make({64, 2});
-        for (const item_walk & walk : list.walks) {
+        for (const auto & [place, walk] : list.items) {
             EXPECT_LE(walk.n_slices, 250 / k_slice + 1) << "blocks of " << block;
         }
         EXPECT_EQ(2u, list.first_ranks.size()) << "the items of a list share its blocks";
@@ -257,7 +256,8 @@ void run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile
         }
         for (int32_t i = job.item_begin; i < job.item_end; ++i) {
             const auto item = static_cast<size_t>(list.job_items[static_cast<size_t>(i)]);
-            list.walks[item] = list_walk(list.places[item], seen_by(list.places[item], job, n_blocks), tile_keys);
+            auto & [place, walk] = list.items[item];
+            walk = list_walk(place, seen_by(place, job, n_blocks), tile_keys);
         }
     }
 }
@@ -342,11 +342,11 @@ TEST(cuda_work_list, selecting_everything_walks_as_dense) {
     work_list list = all.make(config);
     const std::vector<uint32_t> bits(static_cast<size_t>(list.n_bit_words), ~uint32_t{0});
     run_jobs(list, bits, config.tile_keys);
-    ASSERT_EQ(expected.places.size(), list.places.size());
-    for (size_t i = 0; i < list.places.size(); ++i) {
-        EXPECT_EQ(0, std::memcmp(&expected.places[i], &list.places[i], sizeof(item_place)));
-        const item_walk & a = expected.walks[i];
-        const item_walk & b = list.walks[i];
+    ASSERT_EQ(expected.items.size(), list.items.size());
+    for (size_t i = 0; i < list.items.size(); ++i) {
+        EXPECT_EQ(0, std::memcmp(&expected.items[i].place, &list.items[i].place, sizeof(item_place)));
+        const item_walk & a = expected.items[i].walk;
+        const item_walk & b = list.items[i].walk;
         EXPECT_EQ(a.n_slices, b.n_slices);
         EXPECT_EQ(a.tile_begin, b.tile_begin);
         EXPECT_EQ(a.tile_end, b.tile_end);

@@ -12,7 +12,7 @@ __global__ void __launch_bounds__(k_threads)
     combine_kernel(const __grid_constant__ kernel_params params, const combine_item * combines) {
     constexpr int k_row_threads = k_threads / k_block_rows;
     const combine_item combine = combines[blockIdx.x];
-    const item_place & place = params.places[combine.item];
+    const item_place & place = params.items[combine.item].place;
     const int row = blockIdx.y * k_block_rows + threadIdx.x / k_row_threads;
     if (row >= place.packed_rows()) {
         return;

@@ -129,8 +129,7 @@ struct cuda_work {
     const cuda::kernel_variant * variant = nullptr;
     std::shared_ptr<cuda::slab_pool> slabs;  // its context's: tells that from others, even when it is gone
     cuda::slab_pool::slab slab;
-    const cuda::item_place * places = nullptr;  // the following: device memory inside the slab
-    cuda::item_walk * walks = nullptr;
+    cuda::work_item * items = nullptr;  // this and the following: device memory inside the slab
     const cuda::combine_item * combines = nullptr;
     int32_t * first_ranks = nullptr;
     const cuda::stage_job * jobs = nullptr;

@@ -51,8 +51,7 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
     p.q = args.q;
     p.out = args.out;
     p.lse = args.lse;
-    p.places = work.places;
-    p.walks = work.walks;
+    p.items = work.items;
     p.first_ranks = work.first_ranks;
     p.next_item = s.counter;
     p.partial = {reinterpret_cast<float *>(scratch + work.scratch.sums),
@@ -125,8 +124,8 @@ status select_blocks(const attention_args & args, const cuda_work & work, const 
     if (!selected.ok()) {
         return selected;
     }
-    const cudaError_t error = make_walks({work.walk_jobs, work.walk_job_items, work.bits, work.places, work.first_ranks,
-                                          work.walks, work.n_walk_jobs, work.variant->tile_keys},
+    const cudaError_t error = make_walks({work.walk_jobs, work.walk_job_items, work.bits, work.first_ranks, work.items,
+                                          work.n_walk_jobs, work.variant->tile_keys},
                                          stream);
     if (error != cudaSuccess) {
         (void)cudaGetLastError();

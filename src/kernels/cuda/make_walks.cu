@@ -39,9 +39,8 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
         n_blocks += __shfl_sync(k_all_lanes, up_to, k_warp - 1);
     }
     for (int32_t i = job.item_begin + lane; i < job.item_end; i += k_warp) {
-        const int32_t item = all.items[i];
-        const item_place place = all.places[item];
-        all.walks[item] = list_walk(place, seen_by(place, job, n_blocks), all.tile_keys);
+        work_item & item = all.items[all.job_items[i]];
+        item.walk = list_walk(item.place, seen_by(item.place, job, n_blocks), all.tile_keys);
     }
 }
 

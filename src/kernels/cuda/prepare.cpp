@@ -168,8 +168,7 @@ struct slab_layout {
 status upload(const work_list & list, const staging_plan & plan, cuda_context::state & s, cudaStream_t stream,
               cuda_work & work) {
     slab_layout layout;
-    const size_t places = layout.add(list.places);
-    const size_t walks = layout.add(list.walks);
+    const size_t items = layout.add(list.items);
     const size_t combines = layout.add(list.combines);
     const size_t jobs = layout.add(plan.jobs);
     const size_t cells = layout.add(plan.cells);
@@ -195,8 +194,7 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
             std::memcpy(host + offset, array.data(), array.size() * sizeof array[0]);
         }
     };
-    copy(places, list.places);
-    copy(walks, list.walks);
+    copy(items, list.items);
     copy(combines, list.combines);
     copy(jobs, plan.jobs);
     copy(cells, plan.cells);
@@ -207,8 +205,7 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
                  "uploading tile lists");
     TMX_CUDA_TRY(cudaEventRecord(buffer->copied, stream), "uploading tile lists");
     auto * base = static_cast<uint8_t *>(work.slab.data);
-    work.places = reinterpret_cast<const item_place *>(base + places);
-    work.walks = reinterpret_cast<item_walk *>(base + walks);
+    work.items = reinterpret_cast<work_item *>(base + items);
     work.combines = reinterpret_cast<const combine_item *>(base + combines);
     work.jobs = reinterpret_cast<const stage_job *>(base + jobs);
     work.cells = reinterpret_cast<const int32_t *>(base + cells);
@@ -339,7 +336,7 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     result->selected = rows_to_select(args, segments, by_device, plan.places);
     result->selector = result->selected.empty() ? nullptr : selection.selector;
     result->n_walk_jobs = static_cast<int32_t>(list.jobs.size());
-    result->n_items = static_cast<int32_t>(list.places.size());
+    result->n_items = static_cast<int32_t>(list.items.size());
     result->n_combines = static_cast<int32_t>(list.combines.size());
     result->n_partials = list.n_partials;
     result->n_jobs = static_cast<int32_t>(plan.jobs.size());

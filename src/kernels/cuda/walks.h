@@ -58,11 +58,10 @@ TMX_HOST_DEVICE constexpr seen_blocks seen_by(const item_place & place, const wa
 // What the device kernel of all jobs is given; everything is device memory.
 struct walk_jobs {
     const walk_job * jobs = nullptr;      // [n_jobs]
-    const int32_t * items = nullptr;      // what item_begin and item_end count in
+    const int32_t * job_items = nullptr;  // what item_begin and item_end count in
     const uint32_t * bits = nullptr;      // what bits_begin counts in
-    const item_place * places = nullptr;  // of all items
     int32_t * first_ranks = nullptr;      // what list_begin counts in; written
-    item_walk * walks = nullptr;          // of all items; those of the jobs are written
+    work_item * items = nullptr;          // all of them; the walks of those of the jobs are written
     int32_t n_jobs = 0;
     int32_t tile_keys = 0;
 };

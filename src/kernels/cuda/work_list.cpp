@@ -240,14 +240,12 @@ class list_maker {
             keys[i] = {size_class << 56 | head << 36, static_cast<int32_t>(keys.size() - i)};
         }
         std::sort(keys.begin(), keys.end());
-        result_.places.resize(keys.size());
-        result_.walks.resize(keys.size());
+        result_.items.resize(keys.size());
         jobs_.resize(keys.size());
         std::vector<int32_t> number(keys.size());
         for (size_t i = 0; i < keys.size(); ++i) {
             const size_t from = keys.size() - static_cast<size_t>(keys[i].second);
-            result_.places[i] = items_[from].place;
-            result_.walks[i] = items_[from].walk;
+            result_.items[i] = {items_[from].place, items_[from].walk};
             jobs_[i] = items_[from].job;
             number[from] = static_cast<int32_t>(i);
         }

@@ -32,8 +32,8 @@ struct selected_segments {
 };
 
 struct work_list {
-    std::vector<item_place> places;  // in the order in which the items should start
-    std::vector<item_walk> walks;    // of the same items; those of jobs as if every block were selected
+    // In the order in which they should start; the walks of jobs as if every block were selected.
+    std::vector<work_item> items;
     std::vector<combine_item> combines;
     std::vector<int32_t> first_ranks;  // of given blocks
     std::vector<walk_job> jobs;

@@ -74,14 +74,10 @@ __device__ void draw_items(const kernel_params & params, shared_memory<C> & shar
         ptx::barrier_wait(shared.item_empty[items.slot], items.parity ^ 1);
         work_item & item = shared.items[items.slot];
         if (index < params.n_items) {
-            // A lane an integer: first the place's, then the walk's.
-            constexpr int k_integers = sizeof(item_place) / sizeof(int);
-            static_assert(sizeof(work_item) == 2 * sizeof(item_place) && 2 * k_integers <= 32);
-            const int * source = lane < k_integers
-                                     ? reinterpret_cast<const int *>(params.places + index) + lane
-                                     : reinterpret_cast<const int *>(params.walks + index) + lane - k_integers;
-            if (lane < 2 * k_integers) {
-                reinterpret_cast<int *>(&item)[lane] = *source;
+            constexpr int k_integers = sizeof(work_item) / sizeof(int);  // a lane each
+            static_assert(k_integers <= 32);
+            if (lane < k_integers) {
+                reinterpret_cast<int *>(&item)[lane] = reinterpret_cast<const int *>(params.items + index)[lane];
             }
         } else if (lane == 0) {
             item.place.n_rows = 0;
