@@ -18,7 +18,7 @@ import check_includes  # noqa: E402
 import results_to_md  # noqa: E402
 import rowkit  # noqa: E402
 
-HEADERS = ("status", "geometry", "attention", "plan", "backend_control")
+HEADERS = ("status", "geometry", "attention", "selection", "plan", "backend_control")
 
 
 def run(tool, files, *options):
@@ -37,7 +37,7 @@ def run(tool, files, *options):
 class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
-        **{f"src/{module}/own.h": "" for module in ("kernels", "plan", "ggml", "runtime", "profile", "cli")},
+        **{f"src/{module}/own.h": "" for module in ("kernels", "select", "plan", "ggml", "runtime", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
     }
@@ -60,6 +60,8 @@ class Includes(unittest.TestCase):
         self.allow("src/kernels/a.cpp", '#include "trianglemix/geometry.h"')
         self.allow("src/kernels/cpu/a.cpp", '#include "kernels/own.h"')
         self.allow("src/plan/a.cpp", '#include "trianglemix/attention.h"')
+        self.allow("src/plan/a.cpp", '#include "trianglemix/selection.h"')
+        self.allow("src/select/cpu/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/ggml/a.cpp", '#include "trianglemix/plan.h"')
         self.allow("src/ggml/a.cpp", '#include "ggml-backend-impl.h"')
         self.allow("src/runtime/a.cpp", "#include <llama.h>")
@@ -78,6 +80,10 @@ class Includes(unittest.TestCase):
         self.refuse("src/pattern/a.cpp", '#include "trianglemix/attention.h"', "pattern must not include kernels")
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/plan.h"', "kernels must not include plan")
         self.refuse("src/kernels/cpu/a.cpp", '#include "ggml/own.h"', "kernels must not include ggml")
+        self.refuse("src/kernels/a.cpp", '#include "trianglemix/selection.h"', "kernels must not include select")
+        self.refuse("src/select/a.cpp", '#include "trianglemix/plan.h"', "select must not include plan")
+        self.refuse("src/select/a.cpp", '#include "kernels/own.h"',
+                    "kernels is included through include/trianglemix/ only")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
         self.refuse("src/runtime/a.cpp", '#include "trianglemix/plan.h"', "runtime must not include plan")
         self.refuse("src/runtime/a.cpp", '#include "ggml/own.h"', "runtime must not include ggml")
