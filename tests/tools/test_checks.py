@@ -105,6 +105,7 @@ class Includes(unittest.TestCase):
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/selection.h"', "kernels must not include select")
         self.refuse("src/select/a.cpp", '#include "trianglemix/plan.h"', "select must not include plan")
         self.refuse("src/select/a.cpp", '#include "kernels/own.h"',
+                    "kernels is included through include/trianglemix/ only")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
         self.refuse("src/backend/a.cpp", '#include "glue/own.h"', "backend must not include glue")
         self.refuse("src/plan/a.cpp", '#include "backend/own.h"', "plan must not include backend")
