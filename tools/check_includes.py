@@ -2,9 +2,10 @@
 """Fails on an #include that the module picture does not allow.
 
     pattern <- kernels
-    pattern <- plan            (which may also include attention.h, for `precision`)
+    kernels <- select
     products                   (depends on nothing)
-    kernels, products, plan <- backend   which knows no ggml
+    select <- plan             (which may also include attention.h, for `precision`)
+    kernels, products, select, plan <- backend   which knows no ggml
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
     runtime <- measure <- prompts
@@ -14,7 +15,7 @@
     commit <- glue, cli
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU
 
-pattern, kernels, products and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
+pattern, kernels, products, select and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
 (unit, kernels, products, backend, support, fuzz) include no header of ggml or llama.cpp.
 """
@@ -27,7 +28,11 @@ import sys
 PUBLIC = {
     "status.h": "base",
     "geometry.h": "pattern",
+    "block_bitmap.h": "pattern",
+    "block_lists.h": "kernels",
     "attention.h": "kernels",
+    "selection.h": "select",
+    "head_rules.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",
@@ -43,9 +48,10 @@ ALLOWED = {
     "cuda_device": set(),
     "kernels": {"base", "pattern", "cuda_device"},
     "products": {"base"},
-    "plan": {"base", "pattern", "header:attention.h"},
-    "backend": {"base", "control", "pattern", "kernels", "products", "plan"},
-    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "plan", "backend"},
+    "select": {"base", "pattern", "kernels"},
+    "plan": {"base", "pattern", "select", "header:attention.h"},
+    "backend": {"base", "control", "pattern", "kernels", "products", "select", "plan"},
+    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "select", "plan", "backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
     "prompts": {"base", "runtime", "measure"},
@@ -53,12 +59,12 @@ ALLOWED = {
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
-    "bench": {"base", "control", "pattern", "commit", "kernels", "products", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
-              "cli", "support"},
-    "tests": {"base", "control", "pattern", "commit", "kernels", "products", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile",
-              "cli", "support"},
+    "bench": {"base", "control", "pattern", "commit", "kernels", "products", "select", "plan", "backend", "glue", "runtime", "measure",
+              "prompts", "probe", "profile", "cli", "support"},
+    "tests": {"base", "control", "pattern", "commit", "kernels", "products", "select", "plan", "backend", "glue", "runtime", "measure",
+              "prompts", "probe", "profile", "cli", "support"},
 }
-HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "plan"}
+HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")
 SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

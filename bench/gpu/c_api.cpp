@@ -1,16 +1,21 @@
-// What bench/gpu/peers.py calls: our kernels behind C functions, so that PyTorch's kernels and ours run in one process
-// on the same tensors. Not part of the product.
+// What bench/gpu/peers.py and selected.py call: our kernels behind C functions, so that PyTorch's kernels and ours run
+// in one process on the same tensors. Not part of the product.
 #include <cstdint>
 #include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/context.h"
+#include "kernels/cuda/make_walks.h"
 #include "trianglemix/cuda_attention.h"
+#include "trianglemix/selection.h"
 
 #define TMX_BENCH_API extern "C" __attribute__((visibility("default")))
 
 namespace {
+
+constexpr tmx::dtype k_types[] = {tmx::dtype::f16, tmx::dtype::bf16, tmx::dtype::q8_0, tmx::dtype::q4_0};
 
 std::string & last_error() {
     static std::string text;
@@ -28,7 +33,42 @@ struct chunk_work {
     tmx::attention_args args;
     std::shared_ptr<tmx::cuda_work> work;
     double flops = 0;
+    double density = 1;  // of the causal pairs of its rows, those that are kept
 };
+
+bool good_type(int type) {
+    if (type < 0 || type >= static_cast<int>(std::size(k_types))) {
+        last_error() = "type is " + std::to_string(type) + ", must be 0 to 3";
+        return false;
+    }
+    return true;
+}
+
+tmx::attention_args make_args(int64_t n, int64_t row_begin, int64_t row_end, int64_t n_head, int64_t n_head_kv,
+                              int64_t dim, int type) {
+    tmx::attention_args a;
+    a.k_type = a.v_type = k_types[type];
+    a.n_head = n_head;
+    a.n_head_kv = n_head_kv;
+    a.n_q = row_end - row_begin;
+    a.n_kv = row_end;
+    a.d_qk = a.d_v = dim;
+    a.q_stride_head = a.k_stride_head = a.v_stride_head = a.out_stride_head = dim;
+    a.q_stride_row = a.out_stride_row = n_head * dim;
+    a.k_stride_row = a.v_stride_row = n_head_kv * dim;
+    a.q_stride_batch = a.out_stride_batch = n * n_head * dim;
+    a.k_stride_batch = a.v_stride_batch = n * n_head_kv * dim;
+    a.scale = 1.0f / __builtin_sqrtf(static_cast<float>(dim));
+    return a;
+}
+
+void set_pointers(chunk_work & work, const void * q, const void * k, const void * v, void * out, void * lse) {
+    work.args.q = static_cast<const float *>(q);
+    work.args.k = k;
+    work.args.v = v;
+    work.args.out = static_cast<float *>(out);
+    work.args.lse = static_cast<float *>(lse);
+}
 
 }  // namespace
 
@@ -54,25 +94,12 @@ TMX_BENCH_API void tmx_bench_drop_context(tmx::cuda_context * ctx) {
 TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * stream, int64_t n, int64_t row_begin,
                                              int64_t row_end, int64_t n_head, int64_t n_head_kv, int64_t dim, int type,
                                              int64_t n_sink, int64_t n_window, int64_t n_last) {
-    constexpr tmx::dtype types[] = {tmx::dtype::f16, tmx::dtype::bf16, tmx::dtype::q8_0, tmx::dtype::q4_0};
-    if (type < 0 || type >= static_cast<int>(std::size(types))) {
-        last_error() = "type is " + std::to_string(type) + ", must be 0 to 3";
+    if (!good_type(type)) {
         return nullptr;
     }
     auto result = std::make_unique<chunk_work>();
-    tmx::attention_args & a = result->args;
-    a.k_type = a.v_type = types[type];
-    a.n_head = n_head;
-    a.n_head_kv = n_head_kv;
-    a.n_q = row_end - row_begin;
-    a.n_kv = row_end;
-    a.d_qk = a.d_v = dim;
-    a.q_stride_head = a.k_stride_head = a.v_stride_head = a.out_stride_head = dim;
-    a.q_stride_row = a.out_stride_row = n_head * dim;
-    a.k_stride_row = a.v_stride_row = n_head_kv * dim;
-    a.q_stride_batch = a.out_stride_batch = n * n_head * dim;
-    a.k_stride_batch = a.v_stride_batch = n * n_head_kv * dim;
-    a.scale = 1.0f / __builtin_sqrtf(static_cast<float>(dim));
+    result->args = make_args(n, row_begin, row_end, n_head, n_head_kv, dim, type);
+    const tmx::attention_args & a = result->args;
     std::vector<tmx::row_segment> stretches = {{{0, row_end - row_begin}, {}}};
     if (n_window > 0) {
         stretches =
@@ -96,6 +123,52 @@ TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * str
     return result.release();
 }
 
+// The same rows with blocks selected by the method "stride" in all of them but the prompt's last n_last.
+TMX_BENCH_API chunk_work * tmx_bench_prepare_selected(tmx::cuda_context * ctx, void * stream, int64_t n,
+                                                      int64_t row_begin, int64_t row_end, int64_t n_head,
+                                                      int64_t n_head_kv, int64_t dim, int type, int64_t n_last,
+                                                      int64_t stride, int per_query_head) {
+    if (!good_type(type)) {
+        return nullptr;
+    }
+    auto result = std::make_unique<chunk_work>();
+    result->args = make_args(n, row_begin, row_end, n_head, n_head_kv, dim, type);
+    const tmx::triangle_shape shape{tmx::k_no_band.n_sink, tmx::k_no_band.n_window, n_last};
+    std::vector<tmx::attention_segment> segments;
+    std::vector<uint8_t> selected;
+    double all = 0;
+    double kept = 0;
+    for (const tmx::row_segment & stretch :
+         tmx::resolve_segments(shape, tmx::tail_policy::prompt, {{row_begin, row_end}, n}, {})) {
+        tmx::attention_segment segment;
+        segment.row_begin = stretch.rows.begin;
+        segment.row_end = stretch.rows.end;
+        segment.rank_begin = row_begin + stretch.rows.begin;
+        segment.kept = stretch.kept;
+        segments.push_back(segment);
+        selected.push_back(stretch.kept.dense() ? 0 : 1);
+        const auto pairs = static_cast<double>(
+            tmx::kept_pairs(tmx::band{}, {segment.rank_begin, row_begin + stretch.rows.end}) * n_head);
+        all += pairs;
+        kept += stretch.kept.dense() ? pairs : 0;
+    }
+    tmx::selection_rule rule = tmx::usual_rule(*tmx::find_selection_method("stride"));
+    rule.values[0] = static_cast<double>(stride);
+    const tmx::selection_request request{rule, selected, per_query_head != 0};
+    kept += static_cast<double>(*tmx::pairs_known_ahead(request, result->args, segments));
+    result->flops = 4.0 * static_cast<double>(dim) * kept;
+    result->density = kept / all;
+    if (failed(tmx::cuda_prepare(result->args, segments, {}, *ctx, stream, result->work,
+                                 {tmx::cuda_selector_of(rule), selected, per_query_head != 0}))) {
+        return nullptr;
+    }
+    return result.release();
+}
+
+TMX_BENCH_API double tmx_bench_density(const chunk_work * work) {
+    return work->density;
+}
+
 TMX_BENCH_API double tmx_bench_flops(const chunk_work * work) {
     return work->flops;
 }
@@ -116,10 +189,31 @@ TMX_BENCH_API void tmx_bench_drop_work(chunk_work * work) {
 // q, out: of the chunk's first row. k, v: of the prompt's first key. lse may be null. 0 if launched.
 TMX_BENCH_API int tmx_bench_forward(tmx::cuda_context * ctx, chunk_work * work, void * stream, const void * q,
                                     const void * k, const void * v, void * out, void * lse) {
-    work->args.q = static_cast<const float *>(q);
-    work->args.k = k;
-    work->args.v = v;
-    work->args.out = static_cast<float *>(out);
-    work->args.lse = static_cast<float *>(lse);
+    set_pointers(*work, q, k, v, out, lse);
     return failed(tmx::cuda_attention_forward(work->args, *work->work, *ctx, stream)) ? 1 : 0;
+}
+
+// Of a work with selected rows, only the selection and the walks: as tmx_bench_forward() does before attention.
+// REQUIRES keys and values that are read in place.
+TMX_BENCH_API int tmx_bench_select(chunk_work * work, void * stream, const void * q, const void * k, const void * v) {
+    set_pointers(*work, q, k, v, nullptr, nullptr);
+    const tmx::cuda_work & w = *work->work;
+    if (failed(w.selector->select({work->args, w.selected, w.workspace, stream}))) {
+        return 1;
+    }
+    const cudaError_t error = tmx::cuda::make_walks(
+        {w.walk_jobs, w.walk_job_items, w.bits, w.first_ranks, w.items, w.n_walk_jobs, w.variant->tile_keys},
+        static_cast<cudaStream_t>(stream));
+    return failed(error == cudaSuccess ? tmx::status() : tmx::cuda::device_status(error, "making walks")) ? 1 : 0;
+}
+
+// Only the attention, over the walks that lie there from a call before.
+TMX_BENCH_API int tmx_bench_forward_again(tmx::cuda_context * ctx, chunk_work * work, void * stream, const void * q,
+                                          const void * k, const void * v, void * out) {
+    set_pointers(*work, q, k, v, out, nullptr);
+    std::shared_ptr<const tmx::cuda_selector> selector;
+    selector.swap(work->work->selector);
+    const bool bad = failed(tmx::cuda_attention_forward(work->args, *work->work, *ctx, stream));
+    selector.swap(work->work->selector);
+    return bad ? 1 : 0;
 }

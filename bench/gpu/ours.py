@@ -26,7 +26,11 @@ class Ours:
                 ("context", P, [ctypes.c_int, ctypes.c_char_p]),
                 ("drop_context", None, [P]),
                 ("prepare", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, I]),
+                ("prepare_selected", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, ctypes.c_int]),
+                ("select", ctypes.c_int, [P, P, P, P, P]),
+                ("forward_again", ctypes.c_int, [P, P, P, P, P, P, P]),
                 ("flops", ctypes.c_double, [P]),
+                ("density", ctypes.c_double, [P]),
                 ("facts", None, [P] + [ctypes.POINTER(I)] * 4),
                 ("drop_work", None, [P]),
                 ("forward", ctypes.c_int, [P, P, P, P, P, P, P, P])):
@@ -51,6 +55,17 @@ class Ours:
         self.check(work)
         return work
 
+    def prepare_selected(self, n, rows, heads, heads_kv, dim, kind, last, stride, per_query_head=False):
+        """As prepare(); in all rows but the prompt's last ones every stride-th block of keys is selected on the device."""
+        work = self.c.tmx_bench_prepare_selected(self.context, self.stream(), n, rows[0], rows[1], heads, heads_kv, dim,
+                                                 TYPES.index(kind), last, stride, int(per_query_head))
+        self.check(work)
+        return work
+
+    def density(self, work):
+        """Share of the causal pairs that it keeps."""
+        return self.c.tmx_bench_density(work)
+
     def flops(self, work):
         return self.c.tmx_bench_flops(work)
 
@@ -66,3 +81,12 @@ class Ours:
         """q and out [rows, heads, dim] f32; k and v [n, heads_kv, dim]."""
         self.check(self.c.tmx_bench_forward(self.context, work, self.stream(), q.data_ptr(), k.data_ptr(), v.data_ptr(),
                                             out.data_ptr(), lse.data_ptr() if lse is not None else None) == 0)
+
+    def select(self, work, q, k, v):
+        """Of a selected work, only bits and walks."""
+        self.check(self.c.tmx_bench_select(work, self.stream(), q.data_ptr(), k.data_ptr(), v.data_ptr()) == 0)
+
+    def forward_again(self, work, q, k, v, out):
+        """Of a selected work, only the attention, over the walks of the call before."""
+        self.check(self.c.tmx_bench_forward_again(self.context, work, self.stream(), q.data_ptr(), k.data_ptr(),
+                                                  v.data_ptr(), out.data_ptr()) == 0)

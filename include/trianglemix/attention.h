@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "trianglemix/block_lists.h"
 #include "trianglemix/geometry.h"
 #include "trianglemix/status.h"
 
@@ -105,16 +106,17 @@ class cpu_context {
 //
 // KEEPS    See attention_segment. A dropped pair has weight exactly 0: its key and value are not read, unless they lie
 //          in a tile that another row of the same tile keeps.
+// SHAPES   lists: empty, or one per segment; a null `begin` leaves that segment to its band. A masked segment has none.
 // REQUIRES segments disjoint in (batch, row); their rows inside [0, n_q) and keys inside [0, n_kv); scale finite; out
 //          and lse overlap nothing else. Rows in no segment are left as they are. A row that keeps nothing gets output
 //          0 and lse -inf (or its sink_logit).
 // NUMERICS docs/numerics.md. Same bits on every run and for every thread count of one kernel and one segment list; a
-//          band with n_window > rank gives the bits of a dense segment.
-// COST     count_work() of geometry.h, summed over segments. Scratch grows with the tile, not with n_kv.
-// ERRORS   invalid_argument, unsupported, out_of_memory: out and lse are unchanged.
-// THREADS  Reentrant with distinct out and ctx.
-status attention_forward(const attention_args & args, std::span<const attention_segment> segments,
-                         cpu_context & ctx) noexcept;
+//          band with n_window > rank gives the bits of a dense segment, and so do lists that hold every key.
+// COST     count_work() of geometry.h, summed over segments; of lists, the kept pairs alike. Scratch grows with the
+// tile, not with n_kv. ERRORS   invalid_argument, unsupported, out_of_memory: out and lse are unchanged. THREADS
+// Reentrant with distinct out and ctx.
+status attention_forward(const attention_args & args, std::span<const attention_segment> segments, cpu_context & ctx,
+                         std::span<const block_lists> lists = {}) noexcept;
 
 // The kernels compiled in that this CPU can run, best first: "avx512_bf16", "avx512", "avx2", "ssse3"; or
 // "neon". Empty on an x86-64 CPU without SSSE3.

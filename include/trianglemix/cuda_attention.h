@@ -18,6 +18,8 @@
 #include <span>
 
 #include "trianglemix/attention.h"
+#include "trianglemix/block_bitmap.h"
+#include "trianglemix/block_lists.h"
 #include "trianglemix/status.h"
 
 namespace tmx {
@@ -31,19 +33,6 @@ namespace tmx {
 // NOT      f32 keys or values, logit_softcap, sink_logit, alibi_slope, 2^30 keys, rows, heads or streams and more; and
 //          masked segments, which cuda_prepare() refuses.
 const char * cuda_declines(const attention_args & args) noexcept;
-
-// One more way to say what a segment's rows keep: for every stretch of `list_rows` rows, the blocks of keys that its
-// rows visit. Row i of the segment keeps key j iff j <= rank of i and some block of its list holds j; the segment's
-// `kept` is ignored. Host memory, read by cuda_prepare() only.
-struct cuda_block_lists {
-    int64_t block_keys = 64;          // keys of a block; a power of two, at least 16. Blocks start at any rank, and may
-                                      // reach behind the last key
-    int64_t list_rows = 128;          // rows of a list; list t holds rows [t * list_rows, (t + 1) * list_rows) of the
-                                      // segment
-    bool per_query_head = false;      // lists for every query head, else for every key head (its group shares them)
-    const int64_t * begin = nullptr;  // [heads * lists + 1] list of (head, t) is first_rank[begin[h * lists + t], ...)
-    const int32_t * first_rank = nullptr;  // rank of each block's first key; ascending and disjoint in a list
-};
 
 // How much device memory a context may take for itself, tile lists and scratch: one part in `share` of what is free,
 // with what it has already counted as free, and never more than most_bytes. It is looked at whenever the context needs
@@ -99,6 +88,48 @@ class cuda_context {
 // context.
 struct cuda_work;
 
+// Blocks that a device kernel selects before each call, from that layer's Q and K (selection.h). This is what attention
+// and a selector know of each other.
+//
+// One selected segment, as its selector finds it on the device.
+struct cuda_selected_rows {
+    bitmap_shape shape;         // of its bits: every query head; the ranks of its rows
+    uint32_t * bits = nullptr;  // DEVICE [shape.total_words()]: the selector writes every word
+    int64_t batch = 0;          // of q
+    int64_t row_begin = 0;      // row of q of the first rank of shape.ranks
+    int64_t key_batch = 0;      // of k
+    int64_t key_begin = 0;      // the key of rank j is index key_begin + j of the key axis
+};
+
+struct cuda_selection_call {
+    // The layer's call, pointers to DEVICE memory. k and v are f16 or bf16: the copies, where keys had to be copied.
+    attention_args args;
+    std::span<const cuda_selected_rows> rows;
+    void * workspace = nullptr;  // DEVICE [workspace_bytes()]; holds nothing yet
+    void * stream = nullptr;
+};
+
+class cuda_selector {
+  public:
+    virtual ~cuda_selector() = default;
+
+    // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(): pointers
+    // are not set.
+    virtual int64_t workspace_bytes(const attention_args & args,
+                                    std::span<const cuda_selected_rows> rows) const noexcept = 0;
+
+    // Enqueues what writes the bits; waits for nothing.
+    virtual status select(const cuda_selection_call & call) const noexcept = 0;
+};
+
+// Which segments it is about. Such a segment keeps the blocks that are selected, those that every selection keeps
+// (mandatory_bits), and every block of which its `kept` keeps a key: k_no_band adds none. Its dense_head is ignored.
+struct cuda_selection {
+    std::shared_ptr<const cuda_selector> selector;  // null: nothing is selected
+    std::span<const uint8_t> selected;              // [segments] non-zero: selected
+    bool per_query_head = false;  // each query head visits its own blocks; else a key head's group visits the union
+};
+
 // Cuts `segments` into tile lists and starts their upload; reserves what scratch the calls will need. Does not wait for
 // what runs, but for memory: the first use of a size allocates it, which may wait for the device. While scratch grows,
 // old and new are both held until the stream has passed; where they would be more than the limit, the old is waited
@@ -108,6 +139,8 @@ struct cuda_work;
 //          dense_head (HOST memory), and k, v for their alignment: pass one layer's.
 //          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
 //          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
+//          selection: no segment has both a list and a selection. What its blocks need on the device is sized as if all
+//          were selected: 4 bytes a block, tile of 128 rows and key head (or query head), and the bits.
 // COST     Host time and upload grow with the items, rows * n_head / 128 and a few more where the heads of a key
 //          head do not divide 128: some 50 ns and 96 bytes each, the time twice where two tile sizes are compiled
 //          for the head dimension and both lists are made. Beside them the cells and the blocks of lists are
@@ -115,10 +148,11 @@ struct cuda_work;
 // ERRORS   invalid_argument, unsupported (what cuda_declines() says, or a masked segment), out_of_memory (of the device
 //          or of the host, or the context's limit is reached), device_error. `work` is then unchanged.
 status cuda_prepare(const attention_args & args, std::span<const attention_segment> segments,
-                    std::span<const cuda_block_lists> lists, cuda_context & ctx, void * stream,
-                    std::shared_ptr<cuda_work> & work) noexcept;
+                    std::span<const block_lists> lists, cuda_context & ctx, void * stream,
+                    std::shared_ptr<cuda_work> & work, const cuda_selection & selection = {}) noexcept;
 
-// Enqueues the attention of the segments that `work` was prepared for.
+// Enqueues the attention of the segments that `work` was prepared for; before it, where there are selected ones, their
+// selection, and the walks over what it selects.
 //
 // SHAPES   q, k, v, out, lse: DEVICE memory. Sizes, strides and types as in cuda_prepare(); pointers at least as
 //          aligned as there (16 bytes for k and v is what needs no staging copy). lse may be null.

@@ -137,6 +137,10 @@ TMX_HOST_DEVICE constexpr tile_cover cover(const band & b, index_range rows, ind
 // Number of pairs that rows [rows.begin, rows.end) keep; closed form, no loop. REQUIRES 0 <= rows.begin <= rows.end.
 TMX_HOST_DEVICE int64_t kept_pairs(const band & b, index_range rows);
 
+// Number of causal pairs of rows and one stretch of keys: of row i the keys of [keys.begin, keys.end) up to i.
+// REQUIRES 0 <= begin <= end of both.
+int64_t causal_pairs(index_range rows, index_range keys);
+
 // Which rows of a chunk are "last", when the prompt's end may or may not be known yet.
 enum class tail_policy : uint8_t {
     prompt,  // the prompt's length is known: rows >= prompt_end - n_last, exactly the paper's definition

@@ -1,5 +1,6 @@
-// trianglemix/plan.h -- which layers, and which of their heads, may take Triangle attention. The format of plan files
-// is in docs/plan_format.md.
+// trianglemix/plan.h -- which layers, and which of their heads, may take Triangle attention, and in which layers blocks
+// are selected. The format of plan files is in docs/plan_format.md, what a plan means for a layer's heads in
+// head_rules.h.
 //
 // THREADS  Plain values and pure functions.
 // ERRORS   Readers take hostile text: they never throw and never crash; what was wrong is in parsed<T>::error.
@@ -12,6 +13,7 @@
 
 #include "trianglemix/attention.h"
 #include "trianglemix/geometry.h"
+#include "trianglemix/selection.h"
 
 namespace tmx {
 
@@ -31,6 +33,8 @@ enum class layer_kind : uint8_t { dense, triangle };
 struct layer_plan {
     layer_kind kind = layer_kind::dense;
     std::vector<uint8_t> dense_head;  // [n_head] of a triangle layer: non-zero keeps that head dense; empty: none
+    int32_t dynamic = -1;             // number in plan::dynamic of the rule by which blocks are selected, besides
+                                      // what `kind` says; then no head is dense. < 0: none
 
     bool operator==(const layer_plan &) const = default;
 };
@@ -41,10 +45,12 @@ struct plan {
     triangle_shape shape;
     tail_policy tail = tail_policy::chunk;
     precision arithmetic = precision::exact;
-    std::vector<layer_plan> layers;  // [n_layer]; layers beyond its end are dense
-    std::string provenance;          // JSON text of the file's "provenance" object, white space removed; "" if none
+    std::vector<layer_plan> layers;       // [n_layer]; layers beyond its end are dense
+    std::vector<selection_rule> dynamic;  // each is some layer's
+    std::string provenance;  // JSON text of the file's "provenance" object, white space removed; "" if none
 
     bool any_triangle() const;
+    bool any_sparse() const;  // a layer that is triangle, or dynamic, or both
     bool operator==(const plan & other) const;
 };
 
@@ -71,7 +77,9 @@ parsed<plan> read_plan_file(const std::string & path) noexcept;
 parsed<plan> load_plan(const std::string & reference) noexcept;
 
 // Pretty JSON that parse_plan reads back as an equal plan.
-// REQUIRES layers.size() == model.n_layer; every dense_head is empty, or is [model.n_head] with at least one head dense
+// Version 2 if a layer is dynamic, else version 1.
+// REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's (others are left out); every
+// dense_head is empty, or is [model.n_head] with at least one head dense
 //          and one not; provenance is "" or the text of a JSON object.
 std::string write_plan(const plan & p);
 
@@ -81,6 +89,14 @@ parsed<std::vector<int32_t>> parse_layer_set(std::string_view text, int32_t n_la
 
 // The shortest text parse_layer_set reads back: "0,4,7-9"; "none" if empty. REQUIRES layers ascending.
 std::string format_layer_set(const std::vector<int32_t> & layers);
+
+// A method with its parameters' values in their order, and the layers it is for, as users type them:
+// "stride:10@0-9". What is left out has its usual value.
+struct dynamic_layers {
+    selection_rule rule;
+    std::vector<int32_t> layers;
+};
+parsed<dynamic_layers> parse_dynamic_layers(std::string_view text, int32_t n_layer) noexcept;
 
 // The words files, options and the environment use: "prompt", "chunk", "output"; "exact", "fast".
 std::string_view name_of(tail_policy tail);

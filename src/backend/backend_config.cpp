@@ -12,9 +12,24 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {
-    "DISABLE",           "KERNEL",     "LAST", "LAYERS", "MIN_KEYS", "MIN_ROWS", "PLAN", "PRECISION", "PRODUCTS",
-    "PRODUCTS_MIN_ROWS", "SCRATCH_MB", "SINK", "STATS",  "STATUS",   "STRICT",   "TAIL", "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {"DISABLE",
+                                        "DYNAMIC",
+                                        "KERNEL",
+                                        "LAST",
+                                        "LAYERS",
+                                        "MIN_KEYS",
+                                        "MIN_ROWS",
+                                        "PLAN",
+                                        "PRECISION",
+                                        "PRODUCTS",
+                                        "PRODUCTS_MIN_ROWS",
+                                        "SCRATCH_MB",
+                                        "SINK",
+                                        "STATS",
+                                        "STATUS",
+                                        "STRICT",
+                                        "TAIL",
+                                        "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
     constexpr size_t k_longest = 80;
@@ -152,40 +167,72 @@ class config_reader {
     void read_plan() {
         const std::string * reference = find("PLAN");
         const std::string * layers = find("LAYERS");
-        if (reference != nullptr && layers != nullptr) {
-            bad("PLAN", "TRIANGLEMIX_LAYERS is set as well; use one of the two");
+        const std::string * dynamic = find("DYNAMIC");
+        if (reference != nullptr && (layers != nullptr || dynamic != nullptr)) {
+            const std::string other = layers != nullptr ? "LAYERS" : "DYNAMIC";
+            bad("PLAN", "TRIANGLEMIX_" + other + " is set as well; use one of the two");
             return;
         }
-        if (layers == nullptr) {
-            for (const char * name : {"SINK", "WINDOW", "LAST", "TAIL"}) {
-                if (find(name) != nullptr) {
-                    const std::string full = std::string(k_prefix) + name;
-                    result_.problems.push_back({false, full + " has no effect without TRIANGLEMIX_LAYERS"});
-                }
-            }
-            if (reference != nullptr) {
-                result_.config.chosen = checked("PLAN", load_(*reference));
-            }
+        warn_without_effect(layers != nullptr, dynamic != nullptr);
+        if (reference != nullptr) {
+            result_.config.chosen = checked("PLAN", load_(*reference));
+        }
+        if (layers == nullptr && dynamic == nullptr) {
             return;
         }
         const size_t problems_before = result_.problems.size();
         plan made;
-        made.name = "TRIANGLEMIX_LAYERS=" + *layers;
         made.shape.n_sink = number("SINK", 0).value_or(made.shape.n_sink);
         made.shape.n_window = number("WINDOW", 1).value_or(made.shape.n_window);
         made.shape.n_last = number("LAST", 0).value_or(made.shape.n_last);
         if (const std::string * tail = find("TAIL")) {
             made.tail = checked("TAIL", parse_tail_policy(*tail)).value_or(made.tail);
         }
-        const auto set = checked("LAYERS", parse_layer_set(*layers, -1));
-        if (!set || result_.problems.size() > problems_before) {
-            return;  // half a plan is none
+        if (layers != nullptr) {
+            add_layers(*layers, made);
         }
-        for (const int32_t layer : *set) {
-            made.layers.resize(static_cast<size_t>(layer) + 1);
-            made.layers.back().kind = layer_kind::triangle;
+        if (dynamic != nullptr) {
+            add_dynamic(*dynamic, made);
         }
-        result_.config.chosen = std::move(made);
+        if (result_.problems.size() == problems_before) {  // half a plan is none
+            result_.config.chosen = std::move(made);
+        }
+    }
+
+    void warn_without_effect(bool any_layers, bool any_dynamic) {
+        for (const char * name : {"SINK", "WINDOW", "LAST", "TAIL"}) {
+            const bool of_bands = name == std::string_view("SINK") || name == std::string_view("WINDOW");
+            if (find(name) != nullptr && !any_layers && (of_bands || !any_dynamic)) {
+                const std::string full = std::string(k_prefix) + name;
+                result_.problems.push_back({false, full + " has no effect without TRIANGLEMIX_LAYERS"});
+            }
+        }
+    }
+
+    static layer_plan & layer_of(plan & made, int32_t layer) {
+        made.layers.resize(std::max(made.layers.size(), static_cast<size_t>(layer) + 1));
+        return made.layers[static_cast<size_t>(layer)];
+    }
+
+    void add_layers(const std::string & text, plan & made) {
+        made.name = "TRIANGLEMIX_LAYERS=" + text;
+        if (const auto set = checked("LAYERS", parse_layer_set(text, -1))) {
+            for (const int32_t layer : *set) {
+                layer_of(made, layer).kind = layer_kind::triangle;
+            }
+        }
+    }
+
+    void add_dynamic(const std::string & text, plan & made) {
+        made.name += (made.name.empty() ? "" : " ") + ("TRIANGLEMIX_DYNAMIC=" + text);
+        if (const auto wanted = checked("DYNAMIC", parse_dynamic_layers(text, -1))) {
+            for (const int32_t layer : wanted->layers) {
+                layer_of(made, layer).dynamic = 0;
+            }
+            if (!wanted->layers.empty()) {
+                made.dynamic.push_back(wanted->rule);
+            }
+        }
     }
 
     plan_loader load_;

@@ -9,11 +9,20 @@
 namespace tmx {
 namespace {
 
-std::string name_of_layer(int32_t layer) {
-    return layer >= 0 ? "triangle layer " + std::to_string(layer) : "attention of a layer that is not known";
+std::string name_of_layer(int32_t layer, const head_rule & rule) {
+    const char * kind = rule.banded ? "triangle layer " : "dynamic layer ";
+    return layer >= 0 ? kind + std::to_string(layer) : "attention of a layer that is not known";
 }
 
 }  // namespace
+
+void layer_rules::begin() {
+    snapshot_ = settings_.snapshot();
+    if (snapshot_.generation != compiled_generation_) {
+        compiled_ = snapshot_.chosen != nullptr ? compiled_rules(*snapshot_.chosen) : compiled_rules();
+        compiled_generation_ = snapshot_.generation;
+    }
+}
 
 void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel) {
     way_ = "kernel " + kernel + ", precision " + std::string(name_of(snapshot_.arithmetic)) + ", plan " +
@@ -42,11 +51,23 @@ void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
     const plan & chosen = *snapshot_.chosen;
     std::vector<int32_t> triangle;
+    std::vector<int32_t> dynamic;
     std::vector<int32_t> dense;
     for (int32_t layer = 0; layer < running.n_layer; ++layer) {
-        const auto at = static_cast<size_t>(layer);
-        const bool sparse = at < chosen.layers.size() && chosen.layers[at].kind == layer_kind::triangle;
-        (sparse ? triangle : dense).push_back(layer);
+        const head_rule & rule = compiled_.of_layer(layer).rule;
+        if (rule.banded) {
+            triangle.push_back(layer);
+        }
+        if (rule.selection) {
+            dynamic.push_back(layer);
+        }
+        if (rule.dense()) {
+            dense.push_back(layer);
+        }
+    }
+    if (!dynamic.empty()) {
+        say(log_, log_level::info, "plan %s: dynamic layers %s", chosen.name.c_str(),
+            format_layer_set(dynamic).c_str());
     }
     say(log_, log_level::info,
         "plan %s: triangle layers %s (sink %lld, window %lld, last %lld, tail %s), dense layers "
@@ -75,11 +96,8 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
 layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
     layer_rule rule;
     rule.way = way_.empty() ? nullptr : &way_;
-    if (snapshot_.chosen == nullptr || layer < 0 || static_cast<size_t>(layer) >= snapshot_.chosen->layers.size()) {
-        return rule;
-    }
-    const layer_plan & planned = snapshot_.chosen->layers[static_cast<size_t>(layer)];
-    if (planned.kind != layer_kind::triangle) {
+    const layer_heads & heads = compiled_.of_layer(layer);
+    if (heads.id == 0) {
         return rule;
     }
     if (!refusal_.empty()) {
@@ -87,13 +105,12 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
         return rule;
     }
     // Models whose layers differ in head count pass the check of the whole plan.
-    if (!planned.dense_head.empty() && static_cast<int64_t>(planned.dense_head.size()) != n_head) {
+    if (!heads.fits(n_head)) {
         statistics_.count_fallback("head_count");
         say_once(layer, "head_count");
         return rule;
     }
-    rule.triangle = true;
-    rule.dense_head = planned.dense_head.empty() ? nullptr : planned.dense_head.data();
+    rule.heads = &heads;
     rule.shape = snapshot_.chosen->shape;
     rule.tail = snapshot_.chosen->tail;
     rule.prompt_length = snapshot_.prompt_length;
@@ -106,17 +123,17 @@ std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_he
     if (!note_fallbacks(layer, rule, found, least_rows)) {
         return std::nullopt;
     }
-    return planned_layer{rule, make_segments(found, rule)};
+    planned_layer planned{rule, make_segments(found, rule), {}};
+    planned.marks = selected_marks(planned.segments, rule);
+    return planned;
 }
 
 // Attention without a mask is none of a prompt's: vision encoders have it, whose layers no plan is about.
 bool layer_rules::may_be_planned(int32_t layer, const layer_rule & rule, const char * reason) const {
-    if (rule.triangle || layer >= 0 || snapshot_.chosen == nullptr || !refusal_.empty()) {
-        return rule.triangle;
+    if (rule.planned() || layer >= 0 || snapshot_.chosen == nullptr || !refusal_.empty()) {
+        return rule.planned();
     }
-    const auto is_triangle = [](const layer_plan & each) { return each.kind == layer_kind::triangle; };
-    return std::string_view(reason) != to_string(mask_reason::no_mask) &&
-           std::any_of(snapshot_.chosen->layers.begin(), snapshot_.chosen->layers.end(), is_triangle);
+    return std::string_view(reason) != to_string(mask_reason::no_mask) && snapshot_.chosen->any_sparse();
 }
 
 void layer_rules::say_once(int32_t layer, const char * reason) {
@@ -125,12 +142,12 @@ void layer_rules::say_once(int32_t layer, const char * reason) {
     }
     say(log_, log_level::warning,
         "%s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted",
-        name_of_layer(layer).c_str(), snapshot_.chosen->name.c_str(), reason);
+        name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), snapshot_.chosen->name.c_str(), reason);
 }
 
 bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
                                  int64_t least_rows) {
-    if (rule.triangle) {
+    if (rule.planned()) {
         warn_of_length(found);
     }
     const auto rows = std::find_if(found.masked.begin(), found.masked.end(),
@@ -166,7 +183,7 @@ bool layer_rules::note_fallback(int32_t layer, const layer_rule & rule, const ch
     }
     statistics_.count_strict_failure(reason);
     say(log_, log_level::error, "strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)",
-        name_of_layer(layer).c_str(), snapshot_.chosen->name.c_str(), reason);
+        name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), snapshot_.chosen->name.c_str(), reason);
     return false;
 }
 

@@ -20,6 +20,7 @@ namespace tmx {
 struct planned_layer {
     layer_rule rule;
     std::vector<attention_segment> segments;
+    std::vector<uint8_t> marks;  // selected_marks() of them
 };
 
 class layer_rules {
@@ -28,15 +29,15 @@ class layer_rules {
         : settings_(current), statistics_(counters), log_(log) {}
 
     // Takes the settings that hold until the next call.
-    void begin() { snapshot_ = settings_.snapshot(); }
+    void begin();
     settings_snapshot & snapshot() { return snapshot_; }
 
     // Once per context and change of the plan: does it fit the running model, whose shape is asked for only then? The
     // answer goes into the log, which calls the kernel that will compute by `kernel`.
     void check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel);
 
-    // How a layer with that many heads is to be treated. The rule points into the plan: good until the next begin().
-    // Counts a triangle layer that falls back whatever its rows are.
+    // How a layer with that many heads is to be treated. The rule points into what the plan was compiled to: good until
+    // the next begin(). Counts a layer of the plan that falls back whatever its rows are.
     layer_rule decide_rule(int32_t layer, int64_t n_head);
 
     // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks() and make_segments() in one. None:
@@ -44,13 +45,13 @@ class layer_rules {
     std::optional<planned_layer> plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
                                             int64_t least_rows);
 
-    // Counts a triangle layer of which at least one stretch of `least_rows` or more falls back, that is cannot be
-    // treated by the plan and is computed exactly; and, where there are triangle layers, masked attention of a layer
+    // Counts a layer of the plan of which at least one stretch of `least_rows` or more falls back, that is cannot be
+    // treated by the plan and is computed exactly; and, where the plan treats any, masked attention of a layer
     // that is not known, which may be one of them. The log says so once a reason.
     // False: strict mode forbids to go on, or the plan does not fit; why is in the log.
     [[nodiscard]] bool note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
                                       int64_t least_rows);
-    // The same for a triangle layer that falls back for another reason than its rows.
+    // The same for a layer of the plan that falls back for another reason than its rows.
     [[nodiscard]] bool note_fallback(int32_t layer, const layer_rule & rule, const char * reason);
 
   private:
@@ -63,6 +64,8 @@ class layer_rules {
     statistics & statistics_;
     log_sink log_;
     settings_snapshot snapshot_;
+    compiled_rules compiled_;           // of the plan
+    uint64_t compiled_generation_ = 0;  // of that plan; 0: none yet
     uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
     std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown
     std::string refusal_;              // why the plan does not fit the running model; "" if it does

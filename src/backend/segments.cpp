@@ -3,11 +3,16 @@
 namespace tmx {
 namespace {
 
-// What the plan makes of a run of a triangle layer.
+// What the plan makes of a run of a layer that it treats.
 std::vector<row_segment> planned_parts(const ubatch_runs & found, const causal_run & run, const layer_rule & rule) {
     const index_range ranks{run.rank_begin, run.rank_begin + run.rows()};
     const bool in_prompt = found.runs.size() == 1 && found.masked.empty() && ranks.end <= rule.prompt_length;
-    return resolve_segments(rule.shape, rule.tail, {ranks, in_prompt ? rule.prompt_length : -1}, run.output_rows);
+    triangle_shape shape = rule.shape;
+    if (!rule.heads->rule.banded) {
+        shape.n_sink = k_no_band.n_sink;
+        shape.n_window = k_no_band.n_window;
+    }
+    return resolve_segments(shape, rule.tail, {ranks, in_prompt ? rule.prompt_length : -1}, run.output_rows);
 }
 
 }  // namespace
@@ -16,7 +21,7 @@ std::vector<attention_segment> make_segments(const ubatch_runs & found, const la
     std::vector<attention_segment> segments;
     for (const causal_run & run : found.runs) {
         std::vector<row_segment> parts{{{0, run.rows()}, band{}}};
-        if (rule.triangle && run.ordered) {
+        if (rule.planned() && run.ordered) {
             parts = planned_parts(found, run, rule);
         }
         for (const row_segment & part : parts) {
@@ -43,10 +48,25 @@ std::vector<attention_segment> make_segments(const ubatch_runs & found, const la
     return segments;
 }
 
+std::vector<uint8_t> selected_marks(const std::vector<attention_segment> & segments, const layer_rule & rule) {
+    std::vector<uint8_t> marks;
+    if (rule.selection() != nullptr) {
+        for (const attention_segment & segment : segments) {
+            marks.push_back(!segment.masked && !segment.kept.dense() ? 1 : 0);
+        }
+    }
+    return marks;
+}
+
+selection_request request_of(const layer_rule & rule, std::span<const uint8_t> marks) {
+    const selection_rule & selection = *rule.selection();
+    return {selection, marks, selection_method_of(selection.method).per_query_head};
+}
+
 int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule) {
     int64_t n_rows = 0;
     for (const causal_run & run : found.runs) {
-        if (!rule.triangle || run.ordered) {
+        if (!rule.planned() || run.ordered) {
             continue;
         }
         for (const row_segment & part : planned_parts(found, run, rule)) {
@@ -69,28 +89,38 @@ pair_count & pair_count::operator+=(const pair_count & other) {
 }
 
 pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
-                       const node_shape & shape) {
+                       const node_shape & shape, const selected_pairs & selected) {
     pair_count sum;
+    double seen = 0;  // by the rows of selected segments
     const auto n_dense = static_cast<double>(shape.n_dense_head);
     const auto n_banded = static_cast<double>(shape.n_head - shape.n_dense_head);
     const double pair_flops = 2.0 * static_cast<double>(shape.d_qk + shape.d_v);
-    for (const attention_segment & segment : segments) {
+    for (size_t i = 0; i < segments.size(); ++i) {
+        const attention_segment & segment = segments[i];
         if (segment.masked) {
             continue;
         }
+        const bool by_blocks = !selected.marks.empty() && selected.marks[i] != 0;
         const int64_t n_rows = segment.row_end - segment.row_begin;
         const index_range ranks{segment.rank_begin, segment.rank_begin + n_rows};
         const auto kept = static_cast<double>(kept_pairs(segment.kept, ranks));
         const auto all = static_cast<double>(kept_pairs(band{}, ranks));
         const double kept_sum = kept * n_banded + all * n_dense;
-        const work_count read = count_work(shape.n_dense_head > 0 ? band{} : segment.kept, ranks, shape.n_head,
-                                           shape.n_head_kv, shape.d_qk, shape.d_v, shape.kv_bytes_per_elem);
-        sum += {.kept = kept_sum,
-                .skipped = (all - kept) * n_banded,
-                .masked = 0,
-                .flops = kept_sum * pair_flops,
-                .bytes = read.kv_bytes + read.query_bytes};
+        const bool whole = by_blocks || shape.n_dense_head > 0;  // some row keeps about every key
+        const work_count read = count_work(whole ? band{} : segment.kept, ranks, shape.n_head, shape.n_head_kv,
+                                           shape.d_qk, shape.d_v, shape.kv_bytes_per_elem);
+        sum.bytes += read.kv_bytes + read.query_bytes;
+        if (by_blocks) {
+            seen += all * static_cast<double>(shape.n_head);
+            continue;
+        }
+        sum.kept += kept_sum;
+        sum.skipped += (all - kept) * n_banded;
+        sum.flops += kept_sum * pair_flops;
     }
+    sum.kept += selected.kept;
+    sum.skipped += seen - selected.kept;
+    sum.flops += selected.kept * pair_flops;
     for (const masked_rows & rows : found.masked) {
         const int64_t visible = rows.n_visible >= 0 ? rows.n_visible : rows.rows() * shape.n_kv;
         const double pairs = static_cast<double>(visible) * static_cast<double>(shape.n_head);

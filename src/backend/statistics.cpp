@@ -29,10 +29,11 @@ node_shape shape_of_node(const attention_args & args) {
 }
 
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
-                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds) {
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                          const selected_pairs & selected, double seconds) {
     node_record record{.kind = node_kind::dense,
                        .layer = layer,
-                       .triangle_layer = rule.triangle,
+                       .planned_layer = rule.planned(),
                        .unordered_rows = unordered_rows(found, rule),
                        .found = &found,
                        .pairs = {},
@@ -40,12 +41,12 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
                        .way = rule.way};
     const bool planned =
         std::any_of(found.runs.begin(), found.runs.end(), [](const causal_run & run) { return run.ordered; });
-    if (rule.triangle && planned) {
-        record.kind = node_kind::triangle;
+    if (rule.planned() && planned) {
+        record.kind = rule.selection() != nullptr ? node_kind::dynamic : node_kind::triangle;
     } else if (!found.masked.empty()) {
         record.kind = node_kind::masked;
     }
-    record.pairs = count_pairs(found, segments, shape_of_node(args));
+    record.pairs = count_pairs(found, segments, shape_of_node(args), selected);
     return record;
 }
 
@@ -74,7 +75,7 @@ void statistics::count_node(const node_record & record) {
     const std::lock_guard lock(mutex_);
     sums_.nodes[kind]++;
     for (const causal_run & run : record.found->runs) {
-        const bool planned = record.triangle_layer && run.ordered;
+        const bool planned = record.planned_layer && run.ordered;
         (planned ? sums_.planned_runs : sums_.dense_runs)++;
         (planned ? sums_.planned_rows : sums_.dense_rows) += run.rows();
     }

@@ -24,15 +24,16 @@ enum class node_kind : uint8_t {
     triangle,  // a triangle layer in which the plan treated at least one run
     dense,     // no plan for this layer; every row in a causal run
     masked,    // some rows went through the mask, and the plan treated none
+    dynamic,   // a layer, triangle or not, in which blocks were selected for at least one run
 };
-constexpr int k_node_kinds = 3;
+constexpr int k_node_kinds = 4;
 
 // One attention node that was computed.
 struct node_record {
     node_kind kind = node_kind::dense;
     int32_t layer = -1;
-    bool triangle_layer = false;
-    int64_t unordered_rows = 0;  // of a triangle layer, dense because the order of their keys is not certain
+    bool planned_layer = false;  // the plan treats it
+    int64_t unordered_rows = 0;  // of such a layer, dense because the order of their keys is not certain
     const ubatch_runs * found = nullptr;
     pair_count pairs;
     double seconds = 0;
@@ -44,7 +45,8 @@ node_shape shape_of_node(const attention_args & args);
 
 // REQUIRES `found` outlives the record.
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
-                          const ubatch_runs & found, const std::vector<attention_segment> & segments, double seconds);
+                          const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                          const selected_pairs & selected, double seconds);
 
 // One classification of a ubatch.
 struct ubatch_record {
@@ -120,7 +122,7 @@ class statistics {
     void count_product(const char * weights, const product_counts & done);
     void count_ubatch(const ubatch_record & record);
     void count_node(const node_record & record);
-    void count_fallback(const char * reason);  // a triangle layer, or something asked for, was computed exactly instead
+    void count_fallback(const char * reason);  // a planned layer, or something asked for, was computed exactly instead
     // One graph of a GPU proxy: cut up to compute attention nodes, or passed on whole.
     void count_graph(bool cut);
     // An attention node that a GPU proxy left to the wrapped device. True: the first for this reason.

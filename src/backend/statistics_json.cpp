@@ -7,7 +7,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr const char * k_kind_names[] = {"triangle", "dense", "masked"};
+constexpr const char * k_kind_names[k_node_kinds] = {"triangle", "dense", "masked", "dynamic"};
 
 ordered_json nodes_json(const std::array<int64_t, k_node_kinds> & nodes) {
     ordered_json out;

@@ -1,6 +1,7 @@
 #include "backend/statistics_summary.h"
 
 #include <cstdio>
+#include <numeric>
 
 namespace tmx {
 
@@ -24,7 +25,7 @@ std::string statistics_summary(const all_counts & sums, const settings & current
         line("%lld matrix products with %s weights in %.3f s, %.0f GFLOP/s", static_cast<long long>(done.nodes),
              weights.c_str(), done.seconds, done.seconds > 0 ? done.flops / done.seconds * 1e-9 : 0.0);
     }
-    const int64_t n_nodes = sums.nodes[0] + sums.nodes[1] + sums.nodes[2];
+    const int64_t n_nodes = std::accumulate(sums.nodes.begin(), sums.nodes.end(), int64_t{0});
     const bool hindered = !sums.refusal.empty() || !sums.fallbacks.empty();
     if (n_nodes == 0 && !hindered && sums.products.empty()) {
         line(
@@ -45,9 +46,12 @@ std::string statistics_summary(const all_counts & sums, const settings & current
     if (n_nodes == 0) {
         text += sums.products.empty() ? "TriangleMix: computed nothing\n" : "TriangleMix: computed no attention\n";
     } else {
-        line("%lld attention nodes in %.3f s: %lld triangle, %lld dense, %lld masked", static_cast<long long>(n_nodes),
-             sums.seconds, static_cast<long long>(sums.nodes[0]), static_cast<long long>(sums.nodes[1]),
-             static_cast<long long>(sums.nodes[2]));
+        const auto of_kind = [&](node_kind kind) { return std::to_string(sums.nodes[static_cast<size_t>(kind)]); };
+        const std::string dynamic =
+            of_kind(node_kind::dynamic) != "0" ? ", " + of_kind(node_kind::dynamic) + " dynamic" : "";
+        line("%lld attention nodes in %.3f s: %s triangle%s, %s dense, %s masked", static_cast<long long>(n_nodes),
+             sums.seconds, of_kind(node_kind::triangle).c_str(), dynamic.c_str(), of_kind(node_kind::dense).c_str(),
+             of_kind(node_kind::masked).c_str());
         const double all = sums.pairs.kept + sums.pairs.skipped + sums.pairs.masked;
         line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums.pairs.kept, sums.pairs.skipped,
              all > 0 ? 100.0 * sums.pairs.skipped / all : 0.0, sums.pairs.masked);

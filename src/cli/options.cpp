@@ -199,12 +199,19 @@ bool preset_names_model(std::string_view preset, const std::string & general_nam
 
 std::string chosen_plan::layers() const {
     std::vector<int32_t> indices;
+    std::vector<int32_t> dynamic;
     for (size_t i = 0; i < value.layers.size(); ++i) {
         if (value.layers[i].kind == layer_kind::triangle) {
             indices.push_back(static_cast<int32_t>(i));
         }
+        if (value.layers[i].dynamic >= 0) {
+            dynamic.push_back(static_cast<int32_t>(i));
+        }
     }
-    return fmt::format("{} of {} layers triangle: {}", indices.size(), value.layers.size(), format_layer_set(indices));
+    const std::string more =
+        dynamic.empty() ? "" : fmt::format("; {} dynamic: {}", dynamic.size(), format_layer_set(dynamic));
+    return fmt::format("{} of {} layers triangle: {}{}", indices.size(), value.layers.size(), format_layer_set(indices),
+                       more);
 }
 
 model_facts facts_of_plan(const std::string & reference) {
@@ -270,7 +277,7 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
     if (!left.empty()) {
         chosen.note += (chosen.note.empty() ? "" : "; ") + windows_note(facts.windows, left);
     }
-    chosen.triangle = chosen.value.any_triangle();
+    chosen.triangle = chosen.value.any_sparse();
     chosen.value.shape.n_sink = options.sink.value_or(chosen.value.shape.n_sink);
     chosen.value.shape.n_window = options.window.value_or(chosen.value.shape.n_window);
     chosen.value.shape.n_last = options.last.value_or(chosen.value.shape.n_last);

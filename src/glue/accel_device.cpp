@@ -166,7 +166,7 @@ void warn_flash_attention_is_off() {
     }
 }
 
-// A triangle layer that is not claimed never comes to an evaluator, so it can only be named here.
+// A layer of the plan that is not claimed never comes to an evaluator, so it can only be named here.
 void warn_declined(const ggml_tensor * op, decline_reason reason, const settings & current) {
     static std::atomic<uint32_t> said;  // a bit a reason
     const uint32_t bit = uint32_t{1} << static_cast<uint32_t>(reason);
@@ -175,12 +175,13 @@ void warn_declined(const ggml_tensor * op, decline_reason reason, const settings
     }
     const std::shared_ptr<const plan> chosen = current.snapshot().chosen;
     const auto layer = static_cast<size_t>(layer_of_keys(op->src[1]));  // far beyond any plan if it is not known
-    if (chosen != nullptr && layer < chosen->layers.size() && chosen->layers[layer].kind == layer_kind::triangle &&
+    if (chosen != nullptr && layer < chosen->layers.size() && chosen->layers[layer] != layer_plan{} &&
         (said.fetch_or(bit) & bit) == 0) {
         GGML_LOG_WARN(
-            "TriangleMix: triangle layer %zu of plan %s is left to the host: %s (docs/backend.md). From now on this is "
+            "TriangleMix: %s layer %zu of plan %s is left to the host: %s (docs/backend.md). From now on this is "
             "only counted\n",
-            layer, chosen->name.c_str(), to_string(reason));
+            chosen->layers[layer].kind == layer_kind::triangle ? "triangle" : "dynamic", layer, chosen->name.c_str(),
+            to_string(reason));
     }
 }
 

@@ -34,14 +34,16 @@ ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor 
         return GGML_STATUS_FAILED;
     }
 
-    view.args.dense_head = planned->rule.dense_head;
+    view.args.dense_head = planned->rule.dense_head();
+    selected_pairs selected{.marks = planned->marks, .kept = 0};
     const stopwatch watch;
-    const status result = run(view.args, planned->segments);
+    const status result = run(view.args, *planned, selected);
     if (!result.ok()) {
         GGML_LOG_ERROR("TriangleMix: attention of layer %d failed: %s\n", layer, result.message());
         return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
     }
-    statistics_.count_node(describe_node(view.args, layer, planned->rule, found, planned->segments, watch.seconds()));
+    statistics_.count_node(
+        describe_node(view.args, layer, planned->rule, found, planned->segments, selected, watch.seconds()));
     return GGML_STATUS_SUCCESS;
 }
 
@@ -85,12 +87,22 @@ void cpu_evaluator::repair_precision(settings_snapshot & snapshot) {
     }
 }
 
-status cpu_evaluator::run(const attention_args & args, const std::vector<attention_segment> & segments) {
-    status result = attention_forward(args, segments, context_);
+status cpu_evaluator::run(const attention_args & args, const planned_layer & layer, selected_pairs & selected) {
+    const auto compute = [&] {
+        if (layer.rule.selection() == nullptr) {
+            return attention_forward(args, layer.segments, context_);
+        }
+        int64_t kept = 0;
+        const status result =
+            selected_attention_forward(request_of(layer.rule, layer.marks), args, layer.segments, context_, &kept);
+        selected.kept = static_cast<double>(kept);
+        return result;
+    };
+    status result = compute();
     if (result.code() == status_code::unsupported && context_.arithmetic == precision::fast) {
         statistics_.count_fallback("fast_unsupported");
         context_.arithmetic = precision::exact;
-        result = attention_forward(args, segments, context_);
+        result = compute();
         context_.arithmetic = precision::fast;
     }
     return result;

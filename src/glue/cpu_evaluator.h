@@ -40,7 +40,7 @@ class cpu_evaluator {
                                 int32_t layer);
     void begin_rules(const ggml_cgraph * graph, int32_t layer);
     void repair_precision(settings_snapshot & snapshot);
-    status run(const attention_args & args, const std::vector<attention_segment> & segments);
+    status run(const attention_args & args, const planned_layer & layer, selected_pairs & selected);
 
     settings & settings_;
     statistics & statistics_;

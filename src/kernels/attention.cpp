@@ -55,16 +55,20 @@ std::vector<cpu_kernel_info> cpu_kernels() {
     return list;
 }
 
-status attention_forward(const attention_args & args, std::span<const attention_segment> segments,
-                         cpu_context & ctx) noexcept try {
+status attention_forward(const attention_args & args, std::span<const attention_segment> segments, cpu_context & ctx,
+                         std::span<const block_lists> lists) noexcept try {
     if (status s = validate(args, segments, ctx); !s.ok()) {
+        return s;
+    }
+    if (status s = validate_lists(args, segments, lists); !s.ok()) {
         return s;
     }
     const cpu::kernel * kernel = nullptr;
     if (status s = choose_kernel(ctx, &kernel); !s.ok()) {
         return s;
     }
-    const std::vector<cpu::work_item> items = cpu::split_work(args, segments);
+    const cpu::work_split work = cpu::split_work(args, segments, lists);
+    const std::vector<cpu::work_item> & items = work.items;
     if (items.empty()) {
         return {};
     }
@@ -81,7 +85,7 @@ status attention_forward(const attention_args & args, std::span<const attention_
     shared(args, segments, items, n_items, scratch, run)
     for (int64_t i = 0; i < n_items; ++i) {
         const cpu::work_item & item = items[static_cast<size_t>(i)];
-        run(args, segments[static_cast<size_t>(item.segment)], item, scratch.of_thread(omp_get_thread_num()));
+        run(args, segments[static_cast<size_t>(item.place.segment)], item, scratch.of_thread(omp_get_thread_num()));
     }
     return {};
 } catch (const std::bad_alloc &) {

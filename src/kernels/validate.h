@@ -10,6 +10,9 @@ namespace tmx {
 status validate_pointers(const attention_args & args);
 status validate_shape(const attention_args & args);
 status validate_segments(const attention_args & args, std::span<const attention_segment> segments);
+// REQUIRES valid segments.
+status validate_lists(const attention_args & args, std::span<const attention_segment> segments,
+                      std::span<const block_lists> lists);
 
 // All that attention_forward() of the CPU requires.
 status validate(const attention_args & args, std::span<const attention_segment> segments, const cpu_context & ctx);

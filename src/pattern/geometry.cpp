@@ -26,6 +26,16 @@ int64_t kept_pairs(const band & b, index_range rows) {
     return sum_range(rows.begin + 1, corner + 1) + most * (rows.end - corner);
 }
 
+// Rows before the first key see none; then a ramp up to the row that sees the last key, and all of them from there on.
+int64_t causal_pairs(index_range rows, index_range keys) {
+    if (rows.empty() || keys.empty()) {
+        return 0;
+    }
+    const int64_t ramp = std::clamp(keys.begin, rows.begin, rows.end);
+    const int64_t whole = std::clamp(keys.end - 1, ramp, rows.end);
+    return sum_range(ramp + 1 - keys.begin, whole + 1 - keys.begin) + keys.size() * (rows.end - whole);
+}
+
 std::vector<row_segment> resolve_segments(const triangle_shape & shape, tail_policy policy, const chunk_rows & chunk,
                                           std::span<const int64_t> output_rows) {
     const int64_t n_rows = chunk.ranks.size();

@@ -62,8 +62,9 @@ void object_reader::allow_only(std::span<const std::string_view> allowed) {
             continue;
         }
         const bool dynamic = member.key().starts_with("dynamic");
-        fail(path_of(path_, member.key()), dynamic ? "this version has no dynamic layers; a layer is dense or triangle"
-                                                   : "unknown key; allowed here: " + list);
+        fail(path_of(path_, member.key()),
+             dynamic ? "no key of this place; a file of version 2 names its dynamic layers in \"dynamic\""
+                     : "unknown key; allowed here: " + list);
         return;
     }
 }
@@ -101,6 +102,19 @@ void object_reader::integer(const char * key, bool required, int32_t smallest, i
     int64_t wide = value;
     integer(key, required, int64_t{smallest}, int64_t{largest}, wide);
     value = static_cast<int32_t>(wide);
+}
+
+void object_reader::number(const char * key, double smallest, double largest, double & value) {
+    const json * found = find(key, false);
+    if (found == nullptr) {
+        return;
+    }
+    if (!found->is_number() || !(found->get<double>() >= smallest && found->get<double>() <= largest)) {
+        fail(path_of(path_, key), "found " + shown(*found) + ", expected a number from " + json(smallest).dump() +
+                                      " to " + json(largest).dump());
+        return;
+    }
+    value = found->get<double>();
 }
 
 void object_reader::text(const char * key, size_t max_bytes, std::string & value) {

@@ -29,6 +29,9 @@ class object_reader {
     void integer(const char * key, bool required, int64_t smallest, int64_t largest, int64_t & value);
     void integer(const char * key, bool required, int32_t smallest, int32_t largest, int32_t & value);
 
+    // Optional.
+    void number(const char * key, double smallest, double largest, double & value);
+
     // Optional text that may be printed: 1 to max_bytes bytes, no control characters.
     void text(const char * key, size_t max_bytes, std::string & value);
 

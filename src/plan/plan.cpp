@@ -68,10 +68,17 @@ bool plan::any_triangle() const {
                        [](const layer_plan & layer) { return layer.kind == layer_kind::triangle; });
 }
 
+bool plan::any_sparse() const {
+    return std::any_of(layers.begin(), layers.end(), [](const layer_plan & layer) {
+        return layer.kind == layer_kind::triangle || layer.dynamic >= 0;
+    });
+}
+
 bool plan::operator==(const plan & other) const {
     return name == other.name && model == other.model && shape.n_sink == other.shape.n_sink &&
            shape.n_window == other.shape.n_window && shape.n_last == other.shape.n_last && tail == other.tail &&
-           arithmetic == other.arithmetic && layers == other.layers && provenance == other.provenance;
+           arithmetic == other.arithmetic && layers == other.layers && dynamic == other.dynamic &&
+           provenance == other.provenance;
 }
 
 std::string_view name_of(tail_policy tail) {
@@ -104,7 +111,7 @@ std::string plan_mismatch(const plan & p, const model_shape & running) {
     // A plan that records no shape (layers typed by hand) still names layers and heads that must exist.
     if (p.model.n_layer == 0 && running.n_layer > 0 && p.layers.size() > static_cast<size_t>(running.n_layer)) {
         for (size_t layer = p.layers.size(); layer-- > static_cast<size_t>(running.n_layer);) {
-            if (p.layers[layer].kind == layer_kind::triangle) {
+            if (p.layers[layer].kind == layer_kind::triangle || p.layers[layer].dynamic >= 0) {
                 found.add("a model with a layer " + std::to_string(layer),
                           "has layers 0 to " + std::to_string(running.n_layer - 1));
                 break;

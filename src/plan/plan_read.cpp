@@ -1,5 +1,6 @@
 #include <array>
 #include <exception>
+#include <span>
 #include <string>
 
 #include "plan/checked_json.h"
@@ -7,28 +8,36 @@
 #include "plan/limits.h"
 #include "plan/object_reader.h"
 #include "plan/plan_text.h"
+#include "plan/read_dynamic.h"
 
 namespace tmx {
 namespace {
 
 using namespace plan_limits;
 
-constexpr std::array<std::string_view, 12> file_keys = {"format",    "version",         "name",     "model",
-                                                        "sink",      "window",          "last",     "tail",
-                                                        "precision", "triangle_layers", "per_head", "provenance"};
+// The last one is a key of version 2.
+constexpr std::array<std::string_view, 13> file_keys = {
+    "format",    "version",         "name",     "model",      "sink",   "window", "last", "tail",
+    "precision", "triangle_layers", "per_head", "provenance", "dynamic"};
+constexpr std::span<const std::string_view> version_1_keys(file_keys.data(), file_keys.size() - 1);
 constexpr std::array<std::string_view, 5> model_keys = {"architecture", "layers", "heads", "kv_heads", "head_dim"};
 constexpr std::array<std::string_view, 1> head_keys = {"dense_heads"};
 
-// Format and version come first: a file of a later version may hold anything else.
-void read_header(object_reader & file) {
+// Format and version come first: a file of a later version may hold anything else. The version, or 0 after an error.
+int64_t read_header(object_reader & file) {
     const json * format = file.find("format", true);
     if (format != nullptr && *format != "trianglemix-plan") {
         file.fail("format", "found " + shown(*format) + ", expected \"trianglemix-plan\"");
     }
     const json * version = file.find("version", true);
-    if (version != nullptr && !(version->is_number_integer() && *version == 1)) {
-        file.fail("version", "found " + shown(*version) + ", this program reads version 1");
+    if (version == nullptr) {
+        return 0;
     }
+    if (!version->is_number_integer() || (*version != 1 && *version != 2)) {
+        file.fail("version", "found " + shown(*version) + ", this program reads versions 1 and 2");
+        return 0;
+    }
+    return version->get<int64_t>();
 }
 
 void read_model(const json & object, plan & p, std::string & error) {
@@ -75,6 +84,10 @@ void read_heads(const json & object, plan & p, std::string & error) {
         layer_plan & target = p.layers[static_cast<size_t>(layer)];
         if (target.kind != layer_kind::triangle) {
             per_head.fail(path, "layer " + member.key() + " is dense; only layers in triangle_layers take heads");
+            return;
+        }
+        if (target.dynamic >= 0) {
+            per_head.fail(path, "layer " + member.key() + " is dynamic; its heads all do the same");
             return;
         }
         std::vector<int32_t> heads;
@@ -129,8 +142,8 @@ parsed<plan> read_tree(const json & tree) {
     plan p;
     std::string error;
     object_reader file(tree, "", error);
-    read_header(file);
-    file.allow_only(file_keys);
+    const int64_t version = read_header(file);
+    file.allow_only(version == 1 ? version_1_keys : std::span<const std::string_view>(file_keys));
     file.text("name", max_name_bytes, p.name);
     if (const json * model = file.find("model", true)) {
         read_model(*model, p, error);
@@ -149,6 +162,9 @@ parsed<plan> read_tree(const json & tree) {
         for (const int32_t layer : triangle) {
             p.layers[static_cast<size_t>(layer)].kind = layer_kind::triangle;
         }
+    }
+    if (const json * dynamic = file.find("dynamic", false)) {
+        read_dynamic(*dynamic, p, error);
     }
     if (const json * per_head = file.find("per_head", false)) {
         read_heads(*per_head, p, error);

@@ -41,10 +41,38 @@ json heads_to_json(const plan & p) {
     return per_head;
 }
 
+// What a file of version 2 has more than one of version 1.
+json dynamic_to_json(const plan & p) {
+    json entries = json::array();
+    for (size_t number = 0; number < p.dynamic.size(); ++number) {
+        const selection_rule & rule = p.dynamic[number];
+        const selection_method & method = selection_method_of(rule.method);
+        std::vector<int32_t> layers;
+        for (size_t layer = 0; layer < p.layers.size(); ++layer) {
+            if (p.layers[layer].dynamic == static_cast<int32_t>(number)) {
+                layers.push_back(static_cast<int32_t>(layer));
+            }
+        }
+        if (layers.empty()) {
+            continue;  // a rule of no layer says nothing
+        }
+        json entry = {{"method", method.name}};
+        for (size_t i = 0; i < method.parameters.size(); ++i) {
+            const selection_parameter & parameter = method.parameters[i];
+            entry[std::string(parameter.name)] =
+                parameter.whole ? json(static_cast<int64_t>(rule.values[i])) : json(rule.values[i]);
+        }
+        entry["layers"] = format_layer_set(layers);
+        entries.push_back(std::move(entry));
+    }
+    return entries;
+}
+
 }  // namespace
 
 std::string write_plan(const plan & p) {
-    json file = {{"format", "trianglemix-plan"}, {"version", 1}};
+    json dynamic = dynamic_to_json(p);
+    json file = {{"format", "trianglemix-plan"}, {"version", dynamic.empty() ? 1 : 2}};
     if (!p.name.empty()) {
         file["name"] = p.name;
     }
@@ -65,6 +93,9 @@ std::string write_plan(const plan & p) {
     json per_head = heads_to_json(p);
     if (!per_head.empty()) {
         file["per_head"] = std::move(per_head);
+    }
+    if (!dynamic.empty()) {
+        file["dynamic"] = std::move(dynamic);
     }
     if (!p.provenance.empty()) {
         parsed<json> provenance =

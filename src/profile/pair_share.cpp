@@ -46,7 +46,7 @@ double pairs_kept(const plan & p, int64_t n_tokens, std::span<const int32_t> win
 std::vector<int32_t> leave_windowed_layers(plan & p, std::span<const int32_t> windows) {
     std::vector<int32_t> left;
     for (size_t layer = 0; layer < std::min(p.layers.size(), windows.size()); ++layer) {
-        if (windows[layer] > 0 && p.layers[layer].kind == layer_kind::triangle) {
+        if (windows[layer] > 0 && p.layers[layer] != layer_plan{}) {
             p.layers[layer] = {};
             left.push_back(static_cast<int32_t>(layer));
         }

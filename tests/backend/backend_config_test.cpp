@@ -139,6 +139,37 @@ TEST(backend_config, half_a_plan_is_none) {
     }
 }
 
+TEST(backend_config, dynamic_layers_by_hand) {
+    const config_result both =
+        read({"TRIANGLEMIX_LAYERS=4,6", "TRIANGLEMIX_DYNAMIC=stride:12@0-2,4", "TRIANGLEMIX_LAST=64"});
+    EXPECT_TRUE(both.problems.empty());
+    const plan & p = *both.config.chosen;
+    ASSERT_EQ(p.layers.size(), 7u);
+    ASSERT_EQ(p.dynamic.size(), 1u);
+    EXPECT_EQ(p.dynamic[0].values[0], 12);
+    for (const size_t layer : {0, 1, 2, 4}) {
+        EXPECT_EQ(p.layers[layer].dynamic, 0) << layer;
+    }
+    EXPECT_EQ(p.layers[6].dynamic, -1);
+    EXPECT_EQ(p.layers[4].kind, layer_kind::triangle);
+    EXPECT_EQ(p.layers[0].kind, layer_kind::dense);
+    EXPECT_EQ(p.shape.n_last, 64);
+    EXPECT_EQ(p.name, "TRIANGLEMIX_LAYERS=4,6 TRIANGLEMIX_DYNAMIC=stride:12@0-2,4");
+
+    const config_result alone = read({"TRIANGLEMIX_DYNAMIC=stride@3", "TRIANGLEMIX_TAIL=output"});
+    EXPECT_TRUE(alone.problems.empty());
+    EXPECT_EQ(alone.config.chosen->tail, tail_policy::output);
+    EXPECT_TRUE(alone.config.chosen->any_sparse());
+    EXPECT_EQ(only_problem(read({"TRIANGLEMIX_DYNAMIC=stride@3", "TRIANGLEMIX_WINDOW=100"})),
+              "TRIANGLEMIX_WINDOW has no effect without TRIANGLEMIX_LAYERS");
+
+    const config_result bad = read({"TRIANGLEMIX_DYNAMIC=strode:12@0", "TRIANGLEMIX_LAYERS=1"});
+    EXPECT_EQ(only_problem(bad), "TRIANGLEMIX_DYNAMIC: found \"strode\", expected one of: stride");
+    EXPECT_FALSE(bad.config.chosen);
+    EXPECT_EQ(only_problem(read({"TRIANGLEMIX_DYNAMIC=stride@0", "TRIANGLEMIX_PLAN=x"})),
+              "TRIANGLEMIX_PLAN: TRIANGLEMIX_DYNAMIC is set as well; use one of the two");
+}
+
 TEST(backend_config, other_values) {
     const config_result result =
         read({"TRIANGLEMIX_PRECISION=fast", "TRIANGLEMIX_MIN_ROWS=1", "TRIANGLEMIX_KERNEL=avx2",
@@ -171,8 +202,8 @@ TEST(backend_config, unknown_names_are_reported) {
     EXPECT_FALSE(result.any_bad_value());
     const std::string text = only_problem(result);
     EXPECT_EQ(text.find("unknown variable TRIANGLEMIX_LAYER; known are TRIANGLEMIX_DISABLE, "), 0u) << text;
-    for (const char * known : {"KERNEL", "LAST", "LAYERS", "MIN_ROWS", "PLAN", "PRECISION", "SCRATCH_MB", "SINK",
-                               "STATS", "STATUS", "STRICT", "TAIL", "WINDOW"}) {
+    for (const char * known : {"DYNAMIC", "KERNEL", "LAST", "LAYERS", "MIN_ROWS", "PLAN", "PRECISION", "SCRATCH_MB",
+                               "SINK", "STATS", "STATUS", "STRICT", "TAIL", "WINDOW"}) {
         EXPECT_NE(text.find(known), std::string::npos) << known;
     }
 }

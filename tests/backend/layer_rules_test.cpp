@@ -52,17 +52,17 @@ class layer_rules_test : public testing::Test {
 TEST_F(layer_rules_test, the_model_is_looked_at_once_a_plan) {
     begin();
     EXPECT_EQ(n_asked_, 0) << "no plan";
-    EXPECT_FALSE(rules_.decide_rule(2, 8).triangle);
+    EXPECT_FALSE(rules_.decide_rule(2, 8).planned());
     apply();
     begin();
     begin();
     EXPECT_EQ(n_asked_, 1);
     ASSERT_EQ(lines.size(), 1u);
     EXPECT_EQ(lines[0].find("plan test: triangle layers 2-3 "), 0u) << lines[0];
-    EXPECT_TRUE(rules_.decide_rule(2, 8).triangle);
-    EXPECT_FALSE(rules_.decide_rule(1, 8).triangle);
-    EXPECT_FALSE(rules_.decide_rule(-1, 8).triangle);
-    EXPECT_FALSE(rules_.decide_rule(4, 8).triangle);
+    EXPECT_TRUE(rules_.decide_rule(2, 8).planned());
+    EXPECT_FALSE(rules_.decide_rule(1, 8).planned());
+    EXPECT_FALSE(rules_.decide_rule(-1, 8).planned());
+    EXPECT_FALSE(rules_.decide_rule(4, 8).planned());
 }
 
 TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {
@@ -102,7 +102,7 @@ TEST_F(layer_rules_test, a_plan_of_another_model_is_refused) {
     config.chosen->layers[2].kind = layer_kind::triangle;
     current_.apply(config);
     begin();
-    EXPECT_FALSE(rules_.decide_rule(2, 8).triangle);
+    EXPECT_FALSE(rules_.decide_rule(2, 8).planned());
     EXPECT_NE(counters_.read().refusal, "");
     EXPECT_EQ(counters_.read().fallbacks["plan_refused"], 1);
 }

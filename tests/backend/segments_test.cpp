@@ -20,7 +20,8 @@ causal_run run_of(int64_t row_begin, int64_t row_end, int64_t rank_begin, std::v
 }
 
 layer_rule rule(tail_policy tail, int64_t prompt_length = -1) {
-    return {true, k_shape, tail, prompt_length};
+    static const layer_heads banded{.id = 1, .rule = {.id = 1, .banded = true, .selection = {}}, .dense_head = {}};
+    return {.heads = &banded, .shape = k_shape, .tail = tail, .prompt_length = prompt_length, .way = nullptr};
 }
 
 struct stretch {

@@ -21,6 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
     for (const tmx::layer_plan & layer : p.layers) {
         TMX_PROPERTY(layer.dense_head.empty() || layer.dense_head.size() == static_cast<size_t>(p.model.n_head));
         TMX_PROPERTY(layer.dense_head.empty() || layer.kind == tmx::layer_kind::triangle);
+        TMX_PROPERTY(layer.dynamic < static_cast<int32_t>(p.dynamic.size()));
+        TMX_PROPERTY(layer.dense_head.empty() || layer.dynamic < 0);
     }
     TMX_PROPERTY(tmx::plan_mismatch(p, p.model).empty());
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 namespace tmx::test {
 namespace {
@@ -184,6 +185,8 @@ struct cpu_work {
     std::vector<attention_segment> segments;
     std::deque<std::vector<int32_t>> cells;
     std::vector<uint8_t> dense_head;
+    std::vector<uint8_t> selected;
+    std::optional<selection_request> selection;  // of `selected`
 };
 
 class cpu_executor final : public attention_executor {
@@ -197,7 +200,7 @@ class cpu_executor final : public attention_executor {
     }
 
     status prepare(const attention_args & args, std::span<const attention_segment> segments,
-                   std::shared_ptr<const void> & work) override {
+                   const selection_request * selection, std::shared_ptr<const void> & work) override {
         if (faults_ != nullptr && !faults_->prepare.ok()) {
             faults_->n_refused++;
             return faults_->prepare;
@@ -219,6 +222,11 @@ class cpu_executor final : public attention_executor {
         if (args.dense_head != nullptr) {
             made->dense_head.assign(args.dense_head, args.dense_head + args.n_head);
         }
+        if (selection != nullptr) {
+            made->selected.assign(selection->selected.begin(), selection->selected.end());
+            made->selection = *selection;
+            made->selection->selected = made->selected;
+        }
         work = std::move(made);
         if (faults_ != nullptr) {
             faults_->n_prepared++;
@@ -237,7 +245,10 @@ class cpu_executor final : public attention_executor {
             const auto & made = *static_cast<const cpu_work *>(work.get());
             attention_args late = args;
             late.dense_head = made.dense_head.empty() ? nullptr : made.dense_head.data();
-            if (!attention_forward(late, made.segments, context_).ok()) {
+            const status computed =
+                made.selection ? selected_attention_forward(*made.selection, late, made.segments, context_, nullptr)
+                               : attention_forward(late, made.segments, context_);
+            if (!computed.ok()) {
                 std::memset(late.out, 0xff, sizeof(float));  // NaN
             }
         });

@@ -11,11 +11,11 @@
 
 #include "cases.h"
 #include "compare.h"
-#include "cuda_block_lists.h"
 #include "cuda_device.h"
 #include "oracle.h"
 #include "plain.h"
 #include "problem.h"
+#include "random_lists.h"
 
 namespace tmx::test {
 namespace {
@@ -33,22 +33,6 @@ class cuda_calls : public testing::TestWithParam<const char *> {
     }
     std::unique_ptr<cuda_context> ctx;
 };
-
-test_case one_chunk(int64_t rank_begin, int64_t n_rows, const band & kept) {
-    test_case c;
-    c.name = "one_chunk";
-    c.n_head = 8;
-    c.n_head_kv = 2;
-    c.d_qk = c.d_v = 128;
-    c.n_q = n_rows;
-    c.n_kv = rank_begin + n_rows;
-    case_segment segment;
-    segment.rows.row_end = n_rows;
-    segment.rows.rank_begin = rank_begin;
-    segment.rows.kept = kept;
-    c.segments = {segment};
-    return c;
-}
 
 // A problem's buffers on the device.
 struct device_problem {
@@ -107,32 +91,8 @@ std::string compare_lists(const test_case & c, const list_style & style, cuda_co
 }
 
 TEST_P(cuda_calls, block_lists_match_the_same_mask) {
-    for (const bool per_query_head : {false, true}) {
-        for (const int64_t block : {16, 64, 128}) {
-            EXPECT_EQ("", compare_lists(one_chunk(900, 130, {}), {block, per_query_head, 0, false}, *ctx))
-                << "blocks of " << block << (per_query_head ? ", per query head" : "");
-        }
-    }
-}
-
-TEST_P(cuda_calls, block_lists_of_every_kind_of_key) {
-    const auto check = [&](const char * what, auto change) {
-        test_case c = one_chunk(700, 130, {});
-        change(c);
-        EXPECT_EQ("", compare_lists(c, {64, false, 3, false}, *ctx)) << what;
-    };
-    check("bf16", [](test_case & c) { c.k_type = c.v_type = dtype::bf16; });
-    check("d = 64", [](test_case & c) { c.d_qk = c.d_v = 64; });
-    check("d = 256", [](test_case & c) { c.d_qk = c.d_v = 256; });
-    check("q8_0", [](test_case & c) { c.k_type = c.v_type = dtype::q8_0; });
-    check("cells", [](test_case & c) { c.segments[0].order = cell_order::shuffled; });
-}
-
-TEST_P(cuda_calls, block_lists_that_are_empty_or_hold_everything) {
-    const test_case c = one_chunk(700, 130, {});
-    EXPECT_EQ("", compare_lists(c, {64, true, 0, true}, *ctx)) << "empty lists";
-    for (const int64_t block : {int64_t{1} << 12, int64_t{1} << 20, int64_t{1} << 40}) {
-        EXPECT_EQ("", compare_lists(c, {block, false, 5, false}, *ctx)) << "blocks of " << block;
+    for (const list_case & each : list_cases()) {
+        EXPECT_EQ("", compare_lists(each.c, each.style, *ctx)) << each.name;
     }
 }
 
@@ -425,7 +385,7 @@ TEST_P(cuda_calls, refuses_what_it_should_and_works_on) {
     std::vector<attention_segment> outside = p->segments;
     outside[0].key_begin = 1;
     EXPECT_EQ(status_code::invalid_argument, cuda_prepare(device.args, outside, {}, *ctx, nullptr, work).code());
-    cuda_block_lists odd;
+    block_lists odd;
     const int64_t begin[] = {0, 0};
     odd.begin = begin;
     odd.block_keys = 48;

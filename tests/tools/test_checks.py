@@ -21,7 +21,7 @@ import commits  # noqa: E402
 import results_to_md  # noqa: E402
 import rowkit  # noqa: E402
 
-HEADERS = ("status", "geometry", "attention", "plan", "backend_control")
+HEADERS = ("status", "geometry", "attention", "selection", "plan", "backend_control")
 
 
 def run(tool, files, *options):
@@ -41,7 +41,8 @@ class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
         **{f"src/{module}/own.h": "" for module in
-           ("commit", "cuda_device", "kernels", "plan", "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli")},
+           ("commit", "cuda_device", "kernels", "select", "plan",
+            "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
     }
@@ -72,6 +73,8 @@ class Includes(unittest.TestCase):
         self.allow("src/glue/a.cpp", '#include "trianglemix/plan.h"')
         self.allow("src/glue/a.cpp", '#include "backend/own.h"')
         self.allow("src/glue/a.cpp", '#include "ggml-backend-impl.h"')
+        self.allow("src/plan/a.cpp", '#include "trianglemix/selection.h"')
+        self.allow("src/select/cpu/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/runtime/a.cpp", "#include <llama.h>")
         self.allow("src/runtime/a.cpp", '#include "trianglemix/backend_control.h"')
         self.allow("src/measure/a.cpp", '#include "runtime/own.h"')
@@ -99,6 +102,10 @@ class Includes(unittest.TestCase):
         self.refuse("src/commit/a.cpp", '#include "trianglemix/plan.h"', "commit must not include plan")
         self.refuse("src/cuda_device/a.cpp", '#include "kernels/own.h"', "cuda_device must not include kernels")
         self.refuse("src/cli/a.cpp", '#include "cuda_device/own.h"', "cli must not include cuda_device")
+        self.refuse("src/kernels/a.cpp", '#include "trianglemix/selection.h"', "kernels must not include select")
+        self.refuse("src/select/a.cpp", '#include "trianglemix/plan.h"', "select must not include plan")
+        self.refuse("src/select/a.cpp", '#include "kernels/own.h"',
+                    "kernels is included through include/trianglemix/ only")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
         self.refuse("src/backend/a.cpp", '#include "glue/own.h"', "backend must not include glue")
         self.refuse("src/plan/a.cpp", '#include "backend/own.h"', "plan must not include backend")

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <map>
+#include <random>
 #include <tuple>
 #include <vector>
 
@@ -16,8 +18,14 @@ namespace {
 struct call {
     attention_args args;
     std::vector<attention_segment> segments;
-    std::vector<cuda_block_lists> lists;
+    std::vector<block_lists> lists;
     std::vector<key_place> places;
+    std::vector<uint8_t> selected;
+    bool per_query_head = false;
+
+    work_list make(const list_config & config) const {
+        return make_work_list(args, segments, lists, {selected, per_query_head}, places, config);
+    }
 
     void add(int64_t row_begin, int64_t n_rows, int64_t rank_begin, const band & kept, int32_t batch = 0) {
         attention_segment s;
@@ -45,24 +53,26 @@ using pair_counts = std::map<std::tuple<int32_t, int32_t, int32_t, int32_t>, int
 pair_counts walk(const work_list & list, int32_t tile_keys) {
     pair_counts counts;
     const int32_t tile_slices = tile_keys / k_slice;
-    for (const work_item & item : list.items) {
-        EXPECT_GT(item.n_rows, 0);
-        EXPECT_LE(item.packed_rows(), k_item_rows);
-        for (int32_t slice = item.tile_begin * tile_slices; slice < item.tile_end * tile_slices; ++slice) {
+    for (size_t i = 0; i < list.items.size(); ++i) {
+        const item_place & place = list.items[i].place;
+        const item_walk & keys = list.items[i].walk;
+        EXPECT_GT(place.n_rows, 0);
+        EXPECT_LE(place.packed_rows(), k_item_rows);
+        for (int32_t slice = keys.tile_begin * tile_slices; slice < keys.tile_end * tile_slices; ++slice) {
             const int32_t tile = slice / tile_slices;
-            const bool masked = tile < item.full_begin || tile >= item.full_end;
+            const bool masked = tile < keys.full_begin || tile >= keys.full_end;
             for (int32_t k = 0; k < k_slice; ++k) {
-                const int32_t rank = slice_rank(item, list.first_ranks.data(), slice) + k;
-                const bool visited = rank < slice_limit(item, slice);
+                const int32_t rank = slice_rank(keys, list.first_ranks.data(), slice) + k;
+                const bool visited = rank < slice_limit(keys, slice);
                 EXPECT_TRUE(masked || visited) << "a full tile holds a key that the walk does not visit";
-                for (int32_t packed = 0; packed < item.packed_rows(); ++packed) {
-                    const packed_row at = unpack(item, packed);
-                    const kept_row row = row_of(item.kept(), item.rank_begin + at.position);
+                for (int32_t packed = 0; packed < place.packed_rows(); ++packed) {
+                    const packed_row at = unpack(place, packed);
+                    const kept_row row = row_of(keys.kept(), place.rank_begin + at.position);
                     const bool kept = visited && keeps(row, rank);
-                    EXPECT_EQ(kept, keeps(counted_from(row, rank - 3, slice_limit(item, slice)), 3));
+                    EXPECT_EQ(kept, keeps(counted_from(row, rank - 3, slice_limit(keys, slice)), 3));
                     EXPECT_TRUE(masked || kept) << "a full tile holds a dropped pair";
                     if (kept) {
-                        ++counts[{item.batch, item.head_begin + at.head, item.row_begin + at.position, rank}];
+                        ++counts[{place.batch, place.head_begin + at.head, place.row_begin + at.position, rank}];
                     }
                 }
             }
@@ -74,7 +84,7 @@ pair_counts walk(const work_list & list, int32_t tile_keys) {
 // Compares with `is_kept(segment, head, rank of the row, rank of the key)` over all pairs.
 template <typename F>
 void expect_pairs(const call & c, const list_config & config, const F & is_kept) {
-    const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, config);
+    const work_list list = c.make(config);
     pair_counts counts = walk(list, config.tile_keys);
     size_t n_kept = 0;
     for (size_t i = 0; i < c.segments.size(); ++i) {
@@ -142,32 +152,32 @@ TEST(cuda_work_list, segments_streams_and_dense_heads) {
 TEST(cuda_work_list, long_items_are_split_and_combined_in_order) {
     call c = heads(4, 1);
     c.add(0, 32, 4000, {});
-    const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, {64, 4});
+    const work_list list = c.make({64, 4});
     ASSERT_EQ(1u, list.combines.size());
     const combine_item & combine = list.combines[0];
     EXPECT_EQ(list.n_partials, combine.n_parts);
     EXPECT_GT(combine.n_parts, 1);
-    std::map<int32_t, const work_item *> parts;
-    for (const work_item & item : list.items) {
-        EXPECT_TRUE(parts.emplace(item.partial, &item).second);
+    std::map<int32_t, const item_walk *> parts;
+    for (size_t i = 0; i < list.items.size(); ++i) {
+        EXPECT_TRUE(parts.emplace(list.items[i].place.partial, &list.items[i].walk).second);
     }
     int32_t next = 0;
-    for (const auto & [slot, item] : parts) {
-        EXPECT_EQ(next, item->tile_begin);
-        next = item->tile_end;
+    for (const auto & [slot, walk] : parts) {
+        EXPECT_EQ(next, walk->tile_begin);
+        next = walk->tile_end;
     }
     EXPECT_EQ(63, next);
-    EXPECT_GE(list.items[static_cast<size_t>(combine.item)].partial, combine.first_partial);
+    EXPECT_GE(list.items[static_cast<size_t>(combine.item)].place.partial, combine.first_partial);
 }
 
 TEST(cuda_work_list, long_items_start_first) {
     call c = heads(8, 2);
     c.add(0, 3000, 0, {8, 64});
     c.add(3000, 64, 3000, {});
-    const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, {64, 132});
-    const auto size_of = [](const work_item & item) { return item.tile_end - item.tile_begin; };
+    const work_list list = c.make({64, 132});
+    const auto size_of = [](const item_walk & walk) { return walk.tile_end - walk.tile_begin; };
     for (size_t i = 1; i < list.items.size(); ++i) {
-        EXPECT_LE(size_of(list.items[i]), 2 * size_of(list.items[i - 1]));
+        EXPECT_LE(size_of(list.items[i].walk), 2 * size_of(list.items[i - 1].walk));
     }
 }
 
@@ -176,7 +186,7 @@ TEST(cuda_work_list, block_lists) {
         for (const int64_t block : {16, 32, 64, 128}) {
             call c = heads(4, 2);
             c.add(0, 100, 150, {});
-            cuda_block_lists lists;
+            block_lists lists;
             lists.block_keys = block;
             lists.list_rows = 48;
             lists.per_query_head = per_query_head;
@@ -214,7 +224,7 @@ TEST(cuda_work_list, blocks_reach_behind_the_last_key) {
         c.add(0, 100, 150, {});
         const int64_t begin[] = {0, 1, 2};
         const int32_t first_rank[] = {3, 160};
-        cuda_block_lists lists;
+        block_lists lists;
         lists.block_keys = block;
         lists.list_rows = std::numeric_limits<int64_t>::max();
         lists.begin = begin;
@@ -223,11 +233,128 @@ TEST(cuda_work_list, blocks_reach_behind_the_last_key) {
         expect_pairs(c, {64, 2}, [&](size_t, int32_t head, int64_t, int64_t key) {
             return key >= first_rank[head / 2] && key < first_rank[head / 2] + block;
         });
-        const work_list list = make_work_list(c.args, c.segments, c.lists, c.places, {64, 2});
-        for (const work_item & item : list.items) {
-            EXPECT_LE(item.n_slices, 250 / k_slice + 1) << "blocks of " << block;
+        const work_list list = c.make({64, 2});
+        for (const auto & [place, walk] : list.items) {
+            EXPECT_LE(walk.n_slices, 250 / k_slice + 1) << "blocks of " << block;
         }
         EXPECT_EQ(2u, list.first_ranks.size()) << "the items of a list share its blocks";
+    }
+}
+
+// What the device does with the bits of selected blocks (make_walks.cu), one job after the other.
+void run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile_keys) {
+    list.first_ranks.resize(list.first_ranks.size() + static_cast<size_t>(list.n_selected_ranks), -1);
+    for (const walk_job & job : list.jobs) {
+        int32_t n_blocks = 0;
+        for (int32_t word = 0; word < job.n_words; ++word) {
+            const uint32_t kept = job_bits(job, bits.data(), word);
+            for (int32_t bit = 0; bit < 32; ++bit) {
+                if ((kept >> bit & 1) != 0) {
+                    list.first_ranks[static_cast<size_t>(job.list_begin + n_blocks++)] = (word * 32 + bit) * 128;
+                }
+            }
+        }
+        for (int32_t i = job.item_begin; i < job.item_end; ++i) {
+            const auto item = static_cast<size_t>(list.job_items[static_cast<size_t>(i)]);
+            auto & [place, walk] = list.items[item];
+            walk = list_walk(place, seen_by(place, job, n_blocks), tile_keys);
+        }
+    }
+}
+
+TEST(cuda_work_list, selected_blocks) {
+    for (const bool per_query_head : {false, true}) {
+        for (const int64_t rank_begin : {0, 128, 300, 511}) {
+            for (const int32_t n_slots : {1, 132}) {
+                call c = heads(4, 2);
+                c.per_query_head = per_query_head;
+                c.add(0, 40, 90, {4, 20});
+                c.add(40, 333, rank_begin, k_no_band);
+                c.add(373, 129, 0, {3, 150});
+                c.selected = {0, 1, 1};
+                work_list list = c.make({64, n_slots});
+                ASSERT_TRUE(list.fits());
+                std::mt19937 random(11);
+                std::vector<uint32_t> bits(static_cast<size_t>(list.n_bit_words));
+                for (uint32_t & word : bits) {
+                    word = static_cast<uint32_t>(random()) & static_cast<uint32_t>(random());
+                }
+                run_jobs(list, bits, 64);
+                pair_counts counts = walk(list, 64);
+                size_t n_kept = 0;
+                size_t first_word = 0;
+                for (size_t i = 0; i < c.segments.size(); ++i) {
+                    const attention_segment & s = c.segments[i];
+                    const bitmap_shape shape{4, {s.rank_begin, s.rank_begin + s.row_end - s.row_begin}};
+                    const auto keeps_block = [&](int32_t head, int64_t rank, int64_t block) {
+                        const int64_t tile = (rank - s.rank_begin) / 128;
+                        const int64_t begin = per_query_head ? head : head / 2 * 2;
+                        const int64_t end = per_query_head ? head + 1 : begin + 2;
+                        bool any = block == 0;
+                        for (int64_t other = shape.rows_of(tile).begin; other < shape.rows_of(tile).end; ++other) {
+                            any = any || other / 128 == block;
+                            for (int64_t key = block * 128; key < (block + 1) * 128 && s.kept.n_window > 1; ++key) {
+                                any = any || keeps(s.kept, other, key);
+                            }
+                        }
+                        for (int64_t h = begin; h < end; ++h) {
+                            const size_t word =
+                                first_word + static_cast<size_t>(shape.first_word(h, tile) + block / 32);
+                            any = any || (bits[word] >> (block % 32) & 1) != 0;
+                        }
+                        return any;
+                    };
+                    for (int32_t head = 0; head < 4; ++head) {
+                        for (int64_t row = s.row_begin; row < s.row_end; ++row) {
+                            const int64_t rank = s.rank_begin + row - s.row_begin;
+                            bool block_kept = false;
+                            for (int32_t key = 0; key <= rank; ++key) {
+                                if (c.selected[i] != 0 && key % 128 == 0) {
+                                    block_kept = keeps_block(head, rank, key / 128);
+                                }
+                                if (c.selected[i] != 0 ? !block_kept : !keeps(s.kept, rank, key)) {
+                                    continue;
+                                }
+                                ++n_kept;
+                                const int found = counts[{s.batch, head, static_cast<int32_t>(row), key}];
+                                ASSERT_EQ(1, found) << "segment " << i << " head " << head << " row " << row << " key "
+                                                    << key << " from rank " << rank_begin;
+                            }
+                        }
+                    }
+                    first_word += c.selected[i] != 0 ? static_cast<size_t>(shape.total_words()) : 0;
+                }
+                EXPECT_EQ(n_kept, counts.size()) << "pairs computed that nobody keeps";
+            }
+        }
+    }
+}
+
+// A list of every block is walked as a dense band is: the same tiles, the same masks, the same parts.
+TEST(cuda_work_list, selecting_everything_walks_as_dense) {
+    call dense = heads(8, 2);
+    dense.add(0, 300, 1024, {});
+    call all = dense;
+    all.segments[0].kept = k_no_band;
+    all.selected = {1};
+    const list_config config{128, 4};
+    const work_list expected = dense.make(config);
+    work_list list = all.make(config);
+    const std::vector<uint32_t> bits(static_cast<size_t>(list.n_bit_words), ~uint32_t{0});
+    run_jobs(list, bits, config.tile_keys);
+    ASSERT_EQ(expected.items.size(), list.items.size());
+    for (size_t i = 0; i < list.items.size(); ++i) {
+        EXPECT_EQ(0, std::memcmp(&expected.items[i].place, &list.items[i].place, sizeof(item_place)));
+        const item_walk & a = expected.items[i].walk;
+        const item_walk & b = list.items[i].walk;
+        EXPECT_EQ(a.n_slices, b.n_slices);
+        EXPECT_EQ(a.tile_begin, b.tile_begin);
+        EXPECT_EQ(a.tile_end, b.tile_end);
+        EXPECT_EQ(a.full_begin, b.full_begin);
+        EXPECT_EQ(a.full_end, b.full_end);
+        for (int32_t slice = 0; slice < a.n_slices; ++slice) {
+            EXPECT_EQ(slice_rank(a, nullptr, slice), slice_rank(b, list.first_ranks.data(), slice));
+        }
     }
 }
 

@@ -66,8 +66,9 @@ TEST(plan_doc, the_refusal_is_worded_so) {
 TEST(plan_doc, every_key_of_the_example_is_in_a_table) {
     const std::string text = document();
     for (const char * key :
-         {"format", "version", "name", "model", "sink", "window", "last", "tail", "precision", "triangle_layers",
-          "per_head", "provenance", "architecture", "layers", "heads", "kv_heads", "head_dim", "dense_heads"}) {
+         {"format",    "version",         "name",     "model",      "sink",         "window", "last",  "tail",
+          "precision", "triangle_layers", "per_head", "provenance", "architecture", "layers", "heads", "kv_heads",
+          "head_dim",  "dense_heads",     "dynamic",  "method",     "stride"}) {
         EXPECT_NE(text.find("| `" + std::string(key) + "` | "), std::string::npos) << key;
     }
 }

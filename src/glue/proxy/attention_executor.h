@@ -16,6 +16,7 @@
 #include "glue/abi.h"
 #include "trianglemix/attention.h"
 #include "trianglemix/cuda_attention.h"
+#include "trianglemix/selection.h"
 
 namespace tmx {
 
@@ -30,10 +31,12 @@ class attention_executor {
     virtual const char * declines(const attention_args & args) const = 0;
 
     // What all layers of one evaluation with this shape and these segments share. Ranked segments only. `work` may be
-    // dropped while the device still uses it.
-    // ERRORS   leave `work` as it was. The text of a lack of memory is always the same.
+    // dropped while the device still uses it. `selection`: of segments whose blocks forward() selects anew in each
+    // layer; null: none.
+    // ERRORS   unsupported: it has no form of that method. All leave `work` as it was. The text of a lack of memory is
+    // always the same.
     virtual status prepare(const attention_args & args, std::span<const attention_segment> segments,
-                           std::shared_ptr<const void> & work) = 0;
+                           const selection_request * selection, std::shared_ptr<const void> & work) = 0;
 
     // Enqueues one layer; waits for nothing.
     virtual status forward(const attention_args & args, const std::shared_ptr<const void> & work) = 0;

@@ -54,9 +54,16 @@ class cuda_executor final : public attention_executor {
     const char * declines(const attention_args & args) const override { return cuda_declines(args); }
 
     status prepare(const attention_args & args, std::span<const attention_segment> segments,
-                   std::shared_ptr<const void> & work) override {
+                   const selection_request * selection, std::shared_ptr<const void> & work) override {
+        cuda_selection on_device;
+        if (selection != nullptr) {
+            on_device = {cuda_selector_of(selection->rule), selection->selected, selection->per_query_head};
+            if (on_device.selector == nullptr) {
+                return status::error(status_code::unsupported, "the plan's dynamic method has no CUDA form");
+            }
+        }
         std::shared_ptr<cuda_work> made;
-        status result = cuda_prepare(args, segments, {}, *context_, stream_, made);
+        status result = cuda_prepare(args, segments, {}, *context_, stream_, made, on_device);
         if (result.ok()) {
             work = std::move(made);
         }

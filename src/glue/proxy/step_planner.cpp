@@ -1,26 +1,13 @@
 #include "glue/proxy/step_planner.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "glue/graph_shape.h"
 #include "glue/graph_tensors.h"
 
 namespace tmx {
 namespace {
-
-bool same_rule(const layer_rule & a, const layer_rule & b, int64_t n_head) {
-    if (a.triangle != b.triangle) {
-        return false;
-    }
-    if (!a.triangle) {
-        return true;
-    }
-    const bool same_heads =
-        a.dense_head == b.dense_head || (a.dense_head != nullptr && b.dense_head != nullptr &&
-                                         std::equal(a.dense_head, a.dense_head + n_head, b.dense_head));
-    // Shape, tail and prompt length are the plan's, and there is one plan an evaluation.
-    return same_heads;
-}
 
 // Whether a work prepared for one serves the other: all that attention_args says but the pointers, and those as far as
 // their alignment goes.
@@ -35,6 +22,24 @@ bool same_shape(const attention_args & a, const attention_args & b) {
            a.v_stride_row == b.v_stride_row && a.out_stride_batch == b.out_stride_batch &&
            a.out_stride_row == b.out_stride_row && a.out_stride_head == b.out_stride_head && a.scale == b.scale &&
            alignment(a.k) == alignment(b.k) && alignment(a.v) == alignment(b.v);
+}
+
+// What the device will keep, as far as it is known before; else all that the rows see: nothing is claimed to be
+// skipped.
+selected_pairs pairs_ahead(const selection_request & selection, const attention_args & args,
+                           const std::vector<attention_segment> & segments) {
+    selected_pairs ahead{.marks = selection.selected, .kept = 0};
+    if (const auto known = pairs_known_ahead(selection, args, segments)) {
+        ahead.kept = static_cast<double>(*known);
+        return ahead;
+    }
+    for (size_t i = 0; i < segments.size(); ++i) {
+        if (selection.selected[i] != 0) {
+            const int64_t end = segments[i].rank_begin + segments[i].row_end - segments[i].row_begin;
+            ahead.kept += static_cast<double>(kept_pairs(band{}, {segments[i].rank_begin, end}) * args.n_head);
+        }
+    }
+    return ahead;
 }
 
 }  // namespace
@@ -99,7 +104,7 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
         return pass_on(layer, rule, to_string(*reason));
     }
     auto view = std::make_unique<fattn_view>(node);
-    view->args.dense_head = rule.dense_head;
+    view->args.dense_head = rule.dense_head();
     if (const auto reason = without_runs(*view, layer)) {
         return pass_on(layer, rule, to_string(*reason));
     }
@@ -141,7 +146,7 @@ bool step_planner::pass_on(int32_t layer, const layer_rule & rule, const char * 
 const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const layer_rule & rule,
                                               const attention_args & args) {
     const auto known = std::find_if(prepared_.begin(), prepared_.end(), [&](const prepared_layers & each) {
-        return each.ubatch == &ubatch && same_rule(each.rule, rule, args.n_head) && same_shape(each.shape, args);
+        return each.ubatch == &ubatch && each.rule.id() == rule.id() && same_shape(each.shape, args);
     });
     if (known != prepared_.end()) {
         return *known;
@@ -151,8 +156,14 @@ const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const
     made.rule = rule;
     made.shape = args;
     made.segments = make_segments(ubatch.found, rule);
+    std::optional<selection_request> selection;
+    if (rule.selection() != nullptr) {
+        made.marks = selected_marks(made.segments, rule);
+        selection = request_of(rule, made.marks);
+        made.selected = pairs_ahead(*selection, args, made.segments);
+    }
     use_.scratch.limit();
-    made.made = use_.executor->prepare(args, made.segments, made.work);
+    made.made = use_.executor->prepare(args, made.segments, selection ? &*selection : nullptr, made.work);
     use_.scratch.note();
     return made;
 }

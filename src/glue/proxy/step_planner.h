@@ -27,6 +27,8 @@ struct prepared_layers {
     layer_rule rule;
     attention_args shape;
     std::vector<attention_segment> segments;
+    std::vector<uint8_t> marks;  // selected_marks() of them
+    selected_pairs selected;
     std::shared_ptr<const void> work;
     status made;  // of `work`
 };

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "trianglemix/attention.h"
 #include "trianglemix/kernel_features.h"
@@ -20,15 +21,29 @@ constexpr int64_t k_block_rows = 256;
 
 constexpr int64_t k_max_dim = k_cpu_features.dims.most;
 
-// Rows [row_begin, row_end) of one segment, times the query heads [head_begin, head_end) of one key head.
-struct work_item {
+// The place of an item: rows [row_begin, row_end) of one segment, times the query heads [head_begin, head_end) of one
+// key head.
+struct item_place {
     int32_t segment = 0;
     int32_t key_head = 0;
     int32_t head_begin = 0;
     int32_t head_end = 0;
     int64_t row_begin = 0;
     int64_t row_end = 0;
-    band kept;         // the segment's, or dense where the heads are exempt
+
+    int64_t packed_rows() const { return (row_end - row_begin) * (head_end - head_begin); }
+};
+
+// The walk of an item: the keys that its rows visit, and which of these pairs count. Whoever made it; the kernel only
+// goes along it.
+struct item_walk {
+    std::span<const index_range> ranges;  // of ranks (masked: of indices), ascending, disjoint, none empty
+    band kept;                            // of a ranked segment: of the visited keys, a row keeps what this keeps
+};
+
+struct work_item {
+    item_place place;
+    item_walk walk;
     int64_t cost = 0;  // kept pairs (masked: all pairs), to start the longest items first
 };
 

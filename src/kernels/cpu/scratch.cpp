@@ -50,7 +50,7 @@ cpu::thread_scratch carve(carver & pieces, const attention_args & args, int64_t 
 void cpu_context::scratch::reserve(const attention_args & args, std::span<const cpu::work_item> items, int n_contexts) {
     int64_t n_rows = 0;
     for (const cpu::work_item & item : items) {
-        n_rows = std::max(n_rows, (item.row_end - item.row_begin) * (item.head_end - item.head_begin));
+        n_rows = std::max(n_rows, item.place.packed_rows());
     }
     carver sizes(nullptr);
     carve(sizes, args, n_rows);

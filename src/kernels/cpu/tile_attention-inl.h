@@ -1,5 +1,5 @@
 // The attention algorithm, once for every instruction set and pattern: a work item (some rows of one segment, all query
-// heads of one key head) walks the tiles of keys that its rows keep. Each tile is decoded and packed once; then blocks
+// heads of one key head) goes along its walk, in tiles of keys. Each tile is decoded and packed once; then blocks
 // of k_gemm_rows rows take logits, weights and outputs from it while they sit in L1 and registers. Included once per
 // target.
 
@@ -74,11 +74,12 @@ class item_runner {
                 const thread_scratch & scratch)
         : args_(args),
           segment_(segment),
-          item_(item),
+          place_(item.place),
+          walk_(item.walk),
           scratch_(scratch),
-          n_heads_(item.head_end - item.head_begin),
-          n_rows_((item.row_end - item.row_begin) * n_heads_),
-          first_rank_(segment.rank_begin + item.row_begin - segment.row_begin) {
+          n_heads_(place_.head_end - place_.head_begin),
+          n_rows_(place_.packed_rows()),
+          first_rank_(segment.rank_begin + place_.row_begin - segment.row_begin) {
         logits_.plain = args.scale > 0 && !(args.logit_softcap > 0) && !segment.masked;
         logits_.factor = logits_.plain ? args.scale * k_log2e : k_log2e;
         logits_.scale = args.scale;
@@ -90,13 +91,8 @@ class item_runner {
         std::fill_n(scratch_.row_max, n_rows_, k_minus_infinity);
         std::fill_n(scratch_.row_sum, n_rows_, 0.0f);
         std::fill_n(scratch_.out, n_rows_ * args_.d_v, 0.0f);
-        if (segment_.masked) {
-            walk({0, args_.n_kv});
-        } else {
-            const key_ranges keys =
-                visited_keys(item_.kept, {first_rank_, first_rank_ + item_.row_end - item_.row_begin});
-            walk(keys.sink);
-            walk(keys.window);
+        for (const index_range & keys : walk_.ranges) {
+            visit(keys);
         }
         store();
     }
@@ -105,12 +101,12 @@ class item_runner {
     // Packed row m is position m / n_heads, head m % n_heads: rows of one position are neighbours, so a block of rows
     // needs nearly the same keys.
     int64_t position(int64_t m) const { return m / n_heads_; }
-    int64_t head(int64_t m) const { return item_.head_begin + m % n_heads_; }
+    int64_t head(int64_t m) const { return place_.head_begin + m % n_heads_; }
 
     void load_queries() {
         for (int64_t m = 0; m < n_rows_; ++m) {
             const float * source = args_.q + segment_.batch * args_.q_stride_batch + head(m) * args_.q_stride_head +
-                                   (item_.row_begin + position(m)) * args_.q_stride_row;
+                                   (place_.row_begin + position(m)) * args_.q_stride_row;
             if constexpr (fast) {
                 pack_adjacent_bf16(source, args_.d_qk, reinterpret_cast<uint32_t *>(scratch_.q) + m * args_.d_qk / 2);
             } else {
@@ -119,7 +115,7 @@ class item_runner {
         }
     }
 
-    void walk(index_range keys) {
+    void visit(index_range keys) {
         for (int64_t begin = keys.begin; begin < keys.end; begin += k_block_keys) {
             const index_range tile{begin, smaller(begin + k_block_keys, keys.end)};
             if (segment_.masked && !read_mask_cover(tile)) {
@@ -134,7 +130,7 @@ class item_runner {
 
     const uint16_t * mask_row(int64_t m, int64_t key) const {
         return args_.mask + segment_.batch * args_.mask_stride_batch + head(m) * args_.mask_stride_head +
-               (item_.row_begin + position(m)) * args_.mask_stride_row + key;
+               (place_.row_begin + position(m)) * args_.mask_stride_row + key;
     }
 
     // Masked segments: what each packed row keeps of the tile, and which keys any row keeps. False: the tile is
@@ -165,8 +161,8 @@ class item_runner {
     void pack(index_range tile) {
         int64_t k_offset[k_block_keys];
         int64_t v_offset[k_block_keys];
-        const int64_t k_base = segment_.batch * args_.k_stride_batch + item_.key_head * args_.k_stride_head;
-        const int64_t v_base = segment_.batch * args_.v_stride_batch + item_.key_head * args_.v_stride_head;
+        const int64_t k_base = segment_.batch * args_.k_stride_batch + place_.key_head * args_.k_stride_head;
+        const int64_t v_base = segment_.batch * args_.v_stride_batch + place_.key_head * args_.v_stride_head;
         for (int64_t j = 0; j < tile.size(); ++j) {
             const int64_t key = tile.begin + j;
             const int64_t cell = segment_.masked  ? key
@@ -190,8 +186,8 @@ class item_runner {
         const int64_t first = first_rank_ + position(m);
         const int64_t last = first_rank_ + position(m + count - 1);
         const int64_t end = smaller(tile.end, last + 1) - tile.begin;
-        const bool sink = tile.begin < item_.kept.n_sink;
-        const int64_t begin = sink ? 0 : larger(tile.begin, window_begin(item_.kept, first)) - tile.begin;
+        const bool sink = tile.begin < walk_.kept.n_sink;
+        const int64_t begin = sink ? 0 : larger(tile.begin, window_begin(walk_.kept, first)) - tile.begin;
         if (begin >= end) {
             return {0, 0};
         }
@@ -215,8 +211,8 @@ class item_runner {
                 return static_cast<int32_t>(std::clamp<int64_t>(key - tile.begin, 0, tile.size()));
             };
             // A sink key beyond the row itself is not causal.
-            rule.sink_end = column(smaller(item_.kept.n_sink, rank + 1));
-            rule.window_begin = column(window_begin(item_.kept, rank));
+            rule.sink_end = column(smaller(walk_.kept.n_sink, rank + 1));
+            rule.window_begin = column(window_begin(walk_.kept, rank));
             rule.window_end = column(rank + 1);
         }
         return rule;
@@ -260,7 +256,7 @@ class item_runner {
     void weigh(index_range tile, index_range columns, int64_t m, int64_t count, float * factor) {
         const tag_f32 d;
         const bool all = !segment_.masked && columns.end <= tile.size() &&
-                         cover(item_.kept, {first_rank_ + position(m), first_rank_ + position(m + count - 1) + 1},
+                         cover(walk_.kept, {first_rank_ + position(m), first_rank_ + position(m + count - 1) + 1},
                                {tile.begin + columns.begin, tile.begin + columns.end}) == tile_cover::full;
         HWY_ALIGN float shift[16] = {};
         for (int64_t r = 0; r < count; ++r) {
@@ -299,7 +295,7 @@ class item_runner {
                 shift = raised;
             }
             const float normalise = sum == 0.0f ? 0.0f : factor / sum;
-            const int64_t row = item_.row_begin + position(m);
+            const int64_t row = place_.row_begin + position(m);
             float * target = args_.out + segment_.batch * args_.out_stride_batch + row * args_.out_stride_row +
                              head(m) * args_.out_stride_head;
             const float * source = scratch_.out + m * args_.d_v;
@@ -316,7 +312,8 @@ class item_runner {
 
     const attention_args & args_;
     const attention_segment & segment_;
-    const work_item & item_;
+    const item_place & place_;
+    const item_walk & walk_;
     const thread_scratch & scratch_;
     const int64_t n_heads_;
     const int64_t n_rows_;

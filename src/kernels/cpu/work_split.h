@@ -6,10 +6,18 @@
 #include <vector>
 
 #include "kernels/cpu/kernel_args.h"
+#include "trianglemix/block_lists.h"
 
 namespace tmx::cpu {
 
-// Longest first. An item holds query heads of one key head only, all with the same band.
-std::vector<work_item> split_work(const attention_args & args, std::span<const attention_segment> segments);
+struct work_split {
+    std::vector<work_item> items;     // longest first
+    std::vector<index_range> ranges;  // of all walks
+};
+
+// An item holds query heads of one key head only, all with the same walk.
+// REQUIRES valid arguments (validate.h); lists empty or one per segment.
+work_split split_work(const attention_args & args, std::span<const attention_segment> segments,
+                      std::span<const block_lists> lists);
 
 }  // namespace tmx::cpu

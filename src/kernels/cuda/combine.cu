@@ -12,9 +12,9 @@ __global__ void __launch_bounds__(k_threads)
     combine_kernel(const __grid_constant__ kernel_params params, const combine_item * combines) {
     constexpr int k_row_threads = k_threads / k_block_rows;
     const combine_item combine = combines[blockIdx.x];
-    const work_item & item = params.items[combine.item];
+    const item_place & place = params.items[combine.item].place;
     const int row = blockIdx.y * k_block_rows + threadIdx.x / k_row_threads;
-    if (row >= item.packed_rows()) {
+    if (row >= place.packed_rows()) {
         return;
     }
     const int64_t first = int64_t{combine.first_partial} * k_item_rows + row;
@@ -28,23 +28,23 @@ __global__ void __launch_bounds__(k_threads)
         const float2 scale = params.partial.scales[first + int64_t{part} * k_item_rows];
         sum += ptx::exp2(scale.x - base) * scale.y;
     }
-    const packed_row at = unpack(item, row);
-    const int64_t out_row = item.row_begin + at.position;
-    const int64_t head = item.head_begin + at.head;
+    const packed_row at = unpack(place, row);
+    const int64_t out_row = place.row_begin + at.position;
+    const int64_t head = place.head_begin + at.head;
     const float factor = sum > 0 ? 1.0f / sum : 0.0f;
-    float * target = params.out + item.batch * params.out_stride_batch + out_row * params.out_stride_row +
+    float * target = params.out + place.batch * params.out_stride_batch + out_row * params.out_stride_row +
                      head * params.out_stride_head;
     for (int dim = threadIdx.x % k_row_threads; dim < params.d_v; dim += k_row_threads) {
         float total = 0;
         for (int part = 0; part < combine.n_parts; ++part) {
-            const int64_t place = first + int64_t{part} * k_item_rows;
-            total += ptx::exp2(params.partial.scales[place].x - base) *
-                     params.partial.sums[place * params.partial.width + dim];
+            const int64_t slot = first + int64_t{part} * k_item_rows;
+            total += ptx::exp2(params.partial.scales[slot].x - base) *
+                     params.partial.sums[slot * params.partial.width + dim];
         }
         target[dim] = total * factor;
     }
     if (params.lse != nullptr && threadIdx.x % k_row_threads == 0) {
-        params.lse[(int64_t{item.batch} * params.n_head + head) * params.n_q + out_row] = natural_lse(maximum, sum);
+        params.lse[(int64_t{place.batch} * params.n_head + head) * params.n_q + out_row] = natural_lse(maximum, sum);
     }
 }
 

@@ -112,11 +112,18 @@ struct cuda_work {
     const cuda::kernel_variant * variant = nullptr;
     std::shared_ptr<cuda::slab_pool> slabs;  // its context's: tells that from others, even when it is gone
     cuda::slab_pool::slab slab;
-    const cuda::work_item * items = nullptr;  // the following: device memory inside the slab
+    cuda::work_item * items = nullptr;  // this and the following: device memory inside the slab
     const cuda::combine_item * combines = nullptr;
-    const int32_t * first_ranks = nullptr;
+    int32_t * first_ranks = nullptr;
     const cuda::stage_job * jobs = nullptr;
     const int32_t * cells = nullptr;
+    const cuda::walk_job * walk_jobs = nullptr;
+    const int32_t * walk_job_items = nullptr;
+    uint32_t * bits = nullptr;
+    void * workspace = nullptr;                     // the selector's
+    std::shared_ptr<const cuda_selector> selector;  // null: the host has made all walks
+    std::vector<cuda_selected_rows> selected;       // one per selected segment
+    int32_t n_walk_jobs = 0;
     int32_t n_items = 0;
     int32_t n_combines = 0;
     int32_t n_partials = 0;

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/combine.h"
 #include "kernels/cuda/context.h"
+#include "kernels/cuda/make_walks.h"
 #include "kernels/validate.h"
 
 namespace tmx {
@@ -98,6 +99,41 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
     return p;
 }
 
+// The call as a selector sees it: with the keys and values that the attention kernel reads.
+attention_args selectors_args(const attention_args & args, const kernel_params & p) {
+    attention_args seen = args;
+    seen.k = p.k;
+    seen.v = p.v;
+    seen.n_kv = p.n_kv;
+    seen.k_type = args.k_type == dtype::bf16 ? dtype::bf16 : dtype::f16;
+    seen.v_type = args.v_type == dtype::bf16 ? dtype::bf16 : dtype::f16;
+    seen.k_stride_batch = p.k_stride_batch;
+    seen.k_stride_head = p.k_stride_head;
+    seen.k_stride_row = p.k_stride_row;
+    seen.v_stride_batch = p.v_stride_batch;
+    seen.v_stride_head = p.v_stride_head;
+    seen.v_stride_row = p.v_stride_row;
+    return seen;
+}
+
+// Bits of the selected segments, and from them the walks of their items.
+status select_blocks(const attention_args & args, const cuda_work & work, const kernel_params & params,
+                     cudaStream_t stream) {
+    const status selected =
+        work.selector->select({selectors_args(args, params), work.selected, work.workspace, stream});
+    if (!selected.ok()) {
+        return selected;
+    }
+    const cudaError_t error = make_walks({work.walk_jobs, work.walk_job_items, work.bits, work.first_ranks, work.items,
+                                          work.n_walk_jobs, work.variant->tile_keys},
+                                         stream);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return device_status(error, "making walks");
+    }
+    return {};
+}
+
 cudaError_t stage_both(const attention_args & args, const cuda_work & work, const cuda_context::state & s,
                        cudaStream_t stream) {
     const auto n_head = static_cast<int32_t>(args.n_head_kv);
@@ -162,6 +198,11 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
     cudaError_t error = cudaSuccess;
     if (work.n_staged_keys > 0) {
         error = stage_both(args, work, s, on);
+    }
+    if (error == cudaSuccess && work.selector != nullptr) {
+        if (status selected = select_blocks(args, work, params, on); !selected.ok()) {
+            return selected;
+        }
     }
     if (error == cudaSuccess) {
         error = work.variant->launch(params, {s.n_sm, on});

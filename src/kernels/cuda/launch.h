@@ -17,12 +17,12 @@ struct partial_results {
 };
 
 struct kernel_params {
-    const float * q = nullptr;  // [n_batch, n_head, n_q, d_qk]
-    const void * k = nullptr;   // [kv_batch, n_head_kv, key, d_qk]
-    const void * v = nullptr;   // [kv_batch, n_head_kv, key, d_v]
-    float * out = nullptr;      // [n_batch, n_q, n_head, d_v]
-    float * lse = nullptr;      // [n_batch, n_head, n_q]; null if not wanted
-    const work_item * items = nullptr;
+    const float * q = nullptr;          // [n_batch, n_head, n_q, d_qk]
+    const void * k = nullptr;           // [kv_batch, n_head_kv, key, d_qk]
+    const void * v = nullptr;           // [kv_batch, n_head_kv, key, d_v]
+    float * out = nullptr;              // [n_batch, n_q, n_head, d_v]
+    float * lse = nullptr;              // [n_batch, n_head, n_q]; null if not wanted
+    const work_item * items = nullptr;  // [n_items]
     const int32_t * first_ranks = nullptr;
     int32_t * next_item = nullptr;  // 0 before and after a launch
     partial_results partial;

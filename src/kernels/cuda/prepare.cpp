@@ -1,6 +1,5 @@
 // Once per evaluation and rule: tile lists, their upload, and the scratch that the calls will need.
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <new>
 
@@ -60,7 +59,7 @@ int64_t n_ranks(const attention_segment & s) {
 
 // Segments of the same keys share one stretch of the staged tensor; of it, the ranks that some row keeps are copied.
 staging_plan plan_staging(architecture arch, const attention_args & args, std::span<const attention_segment> segments,
-                          std::span<const cuda_block_lists> lists) {
+                          std::span<const block_lists> lists, const selected_segments & selection) {
     staging_plan plan;
     plan.places.resize(segments.size());
     if (!needs_staging(arch, args, segments)) {
@@ -86,7 +85,7 @@ staging_plan plan_staging(architecture arch, const attention_args & args, std::s
             done[j] = true;
             plan.places[j] = {plan.n_keys, 0};
             const bool listed = !lists.empty() && lists[j].begin != nullptr;
-            const band kept = listed || args.dense_head != nullptr ? band{} : s.kept;
+            const band kept = listed || selection.at(j) || args.dense_head != nullptr ? band{} : s.kept;
             const key_ranges keys = visited_keys(kept, {s.rank_begin, n_ranks(s)});
             sink_end = larger(sink_end, keys.sink.end);
             window_begin = smaller(window_begin, keys.window.begin);
@@ -116,20 +115,23 @@ staging_plan plan_staging(architecture arch, const attention_args & args, std::s
     return plan;
 }
 
-// The tile size that has the least work, counting what a tile costs besides its keys as 8 more.
+// The tile size that has the least work, counting what a tile costs besides its keys as 8 more. Selected blocks want
+// tiles that divide them: those are copied in one piece.
 const kernel_variant * choose_variant(architecture arch, const attention_args & args,
-                                      std::span<const attention_segment> segments,
-                                      std::span<const cuda_block_lists> lists, std::span<const key_place> places,
-                                      int n_sm, work_list & list) {
+                                      std::span<const attention_segment> segments, std::span<const block_lists> lists,
+                                      const selected_segments & selection, std::span<const key_place> places, int n_sm,
+                                      work_list & list) {
     const kernel_variant * best = nullptr;
     const int64_t dim = larger(args.d_qk, args.d_v);
     int32_t best_dim = 0;
     int64_t least = 0;
     for (const kernel_variant & v : variants_of(arch)) {
-        if (v.bf16 != (args.k_type == dtype::bf16) || v.dim < dim || (best != nullptr && v.dim != best_dim)) {
+        if (v.bf16 != (args.k_type == dtype::bf16) || v.dim < dim || (best != nullptr && v.dim != best_dim) ||
+            (!selection.selected.empty() && k_bitmap_keys % v.tile_keys != 0)) {
             continue;
         }
-        work_list candidate = make_work_list(args, segments, lists, places, {v.tile_keys, n_sm * v.blocks_per_sm});
+        work_list candidate =
+            make_work_list(args, segments, lists, selection, places, {v.tile_keys, n_sm * v.blocks_per_sm});
         const int64_t cost = candidate.n_key_tiles * (v.tile_keys + 8);
         if (best == nullptr || cost < least) {
             best = &v;
@@ -141,14 +143,17 @@ const kernel_variant * choose_variant(architecture arch, const attention_args & 
     return best;
 }
 
-// Where each array of the upload starts.
-struct upload_layout {
+// Where each array of a work's memory starts.
+struct slab_layout {
     size_t bytes = 0;
+    size_t take(size_t n) {
+        const size_t offset = bytes;
+        bytes += (n + 255) / 256 * 256;  // as cudaMalloc() aligns
+        return offset;
+    }
     template <typename T>
     size_t add(const std::vector<T> & array) {
-        const size_t offset = bytes;
-        bytes += (array.size() * sizeof(T) + 15) / 16 * 16;
-        return offset;
+        return take(array.size() * sizeof(T));
     }
 };
 
@@ -160,19 +165,30 @@ struct upload_layout {
         }                                                           \
     } while (false)
 
+// The arrays that the host made, then room for those that the device makes.
 status upload(const work_list & list, const staging_plan & plan, cuda_context::state & s, cudaStream_t stream,
               cuda_work & work) {
-    upload_layout layout;
+    slab_layout layout;
     const size_t items = layout.add(list.items);
     const size_t combines = layout.add(list.combines);
-    const size_t first_ranks = layout.add(list.first_ranks);
     const size_t jobs = layout.add(plan.jobs);
     const size_t cells = layout.add(plan.cells);
+    const size_t walk_jobs = layout.add(list.jobs);
+    const size_t job_items = layout.add(list.job_items);
+    // The last array of the upload: selected blocks' first ranks follow those given.
+    const size_t first_ranks = layout.bytes;
+    const size_t upload_bytes = first_ranks + list.first_ranks.size() * sizeof(int32_t);
+    layout.take((list.first_ranks.size() + static_cast<size_t>(list.n_selected_ranks)) * sizeof(int32_t));
+    const size_t bits = layout.take(static_cast<size_t>(list.n_bit_words) * sizeof(uint32_t));
+    const size_t workspace = layout.bytes;
+    if (work.selector != nullptr) {
+        layout.take(static_cast<size_t>(work.selector->workspace_bytes(work.shape, work.selected)));
+    }
     if (status taken = s.slabs->take(layout.bytes, s.scratch.bytes(), s.limit, work.slab); !taken.ok()) {
         return taken;
     }
     upload_buffers::buffer * buffer = nullptr;
-    TMX_CUDA_TRY(s.uploads.take(layout.bytes, buffer), "pinned memory for tile lists");
+    TMX_CUDA_TRY(s.uploads.take(upload_bytes, buffer), "pinned memory for tile lists");
     auto * host = static_cast<uint8_t *>(buffer->data);
     const auto copy = [&](size_t offset, const auto & array) {
         if (!array.empty()) {
@@ -181,19 +197,30 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
     };
     copy(items, list.items);
     copy(combines, list.combines);
-    copy(first_ranks, list.first_ranks);
     copy(jobs, plan.jobs);
     copy(cells, plan.cells);
-    TMX_CUDA_TRY(cudaMemcpyAsync(work.slab.data, host, layout.bytes, cudaMemcpyHostToDevice, stream),
+    copy(walk_jobs, list.jobs);
+    copy(job_items, list.job_items);
+    copy(first_ranks, list.first_ranks);
+    TMX_CUDA_TRY(cudaMemcpyAsync(work.slab.data, host, upload_bytes, cudaMemcpyHostToDevice, stream),
                  "uploading tile lists");
     TMX_CUDA_TRY(cudaEventRecord(buffer->copied, stream), "uploading tile lists");
-    const auto * base = static_cast<const uint8_t *>(work.slab.data);
-    work.items = reinterpret_cast<const work_item *>(base + items);
+    auto * base = static_cast<uint8_t *>(work.slab.data);
+    work.items = reinterpret_cast<work_item *>(base + items);
     work.combines = reinterpret_cast<const combine_item *>(base + combines);
-    work.first_ranks = reinterpret_cast<const int32_t *>(base + first_ranks);
     work.jobs = reinterpret_cast<const stage_job *>(base + jobs);
     work.cells = reinterpret_cast<const int32_t *>(base + cells);
-    work.facts.upload_bytes = static_cast<int64_t>(layout.bytes);
+    work.walk_jobs = reinterpret_cast<const walk_job *>(base + walk_jobs);
+    work.walk_job_items = reinterpret_cast<const int32_t *>(base + job_items);
+    work.first_ranks = reinterpret_cast<int32_t *>(base + first_ranks);
+    work.bits = reinterpret_cast<uint32_t *>(base + bits);
+    work.workspace = base + workspace;
+    uint32_t * next_bits = work.bits;
+    for (cuda_selected_rows & rows : work.selected) {
+        rows.bits = next_bits;
+        next_bits += rows.shape.total_words();
+    }
+    work.facts.upload_bytes = static_cast<int64_t>(upload_bytes);
     return {};
 }
 
@@ -226,49 +253,47 @@ scratch_layout lay_out(const attention_args & args, const cuda_work & work) {
     return layout;
 }
 
-status validate_lists(const attention_args & args, std::span<const attention_segment> segments,
-                      std::span<const cuda_block_lists> lists) {
-    if (!lists.empty() && lists.size() != segments.size()) {
-        return status::error(status_code::invalid_argument, "%zu block lists for %zu segments", lists.size(),
-                             segments.size());
+status validate_selection(std::span<const attention_segment> segments, std::span<const block_lists> lists,
+                          const cuda_selection & selection) {
+    if (selection.selector == nullptr) {
+        return {};
+    }
+    if (selection.selected.size() != segments.size()) {
+        return status::error(status_code::invalid_argument, "%zu marks of selection for %zu segments",
+                             selection.selected.size(), segments.size());
     }
     for (size_t i = 0; i < lists.size(); ++i) {
-        const cuda_block_lists & l = lists[i];
-        if (l.begin == nullptr) {
-            continue;
-        }
-        if (l.block_keys < k_slice || !std::has_single_bit(static_cast<uint64_t>(l.block_keys)) || l.list_rows < 1) {
-            return status::error(
-                status_code::invalid_argument,
-                "block list %zu: block_keys is %lld (a power of two, at least %d), list_rows %lld (>= 1)", i,
-                static_cast<long long>(l.block_keys), k_slice, static_cast<long long>(l.list_rows));
-        }
-        const int64_t n_rows = segments[i].row_end - segments[i].row_begin;
-        const int64_t n_lists = lists_of(l, n_rows) * (l.per_query_head ? args.n_head : args.n_head_kv);
-        for (int64_t list = 0; list < n_lists; ++list) {
-            if (l.begin[list + 1] < l.begin[list]) {
-                return status::error(status_code::invalid_argument, "block list %zu: list %lld ends before it begins",
-                                     i, static_cast<long long>(list));
-            }
-            int64_t end = 0;
-            for (int64_t block = l.begin[list]; block < l.begin[list + 1]; ++block) {
-                if (l.first_rank[block] < end) {
-                    return status::error(status_code::invalid_argument,
-                                         "block list %zu: blocks of list %lld are not ascending and disjoint", i,
-                                         static_cast<long long>(list));
-                }
-                end = l.first_rank[block] + l.block_keys;
-            }
+        if (selection.selected[i] != 0 && lists[i].begin != nullptr) {
+            return status::error(status_code::invalid_argument, "segment %zu has a block list and a selection", i);
         }
     }
     return {};
 }
 
+// What the selector is told; in the order in which work_list counts bits. Their places on the device come later.
+std::vector<cuda_selected_rows> rows_to_select(const attention_args & args, std::span<const attention_segment> segments,
+                                               const selected_segments & selection, std::span<const key_place> places) {
+    std::vector<cuda_selected_rows> selected;
+    for (size_t i = 0; i < segments.size(); ++i) {
+        const attention_segment & s = segments[i];
+        if (selection.at(i) && s.row_begin < s.row_end) {
+            cuda_selected_rows rows;
+            rows.shape = {args.n_head, {s.rank_begin, n_ranks(s)}};
+            rows.batch = s.batch;
+            rows.row_begin = s.row_begin;
+            rows.key_batch = places[i].batch;
+            rows.key_begin = places[i].base;
+            selected.push_back(rows);
+        }
+    }
+    return selected;
+}
+
 }  // namespace
 
 status cuda_prepare(const attention_args & args, std::span<const attention_segment> segments,
-                    std::span<const cuda_block_lists> lists, cuda_context & ctx, void * stream,
-                    std::shared_ptr<cuda_work> & work) noexcept try {
+                    std::span<const block_lists> lists, cuda_context & ctx, void * stream,
+                    std::shared_ptr<cuda_work> & work, const cuda_selection & selection) noexcept try {
     if (status s = validate_shape(args); !s.ok()) {
         return s;
     }
@@ -281,19 +306,32 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     if (status s = validate_lists(args, segments, lists); !s.ok()) {
         return s;
     }
+    if (status s = validate_selection(segments, lists, selection); !s.ok()) {
+        return s;
+    }
+    selected_segments by_device;
+    if (selection.selector != nullptr) {
+        by_device = {selection.selected, selection.per_query_head};
+    }
     cuda_context::state & state = ctx.internals();
     const device_scope scope(state.device);
     TMX_CUDA_TRY(scope.error(), "selecting the device");
-    const staging_plan plan = plan_staging(state.arch, args, segments, lists);
+    const staging_plan plan = plan_staging(state.arch, args, segments, lists, by_device);
     work_list list;
     auto result = std::make_shared<cuda_work>();
     result->slabs = state.slabs;
-    result->variant = choose_variant(state.arch, args, segments, lists, plan.places, state.n_sm, list);
+    result->variant = choose_variant(state.arch, args, segments, lists, by_device, plan.places, state.n_sm, list);
     if (result->variant == nullptr) {
         return status::error(status_code::unsupported, "no %s kernel for this type and head dimension in this build",
                              name_of(state.arch));
     }
+    if (!list.fits()) {
+        return status::error(status_code::out_of_memory, "the lists of selected blocks hold 2^31 blocks or more");
+    }
     result->shape = args;
+    result->selected = rows_to_select(args, segments, by_device, plan.places);
+    result->selector = result->selected.empty() ? nullptr : selection.selector;
+    result->n_walk_jobs = static_cast<int32_t>(list.jobs.size());
     result->n_items = static_cast<int32_t>(list.items.size());
     result->n_combines = static_cast<int32_t>(list.combines.size());
     result->n_partials = list.n_partials;

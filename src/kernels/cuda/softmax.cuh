@@ -22,18 +22,18 @@ struct row_pair {
 };
 
 // What a packed row keeps. Rows beyond the item's last are computed like it, and never written.
-__device__ inline kept_row kept_by(const work_item & item, int row) {
-    const packed_row at = unpack(item, smaller(row, item.packed_rows() - 1));
-    return row_of(item.kept(), item.rank_begin + at.position);
+__device__ inline kept_row kept_by(const item_place & place, const item_walk & walk, int row) {
+    const packed_row at = unpack(place, smaller(row, place.packed_rows() - 1));
+    return row_of(walk.kept(), place.rank_begin + at.position);
 }
 
 // -inf where packed rows first_row and first_row + 8 drop the key, for the tile that starts with slice `first_slice`.
 // `logits` is [blocks of 8 keys][4].
 template <int k_blocks>
-__device__ inline void mask_logits(float (&logits)[k_blocks * 4], int first_row, const work_item & item,
-                                   const int32_t * first_ranks, int32_t first_slice) {
-    const work_item walk = item;  // read once, not once a slice
-    const kept_row kept[2] = {kept_by(walk, first_row), kept_by(walk, first_row + 8)};
+__device__ inline void mask_logits(float (&logits)[k_blocks * 4], int first_row, const item_place & place,
+                                   const item_walk & whole_walk, const int32_t * first_ranks, int32_t first_slice) {
+    const item_walk walk = whole_walk;  // read once, not once a slice
+    const kept_row kept[2] = {kept_by(place, walk, first_row), kept_by(place, walk, first_row + 8)};
     const int column = threadIdx.x % 4 * 2;
 #pragma unroll
     for (int pair = 0; pair < k_blocks / 2; ++pair) {
@@ -121,34 +121,35 @@ __device__ inline void write_row(float * target, const float (&sums)[k_blocks * 
 
 // Rows of an item's result to where they belong: `out`, or its partial results. `sums` is [blocks of 8 dims][4].
 template <int k_blocks>
-__device__ inline void write_rows(const kernel_params & params, const work_item & item, int first_row,
+__device__ inline void write_rows(const kernel_params & params, const item_place & place, int first_row,
                                   const float (&sums)[k_blocks * 4], const row_pair & rows) {
     const int column = threadIdx.x % 4 * 2;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
         const int row = first_row + r * 8;
         const float sum = whole_sum(rows.sum[r]);
-        if (row >= item.packed_rows()) {
+        if (row >= place.packed_rows()) {
             continue;
         }
         const float maximum = rows.maximum[r] * params.scale_log2;
-        if (item.partial >= 0) {
-            const int64_t place = int64_t{item.partial} * k_item_rows + row;
-            write_row<k_blocks>(params.partial.sums + place * params.partial.width + column, sums, r, 1.0f, params.d_v,
+        if (place.partial >= 0) {
+            const int64_t slot = int64_t{place.partial} * k_item_rows + row;
+            write_row<k_blocks>(params.partial.sums + slot * params.partial.width + column, sums, r, 1.0f, params.d_v,
                                 true);
             if (column == 0) {
-                params.partial.scales[place] = make_float2(maximum, sum);
+                params.partial.scales[slot] = make_float2(maximum, sum);
             }
             continue;
         }
-        const packed_row at = unpack(item, row);
-        const int64_t out_row = item.row_begin + at.position;
-        const int64_t head = item.head_begin + at.head;
-        float * target = params.out + item.batch * params.out_stride_batch + out_row * params.out_stride_row +
+        const packed_row at = unpack(place, row);
+        const int64_t out_row = place.row_begin + at.position;
+        const int64_t head = place.head_begin + at.head;
+        float * target = params.out + place.batch * params.out_stride_batch + out_row * params.out_stride_row +
                          head * params.out_stride_head + column;
         write_row<k_blocks>(target, sums, r, sum > 0 ? 1.0f / sum : 0.0f, params.d_v, params.out_by_8);
         if (params.lse != nullptr && column == 0) {
-            params.lse[(int64_t{item.batch} * params.n_head + head) * params.n_q + out_row] = natural_lse(maximum, sum);
+            params.lse[(int64_t{place.batch} * params.n_head + head) * params.n_q + out_row] =
+                natural_lse(maximum, sum);
         }
     }
 }

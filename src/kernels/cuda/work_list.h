@@ -1,10 +1,11 @@
-// Cuts segments into work items. A pure function of its arguments: no device is asked, so it is tested without one, and
-// results do not depend on how busy the device is.
+// Cuts segments into work items: their places, and the walks that the host can make. A pure function of its arguments:
+// no device is asked, so it is tested without one, and results do not depend on how busy the device is.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/walks.h"
 #include "kernels/cuda/work_item.h"
 #include "trianglemix/cuda_attention.h"
 
@@ -22,22 +23,36 @@ struct key_place {
     int32_t batch = 0;
 };
 
-struct work_list {
-    std::vector<work_item> items;  // in the order in which they should start
-    std::vector<combine_item> combines;
-    std::vector<int32_t> first_ranks;  // of listed blocks
-    int32_t n_partials = 0;
-    int64_t n_key_tiles = 0;
+// Which segments' walks a device kernel makes, from the bits of their blocks.
+struct selected_segments {
+    std::span<const uint8_t> selected;  // empty: none; else one per segment
+    bool per_query_head = false;
+
+    bool at(size_t segment) const { return !selected.empty() && selected[segment] != 0; }
 };
 
-// How many lists the rows of a segment have, of one head.
-inline int64_t lists_of(const cuda_block_lists & lists, int64_t n_rows) {
-    return n_rows / lists.list_rows + (n_rows % lists.list_rows != 0 ? 1 : 0);
-}
+struct work_list {
+    // In the order in which they should start; the walks of jobs as if every block were selected.
+    std::vector<work_item> items;
+    std::vector<combine_item> combines;
+    std::vector<int32_t> first_ranks;  // of given blocks
+    std::vector<walk_job> jobs;
+    std::vector<int32_t> job_items;
+    int64_t n_selected_ranks = 0;  // room for the first ranks of selected blocks, behind those given
+    int64_t n_bit_words = 0;       // of all selected segments, one behind the other
+    int32_t n_partials = 0;
+    int64_t n_key_tiles = 0;  // at most
+
+    // Whether the numbers that walk_job keeps are large enough.
+    bool fits() const {
+        constexpr int64_t k_most = std::numeric_limits<int32_t>::max();
+        return static_cast<int64_t>(first_ranks.size()) + n_selected_ranks <= k_most && n_bit_words <= k_most;
+    }
+};
 
 // REQUIRES valid arguments (validate.h), ranked segments, one place per segment, lists empty or one per segment.
 work_list make_work_list(const attention_args & args, std::span<const attention_segment> segments,
-                         std::span<const cuda_block_lists> lists, std::span<const key_place> places,
-                         const list_config & config);
+                         std::span<const block_lists> lists, const selected_segments & selection,
+                         std::span<const key_place> places, const list_config & config);
 
 }  // namespace tmx::cuda

@@ -44,8 +44,8 @@ class block_attention {
         : params_(params), item_(item), q_(ptx::shared_address(shared)) {}
 
     __device__ void run(uint8_t * shared) {
-        if (item_.tile_begin < item_.tile_end) {
-            copy_keys(item_.tile_begin);
+        if (item_.walk.tile_begin < item_.walk.tile_end) {
+            copy_keys(item_.walk.tile_begin);
         }
         convert_queries(shared);
 #pragma unroll
@@ -56,10 +56,10 @@ class block_attention {
                 sums_[band][i] = 0;
             }
         }
-        const int32_t tile_end = item_.tile_end;
-        const int32_t full_begin = item_.full_begin;
-        const int32_t full_end = item_.full_end;
-        for (int32_t tile = item_.tile_begin; tile < tile_end; ++tile) {
+        const int32_t tile_end = item_.walk.tile_end;
+        const int32_t full_begin = item_.walk.full_begin;
+        const int32_t full_end = item_.walk.full_end;
+        for (int32_t tile = item_.walk.tile_begin; tile < tile_end; ++tile) {
             ptx::copy_wait<0>();
             __syncthreads();  // the keys are there, and nobody reads the values of the tile before
             copy_values(tile);
@@ -71,8 +71,8 @@ class block_attention {
             for (int band = 0; band < C::k_bands; ++band) {
                 float rescale[2];
                 if (tile < full_begin || tile >= full_end) {
-                    mask_logits<C::k_keys / 8>(logits[band], first_row(band), item_, params_.first_ranks,
-                                               tile * C::k_slices);
+                    mask_logits<C::k_keys / 8>(logits[band], first_row(band), item_.place, item_.walk,
+                                               params_.first_ranks, tile * C::k_slices);
                 }
                 weigh<C::k_keys / 8>(logits[band], rows_[band], params_.scale_log2, rescale);
                 // Once a row's largest logit is found, its sums stay as they are.
@@ -90,7 +90,7 @@ class block_attention {
         }
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
-            write_rows<C::k_dim / 8>(params_, item_, first_row(band), sums_[band], rows_[band]);
+            write_rows<C::k_dim / 8>(params_, item_.place, first_row(band), sums_[band], rows_[band]);
         }
     }
 
@@ -111,10 +111,10 @@ class block_attention {
         if (chunk * 8 < C::k_dim) {
             const uint32_t target = shared + (chunk / 8 * C::k_keys + first_key) * k_row_bytes;
             const T * source = head + chunk * 8;
-            if (item_.list_begin < 0 && first >= item_.sink_slices()) {
-                const int32_t rank = slice_rank(item_, nullptr, first) + first_key;
-                const int32_t n_keys = item_.key_end - rank;  // from the thread's first on
-                source += (item_.key_base + rank) * stride_row;
+            if (item_.walk.list_begin < 0 && first >= item_.walk.sink_slices()) {
+                const int32_t rank = slice_rank(item_.walk, nullptr, first) + first_key;
+                const int32_t n_keys = item_.walk.key_end - rank;  // from the thread's first on
+                source += (item_.place.key_base + rank) * stride_row;
 #pragma unroll
                 for (int i = 0; i < C::k_keys / k_step; ++i) {
                     const bool valid = exists && i * k_step < n_keys;
@@ -126,10 +126,10 @@ class block_attention {
 #pragma unroll 1
                 for (int key = first_key; key < C::k_keys; key += k_step) {
                     const int32_t slice = first + key / k_slice;
-                    const int32_t rank = slice_rank(item_, params_.first_ranks, slice) + key % k_slice;
-                    const bool valid = exists && rank < slice_limit(item_, slice);
+                    const int32_t rank = slice_rank(item_.walk, params_.first_ranks, slice) + key % k_slice;
+                    const bool valid = exists && rank < slice_limit(item_.walk, slice);
                     ptx::copy_16(shared + chunk_offset<C::k_keys>(key, chunk),
-                                 valid ? source + (item_.key_base + rank) * stride_row : head, valid);
+                                 valid ? source + (item_.place.key_base + rank) * stride_row : head, valid);
                 }
             }
         }
@@ -140,13 +140,13 @@ class block_attention {
     }
 
     __device__ void copy_keys(int32_t tile) {
-        const T * keys = static_cast<const T *>(params_.k) + item_.kv_batch * params_.k_stride_batch +
-                         item_.head_kv * params_.k_stride_head;
+        const T * keys = static_cast<const T *>(params_.k) + item_.place.kv_batch * params_.k_stride_batch +
+                         item_.place.head_kv * params_.k_stride_head;
         copy_tile(tile, keys, params_.k_stride_row, params_.d_qk, k_tile());
     }
     __device__ void copy_values(int32_t tile) {
-        const T * values = static_cast<const T *>(params_.v) + item_.kv_batch * params_.v_stride_batch +
-                           item_.head_kv * params_.v_stride_head;
+        const T * values = static_cast<const T *>(params_.v) + item_.place.kv_batch * params_.v_stride_batch +
+                           item_.place.head_kv * params_.v_stride_head;
         copy_tile(tile, values, params_.v_stride_row, params_.d_v, v_tile());
     }
     __device__ uint32_t k_tile() const {
@@ -162,12 +162,12 @@ class block_attention {
         constexpr int k_step = C::k_threads / k_chunks;
         const int chunk = threadIdx.x % k_chunks;
         const bool exists = chunk * 8 < params_.d_qk;
-        const float * base = params_.q + item_.batch * params_.q_stride_batch +
-                             item_.head_begin * params_.q_stride_head + item_.row_begin * params_.q_stride_row +
-                             chunk * 8;
-        const int32_t n_heads = item_.n_heads;
-        const int32_t n_packed = item_.packed_rows();
-        packed_row at = unpack(item_, threadIdx.x / k_chunks);
+        const float * base = params_.q + item_.place.batch * params_.q_stride_batch +
+                             item_.place.head_begin * params_.q_stride_head +
+                             item_.place.row_begin * params_.q_stride_row + chunk * 8;
+        const int32_t n_heads = item_.place.n_heads;
+        const int32_t n_packed = item_.place.packed_rows();
+        packed_row at = unpack(item_.place, threadIdx.x / k_chunks);
 #pragma unroll 4
         for (int row = threadIdx.x / k_chunks; row < k_item_rows; row += k_step) {
             float values[8] = {};

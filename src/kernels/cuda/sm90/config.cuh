@@ -43,7 +43,7 @@ struct alignas(1024) shared_memory {
     uint8_t q[C::k_q_buffers][C::k_q_bytes];   // [panel][row][64 dims], swizzled
     uint8_t k[k_key_stages][C::k_tile_bytes];  // [panel][key][64 dims]
     uint8_t v[k_value_stages][C::k_tile_bytes];
-    work_item items[k_item_slots];  // n_rows 0: no more work
+    work_item items[k_item_slots];  // place.n_rows 0: no more work
     uint64_t q_full[C::k_q_buffers], q_empty[C::k_q_buffers];
     uint64_t k_full[k_key_stages], k_empty[k_key_stages];
     uint64_t v_full[k_value_stages], v_empty[k_value_stages];

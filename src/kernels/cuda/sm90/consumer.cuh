@@ -28,7 +28,7 @@ class consumer {
         }
         while (true) {
             ptx::barrier_wait(shared_.item_full[items_.slot], items_.parity);
-            if (shared_.items[items_.slot].n_rows == 0) {
+            if (shared_.items[items_.slot].place.n_rows == 0) {
                 return;
             }
             compute(shared_.items[items_.slot]);
@@ -77,7 +77,7 @@ class consumer {
     }
 
     __device__ void mask(float (&logits)[C::k_keys / 2], const work_item & item, int32_t tile) {
-        mask_logits<k_key_blocks>(logits, first_row(), item, params_.first_ranks, tile * C::k_slices);
+        mask_logits<k_key_blocks>(logits, first_row(), item.place, item.walk, params_.first_ranks, tile * C::k_slices);
     }
 
     // A weight of zero times whatever lies in keys that the walk does not visit must be zero: clears their values.
@@ -86,7 +86,7 @@ class consumer {
         const int thread = threadIdx.x % 128;
         if (thread < C::k_keys) {
             const int32_t slice = tile * C::k_slices + thread / k_slice;
-            if (slice_rank(item, params_.first_ranks, slice) + thread % k_slice >= slice_limit(item, slice)) {
+            if (slice_rank(item.walk, params_.first_ranks, slice) + thread % k_slice >= slice_limit(item.walk, slice)) {
                 uint8_t * row = shared_.v[v_ring_.slot] + thread * k_row_bytes;
                 for (int panel = 0; panel < C::k_panels; ++panel) {
                     for (int chunk = 0; chunk < k_row_bytes; chunk += 16) {
@@ -130,10 +130,10 @@ class consumer {
 
         ptx::barrier_wait(shared_.q_full[q_ring_.slot], q_ring_.parity);
         // The item lies in shared memory, which every barrier makes the compiler read again.
-        int32_t tile = item.tile_begin;
-        const int32_t tile_end = item.tile_end;
-        const int32_t full_begin = item.full_begin;
-        const int32_t full_end = item.full_end;
+        int32_t tile = item.walk.tile_begin;
+        const int32_t tile_end = item.walk.tile_end;
+        const int32_t full_begin = item.walk.full_begin;
+        const int32_t full_end = item.walk.full_end;
         const auto partial = [&](int32_t t) { return t < full_begin || t >= full_end; };
         if (tile < tile_end) {
             ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
@@ -189,7 +189,7 @@ class consumer {
             release(shared_.q_empty[q_ring_.slot]);
         }
         q_ring_.advance();
-        write_rows<k_dim_blocks>(params_, item, first_row(), sums, rows_);
+        write_rows<k_dim_blocks>(params_, item.place, first_row(), sums, rows_);
     }
 
     const kernel_params & params_;

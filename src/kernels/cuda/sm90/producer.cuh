@@ -10,50 +10,52 @@ namespace tmx::cuda::sm90 {
 
 // A box of `map` from a rank on, to where a tile has its key `key`.
 template <typename C>
-__device__ inline void load_panels(const work_item & item, int32_t rank, const CUtensorMap & map, uint32_t tile,
+__device__ inline void load_panels(const item_place & place, int32_t rank, const CUtensorMap & map, uint32_t tile,
                                    int key, uint64_t & full) {
     for (int panel = 0; panel < C::k_panels; ++panel) {
         ptx::load_box(tile + (panel * C::k_keys + key) * k_row_bytes, &map, full, panel * k_panel_dims,
-                      item.key_base + rank, item.head_kv, item.kv_batch);
+                      place.key_base + rank, place.head_kv, place.kv_batch);
     }
 }
 
 template <typename C>
 __device__ void load_tile(const work_item & item, const int32_t * first_ranks, int32_t tile, const box_maps & maps,
                           uint8_t * shared, uint64_t & full) {
+    const item_walk & walk = item.walk;
     const uint32_t address = ptx::shared_address(shared);
     const int32_t first = tile * C::k_slices;
-    const int32_t n_slices = smaller(C::k_slices, item.n_slices - first);
-    const int32_t begin = slice_rank(item, first_ranks, first);
-    const int32_t last = slice_rank(item, first_ranks, first + C::k_slices - 1);
-    const bool banded = item.list_begin < 0 && first >= item.sink_slices();
+    const int32_t n_slices = smaller(C::k_slices, walk.n_slices - first);
+    const int32_t begin = slice_rank(walk, first_ranks, first);
+    const int32_t last = slice_rank(walk, first_ranks, first + C::k_slices - 1);
+    const bool banded = walk.list_begin < 0 && first >= walk.sink_slices();
     if (banded || last - begin == C::k_keys - k_slice) {
         ptx::barrier_arrive_expect(full, C::k_tile_bytes);
-        load_panels<C>(item, begin, maps.tile, address, 0, full);
+        load_panels<C>(item.place, begin, maps.tile, address, 0, full);
         return;
     }
     // The usual sink has one slice: the window follows it in one piece. (A box may start at any multiple of 8 keys of a
     // tile: there the swizzle starts anew.)
-    if (item.list_begin < 0 && first + 1 == item.sink_slices()) {
+    if (walk.list_begin < 0 && first + 1 == walk.sink_slices()) {
         ptx::barrier_arrive_expect(full, C::k_tile_bytes);
-        load_panels<C>(item, begin, maps.slice, address, 0, full);
-        load_panels<C>(item, item.window_begin, maps.rest, address, k_slice, full);
+        load_panels<C>(item.place, begin, maps.slice, address, 0, full);
+        load_panels<C>(item.place, walk.window_begin, maps.rest, address, k_slice, full);
         return;
     }
     ptx::barrier_arrive_expect(full, n_slices * C::k_panels * k_slice * k_row_bytes);
     for (int32_t slice = 0; slice < n_slices; ++slice) {
-        load_panels<C>(item, slice_rank(item, first_ranks, first + slice), maps.slice, address, slice * k_slice, full);
+        load_panels<C>(item.place, slice_rank(walk, first_ranks, first + slice), maps.slice, address, slice * k_slice,
+                       full);
     }
 }
 
 // Asks for an item's queries to be in the L2 cache by the time they are converted. By ordinary prefetches: as bulk
 // copies of a row each they would keep the copy engine from the keys and values.
-__device__ inline void prefetch_queries(const kernel_params & params, const work_item & item, int lane) {
+__device__ inline void prefetch_queries(const kernel_params & params, const item_place & place, int lane) {
     constexpr int k_line_dims = 32;
-    const float * base = params.q + item.batch * params.q_stride_batch + item.head_begin * params.q_stride_head +
-                         item.row_begin * params.q_stride_row;
-    for (int row = lane; row < item.packed_rows(); row += 32) {
-        const packed_row at = unpack(item, row);
+    const float * base = params.q + place.batch * params.q_stride_batch + place.head_begin * params.q_stride_head +
+                         place.row_begin * params.q_stride_row;
+    for (int row = lane; row < place.packed_rows(); row += 32) {
+        const packed_row at = unpack(place, row);
         const float * source = base + at.position * params.q_stride_row + at.head * params.q_stride_head;
         for (int dim = 0; dim < params.d_qk; dim += k_line_dims) {
             ptx::prefetch_to_l2(source + dim);
@@ -72,19 +74,20 @@ __device__ void draw_items(const kernel_params & params, shared_memory<C> & shar
         ptx::barrier_wait(shared.item_empty[items.slot], items.parity ^ 1);
         work_item & item = shared.items[items.slot];
         if (index < params.n_items) {
-            const int * source = reinterpret_cast<const int *>(params.items + index);
-            if (lane < static_cast<int>(sizeof(work_item) / sizeof(int))) {
-                reinterpret_cast<int *>(&item)[lane] = source[lane];
+            constexpr int k_integers = sizeof(work_item) / sizeof(int);  // a lane each
+            static_assert(k_integers <= 32);
+            if (lane < k_integers) {
+                reinterpret_cast<int *>(&item)[lane] = reinterpret_cast<const int *>(params.items + index)[lane];
             }
         } else if (lane == 0) {
-            item.n_rows = 0;
+            item.place.n_rows = 0;
         }
         ptx::barrier_arrive(shared.item_full[items.slot]);
         if (index >= params.n_items) {
             return;
         }
         __syncwarp();
-        prefetch_queries(params, item, lane);
+        prefetch_queries(params, item.place, lane);
         items.advance();
         if (lane == 0) {
             const int32_t n_blocks = static_cast<int32_t>(gridDim.x);
@@ -117,24 +120,24 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
     while (true) {
         ptx::barrier_wait(shared.item_full[items.slot], items.parity);
         const work_item & item = shared.items[items.slot];
-        if (item.n_rows == 0) {
+        if (item.place.n_rows == 0) {
             return;
         }
         ring<k_item_slots> next = items;
         next.advance();
-        if (item.tile_begin < item.tile_end && !first_keys_loaded) {
-            load_keys(item, item.tile_begin);
+        if (item.walk.tile_begin < item.walk.tile_end && !first_keys_loaded) {
+            load_keys(item, item.walk.tile_begin);
         }
         first_keys_loaded = false;
-        for (int32_t tile = item.tile_begin; tile < item.tile_end; ++tile) {
-            if (tile + 1 < item.tile_end) {
+        for (int32_t tile = item.walk.tile_begin; tile < item.walk.tile_end; ++tile) {
+            if (tile + 1 < item.walk.tile_end) {
                 load_keys(item, tile + 1);
             } else {
                 // Only one item ahead: its slot waits for none whose values are still to come.
                 ptx::barrier_wait(shared.item_full[next.slot], next.parity);
                 const work_item & following = shared.items[next.slot];
-                if (following.n_rows != 0 && following.tile_begin < following.tile_end) {
-                    load_keys(following, following.tile_begin);
+                if (following.place.n_rows != 0 && following.walk.tile_begin < following.walk.tile_end) {
+                    load_keys(following, following.walk.tile_begin);
                     first_keys_loaded = true;
                 }
             }
@@ -166,19 +169,19 @@ __device__ void convert_queries(const kernel_params & params, shared_memory<C> &
     while (true) {
         ptx::barrier_wait(shared.item_full[items.slot], items.parity);
         const work_item & item = shared.items[items.slot];
-        if (item.n_rows == 0) {
+        if (item.place.n_rows == 0) {
             return;
         }
-        const int32_t n_heads = item.n_heads;
-        const int32_t n_packed = item.packed_rows();
+        const int32_t n_heads = item.place.n_heads;
+        const int32_t n_packed = item.place.packed_rows();
         const int32_t head_step = C::k_loader_warps % n_heads;
         const int32_t position_step = C::k_loader_warps / n_heads;
-        const float * base = params.q + item.batch * params.q_stride_batch + item.head_begin * params.q_stride_head +
-                             item.row_begin * params.q_stride_row;
+        const float * base = params.q + item.place.batch * params.q_stride_batch +
+                             item.place.head_begin * params.q_stride_head + item.place.row_begin * params.q_stride_row;
         ptx::barrier_wait(shared.q_empty[buffers.slot], buffers.parity ^ 1);
         uint8_t * target = shared.q[buffers.slot];
         for (int dim = lane * 4; dim < C::k_dim; dim += 128) {
-            packed_row at = unpack(item, warp);
+            packed_row at = unpack(item.place, warp);
             for (int first = warp; first < k_item_rows; first += k_in_flight * C::k_loader_warps) {
                 float4 quads[k_in_flight];
 #pragma unroll

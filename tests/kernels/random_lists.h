@@ -1,14 +1,17 @@
-// cuda_block_lists.h -- random block lists, and the mask that says the same.
+// random_lists.h -- random block lists, the mask that says the same, and the cases that CPU and GPU are tested with.
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cases.h"
 #include "number_formats.h"
-#include "trianglemix/cuda_attention.h"
+#include "trianglemix/attention.h"
 
 namespace tmx::test {
 
@@ -47,7 +50,7 @@ class random_lists {
     random_lists(const random_lists &) = delete;
     random_lists & operator=(const random_lists &) = delete;
 
-    const cuda_block_lists & lists() const { return lists_; }
+    const block_lists & lists() const { return lists_; }
 
     // [head, row, index on the key axis] f16.
     std::vector<uint16_t> mask(const int32_t * cells) const {
@@ -78,10 +81,73 @@ class random_lists {
     }
 
     const test_case & c_;
-    cuda_block_lists lists_;
+    block_lists lists_;
     std::vector<int64_t> begin_;
     std::vector<int32_t> first_rank_;
     int64_t n_lists_ = 0;
 };
+
+// Rows of ranks [rank_begin, rank_begin + n_rows) over the keys up to their own.
+inline test_case one_chunk(int64_t rank_begin, int64_t n_rows, const band & kept) {
+    test_case c;
+    c.name = "one_chunk";
+    c.n_head = 8;
+    c.n_head_kv = 2;
+    c.d_qk = c.d_v = 128;
+    c.n_q = n_rows;
+    c.n_kv = rank_begin + n_rows;
+    case_segment segment;
+    segment.rows.row_end = n_rows;
+    segment.rows.rank_begin = rank_begin;
+    segment.rows.kept = kept;
+    c.segments = {segment};
+    return c;
+}
+
+// Under sanitizers and emulators (TMX_TEST_REDUCED, cases.h) every fifth case stands for all.
+template <typename T>
+std::vector<T> without_most_if_reduced(std::vector<T> cases) {
+    const char * reduced = std::getenv("TMX_TEST_REDUCED");
+    if (reduced == nullptr || *reduced == 0 || *reduced == '0') {
+        return cases;
+    }
+    std::vector<T> some;
+    for (size_t i = 0; i < cases.size(); i += 5) {
+        some.push_back(std::move(cases[i]));
+    }
+    return some;
+}
+
+struct list_case {
+    std::string name;
+    test_case c;
+    list_style style;
+};
+
+inline std::vector<list_case> list_cases() {
+    std::vector<list_case> cases;
+    for (const bool per_query_head : {false, true}) {
+        for (const int64_t block : {16, 64, 128}) {
+            cases.push_back({"blocks of " + std::to_string(block) + (per_query_head ? ", per query head" : ""),
+                             one_chunk(900, 130, {}),
+                             {block, per_query_head, 0, false}});
+        }
+    }
+    const auto changed = [&](const char * name, auto change) {
+        list_case made{name, one_chunk(700, 130, {}), {64, false, 3, false}};
+        change(made.c);
+        cases.push_back(std::move(made));
+    };
+    changed("bf16", [](test_case & c) { c.k_type = c.v_type = dtype::bf16; });
+    changed("d = 64", [](test_case & c) { c.d_qk = c.d_v = 64; });
+    changed("d = 256", [](test_case & c) { c.d_qk = c.d_v = 256; });
+    changed("q8_0", [](test_case & c) { c.k_type = c.v_type = dtype::q8_0; });
+    changed("cells", [](test_case & c) { c.segments[0].order = cell_order::shuffled; });
+    cases.push_back({"empty lists", one_chunk(700, 130, {}), {64, true, 0, true}});
+    for (const int64_t block : {int64_t{1} << 12, int64_t{1} << 20, int64_t{1} << 40}) {
+        cases.push_back({"blocks of " + std::to_string(block), one_chunk(700, 130, {}), {block, false, 5, false}});
+    }
+    return without_most_if_reduced(std::move(cases));
+}
 
 }  // namespace tmx::test

@@ -1,0 +1,104 @@
+// trianglemix/block_bitmap.h -- which blocks of keys each tile of rows keeps, one bit a block: what selection writes
+// and walks are made of. Beside geometry.h the only file that knows which pairs are kept; host and device ask it alike.
+//
+// Block b holds the ranks [128 b, 128 b + 128), wherever a chunk begins. A segment's rows are cut into tiles of 128
+// from its first row on; a tile's rows share their blocks, each row keeps the keys of them up to its own.
+//
+// THREADS  Pure functions of their arguments.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "trianglemix/geometry.h"
+
+namespace tmx {
+
+constexpr int64_t k_bitmap_keys = 128;  // of a block
+constexpr int64_t k_bitmap_rows = 128;  // of a tile
+constexpr int64_t k_word_bits = 32;
+
+// The bits of one segment: [head][tile][word]; bit b % 32 of word b / 32 is block b. Bits of blocks that begin behind
+// the tile's last row are 0.
+struct bitmap_shape {
+    int64_t n_head = 0;
+    index_range ranks;  // of the segment's rows
+
+    TMX_HOST_DEVICE constexpr int64_t n_tiles() const { return (ranks.size() + k_bitmap_rows - 1) / k_bitmap_rows; }
+    TMX_HOST_DEVICE constexpr int64_t n_words() const {
+        return (ranks.end + k_bitmap_keys * k_word_bits - 1) / (k_bitmap_keys * k_word_bits);
+    }
+    TMX_HOST_DEVICE constexpr int64_t first_word(int64_t head, int64_t tile) const {
+        return (head * n_tiles() + tile) * n_words();
+    }
+    TMX_HOST_DEVICE constexpr int64_t total_words() const { return n_head * n_tiles() * n_words(); }
+
+    // Ranks of a tile's rows.
+    TMX_HOST_DEVICE constexpr index_range rows_of(int64_t tile) const {
+        const int64_t begin = ranks.begin + tile * k_bitmap_rows;
+        return {begin, smaller(begin + k_bitmap_rows, ranks.end)};
+    }
+};
+
+// Blocks that hold a key of [keys.begin, keys.end).
+TMX_HOST_DEVICE constexpr index_range blocks_of(index_range keys) {
+    return keys.empty() ? index_range{} : index_range{keys.begin / k_bitmap_keys, (keys.end - 1) / k_bitmap_keys + 1};
+}
+
+// The bits of blocks [blocks.begin, blocks.end) in word `word`.
+TMX_HOST_DEVICE constexpr uint32_t range_bits(index_range blocks, int64_t word) {
+    const int64_t first = word * k_word_bits;
+    const int64_t begin = larger(blocks.begin - first, 0);
+    const int64_t end = smaller(blocks.end - first, k_word_bits);
+    if (begin >= end) {
+        return 0;
+    }
+    return (~uint32_t{0} >> (k_word_bits - (end - begin))) << begin;
+}
+
+// What follows is word `word` of a tile with rows of ranks [rows.begin, rows.end), not empty.
+
+// Blocks that a row can see at all.
+TMX_HOST_DEVICE constexpr uint32_t visible_bits(index_range rows, int64_t word) {
+    return range_bits({0, blocks_of(rows).end}, word);
+}
+
+// Blocks that every selection keeps: the first one, and those of the rows' own keys.
+TMX_HOST_DEVICE constexpr uint32_t mandatory_bits(index_range rows, int64_t word) {
+    return range_bits({0, 1}, word) | range_bits(blocks_of(rows), word);
+}
+
+// Blocks of which some row keeps a key through the band.
+TMX_HOST_DEVICE constexpr uint32_t band_bits(const band & kept, index_range rows, int64_t word) {
+    const key_ranges keys = visited_keys(kept, rows);
+    return range_bits(blocks_of(keys.sink), word) | range_bits(blocks_of(keys.window), word);
+}
+
+// A band that adds nothing to what every selection keeps.
+constexpr band k_no_band{0, 1};
+
+// The bits of one segment in host memory, all 0 at first.
+struct block_bitmap {
+    bitmap_shape shape;
+    std::vector<uint32_t> words;
+
+    explicit block_bitmap(const bitmap_shape & s) : shape(s), words(static_cast<size_t>(s.total_words())) {}
+
+    uint32_t * of(int64_t head, int64_t tile) { return words.data() + shape.first_word(head, tile); }
+    const uint32_t * of(int64_t head, int64_t tile) const { return words.data() + shape.first_word(head, tile); }
+    bool keeps(int64_t head, int64_t tile, int64_t block) const {
+        return (of(head, tile)[block / k_word_bits] >> (block % k_word_bits) & 1) != 0;
+    }
+};
+
+// Sets the mandatory bits of every tile and head.
+void add_mandatory(block_bitmap & bits);
+// Adds what a band keeps: Triangle and selection in one layer.
+void add_band(block_bitmap & bits, const band & kept);
+// The union over the query heads of each key head: one "head" a key head. REQUIRES n_head a multiple of n_head_kv.
+block_bitmap join_groups(const block_bitmap & bits, int64_t n_head_kv);
+
+// Causal pairs in the kept blocks, over all heads.
+int64_t kept_pairs(const block_bitmap & bits);
+
+}  // namespace tmx

@@ -1,0 +1,30 @@
+#include "select/methods.h"
+
+namespace tmx {
+namespace {
+
+class rule_selector final : public cuda_selector {
+  public:
+    explicit rule_selector(const selection_rule & rule) : rule_(rule) {}
+
+    int64_t workspace_bytes(const attention_args & args,
+                            std::span<const cuda_selected_rows> rows) const noexcept override {
+        const method_row & row = row_of_method(rule_.method);
+        return row.cuda_workspace_bytes != nullptr ? row.cuda_workspace_bytes(rule_, args, rows) : 0;
+    }
+
+    status select(const cuda_selection_call & call) const noexcept override {
+        return row_of_method(rule_.method).on_cuda(rule_, call);
+    }
+
+  private:
+    selection_rule rule_;
+};
+
+}  // namespace
+
+std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule) {
+    return row_of_method(rule.method).on_cuda != nullptr ? std::make_shared<rule_selector>(rule) : nullptr;
+}
+
+}  // namespace tmx

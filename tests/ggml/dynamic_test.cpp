@@ -1,0 +1,222 @@
+// Layers whose blocks are selected, on the CPU device and through a GPU's proxy: against ggml's CPU backend with a mask
+// that spells out which blocks are kept; what cannot be treated so is exact, and counted.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "glue/accel_device.h"
+#include "backend/statistics.h"
+#include "nmse.h"
+#include "proxy_fixture.h"
+
+namespace tmx::test {
+namespace {
+
+constexpr int64_t k_stride = 3;
+
+// Layer 0: blocks; layer 1: blocks and the band; layer 2: triangle; layer 3: dense.
+plan dynamic_plan() {
+    plan p = triangle_plan({1, 2});
+    selection_rule rule = usual_rule(*find_selection_method("stride"));
+    rule.values[0] = k_stride;
+    p.dynamic = {rule};
+    p.layers[0].dynamic = 0;
+    p.layers[1].dynamic = 0;
+    return p;
+}
+
+const mini_shape k_layers{.n_layer = 4};
+
+// The mask of a ubatch of one run that ends with k_shape.n_last dense rows, for a layer that selects blocks.
+fake_ubatch spelled_blocks(fake_ubatch ubatch, const fake_cache & cache, bool banded) {
+    const int64_t n_selected = ubatch.n_rows - k_shape.n_last;
+    const auto position = [&](int64_t row) { return int64_t{ubatch.positions[static_cast<size_t>(row)]}; };
+    for (int64_t row = 0; row < n_selected; ++row) {
+        const int64_t first = row / 128 * 128;
+        const int64_t last = std::min(first + 128, n_selected) - 1;
+        const auto in_band = [&](int64_t block) {
+            for (int64_t other = first; other <= last; ++other) {
+                const int64_t begin = position(other) - k_shape.n_window + 1;
+                if (block * 128 <= position(other) && block * 128 + 127 >= begin) {
+                    return true;
+                }
+            }
+            return false;
+        };
+        for (int64_t cell = 0; cell < ubatch.n_kv; ++cell) {
+            const int64_t block = cache.cells()[static_cast<size_t>(cell)].position / 128;
+            const bool kept = block == 0 || block >= position(first) / 128 ||
+                              (position(last) / 128 - block) % k_stride == 0 || (banded && in_band(block));
+            if (ubatch.visible(0, row, cell) && !kept) {
+                ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
+            }
+        }
+    }
+    return ubatch;
+}
+
+int64_t visible_entries(const fake_ubatch & ubatch) {
+    int64_t n = 0;
+    for (int64_t row = 0; row < ubatch.n_rows; ++row) {
+        for (int64_t cell = 0; cell < ubatch.n_kv; ++cell) {
+            n += ubatch.visible(0, row, cell) ? 1 : 0;
+        }
+    }
+    return n;
+}
+
+class dynamic_test : public proxy_test {
+  protected:
+    // A prompt in chunks, the first of which starts anywhere in the cache if `shuffled`.
+    void check_prompt(ggml_backend_dev_t device, bool shuffled) {
+        apply(with_plan(dynamic_plan()));
+        fake_cache cache(2048);
+        mini_model tested(k_layers, 600, 2048, 1, device);
+        mini_model blocks(k_layers, 600, 2048, 1, nullptr);
+        mini_model both(k_layers, 600, 2048, 1, nullptr);
+        mini_model triangle(k_layers, 600, 2048, 1, nullptr);
+        mini_model exact(k_layers, 600, 2048, 1, nullptr);
+        EXPECT_EQ(tested.n_ours(), 4);
+        double kept[4] = {};
+        double seen = 0;
+        for (int chunk = 0; chunk < 3; ++chunk) {
+            SCOPED_TRACE("chunk " + std::to_string(chunk));
+            if (shuffled) {
+                cache.force_cells(cell_range(1400 - 650 * chunk, 2000 - 650 * chunk));
+            }
+            const step now = prompt_step(cache, 0, 600, last_rows(600));
+            const fake_ubatch of_blocks = spelled_blocks(now.ubatch, now.after, false);
+            const fake_ubatch of_both = spelled_blocks(now.ubatch, now.after, true);
+            const fake_ubatch of_band = spelled_out(now.ubatch, now.after, now.dense);
+            ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+            ASSERT_TRUE(blocks.compute(of_blocks, now.users));
+            ASSERT_TRUE(both.compute(of_both, now.users));
+            ASSERT_TRUE(triangle.compute(of_band, now.users));
+            ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+            EXPECT_LT(nmse(tested.output(0), blocks.output(0)), k_same);
+            EXPECT_LT(nmse(tested.output(1), both.output(1)), k_same);
+            EXPECT_LT(nmse(tested.output(2), triangle.output(2)), k_same);
+            EXPECT_LT(nmse(tested.output(3), exact.output(3)), k_same);
+            kept[0] += static_cast<double>(visible_entries(of_blocks));
+            kept[1] += static_cast<double>(visible_entries(of_both));
+            kept[2] += static_cast<double>(visible_entries(of_band));
+            kept[3] += static_cast<double>(visible_entries(now.ubatch));
+            seen += static_cast<double>(visible_entries(now.ubatch));
+        }
+        EXPECT_GT(nmse(tested.output(0), exact.output(0)), k_other) << "blocks are left out";
+        const nlohmann::json now = stats();
+        EXPECT_EQ(now["nodes"]["dynamic"], 6);
+        EXPECT_EQ(now["nodes"]["triangle"], 3);
+        EXPECT_EQ(now["nodes"]["dense"], 3);
+        EXPECT_TRUE(now["fallbacks"].empty());
+        for (size_t layer = 0; layer < 4; ++layer) {
+            EXPECT_EQ(now["layers"][layer]["pairs"]["kept"], 4 * kept[layer]) << layer;
+            EXPECT_EQ(now["layers"][layer]["pairs"]["skipped"], 4 * (seen - kept[layer])) << layer;
+        }
+    }
+};
+
+TEST_F(dynamic_test, blocks_are_selected_on_the_cpu_device) {
+    check_prompt(accel_device(nullptr), false);
+}
+
+TEST_F(dynamic_test, blocks_are_selected_through_a_proxy) {
+    check_prompt(proxy_.handle(), false);
+    EXPECT_EQ(faults_.n_forwarded, 12);
+}
+
+TEST_F(dynamic_test, cells_in_any_order_on_the_cpu_device) {
+    check_prompt(accel_device(nullptr), true);
+}
+
+TEST_F(dynamic_test, cells_in_any_order_through_a_proxy) {
+    check_prompt(proxy_.handle(), true);
+}
+
+TEST_F(dynamic_test, layers_of_one_rule_share_what_a_proxy_prepares) {
+    plan p = triangle_plan({});
+    p.layers.resize(4);
+    p.dynamic = {usual_rule(0), usual_rule(0)};
+    for (size_t layer = 0; layer < 4; ++layer) {
+        p.layers[layer].dynamic = static_cast<int32_t>(layer % 2);  // two names for one rule
+    }
+    apply(with_plan(p));
+    fake_cache cache(512);
+    const step now = prompt_step(cache, 0, 300, last_rows(300));
+    mini_model tested(k_layers, 300, 512, 1, proxy_.handle());
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    EXPECT_EQ(faults_.n_prepared, 1);
+    EXPECT_EQ(faults_.n_forwarded, 4);
+}
+
+TEST_F(dynamic_test, masked_rows_are_exact_and_counted) {
+    for (const bool by_proxy : {false, true}) {
+        SCOPED_TRACE(by_proxy);
+        process_statistics().reset();
+        apply(with_plan(dynamic_plan()));
+        fake_cache cache(512);
+        step now = prompt_step(cache, 0, 400, k_every_row);
+        now.ubatch.hide_beyond(40);
+        mini_model tested(k_layers, 400, 512, 1, by_proxy ? proxy_.handle() : accel_device(nullptr));
+        mini_model exact(k_layers, 400, 512, 1, nullptr);
+        ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+        ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+        EXPECT_LT(nmse(tested.output(0), exact.output(0)), k_same) << "all rows are masked, or see one block";
+        EXPECT_EQ(stats()["fallbacks"]["visible_count"], 3) << "three layers are the plan's";
+    }
+}
+
+TEST_F(dynamic_test, keys_in_an_unknown_order_are_exact_and_counted) {
+    apply(with_plan(dynamic_plan()));
+    fake_cache cache(1024);
+    fake_cache elsewhere(1024);
+    mini_model tested(k_layers, 300, 1024, 1, accel_device(nullptr));
+    mini_model exact(k_layers, 300, 1024, 1, nullptr);
+    mini_model other(k_layers, 300, 1024, 1, nullptr);
+    const step first = prompt_step(elsewhere, 0, 300, last_rows(300));
+    ASSERT_TRUE(other.compute(first.ubatch, first.users));
+    cache.place(0, cell_range(500, 800));
+    const mini_model::state state = other.save(0, 300);
+    tested.restore(state, 500, 300);
+    exact.restore(state, 500, 300);
+    const step next = prompt_step(cache, 0, 300, k_every_row);
+    ASSERT_TRUE(tested.compute(next.ubatch, next.users));
+    ASSERT_TRUE(exact.compute(next.ubatch, next.users));
+    for (int layer = 0; layer < 4; ++layer) {
+        EXPECT_LT(nmse(tested.output(layer), exact.output(layer)), k_same) << "layer " << layer;
+    }
+    EXPECT_EQ(stats()["fallbacks"]["cell_order"], 3);
+    EXPECT_EQ(stats()["nodes"]["dynamic"], 0);
+}
+
+TEST_F(dynamic_test, what_an_executor_cannot_select_is_passed_on_and_counted) {
+    faults_.prepare = status::error(status_code::unsupported, "no form of that method");
+    apply(with_plan(dynamic_plan()));
+    fake_cache cache(512);
+    const step now = prompt_step(cache, 0, 300, last_rows(300));
+    mini_model tested(k_layers, 300, 512, 1, proxy_.handle());
+    mini_model exact(k_layers, 300, 512, 1, nullptr);
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+    EXPECT_LT(nmse(tested.output(0), exact.output(0)), k_same);
+    EXPECT_EQ(stats()["fallbacks"]["device"], 3);
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["unsupported: no form of that method"], 4);
+}
+
+TEST_F(dynamic_test, a_host_that_asks_for_all_logits_gets_exact_attention) {
+    apply(with_plan(dynamic_plan()));
+    fake_cache cache(512);
+    const step now = prompt_step(cache, 0, 400, k_every_row);
+    mini_shape shape = k_layers;
+    shape.output_ids = false;
+    mini_model tested(shape, 400, 512, 1, accel_device(nullptr));
+    mini_model exact(shape, 400, 512, 1, nullptr);
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+    EXPECT_LT(nmse(tested.output(0), exact.output(0)), k_same);
+    EXPECT_EQ(stats()["pairs"]["skipped"], 0);
+}
+
+}  // namespace
+}  // namespace tmx::test

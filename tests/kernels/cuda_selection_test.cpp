@@ -1,0 +1,280 @@
+// Selection on a GPU: the walks that the device makes are those that the CPU's bits mean; attention over them against
+// the oracle; and nothing waits for the device.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <future>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "cases.h"
+#include "compare.h"
+#include "cuda_device.h"
+#include "kernels/cuda/context.h"
+#include "oracle.h"
+#include "plain.h"
+#include "problem.h"
+#include "selected_blocks.h"
+
+namespace tmx::test {
+namespace {
+
+constexpr uint8_t k_selected[] = {1};
+
+class cuda_selection_test : public testing::TestWithParam<const char *> {
+  protected:
+    void SetUp() override {
+        if (const std::string missing = no_device(); !missing.empty()) {
+            GTEST_SKIP() << missing;
+        }
+        ASSERT_TRUE(cuda_context::create(0, ctx).ok());
+        if (!ctx->force_kernel(GetParam()).ok()) {
+            GTEST_SKIP() << "this GPU cannot run " << GetParam();
+        }
+    }
+    std::unique_ptr<cuda_context> ctx;
+};
+
+struct device_problem {
+    device_problem(const problem & p, const call_output & output)
+        : q(p.q.data(), p.q.size()),
+          k(p.k.data(), p.k.size()),
+          v(p.v.data(), p.v.size()),
+          out(output.out.data(), output.out.size()),
+          args(output.args) {
+        args.q = static_cast<const float *>(q.data());
+        args.k = k.data();
+        args.v = v.data();
+        args.out = static_cast<float *>(out.data());
+        args.lse = nullptr;
+    }
+    device_copy q, k, v, out;
+    attention_args args;
+};
+
+// What the device holds of a work.
+class work_on_host {
+  public:
+    explicit work_on_host(const cuda_work & work) : work_(work), bytes_(work.slab.bytes) {
+        check_cuda(cudaDeviceSynchronize(), "attention");
+        check_cuda(cudaMemcpy(bytes_.data(), work.slab.data, bytes_.size(), cudaMemcpyDeviceToHost), "cudaMemcpy");
+    }
+    template <typename T>
+    const T * of(const T * device) const {
+        return reinterpret_cast<const T *>(bytes_.data() + (reinterpret_cast<const uint8_t *>(device) -
+                                                            static_cast<const uint8_t *>(work_.slab.data)));
+    }
+
+  private:
+    const cuda_work & work_;
+    std::vector<uint8_t> bytes_;
+};
+
+// Compares every item's walk with the blocks that the CPU lists for its rows and heads.
+void expect_walks_of(const test_case & c, const attention_segment & segment, const block_lists & lists,
+                     const cuda_work & work, const std::string & name) {
+    const work_on_host host(work);
+    const cuda::work_item * items = host.of<cuda::work_item>(work.items);
+    const int32_t * first_ranks = host.of<int32_t>(work.first_ranks);
+    const int64_t n_lists = lists_of(lists, segment.row_end - segment.row_begin);
+    for (int32_t i = 0; i < work.n_items; ++i) {
+        const cuda::item_place & place = items[i].place;
+        const int64_t head = lists.per_query_head ? place.head_begin : place.head_kv;
+        const int64_t list = head * n_lists + (place.rank_begin - segment.rank_begin) / lists.list_rows;
+        std::vector<int32_t> expected;  // ranks of slices
+        const int32_t end = place.rank_begin + place.n_rows;
+        for (int64_t block = lists.begin[list]; block < lists.begin[list + 1]; ++block) {
+            for (int32_t rank = lists.first_rank[block];
+                 rank < std::min<int64_t>(end, lists.first_rank[block] + lists.block_keys); rank += cuda::k_slice) {
+                expected.push_back(rank);
+            }
+        }
+        const cuda::item_walk & walk = items[i].walk;
+        ASSERT_EQ(static_cast<int32_t>(expected.size()), walk.n_slices) << name << ", item " << i;
+        EXPECT_EQ(end, walk.key_end);
+        for (int32_t slice = 0; slice < walk.n_slices; ++slice) {
+            ASSERT_EQ(expected[static_cast<size_t>(slice)], cuda::slice_rank(walk, first_ranks, slice))
+                << name << ", item " << i << ", slice " << slice;
+        }
+        const int32_t tile_slices = work.variant->tile_keys / cuda::k_slice;
+        const int32_t n_tiles = cuda::divide_up(walk.n_slices, tile_slices);
+        EXPECT_EQ(int64_t{n_tiles} * place.part / place.n_parts, walk.tile_begin);
+        EXPECT_EQ(int64_t{n_tiles} * (place.part + 1) / place.n_parts, walk.tile_end);
+        EXPECT_EQ(0, walk.full_begin);
+        for (int32_t slice = 0; slice < walk.full_end * tile_slices; ++slice) {
+            EXPECT_LE(expected[static_cast<size_t>(slice)] + cuda::k_slice - 1, place.rank_begin)
+                << name << ", item " << i << ": a full tile needs a mask";
+        }
+    }
+    EXPECT_GT(work.n_items, 0) << c.name;
+}
+
+rounding operands_of(const test_case & c) {
+    return c.k_type == dtype::bf16 ? rounding::bf16 : rounding::f16;
+}
+
+TEST_P(cuda_selection_test, walks_are_the_cpus_and_attention_matches_the_same_mask) {
+    for (const selection_case & each : selection_cases()) {
+        const test_case & c = each.c;
+        const std::unique_ptr<problem> p = selection_problem(c);
+        const attention_segment & segment = p->segments[0];
+        const std::vector<uint16_t> mask = selected_mask(c, segment, each.stride);
+        call_output plain = make_output(c, *p);
+        plain.args.mask = mask.data();
+        plain.args.mask_stride_row = c.n_kv;
+        std::vector<attention_segment> masked = p->segments;
+        masked[0].masked = true;
+        const std::vector<oracle_row> oracle = oracle_attention(plain.args, masked, 7);
+        plain_attention(plain.args, masked, operands_of(c), 7);
+
+        for (const bool per_query_head : {false, true}) {
+            block_bitmap bits({c.n_head, {segment.rank_begin, segment.rank_begin + c.n_q}});
+            ASSERT_TRUE(select_blocks(stride_rule(each.stride), p->args, segment, 1, bits).ok());
+            if (!per_query_head) {
+                bits = join_groups(bits, c.n_head_kv);
+            }
+            add_band(bits, segment.kept);
+            const listed_bits listed(bits, per_query_head);
+
+            call_output output = make_output(c, *p);
+            device_problem device(*p, output);
+            std::shared_ptr<cuda_work> work;
+            const cuda_selection selection{cuda_selector_of(stride_rule(each.stride)), k_selected, per_query_head};
+            const status made = cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work, selection);
+            ASSERT_TRUE(made.ok()) << each.name << ": " << made.message();
+            const status done = cuda_attention_forward(device.args, *work, *ctx, nullptr);
+            ASSERT_TRUE(done.ok()) << each.name << ": " << done.message();
+            expect_walks_of(c, segment, listed.lists(), *work, each.name);
+            ASSERT_TRUE(device.out.fetch(output.out.data())) << "memory beside an output was written";
+            output.args.lse = plain.args.lse = nullptr;
+            EXPECT_EQ("", compare(oracle, plain.args, output.args, operands_of(c)).failure) << each.name;
+        }
+    }
+}
+
+TEST_P(cuda_selection_test, everything_selected_gives_the_bits_of_dense) {
+    const test_case c = one_chunk(1024, 400, {});
+    const std::unique_ptr<problem> p = selection_problem(c);
+    std::vector<attention_segment> selected = p->segments;
+    selected[0].kept = k_no_band;
+    call_output dense = make_output(c, *p);
+    call_output all = make_output(c, *p);
+    device_problem first(*p, dense);
+    device_problem second(*p, all);
+    std::shared_ptr<cuda_work> work;
+    std::shared_ptr<cuda_work> by_blocks;
+    ASSERT_TRUE(cuda_prepare(first.args, p->segments, {}, *ctx, nullptr, work).ok());
+    ASSERT_TRUE(cuda_prepare(second.args, selected, {}, *ctx, nullptr, by_blocks,
+                             {cuda_selector_of(stride_rule(1)), k_selected, false})
+                    .ok());
+    ASSERT_TRUE(cuda_attention_forward(first.args, *work, *ctx, nullptr).ok());
+    ASSERT_TRUE(cuda_attention_forward(second.args, *by_blocks, *ctx, nullptr).ok());
+    check_cuda(cudaDeviceSynchronize(), "attention");
+    if (facts_of(*work).block_keys != facts_of(*by_blocks).block_keys) {
+        GTEST_SKIP() << "dense attention takes tiles that do not divide blocks here";
+    }
+    ASSERT_TRUE(first.out.fetch(dense.out.data()) && second.out.fetch(all.out.data()));
+    EXPECT_EQ(0, std::memcmp(dense.out.data(), all.out.data(), dense.out.size()));
+}
+
+// Other segments of the same work keep the walks that the host made, call after call.
+TEST_P(cuda_selection_test, same_bits_in_every_call_beside_banded_rows) {
+    test_case c = one_chunk(800, 300, k_no_band);
+    case_segment rest = c.segments[0];
+    c.segments[0].rows.row_end = 200;
+    rest.rows.row_begin = 200;
+    rest.rows.rank_begin = 1000;
+    rest.rows.kept = {};
+    c.segments.push_back(rest);
+    c.lse = false;
+    const std::unique_ptr<problem> p = selection_problem(c);
+    constexpr uint8_t k_first[] = {1, 0};
+    call_output once = make_output(c, *p);
+    call_output again = make_output(c, *p);
+    device_problem device(*p, once);
+    std::shared_ptr<cuda_work> work;
+    ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work,
+                             {cuda_selector_of(stride_rule(3)), k_first, false})
+                    .ok());
+    ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+    check_cuda(cudaDeviceSynchronize(), "attention");
+    ASSERT_TRUE(device.out.fetch(once.out.data()));
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+    }
+    check_cuda(cudaDeviceSynchronize(), "attention");
+    ASSERT_TRUE(device.out.fetch(again.out.data()));
+    EXPECT_EQ("", check_written(c, *p, once));
+    EXPECT_EQ(0, std::memcmp(once.out.data(), again.out.data(), once.out.size()));
+}
+
+// The stream is held by a host function: a call that waited for the device would never come back.
+TEST_P(cuda_selection_test, a_call_waits_for_nothing) {
+    const test_case c = one_chunk(1000, 200, k_no_band);
+    const std::unique_ptr<problem> p = selection_problem(c);
+    const call_output output = make_output(c, *p);
+    device_problem device(*p, output);
+    cudaStream_t stream = nullptr;
+    check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+    std::shared_ptr<cuda_work> work;
+    ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, stream, work,
+                             {cuda_selector_of(stride_rule(3)), k_selected, false})
+                    .ok());
+    ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, stream).ok());  // loads the kernels
+    check_cuda(cudaStreamSynchronize(stream), "the first call");
+
+    std::atomic<bool> released{false};
+    const auto hold = [](void * flag) {
+        while (!static_cast<std::atomic<bool> *>(flag)->load()) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    };
+    check_cuda(cudaLaunchHostFunc(stream, hold, &released), "holding the stream");
+    auto call =
+        std::async(std::launch::async, [&] { return cuda_attention_forward(device.args, *work, *ctx, stream).ok(); });
+    const bool returned = call.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+    EXPECT_TRUE(returned) << "the call waits for the device";
+    EXPECT_EQ(cudaErrorNotReady, cudaStreamQuery(stream));
+    released = true;
+    EXPECT_TRUE(call.get());
+    check_cuda(cudaStreamSynchronize(stream), "the held call");
+    check_cuda(cudaStreamDestroy(stream), "the stream");
+}
+
+TEST_P(cuda_selection_test, memory_counts_towards_the_limit) {
+    const test_case c = one_chunk(4000, 200, k_no_band);
+    const std::unique_ptr<problem> p = selection_problem(c);
+    const call_output output = make_output(c, *p);
+    device_problem device(*p, output);
+    std::shared_ptr<cuda_work> work;
+    ctx->limit_scratch({.most_bytes = 1024, .share = 1});
+    EXPECT_EQ(status_code::out_of_memory, cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work,
+                                                       {cuda_selector_of(stride_rule(3)), k_selected, false})
+                                              .code());
+    EXPECT_EQ(nullptr, work);
+}
+
+TEST_P(cuda_selection_test, refuses_a_list_and_a_selection_of_one_segment) {
+    const test_case c = one_chunk(100, 50, k_no_band);
+    const std::unique_ptr<problem> p = selection_problem(c);
+    const call_output output = make_output(c, *p);
+    device_problem device(*p, output);
+    block_bitmap bits({c.n_head_kv, {100, 150}});
+    add_mandatory(bits);
+    const listed_bits listed(bits, false);
+    std::shared_ptr<cuda_work> work;
+    const cuda_selection selection{cuda_selector_of(stride_rule(3)), k_selected, false};
+    EXPECT_EQ(status_code::invalid_argument,
+              cuda_prepare(device.args, p->segments, {&listed.lists(), 1}, *ctx, nullptr, work, selection).code());
+    EXPECT_EQ(status_code::invalid_argument,
+              cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work, {selection.selector, {}, false}).code());
+}
+
+INSTANTIATE_TEST_SUITE_P(kernels, cuda_selection_test, testing::Values("sm90a", "sm80"),
+                         [](const auto & instance) { return std::string(instance.param); });
+
+}  // namespace
+}  // namespace tmx::test
