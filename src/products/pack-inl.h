@@ -37,14 +37,12 @@ constexpr int64_t k_blocks = k_lanes / 4;
 HWY_INLINE void transpose_pieces(const uint8_t * source, uint32_t flip, int64_t width, uint32_t * target) {
     const hn::Repartition<uint32_t, tag_f32> d;
     const hn::Repartition<uint64_t, tag_f32> d_u64;
-    const auto piece = [&](int v) {
-        return hn::Xor(hn::Load(d, reinterpret_cast<const uint32_t *>(source + v * k_blocks * k_piece)),
-                       hn::Set(d, flip));
-    };
-    const auto a = piece(0);
-    const auto b = piece(1);
-    const auto c = piece(2);
-    const auto e = piece(3);
+    const auto * pieces = reinterpret_cast<const uint32_t *>(source);
+    const auto bits = hn::Set(d, flip);
+    const auto a = hn::Xor(hn::Load(d, pieces), bits);
+    const auto b = hn::Xor(hn::Load(d, pieces + k_lanes), bits);
+    const auto c = hn::Xor(hn::Load(d, pieces + 2 * k_lanes), bits);
+    const auto e = hn::Xor(hn::Load(d, pieces + 3 * k_lanes), bits);
     const auto ab_low = hn::BitCast(d_u64, hn::InterleaveLower(d, a, b));
     const auto ab_high = hn::BitCast(d_u64, hn::InterleaveUpper(d, a, b));
     const auto ce_low = hn::BitCast(d_u64, hn::InterleaveLower(d, c, e));
