@@ -179,7 +179,7 @@ void warn_declined(const ggml_tensor * op, decline_reason reason, const settings
     }
 }
 
-bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
+bool supports(const ggml_tensor * op) {
     const settings & current = process_settings();
     if (is_view(op)) {
         return current.enabled();
@@ -205,6 +205,10 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
         default:
             return false;
     }
+}
+
+bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
+    return guarded_make([&] { return supports(op); });
 }
 
 bool device_supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) noexcept {
