@@ -1,4 +1,4 @@
-// commit/source_commit.h -- the commit that this program was built from, as git_commit.cmake finds it at every build, or
+// commit/source_commit.h -- the commit that this program was built from: git_commit.cmake finds it at every build, or
 // is told it.
 #pragma once
 
