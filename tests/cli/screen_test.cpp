@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/bench_rows.h"
+#include "cli/commands/bench_rows.h"
 #include "cli/compare.h"
 #include "cli/input_file.h"
 #include "cli/options.h"

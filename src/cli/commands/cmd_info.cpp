@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/build_info.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
 #include "cli/host_build.h"
 #include "cli/input_file.h"
 #include "cli/machine.h"

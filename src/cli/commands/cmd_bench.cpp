@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "cli/arms.h"
-#include "cli/bench_rows.h"
 #include "cli/build_info.h"
-#include "cli/commands.h"
+#include "cli/commands/bench_rows.h"
+#include "cli/commands/commands.h"
 #include "cli/input_file.h"
 #include "cli/machine.h"
 #include "cli/options.h"

@@ -1,4 +1,4 @@
-// cli/commands.h -- the subcommands. Each add_*() declares its options; the function it returns runs it and gives the
+// cli/commands/commands.h -- the subcommands. Each add_*() declares its options; the function it returns runs it and gives the
 // program's exit code.
 #pragma once
 

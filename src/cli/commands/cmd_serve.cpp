@@ -19,7 +19,7 @@
 #include <optional>
 
 #include "cli/child_process.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
 #include "cli/host_build.h"
 #include "cli/input_file.h"
 #include "cli/options.h"

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "cli/build_info.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
 #include "cli/compare.h"
 #include "cli/input_file.h"
 #include "cli/options.h"
