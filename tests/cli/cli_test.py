@@ -171,6 +171,9 @@ class Arguments(Case):
                 (["--exact", "--stats", other.name], {}, "holds no statistics; it is not overwritten"),
                 ([], {"TRIANGLEMIX_PLAN": "/nowhere.json"}, "TRIANGLEMIX_PLAN: plan file"),
                 ([], {"TRIANGLEMIX_LAYERS": "3-1"}, "TRIANGLEMIX_LAYERS: "),
+                ([], {"TRIANGLEMIX_DYNAMIC": "strode@3"}, 'TRIANGLEMIX_DYNAMIC: found "strode"'),
+                ([], {"TRIANGLEMIX_PLAN": "preset:qwen3-8b", "TRIANGLEMIX_LAYERS": "3"}, "TRIANGLEMIX_LAYERS is set as well"),
+                ([], {"TRIANGLEMIX_PLAN": "preset:qwen3-8b", "TRIANGLEMIX_DYNAMIC": "stride@3"}, "TRIANGLEMIX_DYNAMIC is set as well"),
             ):
                 with self.subTest(options=options, env=env):
                     done = run("serve", *options, *server, env=env)
@@ -378,7 +381,7 @@ class Bench(Case):
 
 
 class Serve(Case):
-    def serve(self, folder):
+    def serve(self, folder, options=(), env=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -387,9 +390,9 @@ class Serve(Case):
             log = os.path.join(scratch, "log")
             with open(log, "w", encoding="utf-8") as sink:
                 process = subprocess.Popen(
-                    [PROGRAM, "serve", "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
+                    [PROGRAM, "serve", *options, "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
                      "-c", "1024", "--port", str(port)],
-                    env=ENVIRONMENT, stdout=sink, stderr=sink)  # fmt: skip
+                    env={**ENVIRONMENT, **(env or {})}, stdout=sink, stderr=sink)  # fmt: skip
             body = json.dumps({"prompt": document(120), "n_predict": 2}).encode()
             request = urllib.request.Request(f"http://127.0.0.1:{port}/completion", body, {"Content-Type": "application/json"})
             for _ in range(240):
@@ -419,6 +422,10 @@ class Serve(Case):
         if not os.path.exists(LINKED_BIN):
             self.skipTest("no such build; scripts/setup.sh --linked makes it")
         self.serve(LINKED_BIN)
+
+    def test_a_plan_takes_the_place_of_dynamic_layers_in_the_environment(self):
+        # The backend refuses both together, and computes exactly.
+        self.serve(DL_BIN, ["--plan", "preset:smollm2-135m-instruct"], {"TRIANGLEMIX_DYNAMIC": "stride@0-9"})
 
     def test_a_server_whose_backend_does_not_load_is_stopped(self):
         server = os.path.join(DL_BIN, "llama-server")

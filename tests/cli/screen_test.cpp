@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "cli/commands/bench_rows.h"
+#include "cli/commands/serve_plan.h"
 #include "cli/compare.h"
 #include "cli/input_file.h"
 #include "cli/options.h"
@@ -30,8 +32,8 @@ TEST(Screen, WrapsByWordsAndIndentsWhatFollows) {
     EXPECT_EQ(wrap("one two three four five six", 24, 4), "one two three four\n    five six");
     EXPECT_EQ(wrap("a\nb", 40, 2), "a\n  b");
     EXPECT_EQ(wrap("", 40, 2), "");
-    EXPECT_EQ(wrap("see /work/wt/build/bin/llama-server there", 24, 2),
-              "see\n  /work/wt/build/bin/\n  llama-server there");
+    EXPECT_EQ(wrap("see /home/me/build/bin/llama-server there", 24, 2),
+              "see\n  /home/me/build/bin/\n  llama-server there");
     EXPECT_EQ(wrap("averyveryverylongwordthatdoesnotfitatall x", 24, 0), "averyveryverylongwordthatdoesnotfitatall\nx");
 }
 
@@ -441,6 +443,48 @@ TEST(Statistics, SharesAndReasons) {
     EXPECT_EQ(s.plan_refused, "");
     EXPECT_THROW(parse_statistics("{}"), failure);
     EXPECT_THROW(parse_statistics("not json"), failure);
+}
+
+// A variable of this process, for as long as a test wants it.
+class set_variable {
+  public:
+    set_variable(const char * name, const char * value) : name_(name) { setenv(name, value, 1); }
+    ~set_variable() { unsetenv(name_); }
+    set_variable(const set_variable &) = delete;
+    set_variable & operator=(const set_variable &) = delete;
+
+  private:
+    const char * name_;
+};
+
+TEST(ServePlan, DynamicLayersOfTheEnvironmentAreItsPlan) {
+    const set_variable dynamic("TRIANGLEMIX_DYNAMIC", "stride@0-9");
+    environment env;
+    EXPECT_EQ(plan_file({}, {"llama-server"}, env), nullptr);
+    EXPECT_TRUE(env.set.empty() && env.unset.empty()) << "the server inherits it";
+}
+
+TEST(ServePlan, OptionsTakeThePlaceOfAllThatTheEnvironmentSays) {
+    const set_variable dynamic("TRIANGLEMIX_DYNAMIC", "stride@0-9");
+    const auto unsets_dynamic = [](const environment & env) {
+        return std::find(env.unset.begin(), env.unset.end(), "TRIANGLEMIX_DYNAMIC") != env.unset.end();
+    };
+    plan_options asked;
+    asked.exact = true;
+    environment exact;
+    EXPECT_EQ(plan_file(asked, {"llama-server"}, exact), nullptr);
+    EXPECT_TRUE(unsets_dynamic(exact)) << "the server would thin its layers";
+    asked.exact = false;
+    asked.reference = "preset:qwen3-8b";
+    environment planned;
+    EXPECT_NE(plan_file(asked, {"llama-server"}, planned), nullptr);
+    EXPECT_TRUE(unsets_dynamic(planned)) << "the backend refuses both together";
+}
+
+TEST(ServePlan, AWrongOneIsSaidBeforeTheServerStarts) {
+    const set_variable dynamic("TRIANGLEMIX_DYNAMIC", "stride@9-0");
+    environment env;
+    EXPECT_THROW(plan_file({}, {"llama-server"}, env), failure);
 }
 
 TEST(Notes, APlanFarBeyondWhatItWasMeasuredOn) {

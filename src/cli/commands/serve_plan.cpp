@@ -21,6 +21,11 @@ bool plan_in_environment() {
     };
     const std::string reference = value_of("TRIANGLEMIX_PLAN");
     const std::string layers = value_of("TRIANGLEMIX_LAYERS");
+    const std::string dynamic = value_of("TRIANGLEMIX_DYNAMIC");
+    if (!reference.empty() && !(layers.empty() && dynamic.empty())) {
+        throw failure(fmt::format("TRIANGLEMIX_PLAN: {} is set as well; use one of the two",
+                                  layers.empty() ? "TRIANGLEMIX_DYNAMIC" : "TRIANGLEMIX_LAYERS"));
+    }
     if (!reference.empty()) {
         if (const parsed<plan> read = load_plan(reference); !read.ok()) {
             throw failure("TRIANGLEMIX_PLAN: " + read.error);
@@ -31,7 +36,12 @@ bool plan_in_environment() {
             throw failure("TRIANGLEMIX_LAYERS: " + read.error);
         }
     }
-    return !reference.empty() || !layers.empty();
+    if (!dynamic.empty()) {
+        if (const parsed<dynamic_layers> read = parse_dynamic_layers(dynamic, -1); !read.ok()) {
+            throw failure("TRIANGLEMIX_DYNAMIC: " + read.error);
+        }
+    }
+    return !reference.empty() || !layers.empty() || !dynamic.empty();
 }
 
 }  // namespace
@@ -43,7 +53,7 @@ std::unique_ptr<temporary_file> plan_file(const plan_options & asked, const std:
         tell("trianglemix: using the plan of the TRIANGLEMIX_* environment");
         return nullptr;
     }
-    env.unset = {"TRIANGLEMIX_PLAN",   "TRIANGLEMIX_LAYERS", "TRIANGLEMIX_SINK",
+    env.unset = {"TRIANGLEMIX_PLAN",   "TRIANGLEMIX_LAYERS", "TRIANGLEMIX_DYNAMIC", "TRIANGLEMIX_SINK",
                  "TRIANGLEMIX_WINDOW", "TRIANGLEMIX_LAST",   "TRIANGLEMIX_TAIL"};
     chosen_plan chosen;
     if (!asked.reference.empty()) {
