@@ -277,7 +277,7 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
     if (!left.empty()) {
         chosen.note += (chosen.note.empty() ? "" : "; ") + windows_note(facts.windows, left);
     }
-    chosen.triangle = chosen.value.any_sparse();
+    chosen.sparse = chosen.value.any_sparse();
     chosen.value.shape.n_sink = options.sink.value_or(chosen.value.shape.n_sink);
     chosen.value.shape.n_window = options.window.value_or(chosen.value.shape.n_window);
     chosen.value.shape.n_last = options.last.value_or(chosen.value.shape.n_last);

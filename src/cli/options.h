@@ -48,10 +48,10 @@ void add_plan_options(CLI::App & app, plan_options & options);
 
 // What the options mean for a model.
 struct chosen_plan {
-    plan value;             // with every option applied
-    bool triangle = false;  // false: exact, `value` only tells the precision
-    std::string source;     // where it came from, for people: "preset smollm2-135m-instruct", "plan.json", "--layers"
-    std::string note;       // not empty: what to tell the user about the choice
+    plan value;           // with every option applied
+    bool sparse = false;  // a layer is triangle or dynamic; false: exact, `value` only tells the precision
+    std::string source;   // where it came from, for people: "preset smollm2-135m-instruct", "plan.json", "--layers"
+    std::string note;     // not empty: what to tell the user about the choice
     std::string layers() const;  // "20 of 30 layers triangle: 10-29"
 };
 

@@ -236,18 +236,18 @@ TEST(Presets, ShapeAloneIsNotEnough) {
     facts.n_head_kv = 3;
     facts.d_head = 64;
     const chosen_plan other = choose_plan({}, facts, true);
-    EXPECT_FALSE(other.triangle);
+    EXPECT_FALSE(other.sparse);
     EXPECT_NE(other.note.find("preset:NAME"), std::string::npos) << other.note;
     EXPECT_NE(other.note.find("smollm2-135m-instruct"), std::string::npos) << other.note;
     facts.name = "SmolLM2 135M Instruct";
     const chosen_plan own = choose_plan({}, facts, true);
-    EXPECT_TRUE(own.triangle);
+    EXPECT_TRUE(own.sparse);
     EXPECT_EQ(own.source, "preset:smollm2-135m-instruct");
     EXPECT_EQ(own.value.tail, tail_policy::prompt);
     EXPECT_NE(choose_plan({}, facts, false).value.tail, tail_policy::prompt);
     facts.n_layer = 31;
     const chosen_plan none = choose_plan({}, facts, true);
-    EXPECT_FALSE(none.triangle);
+    EXPECT_FALSE(none.sparse);
     EXPECT_NE(none.note.find("trianglemix profile -m"), std::string::npos) << none.note;
 }
 
@@ -260,7 +260,7 @@ TEST(Presets, WhatWasNotMeasuredHereIsOnlyUsedByName) {
     facts.n_head_kv = 8;
     facts.d_head = 128;
     const chosen_plan unasked = choose_plan({}, facts, false);
-    EXPECT_FALSE(unasked.triangle);
+    EXPECT_FALSE(unasked.sparse);
     for (const char * part :
          {"not measured by this project", "a public port", "--plan preset:qwen3-8b", "profile -m"}) {
         EXPECT_NE(unasked.note.find(part), std::string::npos) << part << ": " << unasked.note;
@@ -268,7 +268,7 @@ TEST(Presets, WhatWasNotMeasuredHereIsOnlyUsedByName) {
     plan_options asked;
     asked.reference = "preset:qwen3-8b";
     const chosen_plan chosen = choose_plan(asked, facts, false);
-    EXPECT_TRUE(chosen.triangle);
+    EXPECT_TRUE(chosen.sparse);
     EXPECT_EQ(chosen.note, "");
 }
 
@@ -433,7 +433,7 @@ TEST(Statistics, SharesAndReasons) {
         R"({"kernel":"avx2","nodes":{"triangle":3,"dense":1,"masked":2},"fallbacks":{"head_count":4},
             "gpu":{"graphs":{"cut":1,"whole":7},"passed_on":{"keys":2}},"declined":{"rows":9},"plan_refused":null,
             "pairs":{"kept":25,"skipped":75,"masked":100},"seconds":0.5})");
-    EXPECT_EQ(s.n_triangle, 3);
+    EXPECT_EQ(s.n_planned, 3);
     EXPECT_EQ(s.n_dense, 3);
     EXPECT_DOUBLE_EQ(s.kept_share(), 0.625) << "layers that the plan does not reach count, too";
     EXPECT_EQ(s.fallback_text(), "4 head_count");
@@ -507,7 +507,7 @@ TEST(Notes, PlansLeaveLayersWithWindowsOut) {
     EXPECT_EQ(some.layers(), "1 of 4 layers triangle: 2");
     EXPECT_NE(some.note.find("layers 0-1,3 see the latest 512 tokens only"), std::string::npos) << some.note;
     options.layers = "0,3";
-    EXPECT_FALSE(choose_plan(options, facts, true).triangle);
+    EXPECT_FALSE(choose_plan(options, facts, true).sparse);
     options.layers = "2";
     EXPECT_EQ(choose_plan(options, facts, true).note, "");
 }

@@ -56,7 +56,7 @@ void check_outputs(const bench_options & options) {
 
 void check_options(const bench_options & options, const model_facts & facts, const chosen_plan & chosen) {
     for (const std::string & mode : options.modes) {
-        if (mode.starts_with("plan") && !chosen.triangle) {
+        if (mode.starts_with("plan") && !chosen.sparse) {
             throw failure(fmt::format("mode {} needs a plan: {}. Give --plan or --layers, or leave it out of --modes.",
                                       mode, chosen.note.empty() ? "none was chosen" : chosen.note));
         }
@@ -75,9 +75,8 @@ void show(const bench_options & options, const model_facts & facts, const chosen
         fmt::print("{}\n", nlohmann::ordered_json{{"records", rows}}.dump(2));
     } else if (!rows.empty()) {
         const int width = terminal_width(STDOUT_FILENO);
-        const std::string heading =
-            fmt::format("{}, {}, {} threads{}", show_file(facts.path), cpu_name(), threads_of(options),
-                        chosen.triangle ? "; plan: " + chosen.layers() : "");
+        const std::string heading = fmt::format("{}, {}, {} threads{}", show_file(facts.path), cpu_name(),
+                                                threads_of(options), chosen.sparse ? "; plan: " + chosen.layers() : "");
         fmt::print("\n{}\n\n{}", wrap(heading, width, 0), table_of(rows, width));
     }
 }

@@ -118,11 +118,11 @@ double kept_share(const triangle_shape & shape, int64_t n_tokens) {
 }
 
 json plan_json(const chosen_plan & chosen, const model_facts & facts) {
-    json j = {{"source", chosen.source}, {"triangle", chosen.triangle}};
+    json j = {{"source", chosen.source}, {"planned", chosen.sparse}};
     if (!chosen.note.empty()) {
         j["note"] = chosen.note;
     }
-    if (!chosen.triangle) {
+    if (!chosen.sparse) {
         return j;
     }
     const plan & p = chosen.value;
@@ -253,7 +253,7 @@ void print(const json & j, int width) {
         return;
     }
     const json & p = j["plan"];
-    if (!p["triangle"].get<bool>()) {
+    if (!p["planned"].get<bool>()) {
         line("plan", p.contains("note") ? text_of(p["note"]) : "none: exact attention in every layer");
         return;
     }

@@ -78,7 +78,7 @@ std::unique_ptr<temporary_file> plan_file(const plan_options & asked, const std:
     if (!asked.precision.empty()) {
         env.set.emplace_back("TRIANGLEMIX_PRECISION", asked.precision);
     }
-    if (!chosen.triangle) {
+    if (!chosen.sparse) {
         tell("trianglemix: no plan, attention is exact");
         return nullptr;
     }
