@@ -143,6 +143,21 @@ class Arguments(Case):
         self.assertAlmostEqual(by_length[n]["kept_in_triangle_layer"], kept / (n * (n + 1) / 2), places=9)
         self.assertAlmostEqual(by_length[n]["kept_in_model"], (1 + kept / (n * (n + 1) / 2)) / 2, places=9)
 
+    def test_info_foretells_nothing_of_dynamic_layers(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump({"format": "trianglemix-plan", "version": 2, "model": {"layers": 28}, "triangle_layers": "none",
+                       "dynamic": [{"method": "stride", "layers": "0-9"}]}, file)  # fmt: skip
+            file.flush()
+            plan = json.loads(run("info", "--json", "--plan", file.name).stdout)["plan"]
+            self.assertTrue(plan["planned"])
+            self.assertEqual(plan["layers"], "0 of 28 layers triangle: none; 10 dynamic: 0-9")
+            self.assertEqual(plan["lengths"], [])
+            self.assertIn("not known before", plan["lengths_note"])
+            shown = run("info", "--plan", file.name)
+            self.check(shown, 0, "10 dynamic: 0-9", "not known before")
+            self.assertNotIn("attention work", shown.stdout)
+        self.assertFalse(json.loads(run("info", "--json", "-m", MODEL, "--exact").stdout)["plan"]["planned"])
+
     def test_info_tells_how_a_host_loads_the_backend(self):
         dynamic = json.loads(run("info", "--json", "--llama", DL_BIN).stdout)["llama"]
         self.assertEqual((dynamic["way"], dynamic["loads_backend"]), ("GGML_BACKEND_PATH", True))

@@ -430,10 +430,10 @@ TEST(BenchRows, TableFitsEightyColumnsAndNamesStocksSetting) {
 
 TEST(Statistics, SharesAndReasons) {
     const backend_statistics s = parse_statistics(
-        R"({"kernel":"avx2","nodes":{"triangle":3,"dense":1,"masked":2},"fallbacks":{"head_count":4},
+        R"({"kernel":"avx2","nodes":{"triangle":3,"dynamic":5,"dense":1,"masked":2},"fallbacks":{"head_count":4},
             "gpu":{"graphs":{"cut":1,"whole":7},"passed_on":{"keys":2}},"declined":{"rows":9},"plan_refused":null,
             "pairs":{"kept":25,"skipped":75,"masked":100},"seconds":0.5})");
-    EXPECT_EQ(s.n_planned, 3);
+    EXPECT_EQ(s.n_planned, 8);
     EXPECT_EQ(s.n_dense, 3);
     EXPECT_DOUBLE_EQ(s.kept_share(), 0.625) << "layers that the plan does not reach count, too";
     EXPECT_EQ(s.fallback_text(), "4 head_count");
@@ -494,6 +494,31 @@ TEST(Notes, APlanFarBeyondWhatItWasMeasuredOn) {
     EXPECT_EQ(length_note(p, 15200, "the prompt"), "");
     const std::string note = length_note(p, 15201, "the context");
     EXPECT_NE(note.find("up to 7600 tokens, the context is 15201"), std::string::npos) << note;
+}
+
+TEST(Notes, APromptThatThePlanSkipsNothingOf) {
+    chosen_plan chosen;
+    chosen.value.layers.resize(3);
+    EXPECT_EQ(nothing_skipped_note(chosen, 100), "") << "exact";
+    chosen.sparse = true;
+    chosen.value.layers[1].kind = layer_kind::triangle;
+    EXPECT_NE(nothing_skipped_note(chosen, 648).find("648 tokens are within"), std::string::npos);
+    EXPECT_EQ(nothing_skipped_note(chosen, 649), "");
+    chosen.value.layers[2].dynamic = 0;
+    EXPECT_EQ(nothing_skipped_note(chosen, 648), "") << "what a dynamic layer skips is not known";
+}
+
+TEST(Plans, DynamicLayersAreCountedAndNamed) {
+    chosen_plan chosen;
+    chosen.value.layers.resize(4);
+    EXPECT_EQ(chosen.n_planned(), 0);
+    EXPECT_FALSE(chosen.any_dynamic());
+    chosen.value.layers[3].kind = layer_kind::triangle;
+    chosen.value.layers[2].dynamic = 0;
+    chosen.value.layers[3].dynamic = 0;
+    EXPECT_EQ(chosen.n_planned(), 2);
+    EXPECT_TRUE(chosen.any_dynamic());
+    EXPECT_EQ(chosen.layers(), "1 of 4 layers triangle: 3; 2 dynamic: 2-3");
 }
 
 TEST(Notes, PlansLeaveLayersWithWindowsOut) {

@@ -231,10 +231,9 @@ int run(const run_options & options, const invocation & call) {
     }
     int64_t n_answer = options.compare.n_answer;
     const prompt_setup prompt = set_up_prompt(options, asked, m, call, n_answer);
-    const triangle_shape & shape = chosen.value.shape;
     const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
-    if (chosen.sparse && n_prompt <= shape.n_sink + shape.n_window + shape.n_last) {
-        tell(fmt::format("note: {} tokens are within sink + window + last, so the plan has nothing to skip", n_prompt));
+    if (const std::string note = nothing_skipped_note(chosen, n_prompt); !note.empty()) {
+        tell("note: " + note);
     }
     if (const std::string note = length_note(chosen.value, n_prompt, "the prompt"); !note.empty()) {
         tell("note: " + note);
