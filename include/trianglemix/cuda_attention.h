@@ -28,8 +28,7 @@ namespace tmx {
 // counts and options (sink_logit and alibi_slope count as asked for if they are not null); at no strides, no other
 // pointers, no device and no segments, so it can answer a scheduler's question.
 //
-// COVERED  k_cuda_features (kernel_features.h); any strides; dense_head; lse. Head dimensions that are both 64, 80, 96,
-//          128 or 256 are the fast ones. Masked segments are refused by cuda_prepare().
+// COVERED  k_cuda_features (kernel_features.h); any strides; dense_head; lse.
 const char * cuda_declines(const attention_args & args) noexcept;
 
 // How much device memory a context may take for itself, tile lists and scratch: one part in `share` of what is free,
