@@ -3,7 +3,8 @@
 
     pattern <- kernels
     kernels <- select
-    select <- plan             (which may also include attention.h, for `precision`)
+    selection_rule <- plan     (which may also include attention.h, for `precision`)
+    selection_rule <- select   the names of methods, without what they do: its code is in src/select
     kernels, select, plan <- backend   which knows no ggml
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
@@ -25,7 +26,8 @@ import os
 import re
 import sys
 
-# Owner of each public header. "base" and "control" are contracts that hold no code.
+# Owner of each public header. "base" and "control" are contracts that hold no code;
+# "selection_rule" is what select shows to plan.
 PUBLIC = {
     "status.h": "base",
     "geometry.h": "pattern",
@@ -33,6 +35,7 @@ PUBLIC = {
     "block_lists.h": "kernels",
     "attention.h": "kernels",
     "selection.h": "select",
+    "selection_rule.h": "selection_rule",
     "head_rules.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
@@ -47,10 +50,12 @@ ALLOWED = {
     "commit": set(),
     "cuda_device": set(),
     "kernels": {"base", "pattern", "cuda_device"},
-    "select": {"base", "pattern", "kernels"},
-    "plan": {"base", "pattern", "select", "header:attention.h"},
-    "backend": {"base", "control", "pattern", "kernels", "select", "plan"},
-    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "select", "plan", "backend"},
+    "selection_rule": {"base"},
+    "select": {"base", "pattern", "kernels", "selection_rule"},
+    "plan": {"base", "pattern", "selection_rule", "header:attention.h"},
+    "backend": {"base", "control", "pattern", "kernels", "selection_rule", "select", "plan"},
+    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "selection_rule", "select", "plan",
+             "backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
     "prompts": {"base", "runtime", "measure"},
@@ -58,10 +63,10 @@ ALLOWED = {
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "select", "plan", "backend", "glue",
-              "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "select", "plan", "backend", "glue",
-              "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
+    "bench": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "selection_rule", "select", "plan",
+              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
+    "tests": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "selection_rule", "select", "plan",
+              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/backend/", "tests/support/", "tests/fuzz/")

@@ -10,6 +10,7 @@
 #include "trianglemix/attention.h"
 #include "trianglemix/head_rules.h"
 #include "trianglemix/plan.h"
+#include "trianglemix/selection.h"
 
 namespace tmx {
 

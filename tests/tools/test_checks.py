@@ -21,7 +21,7 @@ import commits  # noqa: E402
 import results_to_md  # noqa: E402
 import rowkit  # noqa: E402
 
-HEADERS = ("status", "geometry", "attention", "selection", "plan", "backend_control")
+HEADERS = ("status", "geometry", "attention", "selection", "selection_rule", "plan", "backend_control")
 
 
 def run(tool, files, *options):
@@ -75,7 +75,7 @@ class Includes(unittest.TestCase):
         self.allow("src/glue/a.cpp", '#include "trianglemix/plan.h"')
         self.allow("src/glue/a.cpp", '#include "backend/own.h"')
         self.allow("src/glue/a.cpp", '#include "ggml-backend-impl.h"')
-        self.allow("src/plan/a.cpp", '#include "trianglemix/selection.h"')
+        self.allow("src/plan/a.cpp", '#include "trianglemix/selection_rule.h"')
         self.allow("src/select/cpu/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/runtime/a.cpp", "#include <llama.h>")
         self.allow("src/runtime/a.cpp", '#include "trianglemix/backend_control.h"')
@@ -105,6 +105,7 @@ class Includes(unittest.TestCase):
         self.refuse("src/cuda_device/a.cpp", '#include "kernels/own.h"', "cuda_device must not include kernels")
         self.refuse("src/cli/a.cpp", '#include "cuda_device/own.h"', "cli must not include cuda_device")
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/selection.h"', "kernels must not include select")
+        self.refuse("src/plan/a.cpp", '#include "trianglemix/selection.h"', "plan must not include select")
         self.refuse("src/select/a.cpp", '#include "trianglemix/plan.h"', "select must not include plan")
         self.refuse("src/select/a.cpp", '#include "kernels/own.h"',
                     "kernels is included through include/trianglemix/ only")
