@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Fails on a source file of more than 500 lines: split it by role before it gets there.
+"""Fails on a source file of more than 500 lines, in src/ of more than 400: split it by role before it gets there. And on
+a folder of more than 40 source files, those in folders of it not counted.
 
 Looks at C++, CUDA, CMake, Python and shell files outside build folders; texts and data have no limit.
 """
 import argparse
+import collections
 import os
 import sys
 
-SUFFIXES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc", ".cmake", ".py", ".sh")
+SUFFIXES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc", ".in", ".cmake", ".py", ".sh")
 NAMES = ("CMakeLists.txt",)
+MOST_LINES_IN_SRC = 400
+MOST_FILES = 40
 
 
 def source_files(root):
@@ -24,22 +28,27 @@ def source_files(root):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default=".", help="root of the repository (default: the current folder)")
-    parser.add_argument("--limit", type=int, default=500, help="most lines a file may have (default: 500)")
+    parser.add_argument("--limit", type=int, default=500,
+                        help=f"most lines a file may have (default: 500); in src/ at most {MOST_LINES_IN_SRC}")
     options = parser.parse_args(arguments)
     if not os.path.isdir(os.path.join(options.root, "src")):
         print(f"no src in {os.path.abspath(options.root)}: run this in the repository's root", file=sys.stderr)
         return 2
-    n_files = 0
     n_long = 0
+    n_of_folder = collections.Counter()
     for path in source_files(options.root):
-        n_files += 1
+        n_of_folder[os.path.dirname(path)] += 1
         with open(os.path.join(options.root, path), "rb") as file:
             n_lines = sum(1 for _ in file)
-        if n_lines > options.limit:
+        limit = min(options.limit, MOST_LINES_IN_SRC) if path.startswith("src/") else options.limit
+        if n_lines > limit:
             n_long += 1
-            print(f"{path}: {n_lines} lines, at most {options.limit}")
-    print(f"{n_files} files, {n_long} too long")
-    return 1 if n_long else 0
+            print(f"{path}: {n_lines} lines, at most {limit}")
+    full = {folder: n for folder, n in n_of_folder.items() if n > MOST_FILES}
+    for folder, n_files in full.items():
+        print(f"{folder}: {n_files} files, at most {MOST_FILES}")
+    print(f"{n_of_folder.total()} files, {n_long} too long; {len(full)} folders too full")
+    return 1 if n_long or full else 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     pattern <- kernels
     kernels <- select
     products                   (depends on nothing)
-    select <- plan             (which may also include attention.h, for `precision`)
+    selection_rule <- plan     (which may also include attention.h, for `precision`)
+    selection_rule <- select   the names of methods, without what they do: its code is in src/select
     kernels, products, select, plan <- backend   which knows no ggml
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
@@ -13,18 +14,21 @@
     plan, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- cli    (which may also include attention.h, for the list of kernels)
     commit <- glue, cli
-    cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU
+    cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
+                   folders named cuda, and in the one file of glue that makes executors for GPUs
 
 pattern, kernels, products, select and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
 (unit, kernels, products, backend, support, fuzz) include no header of ggml or llama.cpp.
 """
 import argparse
+import glob
 import os
 import re
 import sys
 
-# Owner of each public header. "base" and "control" are contracts that hold no code.
+# Owner of each public header. "base" and "control" are contracts that hold no code;
+# "selection_rule" is what select shows to plan.
 PUBLIC = {
     "status.h": "base",
     "geometry.h": "pattern",
@@ -32,6 +36,7 @@ PUBLIC = {
     "block_lists.h": "kernels",
     "attention.h": "kernels",
     "selection.h": "select",
+    "selection_rule.h": "selection_rule",
     "head_rules.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
@@ -48,10 +53,12 @@ ALLOWED = {
     "cuda_device": set(),
     "kernels": {"base", "pattern", "cuda_device"},
     "products": {"base"},
-    "select": {"base", "pattern", "kernels"},
-    "plan": {"base", "pattern", "select", "header:attention.h"},
-    "backend": {"base", "control", "pattern", "kernels", "products", "select", "plan"},
-    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "select", "plan", "backend"},
+    "selection_rule": {"base"},
+    "select": {"base", "pattern", "kernels", "selection_rule"},
+    "plan": {"base", "pattern", "selection_rule", "header:attention.h"},
+    "backend": {"base", "control", "pattern", "kernels", "products", "selection_rule", "select", "plan"},
+    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select", "plan",
+             "backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
     "prompts": {"base", "runtime", "measure"},
@@ -59,14 +66,17 @@ ALLOWED = {
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
-    "bench": {"base", "control", "pattern", "commit", "kernels", "products", "select", "plan", "backend", "glue", "runtime", "measure",
-              "prompts", "probe", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "commit", "kernels", "products", "select", "plan", "backend", "glue", "runtime", "measure",
-              "prompts", "probe", "profile", "cli", "support"},
+    "bench": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select",
+              "plan",
+              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
+    "tests": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select",
+              "plan",
+              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")
-SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc")
+SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc", ".in")  # .in: CMake makes sources of them
+WITH_CUDA = re.compile(r"src/cuda_device/|src/.*/cuda/|src/glue/proxy/cuda_candidates\.cpp$|bench/|tests/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -83,17 +93,24 @@ def owner_of(path):
 
 
 def resolve(name, file, root):
-    """The repository's file that `name`, included by `file`, stands for; None if it is not ours."""
+    """The repository's file that `name`, included by `file`, stands for, one of them where CMake fills in @a part@ of it; None
+    if it is not ours."""
+    pattern = re.sub(r"@\w+@", "*", name)
     for folder in (os.path.dirname(file), "include", "src", "tests/support", "."):
-        path = os.path.normpath(os.path.join(folder, name))
-        if not path.startswith("..") and os.path.isfile(os.path.join(root, path)):
-            return path
+        path = os.path.normpath(os.path.join(folder, pattern))
+        if path.startswith(".."):
+            continue
+        for found in sorted(glob.glob(path, root_dir=root)) if pattern != name else [path]:
+            if os.path.isfile(os.path.join(root, found)):
+                return found
     return None
 
 
 def foreign_problem(name, file, module):
-    """Why this header of ggml or llama.cpp may not be included here, None if it may."""
+    """Why this header of CUDA, ggml or llama.cpp may not be included here, None if it may."""
     base = os.path.basename(name)
+    if re.fullmatch(r"cuda(_.*)?\.h|cub\.cuh", base) and not WITH_CUDA.match(file):
+        return "only src/cuda_device, folders named cuda and src/glue/proxy/cuda_candidates.cpp include CUDA's headers"
     is_llama = re.fullmatch(r"llama(-.*)?\.h|common\.h|mtmd.*\.h", base) is not None
     is_internal = re.fullmatch(r"ggml-.*impl\.h|ggml-(common|quants|threading)\.h", base) is not None
     is_ggml = re.fullmatch(r"(ggml|gguf)([-_].*)?\.h", base) is not None

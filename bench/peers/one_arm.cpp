@@ -82,7 +82,7 @@ arm arm_of(const options & o, const model & m, const prompt_setup & prompt) {
     wanted.exact = o.way == "exact" || o.way == "exact-fast";
     wanted.precision = o.way == "exact-fast" || o.way == "plan-fast" ? "fast" : "exact";
     const chosen_plan chosen = choose_plan(wanted, m.facts(), true);
-    if (!wanted.exact && !chosen.triangle) {
+    if (!wanted.exact && !chosen.sparse) {
         throw failure("no plan for this model: give one with --plan");
     }
     return planned_arm(prompt, chosen);

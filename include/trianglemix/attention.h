@@ -66,8 +66,8 @@ struct attention_args {
     const uint16_t * mask = nullptr;  // [n_batch or 1, n_head or 1, n_q, n_kv] f16 bits; null if no segment is masked
     const float * sink_logit = nullptr;   // [n_head] learned logit that joins each row's softmax; null if none
     const float * alibi_slope = nullptr;  // [n_head] factor of the mask's values; null: 1
-    const uint8_t * dense_head =
-        nullptr;  // [n_head] non-zero: this head ignores `kept` and keeps all j <= i; null: none
+    // [n_head] non-zero: this head ignores `kept` and keeps all j <= i; null: none
+    const uint8_t * dense_head = nullptr;
     dtype k_type = dtype::f16;
     dtype v_type = dtype::f16;
     int64_t n_batch = 1;
@@ -75,8 +75,8 @@ struct attention_args {
     int64_t n_head_kv = 0;  // n_head % n_head_kv == 0; query head h reads key head h / (n_head / n_head_kv)
     int64_t n_q = 0;
     int64_t n_kv = 0;
-    int64_t d_qk = 0;  // multiple of 16, 16..256
-    int64_t d_v = 0;   // multiple of 16, 16..256
+    int64_t d_qk = 0;  // k_head_dims of kernel_features.h; so is d_v
+    int64_t d_v = 0;
     int64_t q_stride_batch = 0, q_stride_head = 0, q_stride_row = 0;
     int64_t k_stride_batch = 0, k_stride_head = 0, k_stride_row = 0;
     int64_t v_stride_batch = 0, v_stride_head = 0, v_stride_row = 0;
@@ -113,10 +113,17 @@ class cpu_context {
 // NUMERICS docs/numerics.md. Same bits on every run and for every thread count of one kernel and one segment list; a
 //          band with n_window > rank gives the bits of a dense segment, and so do lists that hold every key.
 // COST     count_work() of geometry.h, summed over segments; of lists, the kept pairs alike. Scratch grows with the
-// tile, not with n_kv. ERRORS   invalid_argument, unsupported, out_of_memory: out and lse are unchanged. THREADS
-// Reentrant with distinct out and ctx.
+//          tile, not with n_kv.
+// ERRORS   invalid_argument, unsupported, out_of_memory: out and lse are unchanged.
+// THREADS  Reentrant with distinct out and ctx.
 status attention_forward(const attention_args & args, std::span<const attention_segment> segments, cpu_context & ctx,
                          std::span<const block_lists> lists = {}) noexcept;
+
+// What attention_forward() requires of its arguments, for whoever works with them before it: ok, or invalid_argument.
+// check_sizes() looks at sizes, strides, types and segments, and at no pointer but `cells`, and `mask` where a segment
+// is masked. check_call() also looks whether q, k, v and out are there.
+status check_sizes(const attention_args & args, std::span<const attention_segment> segments) noexcept;
+status check_call(const attention_args & args, std::span<const attention_segment> segments) noexcept;
 
 // The kernels compiled in that this CPU can run, best first: "avx512_bf16", "avx512", "avx2", "ssse3"; or
 // "neon". Empty on an x86-64 CPU without SSSE3.

@@ -28,10 +28,7 @@ namespace tmx {
 // counts and options (sink_logit and alibi_slope count as asked for if they are not null); at no strides, no other
 // pointers, no device and no segments, so it can answer a scheduler's question.
 //
-// COVERED  k_type and v_type among f16, q8_0, q4_0, or both bf16; d_qk, d_v multiples of 16 in 16..256 (fast: both 64,
-//          80, 96, 128, 256); any n_head that n_head_kv divides; any strides; dense_head; lse.
-// NOT      f32 keys or values, logit_softcap, sink_logit, alibi_slope, 2^30 keys, rows, heads or streams and more; and
-//          masked segments, which cuda_prepare() refuses.
+// COVERED  k_cuda_features (kernel_features.h); any strides; dense_head; lse.
 const char * cuda_declines(const attention_args & args) noexcept;
 
 // How much device memory a context may take for itself, tile lists and scratch: one part in `share` of what is free,
@@ -113,8 +110,8 @@ class cuda_selector {
   public:
     virtual ~cuda_selector() = default;
 
-    // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(): pointers
-    // are not set.
+    // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(), with the
+    // sizes, strides and types that select() will be given; all pointers are null, those of `rows` too.
     virtual int64_t workspace_bytes(const attention_args & args,
                                     std::span<const cuda_selected_rows> rows) const noexcept = 0;
 

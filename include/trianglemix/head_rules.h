@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "trianglemix/plan.h"
-#include "trianglemix/selection.h"
+#include "trianglemix/selection_rule.h"
 
 namespace tmx {
 
@@ -29,8 +29,8 @@ struct head_rule {
 struct layer_heads {
     int32_t id = 0;  // 0: every head is dense
     head_rule rule;  // of every head that is not exempt
-    std::vector<uint8_t>
-        dense_head;  // [n_head] as in attention_args: non-zero: exempt, that head is dense; empty: none
+    // [n_head] as in attention_args: non-zero: exempt, that head is dense; empty: none
+    std::vector<uint8_t> dense_head;
 
     // False: the rule is made for another number of heads.
     bool fits(int64_t n_head) const { return dense_head.empty() || static_cast<int64_t>(dense_head.size()) == n_head; }

@@ -13,7 +13,7 @@
 
 #include "trianglemix/attention.h"
 #include "trianglemix/geometry.h"
-#include "trianglemix/selection.h"
+#include "trianglemix/selection_rule.h"
 
 namespace tmx {
 
@@ -76,11 +76,10 @@ parsed<plan> read_plan_file(const std::string & path) noexcept;
 // A plan as users name it: "preset:NAME" for a shipped one, anything else is the path of a file.
 parsed<plan> load_plan(const std::string & reference) noexcept;
 
-// Pretty JSON that parse_plan reads back as an equal plan.
-// Version 2 if a layer is dynamic, else version 1.
-// REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's (others are left out); every
-// dense_head is empty, or is [model.n_head] with at least one head dense
-//          and one not; provenance is "" or the text of a JSON object.
+// Pretty JSON that parse_plan reads back as an equal plan: of version 2 if a layer is dynamic, else of version 1.
+// REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's (others are left out) and good for
+//          check_rule(); every dense_head is empty, or is [model.n_head] with at least one head dense and one not; a
+//          dynamic layer has none; provenance is "" or the text of a JSON object.
 std::string write_plan(const plan & p);
 
 // Layer sets as users type them: "16-31", "0,4,7-9", "all", "none"; the result ascends. Duplicates and descending

@@ -203,8 +203,8 @@ class config_reader {
         for (const char * name : {"SINK", "WINDOW", "LAST", "TAIL"}) {
             const bool of_bands = name == std::string_view("SINK") || name == std::string_view("WINDOW");
             if (find(name) != nullptr && !any_layers && (of_bands || !any_dynamic)) {
-                const std::string full = std::string(k_prefix) + name;
-                result_.problems.push_back({false, full + " has no effect without TRIANGLEMIX_LAYERS"});
+                const char * needed = of_bands ? "TRIANGLEMIX_LAYERS" : "TRIANGLEMIX_LAYERS or TRIANGLEMIX_DYNAMIC";
+                result_.problems.push_back({false, std::string(k_prefix) + name + " has no effect without " + needed});
             }
         }
     }

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/selection_text.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
@@ -51,31 +52,28 @@ void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
     const plan & chosen = *snapshot_.chosen;
     std::vector<int32_t> triangle;
-    std::vector<int32_t> dynamic;
     std::vector<int32_t> dense;
     for (int32_t layer = 0; layer < running.n_layer; ++layer) {
         const head_rule & rule = compiled_.of_layer(layer).rule;
         if (rule.banded) {
             triangle.push_back(layer);
         }
-        if (rule.selection) {
-            dynamic.push_back(layer);
-        }
         if (rule.dense()) {
             dense.push_back(layer);
         }
     }
-    if (!dynamic.empty()) {
-        say(log_, log_level::info, "plan %s: dynamic layers %s", chosen.name.c_str(),
-            format_layer_set(dynamic).c_str());
+    if (!triangle.empty()) {
+        say(log_, log_level::info, "plan %s: triangle layers %s (sink %lld, window %lld)", chosen.name.c_str(),
+            format_layer_set(triangle).c_str(), static_cast<long long>(chosen.shape.n_sink),
+            static_cast<long long>(chosen.shape.n_window));
     }
-    say(log_, log_level::info,
-        "plan %s: triangle layers %s (sink %lld, window %lld, last %lld, tail %s), dense layers "
-        "%s; precision %s, kernel %s",
-        chosen.name.c_str(), format_layer_set(triangle).c_str(), static_cast<long long>(chosen.shape.n_sink),
-        static_cast<long long>(chosen.shape.n_window), static_cast<long long>(chosen.shape.n_last),
-        std::string(name_of(chosen.tail)).c_str(), format_layer_set(dense).c_str(),
-        std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
+    for (const selection_text & dynamic : selection_texts(chosen)) {
+        say(log_, log_level::info, "plan %s: dynamic layers %s (%s)", chosen.name.c_str(), dynamic.layers.c_str(),
+            dynamic.rule.c_str());
+    }
+    say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
+        chosen.name.c_str(), format_layer_set(dense).c_str(), static_cast<long long>(chosen.shape.n_last),
+        std::string(name_of(chosen.tail)).c_str(), std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
 }
 
 // Once per context and plan: a prompt far beyond those that the plan was measured on.

@@ -66,11 +66,11 @@ class layer_rules {
     settings_snapshot snapshot_;
     compiled_rules compiled_;           // of the plan
     uint64_t compiled_generation_ = 0;  // of that plan; 0: none yet
-    uint64_t checked_generation_ = 0;  // of the plan that `refusal_` speaks of; 0: none yet
-    std::string way_;                  // kernel, precision and plan of this evaluation, for the counters; "": unknown
-    std::string refusal_;              // why the plan does not fit the running model; "" if it does
-    std::set<std::string> said_;       // reasons of falling back that the log has named
-    int64_t measured_ = 0;             // longest prompt that the plan was measured on; 0: unknown, or said already
+    uint64_t checked_generation_ = 0;   // of the plan that `refusal_` speaks of; 0: none yet
+    std::string way_;                   // kernel, precision and plan of this evaluation, for the counters; "": unknown
+    std::string refusal_;               // why the plan does not fit the running model; "" if it does
+    std::set<std::string> said_;        // reasons of falling back that the log has named
+    int64_t measured_ = 0;              // longest prompt that the plan was measured on; 0: unknown, or said already
 };
 
 }  // namespace tmx

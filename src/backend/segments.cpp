@@ -1,5 +1,7 @@
 #include "backend/segments.h"
 
+#include <algorithm>
+
 namespace tmx {
 namespace {
 
@@ -55,7 +57,8 @@ std::vector<uint8_t> selected_marks(const std::vector<attention_segment> & segme
             marks.push_back(!segment.masked && !segment.kept.dense() ? 1 : 0);
         }
     }
-    return marks;
+    const bool any = std::any_of(marks.begin(), marks.end(), [](uint8_t mark) { return mark != 0; });
+    return any ? marks : std::vector<uint8_t>{};
 }
 
 selection_request request_of(const layer_rule & rule, std::span<const uint8_t> marks) {

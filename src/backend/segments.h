@@ -10,6 +10,7 @@
 #include "trianglemix/attention.h"
 #include "trianglemix/head_rules.h"
 #include "trianglemix/plan.h"
+#include "trianglemix/selection.h"
 
 namespace tmx {
 
@@ -37,18 +38,18 @@ struct layer_rule {
 // Segments of one attention node. Their `cells` point into `found`, which must outlive them.
 //
 // A dense layer's runs, runs in which the order of the keys is not certain, and all masked rows take one segment each.
-// A triangle layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
-// that run lies inside the prompt. So is a dynamic layer's, whose rows have no band (k_no_band) if it is not triangle,
-// too.
+// A planned layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
+// that run lies inside the prompt. The rows have no band (k_no_band) if the layer is dynamic and not triangle, too.
 std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule);
 
-// Which of a layer's segments are selected, one mark each; empty where the rule selects nothing.
+// Which of a layer's segments are selected, one mark each; empty where none is: the rule selects nothing, or every row
+// is dense.
 std::vector<uint8_t> selected_marks(const std::vector<attention_segment> & segments, const layer_rule & rule);
 
-// The request for a layer with these marks, which must outlive it. REQUIRES rule.selection().
+// The request for a layer with these marks, which must outlive it. REQUIRES rule.selection(), and marks.
 selection_request request_of(const layer_rule & rule, std::span<const uint8_t> marks);
 
-// Rows of a triangle layer that keep all their keys only because the order of these is not certain.
+// Rows of a planned layer that keep all their keys only because the order of these is not certain.
 int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule);
 
 // Query-key pairs, summed over the query heads.
@@ -68,7 +69,7 @@ struct node_shape {
     int64_t n_kv = 0;
     int64_t d_qk = 0;
     int64_t d_v = 0;
-    int64_t n_dense_head = 0;  // heads that keep all keys in a triangle layer
+    int64_t n_dense_head = 0;  // heads that keep all keys in a planned layer
     double kv_bytes_per_elem = 0;
 };
 

@@ -39,10 +39,12 @@ node_record describe_node(const attention_args & args, int32_t layer, const laye
                        .pairs = {},
                        .seconds = seconds,
                        .way = rule.way};
-    const bool planned =
+    const bool ordered =
         std::any_of(found.runs.begin(), found.runs.end(), [](const causal_run & run) { return run.ordered; });
-    if (rule.planned() && planned) {
-        record.kind = rule.selection() != nullptr ? node_kind::dynamic : node_kind::triangle;
+    if (!selected.marks.empty()) {
+        record.kind = node_kind::dynamic;
+    } else if (rule.planned() && rule.selection() == nullptr && ordered) {
+        record.kind = node_kind::triangle;
     } else if (!found.masked.empty()) {
         record.kind = node_kind::masked;
     }

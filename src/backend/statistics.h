@@ -21,8 +21,8 @@
 namespace tmx {
 
 enum class node_kind : uint8_t {
-    triangle,  // a triangle layer in which the plan treated at least one run
-    dense,     // no plan for this layer; every row in a causal run
+    triangle,  // a triangle layer, not dynamic, in which the plan treated at least one run
+    dense,     // no plan for this layer, or a dynamic one without a selected row; every row in a causal run
     masked,    // some rows went through the mask, and the plan treated none
     dynamic,   // a layer, triangle or not, in which blocks were selected for at least one run
 };

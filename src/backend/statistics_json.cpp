@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "backend/selection_text.h"
+
 namespace tmx {
 namespace {
 
@@ -65,6 +67,12 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["precision"] = name_of(snapshot.arithmetic);
     out["plan"] = snapshot.chosen ? ordered_json(snapshot.chosen->name) : ordered_json(nullptr);
     out["tail"] = snapshot.chosen ? ordered_json(name_of(snapshot.chosen->tail)) : ordered_json(nullptr);
+    out["dynamic"] = ordered_json::array();
+    if (snapshot.chosen) {
+        for (const selection_text & dynamic : selection_texts(*snapshot.chosen)) {
+            out["dynamic"].push_back({{"layers", dynamic.layers}, {"rule", dynamic.rule}});
+        }
+    }
 
     out["computed_with"] = sums.ways;
     out["plan_refused"] = sums.refusal.empty() ? ordered_json(nullptr) : ordered_json(sums.refusal);

@@ -20,7 +20,7 @@ arm exact_arm(const prompt_setup & prompt) {
 arm planned_arm(const prompt_setup & prompt, const chosen_plan & chosen) {
     arm a = exact_arm(prompt);
     a.precision = std::string(name_of(chosen.value.arithmetic));
-    if (chosen.triangle) {
+    if (chosen.sparse) {
         a.name = "TriangleMix";
         a.plan_json = write_plan(chosen.value);
         a.min_last = chosen.value.shape.n_last;

@@ -21,7 +21,7 @@ struct prompt_setup {
 };
 
 arm exact_arm(const prompt_setup & prompt);
-arm planned_arm(const prompt_setup & prompt, const chosen_plan & chosen);  // exact if `chosen` has no triangle layer
+arm planned_arm(const prompt_setup & prompt, const chosen_plan & chosen);  // exact if `chosen` is not sparse
 arm stock_arm(const prompt_setup & prompt, const stock_setting & setting);
 
 // Where arms compute under --device. ERRORS failure: the device is none of ours.

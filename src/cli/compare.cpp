@@ -75,7 +75,7 @@ comparison compare(backend & b, arm_models & models, const prompt_setup & prompt
         setting = compared.search->winner();
     }
     std::vector<arm> arms = {stock_arm(prompt, *setting), exact_arm(prompt)};
-    if (chosen.triangle || chosen.value.arithmetic == precision::fast) {
+    if (chosen.sparse || chosen.value.arithmetic == precision::fast) {
         arms.push_back(planned_arm(prompt, chosen));
     }
     std::vector<arm_report> & reports = compared.reports;
@@ -153,13 +153,8 @@ std::string print_comparison(const model & m, const prompt_setup & prompt, const
     table.add(row("decode", [](const arm_report & r) {
         return r.decode_rate.empty() ? "-" : fmt::format("{:.1f} tok/s", median(r.decode_rate));
     }));
-    table.add(row("layers triangle / all", [&](const arm_report & r) {
-        const auto n_triangle =
-            r.how.plan_json.empty()
-                ? 0
-                : std::count_if(chosen.value.layers.begin(), chosen.value.layers.end(),
-                                [](const layer_plan & l) { return l.kind == layer_kind::triangle; });
-        return fmt::format("{} / {}", n_triangle, m.facts().n_layer);
+    table.add(row("layers of the plan / all", [&](const arm_report & r) {
+        return fmt::format("{} / {}", r.how.plan_json.empty() ? 0 : chosen.n_planned(), m.facts().n_layer);
     }));
     table.add(row("pairs computed", [](const arm_report & r) {
         return fmt::format("{:.1f}%", r.statistics ? 100 * r.statistics->kept_share() : 100.0);

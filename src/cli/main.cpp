@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "cli/build_info.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
 #include "runtime/failure.h"

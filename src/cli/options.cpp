@@ -197,6 +197,16 @@ bool preset_names_model(std::string_view preset, const std::string & general_nam
     });
 }
 
+int64_t chosen_plan::n_planned() const {
+    return std::count_if(value.layers.begin(), value.layers.end(),
+                         [](const layer_plan & layer) { return layer != layer_plan{}; });
+}
+
+bool chosen_plan::any_dynamic() const {
+    return std::any_of(value.layers.begin(), value.layers.end(),
+                       [](const layer_plan & layer) { return layer.dynamic >= 0; });
+}
+
 std::string chosen_plan::layers() const {
     std::vector<int32_t> indices;
     std::vector<int32_t> dynamic;
@@ -239,6 +249,14 @@ std::string length_note(const plan & p, int64_t n_tokens, const std::string & wh
         measured, what, n_tokens, n_tokens);
 }
 
+std::string nothing_skipped_note(const chosen_plan & chosen, int64_t n_prompt) {
+    const triangle_shape & shape = chosen.value.shape;
+    if (!chosen.sparse || chosen.any_dynamic() || n_prompt > shape.n_sink + shape.n_window + shape.n_last) {
+        return "";
+    }
+    return fmt::format("{} tokens are within sink + window + last, so the plan has nothing to skip", n_prompt);
+}
+
 chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known) {
     chosen_plan chosen;
     if (!options.reference.empty()) {
@@ -277,7 +295,7 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
     if (!left.empty()) {
         chosen.note += (chosen.note.empty() ? "" : "; ") + windows_note(facts.windows, left);
     }
-    chosen.triangle = chosen.value.any_sparse();
+    chosen.sparse = chosen.value.any_sparse();
     chosen.value.shape.n_sink = options.sink.value_or(chosen.value.shape.n_sink);
     chosen.value.shape.n_window = options.window.value_or(chosen.value.shape.n_window);
     chosen.value.shape.n_last = options.last.value_or(chosen.value.shape.n_last);

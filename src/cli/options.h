@@ -48,10 +48,12 @@ void add_plan_options(CLI::App & app, plan_options & options);
 
 // What the options mean for a model.
 struct chosen_plan {
-    plan value;             // with every option applied
-    bool triangle = false;  // false: exact, `value` only tells the precision
-    std::string source;     // where it came from, for people: "preset smollm2-135m-instruct", "plan.json", "--layers"
-    std::string note;       // not empty: what to tell the user about the choice
+    plan value;           // with every option applied
+    bool sparse = false;  // a layer is triangle or dynamic; false: exact, `value` only tells the precision
+    std::string source;   // where it came from, for people: "preset smollm2-135m-instruct", "plan.json", "--layers"
+    std::string note;     // not empty: what to tell the user about the choice
+    int64_t n_planned() const;  // layers that are triangle, dynamic, or both
+    bool any_dynamic() const;
     std::string layers() const;  // "20 of 30 layers triangle: 10-29"
 };
 
@@ -63,6 +65,9 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
 
 // "" unless that many tokens ("the prompt", "the context") are far beyond what the plan was measured on.
 std::string length_note(const plan & p, int64_t n_tokens, const std::string & what);
+
+// "" unless the plan skips nothing in a prompt of that length. What dynamic layers skip is not known before.
+std::string nothing_skipped_note(const chosen_plan & chosen, int64_t n_prompt);
 
 // The model that a plan was made for, as far as the plan tells: for uses without a model file.
 // ERRORS failure: the plan cannot be read.

@@ -199,7 +199,7 @@ bool claims_product(const ggml_tensor * op, const settings & current) {
     return !reason;
 }
 
-bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
+bool supports(const ggml_tensor * op) {
     const settings & current = process_settings();
     if (is_view(op)) {
         return current.enabled();
@@ -227,6 +227,10 @@ bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
         default:
             return false;
     }
+}
+
+bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
+    return guarded_make([&] { return supports(op); });
 }
 
 bool device_supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) noexcept {

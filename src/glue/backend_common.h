@@ -55,7 +55,7 @@ ggml_status guarded_compute(const compute_function & compute) noexcept {
     return GGML_STATUS_FAILED;
 }
 
-// Makes something for the host; what is thrown becomes null and a line in the log.
+// Gives the host something that is made, or an answer; what is thrown becomes null, or no, and a line in the log.
 template <typename make_function>
 auto guarded_make(const make_function & make) noexcept -> decltype(make()) {
     try {
@@ -67,7 +67,7 @@ auto guarded_make(const make_function & make) noexcept -> decltype(make()) {
     } catch (...) {
         GGML_LOG_ERROR("TriangleMix: unknown error\n");
     }
-    return nullptr;
+    return {};
 }
 
 }  // namespace tmx

@@ -89,7 +89,7 @@ void cpu_evaluator::repair_precision(settings_snapshot & snapshot) {
 
 status cpu_evaluator::run(const attention_args & args, const planned_layer & layer, selected_pairs & selected) {
     const auto compute = [&] {
-        if (layer.rule.selection() == nullptr) {
+        if (layer.marks.empty()) {
             return attention_forward(args, layer.segments, context_);
         }
         int64_t kept = 0;

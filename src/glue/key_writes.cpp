@@ -4,7 +4,6 @@
 #include <mutex>
 #include <vector>
 
-#include "backend/backend_config.h"
 #include "glue/fattn_view.h"
 #include "glue/graph_tensors.h"
 
@@ -98,7 +97,8 @@ ggml_status key_writer::compute(ggml_cgraph * graph, int index, int n_threads) {
             ggml_backend_reg_get_proc_address(host, "ggml_backend_set_n_threads"));
     }
     if (set_n_threads_ != nullptr) {
-        const bool threads_pay = graph->nodes[index]->src[0]->ne[1] >= k_default_min_rows;
+        constexpr int64_t k_least_rows_for_threads = 64;  // fewer are copied before other threads have started
+        const bool threads_pay = graph->nodes[index]->src[0]->ne[1] >= k_least_rows_for_threads;
         set_n_threads_(cpu_, threads_pay ? n_threads : 1);
     }
     ggml_cgraph view = ggml_graph_view(graph, index, index + 1);

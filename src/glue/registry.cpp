@@ -274,8 +274,10 @@ extern "C" int ggml_backend_score(void) {
         return tmx::report_off_switch() ? 0 : 1;
     } catch (const std::exception & error) {
         GGML_LOG_ERROR("TriangleMix: not registering: %s\n", error.what());
-        return 0;
+    } catch (...) {
+        GGML_LOG_ERROR("TriangleMix: not registering: unknown error\n");
     }
+    return 0;
 }
 
 // Called once by a host that loads the library, and once more if it is loaded by two ways; both get the same registry.

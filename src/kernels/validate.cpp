@@ -108,13 +108,21 @@ status validate(const attention_args & args, std::span<const attention_segment> 
     if (ctx.n_threads < 1) {
         return status::error(status_code::invalid_argument, "n_threads is %d, must be at least 1", ctx.n_threads);
     }
-    if (status s = validate_pointers(args); !s.ok()) {
-        return s;
-    }
+    return check_call(args, segments);
+}
+
+status check_sizes(const attention_args & args, std::span<const attention_segment> segments) noexcept {
     if (status s = validate_shape(args); !s.ok()) {
         return s;
     }
     return validate_segments(args, segments);
+}
+
+status check_call(const attention_args & args, std::span<const attention_segment> segments) noexcept {
+    if (status s = validate_pointers(args); !s.ok()) {
+        return s;
+    }
+    return check_sizes(args, segments);
 }
 
 }  // namespace tmx

@@ -1,6 +1,8 @@
 // plan/limits.h -- bounds of the plan format. They keep hostile files from costing memory or time, and are far above
-// any real model. Together they ensure that whatever parse_plan accepts, write_plan writes within max_text_bytes: the
-// longest text has max_layers head sets of under 2.5 KB each and max_provenance_bytes with one indented line a value.
+// any real model. Together they ensure that whatever parse_plan accepts, write_plan writes within max_text_bytes and
+// max_values. The longest text has max_layers head sets of under 2.5 KB each and max_provenance_bytes with one indented
+// line a value. The most values are max_layers dynamic entries of at most seven (the entry, its method and layers, four
+// parameters), max_provenance_values and some twenty of the file itself.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +11,8 @@
 namespace tmx::plan_limits {
 
 constexpr size_t max_text_bytes = size_t{4} << 20;
-constexpr size_t max_depth = 16;     // nested objects and arrays, the outermost included
-constexpr size_t max_values = 8192;  // of the whole file
+constexpr size_t max_depth = 16;      // nested objects and arrays, the outermost included
+constexpr size_t max_values = 16384;  // of the whole file
 constexpr size_t max_provenance_values = 4096;
 constexpr size_t max_provenance_bytes = size_t{64} << 10;
 constexpr size_t max_name_bytes = 128;

@@ -46,7 +46,7 @@ object_reader::object_reader(const json & object, std::string path, std::string 
     }
 }
 
-void object_reader::allow_only(std::span<const std::string_view> allowed) {
+void object_reader::allow_only(std::span<const std::string_view> allowed, key_hint hint) {
     if (!ok()) {
         return;
     }
@@ -58,14 +58,11 @@ void object_reader::allow_only(std::span<const std::string_view> allowed) {
         list += key;
     }
     for (const auto & member : object_.items()) {
-        if (std::find(allowed.begin(), allowed.end(), member.key()) != allowed.end()) {
-            continue;
+        if (std::find(allowed.begin(), allowed.end(), member.key()) == allowed.end()) {
+            const std::string said = hint != nullptr ? hint(member.key()) : "";
+            fail(path_of(path_, member.key()), "unknown key; " + said + "allowed here: " + list);
+            return;
         }
-        const bool dynamic = member.key().starts_with("dynamic");
-        fail(path_of(path_, member.key()),
-             dynamic ? "no key of this place; a file of version 2 names its dynamic layers in \"dynamic\""
-                     : "unknown key; allowed here: " + list);
-        return;
     }
 }
 

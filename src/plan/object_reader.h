@@ -23,7 +23,9 @@ class object_reader {
     // `path` is "" for the outermost object. `object` and `error` must outlive the reader.
     object_reader(const json & object, std::string path, std::string & error);
 
-    void allow_only(std::span<const std::string_view> allowed);
+    // `hint`: what is said of an unknown key besides, as a clause that ends in "; ", or ""; null: nothing.
+    using key_hint = const char * (*)(std::string_view key);
+    void allow_only(std::span<const std::string_view> allowed, key_hint hint = nullptr);
     const json * find(const char * key, bool required);  // null if absent, or after an error
 
     void integer(const char * key, bool required, int64_t smallest, int64_t largest, int64_t & value);

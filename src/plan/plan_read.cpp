@@ -23,6 +23,10 @@ constexpr std::span<const std::string_view> version_1_keys(file_keys.data(), fil
 constexpr std::array<std::string_view, 5> model_keys = {"architecture", "layers", "heads", "kv_heads", "head_dim"};
 constexpr std::array<std::string_view, 1> head_keys = {"dense_heads"};
 
+const char * hint_of_version_1(std::string_view key) {
+    return key.starts_with("dynamic") ? "a file of version 2 names its dynamic layers in \"dynamic\"; " : "";
+}
+
 // Format and version come first: a file of a later version may hold anything else. The version, or 0 after an error.
 int64_t read_header(object_reader & file) {
     const json * format = file.find("format", true);
@@ -143,7 +147,11 @@ parsed<plan> read_tree(const json & tree) {
     std::string error;
     object_reader file(tree, "", error);
     const int64_t version = read_header(file);
-    file.allow_only(version == 1 ? version_1_keys : std::span<const std::string_view>(file_keys));
+    if (version == 1) {
+        file.allow_only(version_1_keys, hint_of_version_1);
+    } else {
+        file.allow_only(file_keys);
+    }
     file.text("name", max_name_bytes, p.name);
     if (const json * model = file.find("model", true)) {
         read_model(*model, p, error);

@@ -110,6 +110,10 @@ void read_dynamic(const json & value, plan & p, std::string & error) {
         error = "dynamic: found " + shown(value) + ", expected an array";
         return;
     }
+    if (value.empty()) {
+        error = "dynamic: names no layer; leave it out";
+        return;
+    }
     for (size_t i = 0; i < value.size(); ++i) {
         object_reader entry(value[i], entry_path(i), error);
         const selection_rule rule = entry.ok() ? read_rule(entry) : selection_rule{};

@@ -12,7 +12,7 @@ namespace {
 // A yardstick that went through what it is to measure is none.
 void check_alone(const backend & b, const arm & a, const session & s) {
     const backend_statistics counted = parse_statistics(b.statistics(s.backend_context()));
-    if (counted.n_triangle + counted.n_dense + counted.n_whole_graphs > 0) {
+    if (counted.n_planned + counted.n_dense + counted.n_whole_graphs > 0) {
         throw failure("'" + a.name + "' is to be llama.cpp alone, but went through the TriangleMix backend");
     }
 }

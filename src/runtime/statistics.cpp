@@ -23,7 +23,7 @@ backend_statistics parse_statistics(const std::string & json_text) {
         s.raw = nlohmann::ordered_json::parse(json_text);
         s.kernel = s.raw.at("kernel").is_string() ? s.raw.at("kernel").get<std::string>() : "";
         const auto & nodes = s.raw.at("nodes");
-        s.n_triangle = nodes.at("triangle").get<int64_t>() + nodes.value("dynamic", int64_t{0});
+        s.n_planned = nodes.at("triangle").get<int64_t>() + nodes.value("dynamic", int64_t{0});
         s.n_dense = nodes.at("dense").get<int64_t>() + nodes.at("masked").get<int64_t>();
         for (const auto & [reason, times] : s.raw.at("fallbacks").items()) {
             s.fallbacks[reason] = times;

@@ -11,9 +11,9 @@ namespace tmx {
 struct backend_statistics {
     nlohmann::ordered_json raw;                // as the backend wrote it
     std::string kernel;                        // CPU kernel in use; "" if unknown
-    int64_t n_triangle = 0;                    // attention nodes computed by the plan
+    int64_t n_planned = 0;                     // attention nodes computed by the plan, triangle or dynamic
     int64_t n_dense = 0;                       // attention nodes computed densely, exactly
-    std::map<std::string, int64_t> fallbacks;  // reason -> times a triangle layer was computed exactly instead
+    std::map<std::string, int64_t> fallbacks;  // reason -> times a planned layer was computed exactly instead
     std::map<std::string, int64_t> passed_on;  // reason -> attention nodes left to a GPU's own backend
     int64_t n_whole_graphs = 0;         // evaluations that a GPU's own backend got whole: no node was to be taken
     std::vector<std::string> declined;  // reasons for which attention nodes were not claimed

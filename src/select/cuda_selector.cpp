@@ -1,3 +1,6 @@
+#include <exception>
+#include <new>
+
 #include "select/methods.h"
 
 namespace tmx {
@@ -13,8 +16,12 @@ class rule_selector final : public cuda_selector {
         return row.cuda_workspace_bytes != nullptr ? row.cuda_workspace_bytes(rule_, args, rows) : 0;
     }
 
-    status select(const cuda_selection_call & call) const noexcept override {
+    status select(const cuda_selection_call & call) const noexcept override try {
         return row_of_method(rule_.method).on_cuda(rule_, call);
+    } catch (const std::bad_alloc &) {
+        return status::error(status_code::out_of_memory, "no host memory to select blocks");
+    } catch (const std::exception & e) {
+        return status::error(status_code::device_error, "selecting blocks: %s", e.what());
     }
 
   private:
@@ -24,7 +31,10 @@ class rule_selector final : public cuda_selector {
 }  // namespace
 
 std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule) {
-    return row_of_method(rule.method).on_cuda != nullptr ? std::make_shared<rule_selector>(rule) : nullptr;
+    if (!check_rule(rule).ok() || row_of_method(rule.method).on_cuda == nullptr) {
+        return nullptr;
+    }
+    return std::make_shared<rule_selector>(rule);
 }
 
 }  // namespace tmx

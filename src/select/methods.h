@@ -1,15 +1,17 @@
-// The table of methods, and what their functions look like. To add one: a row in methods.cpp, a file a device, and
-// their two declarations here.
+// What the functions of methods look like, and the table of them. To add a method: a row in known_methods.h and one in
+// methods.cpp, a file a device, and their two declarations here.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "trianglemix/selection.h"
 
 namespace tmx {
 
-// What a method's CPU function is given: one segment, checked. `bits` is all 0; the caller adds mandatory_bits().
+// What a method's CPU function is given: one segment, checked; q and k are there unless it sees sizes only. `bits` is
+// all 0; the caller adds mandatory_bits().
 struct cpu_selection_call {
     const attention_args & args;
     const attention_segment & segment;
@@ -17,14 +19,15 @@ struct cpu_selection_call {
 };
 
 struct method_row {
-    selection_method about;
+    std::string_view name;
     bool sees_sizes_only;  // its bits do not depend on Q and K
     status (*on_cpu)(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
-    // Null in builds without CUDA. Must set mandatory_bits(), too.
+    // Null in builds without CUDA. Must set mandatory_bits(), too. CUDA functions do not throw; only of this one
+    // exceptions are caught, should its host code run out of memory.
     status (*on_cuda)(const selection_rule & rule, const cuda_selection_call & call);
     // Null: it needs no workspace.
     int64_t (*cuda_workspace_bytes)(const selection_rule & rule, const attention_args & args,
-                                    std::span<const cuda_selected_rows> rows);
+                                    std::span<const cuda_selected_rows> rows) noexcept;
 };
 
 // REQUIRES a method that exists.

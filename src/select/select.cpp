@@ -1,5 +1,5 @@
 // The CPU's way of a selected layer: bits, lists, attention.
-#include <new>
+#include <exception>
 #include <vector>
 
 #include "select/methods.h"
@@ -12,10 +12,31 @@ bitmap_shape shape_of(const attention_args & args, const attention_segment & seg
     return {args.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}};
 }
 
+// Numbers of bits, and of pairs, that are computed here do not wrap around below that.
+status check_countable(const bitmap_shape & shape) {
+    constexpr int64_t k_most_keys = int64_t{1} << 31;
+    constexpr int64_t k_most_heads = int64_t{1} << 16;
+    if (shape.ranks.end > k_most_keys || shape.n_head > k_most_heads) {
+        return status::error(status_code::unsupported, "blocks of %lld keys and %lld heads are not counted",
+                             static_cast<long long>(shape.ranks.end), static_cast<long long>(shape.n_head));
+    }
+    return {};
+}
+
+// REQUIRES what select_blocks() checks.
+status selected_bits(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
+                     int32_t n_threads, block_bitmap & bits) {
+    const status result = row_of_method(rule.method).on_cpu(rule, {args, segment, n_threads}, bits);
+    if (result.ok()) {
+        add_mandatory(bits);
+    }
+    return result;
+}
+
 // What the segment visits: the selected blocks, joined over groups where these share, and those of its band.
 status visited_bits(const selection_request & request, const attention_args & args, const attention_segment & segment,
                     int32_t n_threads, block_bitmap & bits) {
-    if (status s = select_blocks(request.rule, args, segment, n_threads, bits); !s.ok()) {
+    if (status s = selected_bits(request.rule, args, segment, n_threads, bits); !s.ok()) {
         return s;
     }
     if (!request.per_query_head) {
@@ -29,42 +50,86 @@ int64_t pairs_of(const selection_request & request, const attention_args & args,
     return kept_pairs(visited) * (request.per_query_head ? 1 : args.n_head / args.n_head_kv);
 }
 
-status validate_request(const selection_request & request, std::span<const attention_segment> segments) {
-    if (request.rule.method < 0 || request.rule.method >= selection_methods()) {
-        return status::error(status_code::invalid_argument, "method is %d, must be in [0, %d)", request.rule.method,
-                             selection_methods());
+// Whether the segment's blocks can be selected. REQUIRES check_sizes().
+status check_selected(const attention_args & args, const attention_segment & segment) {
+    if (segment.masked) {
+        return status::error(status_code::invalid_argument, "a segment is masked, and selected");
+    }
+    return check_countable(shape_of(args, segment));
+}
+
+// All but pointers.
+status check_request(const selection_request & request, const attention_args & args,
+                     std::span<const attention_segment> segments) {
+    if (status s = check_rule(request.rule); !s.ok()) {
+        return s;
     }
     if (request.selected.size() != segments.size()) {
         return status::error(status_code::invalid_argument, "%zu marks of selection for %zu segments",
                              request.selected.size(), segments.size());
     }
+    if (status s = check_sizes(args, segments); !s.ok()) {
+        return s;
+    }
     for (size_t i = 0; i < segments.size(); ++i) {
-        const attention_segment & s = segments[i];
-        if (request.selected[i] != 0 && (s.masked || s.rank_begin < 0 || s.row_begin > s.row_end)) {
-            return status::error(status_code::invalid_argument, "segment %zu is masked, and selected", i);
+        if (request.selected[i] == 0) {
+            continue;
+        }
+        if (status s = check_selected(args, segments[i]); !s.ok()) {
+            return s;
         }
     }
     return {};
+}
+
+// Of one segment, for select_blocks().
+status check_segment(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
+                     int32_t n_threads, const block_bitmap & bits) {
+    constexpr uint8_t k_selected[] = {1};
+    if (status s = check_request({rule, k_selected, false}, args, {&segment, 1}); !s.ok()) {
+        return s;
+    }
+    if (n_threads < 1) {
+        return status::error(status_code::invalid_argument, "n_threads is %d, must be at least 1", n_threads);
+    }
+    if (!row_of_method(rule.method).sees_sizes_only && (args.q == nullptr || args.k == nullptr)) {
+        return status::error(status_code::invalid_argument, "q and k must not be null");
+    }
+    const bitmap_shape shape = shape_of(args, segment);
+    if (bits.shape.n_head != shape.n_head || bits.shape.ranks.begin != shape.ranks.begin ||
+        bits.shape.ranks.end != shape.ranks.end) {
+        return status::error(status_code::invalid_argument, "bits are not of the segment's shape");
+    }
+    return {};
+}
+
+status no_memory() {
+    return status::error(status_code::out_of_memory, "no memory to select blocks");
 }
 
 }  // namespace
 
 status select_blocks(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
                      int32_t n_threads, block_bitmap & bits) noexcept try {
-    const status result = row_of_method(rule.method).on_cpu(rule, {args, segment, n_threads}, bits);
-    if (result.ok()) {
-        add_mandatory(bits);
+    if (status s = check_segment(rule, args, segment, n_threads, bits); !s.ok()) {
+        return s;
     }
-    return result;
-} catch (const std::bad_alloc &) {
-    return status::error(status_code::out_of_memory, "no memory to select blocks");
+    return selected_bits(rule, args, segment, n_threads, bits);
+} catch (const std::exception &) {
+    return no_memory();
 }
 
 status selected_attention_forward(const selection_request & request, const attention_args & args,
                                   std::span<const attention_segment> segments, cpu_context & ctx,
                                   int64_t * kept) noexcept try {
-    if (status s = validate_request(request, segments); !s.ok()) {
+    if (status s = check_request(request, args, segments); !s.ok()) {
         return s;
+    }
+    if (status s = check_call(args, {}); !s.ok()) {
+        return s;
+    }
+    if (ctx.n_threads < 1) {
+        return status::error(status_code::invalid_argument, "n_threads is %d, must be at least 1", ctx.n_threads);
     }
     std::vector<listed_bits> made;
     std::vector<block_lists> lists(segments.size());
@@ -85,13 +150,13 @@ status selected_attention_forward(const selection_request & request, const atten
         *kept += pairs;
     }
     return result;
-} catch (const std::bad_alloc &) {
-    return status::error(status_code::out_of_memory, "no memory for lists of selected blocks");
+} catch (const std::exception &) {
+    return no_memory();
 }
 
 std::optional<int64_t> pairs_known_ahead(const selection_request & request, const attention_args & args,
                                          std::span<const attention_segment> segments) noexcept try {
-    if (!validate_request(request, segments).ok() || !row_of_method(request.rule.method).sees_sizes_only) {
+    if (!check_request(request, args, segments).ok() || !row_of_method(request.rule.method).sees_sizes_only) {
         return std::nullopt;
     }
     // All heads have the same bits: one stands for all.
@@ -109,7 +174,7 @@ std::optional<int64_t> pairs_known_ahead(const selection_request & request, cons
         pairs += kept_pairs(bits);
     }
     return pairs * args.n_head;
-} catch (const std::bad_alloc &) {
+} catch (const std::exception &) {
     return std::nullopt;
 }
 

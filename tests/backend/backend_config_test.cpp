@@ -116,10 +116,14 @@ TEST(backend_config, plan_and_layers_contradict_each_other) {
 }
 
 TEST(backend_config, shape_without_layers_is_reported) {
-    for (const char * setting : {"SINK=4", "WINDOW=4", "LAST=4", "TAIL=chunk"}) {
-        const config_result result = read({std::string("TRIANGLEMIX_") + setting});
+    const std::string layers = " has no effect without TRIANGLEMIX_LAYERS";
+    const std::string any = layers + " or TRIANGLEMIX_DYNAMIC";
+    const std::pair<std::string, std::string> settings[] = {
+        {"SINK", layers}, {"WINDOW", layers}, {"LAST", any}, {"TAIL", any}};
+    for (const auto & [name, problem] : settings) {
+        const config_result result = read({"TRIANGLEMIX_" + name + (name == "TAIL" ? "=chunk" : "=4")});
         EXPECT_FALSE(result.any_bad_value());
-        EXPECT_NE(only_problem(result).find("has no effect without TRIANGLEMIX_LAYERS"), std::string::npos);
+        EXPECT_EQ(only_problem(result), "TRIANGLEMIX_" + name + problem);
         EXPECT_FALSE(result.config.chosen);
     }
 }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "backend/statistics_json.h"
+
 namespace tmx::test {
 namespace {
 
@@ -57,12 +59,42 @@ TEST_F(layer_rules_test, the_model_is_looked_at_once_a_plan) {
     begin();
     begin();
     EXPECT_EQ(n_asked_, 1);
-    ASSERT_EQ(lines.size(), 1u);
-    EXPECT_EQ(lines[0].find("plan test: triangle layers 2-3 "), 0u) << lines[0];
+    EXPECT_EQ(lines, (std::vector<std::string>{
+                         "plan test: triangle layers 2-3 (sink 8, window 512)",
+                         "plan test: dense layers 0-1; last 128, tail chunk; precision exact, kernel k"}));
     EXPECT_TRUE(rules_.decide_rule(2, 8).planned());
     EXPECT_FALSE(rules_.decide_rule(1, 8).planned());
     EXPECT_FALSE(rules_.decide_rule(-1, 8).planned());
     EXPECT_FALSE(rules_.decide_rule(4, 8).planned());
+}
+
+TEST_F(layer_rules_test, each_rule_of_dynamic_layers_has_a_line) {
+    selection_rule often = usual_rule(0);
+    often.values[0] = 3;
+    backend_config config;
+    config.chosen.emplace();
+    config.chosen->name = "test";
+    config.chosen->layers.resize(4);
+    config.chosen->dynamic = {usual_rule(0), often, often};
+    for (const size_t layer : {0, 1, 2}) {
+        config.chosen->layers[layer].dynamic = static_cast<int32_t>(layer);
+    }
+    current_.apply(config);
+    begin();
+    const std::string last = "plan test: dense layers 3; last 128, tail chunk; precision exact, kernel k";
+    EXPECT_EQ(lines, (std::vector<std::string>{"plan test: dynamic layers 0 (stride 10)",
+                                               "plan test: dynamic layers 1-2 (stride 3)", last}))
+        << "no band where no layer has one";
+    const std::string json = statistics_json(counters_.read(), current_, {"", ""});
+    EXPECT_NE(json.find("\"rule\": \"stride 3\""), std::string::npos) << json;
+
+    lines.clear();
+    config.chosen->layers[2].kind = layer_kind::triangle;
+    current_.apply(config);
+    begin();
+    EXPECT_EQ(lines, (std::vector<std::string>{"plan test: triangle layers 2 (sink 8, window 512)",
+                                               "plan test: dynamic layers 0 (stride 10)",
+                                               "plan test: dynamic layers 1-2 (stride 3)", last}));
 }
 
 TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {

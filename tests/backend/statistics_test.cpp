@@ -77,6 +77,33 @@ TEST(statistics_test, json_and_words) {
               std::string::npos);
 }
 
+TEST(statistics_test, a_node_is_dynamic_if_a_row_is_selected) {
+    const layer_heads heads{.id = 1, .rule = {.id = 1, .banded = false, .selection = usual_rule(0)}, .dense_head = {}};
+    const layer_rule rule{
+        .heads = &heads, .shape = {}, .tail = tail_policy::chunk, .prompt_length = -1, .way = nullptr};
+    const auto kind_of = [&](int64_t n_rows) {
+        ubatch_runs found;
+        found.runs.push_back({.stream = 0,
+                              .row_begin = 0,
+                              .row_end = n_rows,
+                              .rank_begin = 0,
+                              .key_begin = 0,
+                              .cells = {},
+                              .output_rows = {}});
+        attention_args args;
+        args.n_head = args.n_head_kv = 1;
+        args.n_kv = n_rows;
+        const std::vector<attention_segment> segments = make_segments(found, rule);
+        const std::vector<uint8_t> marks = selected_marks(segments, rule);
+        const node_record record = describe_node(args, 0, rule, found, segments, {.marks = marks, .kept = 0}, 0);
+        EXPECT_EQ(record.kind == node_kind::dynamic, !marks.empty());
+        EXPECT_EQ(record.pairs.skipped > 0, !marks.empty());
+        return record.kind;
+    };
+    EXPECT_EQ(kind_of(300), node_kind::dynamic);
+    EXPECT_EQ(kind_of(100), node_kind::dense) << "every row is one of the last 128";
+}
+
 TEST(log_test, lines_of_any_length) {
     static std::string kept;
     const std::string text(5000, 'x');

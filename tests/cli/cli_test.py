@@ -143,6 +143,22 @@ class Arguments(Case):
         self.assertAlmostEqual(by_length[n]["kept_in_triangle_layer"], kept / (n * (n + 1) / 2), places=9)
         self.assertAlmostEqual(by_length[n]["kept_in_model"], (1 + kept / (n * (n + 1) / 2)) / 2, places=9)
 
+    def test_info_foretells_nothing_of_dynamic_layers(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump({"format": "trianglemix-plan", "version": 2, "model": {"layers": 28}, "triangle_layers": "none",
+                       "dynamic": [{"method": "stride", "layers": "0-9"}]}, file)  # fmt: skip
+            file.flush()
+            plan = json.loads(run("info", "--json", "--plan", file.name).stdout)["plan"]
+            self.assertTrue(plan["planned"])
+            self.assertEqual(plan["layers"], "0 of 28 layers triangle: none; 10 dynamic: 0-9")
+            self.assertEqual(plan["lengths"], [])
+            self.assertIn("not known before", plan["lengths_note"])
+            shown = run("info", "--plan", file.name)
+            shown.stdout = " ".join(shown.stdout.split())  # where lines break depends on the file's name
+            self.check(shown, 0, "10 dynamic: 0-9", "not known before")
+            self.assertNotIn("attention work", shown.stdout)
+        self.assertFalse(json.loads(run("info", "--json", "-m", MODEL, "--exact").stdout)["plan"]["planned"])
+
     def test_info_tells_how_a_host_loads_the_backend(self):
         dynamic = json.loads(run("info", "--json", "--llama", DL_BIN).stdout)["llama"]
         self.assertEqual((dynamic["way"], dynamic["loads_backend"]), ("GGML_BACKEND_PATH", True))
@@ -171,6 +187,9 @@ class Arguments(Case):
                 (["--exact", "--stats", other.name], {}, "holds no statistics; it is not overwritten"),
                 ([], {"TRIANGLEMIX_PLAN": "/nowhere.json"}, "TRIANGLEMIX_PLAN: plan file"),
                 ([], {"TRIANGLEMIX_LAYERS": "3-1"}, "TRIANGLEMIX_LAYERS: "),
+                ([], {"TRIANGLEMIX_DYNAMIC": "strode@3"}, 'TRIANGLEMIX_DYNAMIC: found "strode"'),
+                ([], {"TRIANGLEMIX_PLAN": "preset:qwen3-8b", "TRIANGLEMIX_LAYERS": "3"}, "TRIANGLEMIX_LAYERS is set as well"),
+                ([], {"TRIANGLEMIX_PLAN": "preset:qwen3-8b", "TRIANGLEMIX_DYNAMIC": "stride@3"}, "TRIANGLEMIX_DYNAMIC is set as well"),
             ):
                 with self.subTest(options=options, env=env):
                     done = run("serve", *options, *server, env=env)
@@ -378,7 +397,7 @@ class Bench(Case):
 
 
 class Serve(Case):
-    def serve(self, folder):
+    def serve(self, folder, options=(), env=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -387,9 +406,9 @@ class Serve(Case):
             log = os.path.join(scratch, "log")
             with open(log, "w", encoding="utf-8") as sink:
                 process = subprocess.Popen(
-                    [PROGRAM, "serve", "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
+                    [PROGRAM, "serve", *options, "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
                      "-c", "1024", "--port", str(port)],
-                    env=ENVIRONMENT, stdout=sink, stderr=sink)  # fmt: skip
+                    env={**ENVIRONMENT, **(env or {})}, stdout=sink, stderr=sink)  # fmt: skip
             body = json.dumps({"prompt": document(120), "n_predict": 2}).encode()
             request = urllib.request.Request(f"http://127.0.0.1:{port}/completion", body, {"Content-Type": "application/json"})
             for _ in range(240):
@@ -419,6 +438,10 @@ class Serve(Case):
         if not os.path.exists(LINKED_BIN):
             self.skipTest("no such build; scripts/setup.sh --linked makes it")
         self.serve(LINKED_BIN)
+
+    def test_a_plan_takes_the_place_of_dynamic_layers_in_the_environment(self):
+        # The backend refuses both together, and computes exactly.
+        self.serve(DL_BIN, ["--plan", "preset:smollm2-135m-instruct"], {"TRIANGLEMIX_DYNAMIC": "stride@0-9"})
 
     def test_a_server_whose_backend_does_not_load_is_stopped(self):
         server = os.path.join(DL_BIN, "llama-server")

@@ -1,5 +1,4 @@
-// What the program shows and how it reads its own parts: tables, wrapping, predicted time, presets by name, files,
-// statistics.
+// What the program shows and how it reads its own parts: tables, wrapping, predicted time, files, statistics.
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
@@ -12,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/bench_rows.h"
+#include "cli/commands/bench_rows.h"
 #include "cli/compare.h"
 #include "cli/input_file.h"
 #include "cli/options.h"
@@ -30,8 +29,8 @@ TEST(Screen, WrapsByWordsAndIndentsWhatFollows) {
     EXPECT_EQ(wrap("one two three four five six", 24, 4), "one two three four\n    five six");
     EXPECT_EQ(wrap("a\nb", 40, 2), "a\n  b");
     EXPECT_EQ(wrap("", 40, 2), "");
-    EXPECT_EQ(wrap("see /work/wt/build/bin/llama-server there", 24, 2),
-              "see\n  /work/wt/build/bin/\n  llama-server there");
+    EXPECT_EQ(wrap("see /home/me/build/bin/llama-server there", 24, 2),
+              "see\n  /home/me/build/bin/\n  llama-server there");
     EXPECT_EQ(wrap("averyveryverylongwordthatdoesnotfitatall x", 24, 0), "averyveryverylongwordthatdoesnotfitatall\nx");
 }
 
@@ -216,84 +215,6 @@ TEST(Screen, Amounts) {
     EXPECT_EQ(show_count(1.75e9), "1.75 G");
 }
 
-TEST(Presets, AreRecognisedByTheModelsName) {
-    EXPECT_TRUE(preset_names_model("smollm2-135m-instruct", "Smollm2 135M 8k Lc100K Mix1 Ep2"));
-    EXPECT_TRUE(preset_names_model("llama-3.1-8b-instruct", "Meta Llama 3.1 8B Instruct"));
-    EXPECT_FALSE(preset_names_model("llama-3.1-8b-instruct", "Llama 3 8B Instruct 262k"));
-    EXPECT_FALSE(preset_names_model("llama-3-8b-instruct-262k", "Meta Llama 3 8B Instruct"));
-    EXPECT_FALSE(preset_names_model("qwen3-8b", "Qwen2.5 7B Instruct"));
-    EXPECT_FALSE(preset_names_model("qwen3-8b", ""));
-}
-
-TEST(Presets, ShapeAloneIsNotEnough) {
-    model_facts facts;
-    facts.name = "Some Other Model";
-    facts.architecture = "llama";
-    facts.n_layer = 30;
-    facts.n_head = 9;
-    facts.n_head_kv = 3;
-    facts.d_head = 64;
-    const chosen_plan other = choose_plan({}, facts, true);
-    EXPECT_FALSE(other.triangle);
-    EXPECT_NE(other.note.find("preset:NAME"), std::string::npos) << other.note;
-    EXPECT_NE(other.note.find("smollm2-135m-instruct"), std::string::npos) << other.note;
-    facts.name = "SmolLM2 135M Instruct";
-    const chosen_plan own = choose_plan({}, facts, true);
-    EXPECT_TRUE(own.triangle);
-    EXPECT_EQ(own.source, "preset:smollm2-135m-instruct");
-    EXPECT_EQ(own.value.tail, tail_policy::prompt);
-    EXPECT_NE(choose_plan({}, facts, false).value.tail, tail_policy::prompt);
-    facts.n_layer = 31;
-    const chosen_plan none = choose_plan({}, facts, true);
-    EXPECT_FALSE(none.triangle);
-    EXPECT_NE(none.note.find("trianglemix profile -m"), std::string::npos) << none.note;
-}
-
-TEST(Presets, WhatWasNotMeasuredHereIsOnlyUsedByName) {
-    model_facts facts;
-    facts.name = "Qwen3 8B";
-    facts.architecture = "qwen3";
-    facts.n_layer = 36;
-    facts.n_head = 32;
-    facts.n_head_kv = 8;
-    facts.d_head = 128;
-    const chosen_plan unasked = choose_plan({}, facts, false);
-    EXPECT_FALSE(unasked.triangle);
-    for (const char * part :
-         {"not measured by this project", "a public port", "--plan preset:qwen3-8b", "profile -m"}) {
-        EXPECT_NE(unasked.note.find(part), std::string::npos) << part << ": " << unasked.note;
-    }
-    plan_options asked;
-    asked.reference = "preset:qwen3-8b";
-    const chosen_plan chosen = choose_plan(asked, facts, false);
-    EXPECT_TRUE(chosen.triangle);
-    EXPECT_EQ(chosen.note, "");
-}
-
-TEST(Plans, OptionsOverrideThePlan) {
-    model_facts facts;
-    facts.architecture = "llama";
-    facts.n_layer = 4;
-    facts.n_head = 2;
-    facts.n_head_kv = 1;
-    facts.d_head = 64;
-    plan_options options;
-    options.layers = "1-2";
-    options.window = 256;
-    options.last = 0;
-    options.precision = "fast";
-    options.tail = "output";
-    const chosen_plan chosen = choose_plan(options, facts, true);
-    EXPECT_EQ(chosen.layers(), "2 of 4 layers triangle: 1-2");
-    EXPECT_EQ(chosen.value.shape.n_sink, 8);
-    EXPECT_EQ(chosen.value.shape.n_window, 256);
-    EXPECT_EQ(chosen.value.shape.n_last, 0);
-    EXPECT_EQ(chosen.value.tail, tail_policy::output);
-    EXPECT_EQ(chosen.value.arithmetic, precision::fast);
-    options.layers = "1-4";
-    EXPECT_THROW(choose_plan(options, facts, true), failure);
-}
-
 TEST(OutputFiles, AreReplacedWholeAndLinksStay) {
     namespace fs = std::filesystem;
     const fs::path folder = fs::path(::testing::TempDir()) / "tmx_output_files";
@@ -428,10 +349,10 @@ TEST(BenchRows, TableFitsEightyColumnsAndNamesStocksSetting) {
 
 TEST(Statistics, SharesAndReasons) {
     const backend_statistics s = parse_statistics(
-        R"({"kernel":"avx2","nodes":{"triangle":3,"dense":1,"masked":2},"fallbacks":{"head_count":4},
+        R"({"kernel":"avx2","nodes":{"triangle":3,"dynamic":5,"dense":1,"masked":2},"fallbacks":{"head_count":4},
             "gpu":{"graphs":{"cut":1,"whole":7},"passed_on":{"keys":2}},"declined":{"rows":9},"plan_refused":null,
             "pairs":{"kept":25,"skipped":75,"masked":100},"seconds":0.5})");
-    EXPECT_EQ(s.n_triangle, 3);
+    EXPECT_EQ(s.n_planned, 8);
     EXPECT_EQ(s.n_dense, 3);
     EXPECT_DOUBLE_EQ(s.kept_share(), 0.625) << "layers that the plan does not reach count, too";
     EXPECT_EQ(s.fallback_text(), "4 head_count");
@@ -441,31 +362,6 @@ TEST(Statistics, SharesAndReasons) {
     EXPECT_EQ(s.plan_refused, "");
     EXPECT_THROW(parse_statistics("{}"), failure);
     EXPECT_THROW(parse_statistics("not json"), failure);
-}
-
-TEST(Notes, APlanFarBeyondWhatItWasMeasuredOn) {
-    plan p;
-    EXPECT_EQ(length_note(p, 1 << 20, "the prompt"), "") << "nothing is recorded";
-    p.provenance = R"({"measured_up_to": 7600})";
-    EXPECT_EQ(length_note(p, 15200, "the prompt"), "");
-    const std::string note = length_note(p, 15201, "the context");
-    EXPECT_NE(note.find("up to 7600 tokens, the context is 15201"), std::string::npos) << note;
-}
-
-TEST(Notes, PlansLeaveLayersWithWindowsOut) {
-    model_facts facts;
-    facts.architecture = "gemma3";
-    facts.n_layer = 4;
-    facts.windows = {512, 512, 0, 512};
-    plan_options options;
-    options.layers = "all";
-    const chosen_plan some = choose_plan(options, facts, true);
-    EXPECT_EQ(some.layers(), "1 of 4 layers triangle: 2");
-    EXPECT_NE(some.note.find("layers 0-1,3 see the latest 512 tokens only"), std::string::npos) << some.note;
-    options.layers = "0,3";
-    EXPECT_FALSE(choose_plan(options, facts, true).triangle);
-    options.layers = "2";
-    EXPECT_EQ(choose_plan(options, facts, true).note, "");
 }
 
 }  // namespace

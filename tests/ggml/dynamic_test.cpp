@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <string>
 
-#include "glue/accel_device.h"
 #include "backend/statistics.h"
+#include "glue/accel_device.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
 
@@ -202,6 +202,23 @@ TEST_F(dynamic_test, what_an_executor_cannot_select_is_passed_on_and_counted) {
     EXPECT_LT(nmse(tested.output(0), exact.output(0)), k_same);
     EXPECT_EQ(stats()["fallbacks"]["device"], 3);
     EXPECT_EQ(stats()["gpu"]["passed_on"]["unsupported: no form of that method"], 4);
+}
+
+TEST_F(dynamic_test, rows_that_are_all_dense_need_no_method) {
+    faults_.no_selection = true;
+    apply(with_plan(dynamic_plan(), true));
+    fake_cache cache(512);
+    const step now = prompt_step(cache, 0, 400, k_every_row);
+    mini_shape shape = k_layers;
+    shape.output_ids = false;
+    mini_model tested(shape, 400, 512, 1, proxy_.handle());
+    mini_model exact(shape, 400, 512, 1, nullptr);
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users)) << "strict mode";
+    ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+    EXPECT_LT(nmse(tested.output(0), exact.output(0)), k_same);
+    EXPECT_EQ(faults_.n_forwarded, 4);
+    EXPECT_TRUE(stats()["fallbacks"].empty());
+    EXPECT_EQ(stats()["nodes"]["dynamic"], 0);
 }
 
 TEST_F(dynamic_test, a_host_that_asks_for_all_logits_gets_exact_attention) {

@@ -205,6 +205,9 @@ class cpu_executor final : public attention_executor {
             faults_->n_refused++;
             return faults_->prepare;
         }
+        if (faults_ != nullptr && faults_->no_selection && selection != nullptr) {
+            return status::error(status_code::unsupported, "no form of that method");
+        }
         if (faults_ != nullptr && faults_->scratch_needed > scratch_) {
             if (faults_->scratch_needed > limit_.allows(faults_->memory_free, scratch_)) {
                 return status::error(status_code::out_of_memory, "scratch memory is at its limit");

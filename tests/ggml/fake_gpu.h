@@ -94,6 +94,7 @@ class fake_gpu {
 struct executor_faults {
     const char * declines = nullptr;
     status prepare;
+    bool no_selection = false;  // prepare() has no form of any method
     status forward;
     int n_prepared = 0;
     int n_refused = 0;  // prepare() failed

@@ -4,6 +4,7 @@
 
 #include "failing_memory.h"
 #include "ggml-cpp.h"
+#include "glue/accel_device.h"
 #include "glue/cache_writes.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
@@ -82,6 +83,24 @@ TEST_F(proxy_memory_test, a_buffer_or_a_backend_is_there_or_not) {
         return little.failed();
     });
     EXPECT_GE(n_refused, 3);
+}
+
+TEST_F(proxy_memory_test, the_cpu_device_says_no_to_what_it_cannot_look_at) {
+    backend_config config = with_plan(triangle_plan({0}));
+    config.kernel = "a name that takes memory of its own";
+    apply(config);
+    const ggml_context_ptr context(ggml_init({size_t{1} << 20, nullptr, true}));
+    ggml_tensor * q = ggml_new_tensor_3d(context.get(), GGML_TYPE_F32, 24, 128, 1);  // no dimension of our kernels
+    ggml_tensor * k = ggml_new_tensor_3d(context.get(), GGML_TYPE_F16, 24, 128, 1);
+    ggml_tensor * v = ggml_new_tensor_3d(context.get(), GGML_TYPE_F16, 24, 128, 1);
+    ggml_set_name(k, "cache_k_l0");
+    const ggml_tensor * node = ggml_flash_attn_ext(context.get(), q, k, v, nullptr, 1.0f, 0.0f, 0.0f);
+    const int64_t n_good = fail_each(0, [&](int64_t n) {
+        const failing_memory little(n);
+        EXPECT_FALSE(ggml_backend_dev_supports_op(accel_device(nullptr), node));
+        return little.failed();
+    });
+    EXPECT_GT(n_good, 0) << "it takes memory, and a host without any lives on";
 }
 
 TEST_F(proxy_memory_test, an_evaluation_fails_or_is_right) {

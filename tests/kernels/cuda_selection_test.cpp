@@ -273,6 +273,56 @@ TEST_P(cuda_selection_test, refuses_a_list_and_a_selection_of_one_segment) {
               cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work, {selection.selector, {}, false}).code());
 }
 
+// Selects as the stride method does, and remembers what it was asked with.
+class remembering_selector final : public cuda_selector {
+  public:
+    int64_t workspace_bytes(const attention_args & args, std::span<const cuda_selected_rows>) const noexcept override {
+        sized_ = args;
+        return 256;
+    }
+    status select(const cuda_selection_call & call) const noexcept override {
+        called_ = call.args;
+        return stride_->select(call);
+    }
+    const attention_args & sized() const { return sized_; }
+    const attention_args & called() const { return called_; }
+
+  private:
+    std::shared_ptr<const cuda_selector> stride_ = cuda_selector_of(stride_rule(3));
+    mutable attention_args sized_;
+    mutable attention_args called_;
+};
+
+TEST_P(cuda_selection_test, a_selector_is_asked_for_memory_with_the_sizes_of_its_call) {
+    for (const dtype type : {dtype::f16, dtype::q8_0}) {  // read in place, copied
+        test_case c = one_chunk(300, 200, k_no_band);
+        c.k_type = c.v_type = type;
+        const std::unique_ptr<problem> p = selection_problem(c);
+        const call_output output = make_output(c, *p);
+        device_problem device(*p, output);
+        const auto selector = std::make_shared<remembering_selector>();
+        std::shared_ptr<cuda_work> work;
+        ASSERT_TRUE(
+            cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work, {selector, k_selected, false}).ok());
+        ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+        check_cuda(cudaDeviceSynchronize(), "attention");
+        const attention_args & sized = selector->sized();
+        const attention_args & called = selector->called();
+        EXPECT_EQ(nullptr, sized.q);
+        EXPECT_EQ(nullptr, sized.k);
+        EXPECT_EQ(nullptr, sized.v);
+        EXPECT_EQ(nullptr, sized.out);
+        EXPECT_NE(nullptr, called.k);
+        EXPECT_EQ(sized.n_kv, called.n_kv);
+        EXPECT_EQ(sized.k_type, called.k_type);
+        EXPECT_EQ(sized.v_type, called.v_type);
+        EXPECT_EQ(sized.k_stride_batch, called.k_stride_batch);
+        EXPECT_EQ(sized.k_stride_head, called.k_stride_head);
+        EXPECT_EQ(sized.k_stride_row, called.k_stride_row);
+        EXPECT_EQ(sized.v_stride_row, called.v_stride_row);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(kernels, cuda_selection_test, testing::Values("sm90a", "sm80"),
                          [](const auto & instance) { return std::string(instance.param); });
 

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cases.h"
@@ -26,10 +28,20 @@ cpu_context & context_of(const tested_kernel & kernel) {
     return context;
 }
 
-TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
+// Sizes only: no pointer is set.
+attention_args sizes_of(int64_t n_head, int64_t n_head_kv, int64_t n_q, int64_t n_kv) {
     attention_args args;
-    args.n_head = 4;
-    args.n_head_kv = 2;
+    args.n_head = n_head;
+    args.n_head_kv = n_head_kv;
+    args.n_q = n_q;
+    args.n_kv = n_kv;
+    args.d_qk = args.d_v = 64;
+    args.scale = 1;
+    return args;
+}
+
+TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
+    const attention_args args = sizes_of(4, 2, 300, 5300);
     for (int32_t method = 0; method < selection_methods(); ++method) {
         for (const int64_t rank_begin : {0, 5, 128, 5000}) {
             attention_segment segment;
@@ -52,8 +64,7 @@ TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
 }
 
 TEST(selection, a_chunk_selects_what_the_whole_selects_where_it_begins_on_a_block) {
-    attention_args args;
-    args.n_head = args.n_head_kv = 1;
+    const attention_args args = sizes_of(1, 1, 2000, 2000);
     attention_segment whole;
     whole.row_end = 2000;
     attention_segment chunk;
@@ -159,6 +170,87 @@ TEST(selection, refuses_what_breaks_the_contract) {
     std::vector<attention_segment> masked = p->segments;
     masked[0].masked = true;
     EXPECT_EQ(status_code::invalid_argument, code({stride_rule(3), k_selected, false}, masked));
+}
+
+// Every way of asking answers alike, and none works on what it refuses.
+void expect_refused(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
+                    status_code code = status_code::invalid_argument) {
+    const selection_request request{rule, k_selected, false};
+    EXPECT_EQ(
+        code,
+        selected_attention_forward(request, args, {&segment, 1}, context_of(tested_kernels()[0]), nullptr).code());
+    EXPECT_EQ(std::nullopt, pairs_known_ahead(request, args, {&segment, 1}));
+    block_bitmap bits({1, {0, 128}});
+    EXPECT_EQ(code, select_blocks(rule, args, segment, 1, bits).code());
+}
+
+TEST(selection, refuses_rules_that_no_method_takes) {
+    const test_case c = one_chunk(100, 50, {});
+    const std::unique_ptr<problem> p = selection_problem(c);
+    const call_output output = make_output(c, *p);
+    for (const selection_rule & rule : {selection_rule{}, stride_rule(-3), stride_rule(int64_t{1} << 40),
+                                        selection_rule{-1, {1}}, selection_rule{selection_methods(), {1}}}) {
+        expect_refused(rule, output.args, p->segments[0]);
+        EXPECT_EQ(nullptr, cuda_selector_of(rule));
+    }
+}
+
+TEST(selection, refuses_sizes_that_the_kernels_refuse) {
+    const test_case c = one_chunk(100, 50, {});
+    const std::unique_ptr<problem> p = selection_problem(c);
+    const call_output output = make_output(c, *p);
+    constexpr int64_t k_huge = std::numeric_limits<int64_t>::max();
+    std::vector<attention_args> calls(4, output.args);
+    calls[0].n_head_kv = 0;
+    calls[1].n_head = -2;
+    calls[2].n_kv = 149;
+    calls[3].n_q = 49;
+    for (const attention_args & args : calls) {
+        expect_refused(stride_rule(3), args, p->segments[0]);
+    }
+    std::vector<attention_segment> segments(5, p->segments[0]);
+    segments[0].batch = static_cast<int32_t>(output.args.n_batch);
+    segments[1].rank_begin = k_huge;
+    segments[2].rank_begin = -1;
+    segments[3].row_begin = segments[3].row_end + 1;
+    segments[4].row_end = k_huge;
+    for (const attention_segment & segment : segments) {
+        expect_refused(stride_rule(3), output.args, segment);
+    }
+}
+
+TEST(selection, refuses_more_than_it_can_count) {
+    const test_case c = one_chunk(100, 50, {});
+    const std::unique_ptr<problem> p = selection_problem(c);
+    attention_args args = make_output(c, *p).args;
+    args.n_kv = std::numeric_limits<int64_t>::max();
+    attention_segment segment = p->segments[0];
+    segment.cells = nullptr;
+    segment.key_begin = 0;
+    segment.rank_begin = args.n_kv - 50;
+    expect_refused(stride_rule(3), args, segment, status_code::unsupported);
+}
+
+TEST(selection, refuses_pointers_bits_and_threads_that_are_not_there) {
+    const test_case c = one_chunk(100, 50, {});
+    const std::unique_ptr<problem> p = selection_problem(c);
+    const call_output output = make_output(c, *p);
+    cpu_context & ctx = context_of(tested_kernels()[0]);
+    const selection_request request{stride_rule(3), k_selected, false};
+    const auto code = [&](const attention_args & args) {
+        return selected_attention_forward(request, args, p->segments, ctx, nullptr).code();
+    };
+    attention_args no_keys = output.args;
+    no_keys.k = nullptr;
+    EXPECT_EQ(status_code::invalid_argument, code(no_keys));
+    ctx.n_threads = 0;
+    EXPECT_EQ(status_code::invalid_argument, code(output.args));
+    ctx.n_threads = 2;
+    block_bitmap bits({c.n_head, {100, 150}});
+    EXPECT_TRUE(select_blocks(request.rule, output.args, p->segments[0], 1, bits).ok());
+    EXPECT_FALSE(select_blocks(request.rule, output.args, p->segments[0], 0, bits).ok());
+    block_bitmap others({c.n_head, {100, 151}});
+    EXPECT_FALSE(select_blocks(request.rule, output.args, p->segments[0], 1, others).ok());
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ TEST(TwoSessions, KeepTheirPlans) {
         EXPECT_EQ(logits_after(b, other, *c, shorter), other_alone);
     }
     EXPECT_NE(one_alone, logits_after(b, other, *c, longer));
-    EXPECT_EQ(parse_statistics(b.statistics(a->backend_context())).n_triangle, 2 * 2) << "rounds, chunks";
-    EXPECT_EQ(parse_statistics(b.statistics(c->backend_context())).n_triangle, 3 * 2 * 2) << "and layers";
+    EXPECT_EQ(parse_statistics(b.statistics(a->backend_context())).n_planned, 2 * 2) << "rounds, chunks";
+    EXPECT_EQ(parse_statistics(b.statistics(c->backend_context())).n_planned, 3 * 2 * 2) << "and layers";
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ import commits  # noqa: E402
 import results_to_md  # noqa: E402
 import rowkit  # noqa: E402
 
-HEADERS = ("status", "geometry", "attention", "selection", "plan", "backend_control")
+HEADERS = ("status", "geometry", "attention", "selection", "selection_rule", "plan", "backend_control")
 
 
 def run(tool, files, *options):
@@ -67,13 +67,15 @@ class Includes(unittest.TestCase):
         self.allow("src/kernels/cuda/a.cpp", '#include "cuda_device/own.h"')
         self.allow("src/glue/a.cpp", '#include "cuda_device/own.h"')
         self.allow("src/probe/cuda/a.cpp", '#include "cuda_device/own.h"')
+        self.allow("tests/kernels/a.h", '#include "cuda_device/own.h"')
+        self.allow("bench/a.cpp", '#include "cuda_device/own.h"')
         self.allow("src/plan/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/backend/a.cpp", '#include "trianglemix/plan.h"')
         self.allow("src/backend/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/glue/a.cpp", '#include "trianglemix/plan.h"')
         self.allow("src/glue/a.cpp", '#include "backend/own.h"')
         self.allow("src/glue/a.cpp", '#include "ggml-backend-impl.h"')
-        self.allow("src/plan/a.cpp", '#include "trianglemix/selection.h"')
+        self.allow("src/plan/a.cpp", '#include "trianglemix/selection_rule.h"')
         self.allow("src/select/cpu/a.cpp", '#include "trianglemix/attention.h"')
         self.allow("src/runtime/a.cpp", "#include <llama.h>")
         self.allow("src/runtime/a.cpp", '#include "trianglemix/backend_control.h"')
@@ -103,6 +105,7 @@ class Includes(unittest.TestCase):
         self.refuse("src/cuda_device/a.cpp", '#include "kernels/own.h"', "cuda_device must not include kernels")
         self.refuse("src/cli/a.cpp", '#include "cuda_device/own.h"', "cli must not include cuda_device")
         self.refuse("src/kernels/a.cpp", '#include "trianglemix/selection.h"', "kernels must not include select")
+        self.refuse("src/plan/a.cpp", '#include "trianglemix/selection.h"', "plan must not include select")
         self.refuse("src/select/a.cpp", '#include "trianglemix/plan.h"', "select must not include plan")
         self.refuse("src/select/a.cpp", '#include "kernels/own.h"',
                     "kernels is included through include/trianglemix/ only")
@@ -152,6 +155,21 @@ class Includes(unittest.TestCase):
         self.refuse("tests/unit/a.cpp", "#include <ggml.h>", "tests/unit include no header of ggml")
         self.refuse("include/trianglemix/plan.h", "#include <ggml.h>", "public headers include no header of ggml")
 
+    def test_cuda_stays_where_it_is(self):
+        for path in ("src/cuda_device/a.h", "src/kernels/cuda/sm90/a.cuh", "src/probe/cuda/a.cpp", "src/select/cuda/a.cu",
+                     "src/glue/proxy/cuda_candidates.cpp", "bench/a.cpp", "tests/kernels/a.h"):
+            self.allow(path, "#include <cuda_runtime_api.h>")
+        for path in ("src/kernels/a.cpp", "src/select/cuda_selector.cpp", "src/glue/a.cpp", "src/glue/proxy/a.cpp",
+                     "src/runtime/a.cpp", "include/trianglemix/plan.h"):
+            self.refuse(path, "#include <cuda_runtime.h>", "include CUDA's headers")
+        self.refuse("src/kernels/a.cpp", "#include <cuda_fp16.h>", "include CUDA's headers")
+
+    def test_templates_of_sources_count(self):
+        self.allow("src/kernels/cuda/a.cu.in", '#include "kernels/@name@.h"')
+        self.refuse("src/kernels/cuda/a.cu.in", '#include "glue/own.h"', "kernels must not include glue")
+        self.refuse("src/kernels/cuda/a.inc.in", '#include "glue/@name@.h"', "kernels must not include glue")
+        self.refuse("src/kernels/cuda/a.cu.in", '#include "kernels/@space@/gone.h"', "no such file")
+
     def test_what_is_unknown_is_refused(self):
         self.refuse("src/glue/a.cpp", '#include "trianglemix/new.h"', "no such file")
         self.refuse("src/glue/a.cpp", '#include "plan/gone.h"', "no such file")
@@ -165,11 +183,19 @@ class Includes(unittest.TestCase):
 
 class FileLength(unittest.TestCase):
     def test_the_limit(self):
-        self.assertEqual(run(check_file_length, {"src/a.cpp": "x\n" * 500})[0], 0)
-        status, output = run(check_file_length, {"src/a.cpp": "x\n" * 501})
-        self.assertEqual(status, 1)
-        self.assertIn("src/a.cpp: 501 lines, at most 500", output)
+        for path, limit in (("src/m/a.cpp", 400), ("tests/a.cpp", 500)):
+            self.assertEqual(run(check_file_length, {"src/b.cpp": "", path: "x\n" * limit})[0], 0)
+            status, output = run(check_file_length, {"src/b.cpp": "", path: "x\n" * (limit + 1)})
+            self.assertEqual(status, 1)
+            self.assertIn(f"{path}: {limit + 1} lines, at most {limit}", output)
         self.assertEqual(run(check_file_length, {"src/a.cpp": "x\n" * 10}, "--limit", "9")[0], 1)
+
+    def test_files_of_a_folder(self):
+        files = {f"src/m/{i}.cpp": "" for i in range(40)} | {"src/m/sub/a.cpp": "", "src/m/a.md": "", "src/a.cpp": ""}
+        self.assertEqual(run(check_file_length, files)[0], 0)
+        status, output = run(check_file_length, files | {"src/m/a.h": ""})
+        self.assertEqual(status, 1)
+        self.assertIn("src/m: 41 files, at most 40", output)
 
     def test_which_files_count(self):
         long = "x\n" * 600
@@ -273,8 +299,8 @@ class Commits(unittest.TestCase):
         self.assertNotEqual(commits.why_not_published("/a/docs/../docs/results/x.jsonl", "abc-dirty"), "")
 
     def test_who_tells_the_commit(self):
-        with unittest.mock.patch.dict(os.environ, TMX_COMMIT="told"):
-            self.assertEqual(commits.source_commit(), "told")
+        with unittest.mock.patch.dict(os.environ, TMX_COMMIT="told"), tempfile.TemporaryDirectory() as folder:
+            self.assertEqual(self.names_of(pathlib.Path(folder)), {"told"})
         with unittest.mock.patch.dict(os.environ, TMX_COMMIT="", PATH="/nowhere"):
             self.assertEqual(commits.source_commit(), "unknown")
 
@@ -290,9 +316,10 @@ class Commits(unittest.TestCase):
                 subprocess.run(git + words, check=True)
             (root / "docs/results/x.jsonl").write_text("two\n", encoding="utf-8")
             (root / "README.md").write_text("two\n", encoding="utf-8")
-            clean = self.names_of(root)
-            (root / "src/a.cpp").write_text("two\n", encoding="utf-8")
-            dirty = self.names_of(root)
+            with unittest.mock.patch.dict(os.environ, TMX_COMMIT=""):
+                clean = self.names_of(root)
+                (root / "src/a.cpp").write_text("two\n", encoding="utf-8")
+                dirty = self.names_of(root)
         self.assertEqual(len(clean), 1)
         self.assertRegex(*clean, "^[0-9a-f]{9}$")
         self.assertEqual(dirty, {name + "-dirty" for name in clean})
@@ -302,8 +329,7 @@ class Commits(unittest.TestCase):
         header = root / "commit.h"
         subprocess.run(["cmake", f"-DSOURCE={root}", f"-DOUTPUT={header}", "-P", ROOT / "src/commit/git_commit.cmake"],
                        check=True)
-        with unittest.mock.patch.dict(os.environ, TMX_COMMIT=""):
-            return {commits.source_commit(root), header.read_text(encoding="utf-8").split('"')[1]}
+        return {commits.source_commit(root), header.read_text(encoding="utf-8").split('"')[1]}
 
 
 class Rows(unittest.TestCase):

@@ -381,5 +381,39 @@ TEST(cuda_declines, names_what_is_not_covered) {
     EXPECT_EQ("", reason([](attention_args & a) { a.k_type = a.v_type = dtype::bf16; }));
 }
 
+TEST(args_as_read, are_the_calls_own_where_nothing_is_copied) {
+    attention_args args;
+    args.k_type = dtype::bf16;
+    args.n_kv = 77;
+    args.k_stride_row = 1024;
+    const attention_args read = args_as_read(args, 0);
+    EXPECT_EQ(dtype::bf16, read.k_type);
+    EXPECT_EQ(77, read.n_kv);
+    EXPECT_EQ(1024, read.k_stride_row);
+}
+
+// Several gathered segments may have more keys than the call's key axis: a selector must hear of the copies' sizes.
+TEST(args_as_read, are_the_copies_where_keys_are_copied) {
+    attention_args args;
+    args.k_type = dtype::q8_0;
+    args.n_batch = 3;
+    args.n_head_kv = 2;
+    args.n_kv = 77;
+    args.d_qk = 64;
+    args.d_v = 96;
+    args.k_stride_batch = args.v_stride_batch = 5;
+    const attention_args read = args_as_read(args, 200);
+    EXPECT_EQ(dtype::f16, read.k_type);
+    EXPECT_EQ(dtype::f16, read.v_type);
+    EXPECT_EQ(3, read.n_batch);  // of q
+    EXPECT_EQ(200, read.n_kv);
+    EXPECT_EQ(0, read.k_stride_batch);
+    EXPECT_EQ(0, read.v_stride_batch);
+    EXPECT_EQ(64, read.k_stride_head);
+    EXPECT_EQ(96, read.v_stride_head);
+    EXPECT_EQ(128, read.k_stride_row);
+    EXPECT_EQ(192, read.v_stride_row);
+}
+
 }  // namespace
 }  // namespace tmx::cuda

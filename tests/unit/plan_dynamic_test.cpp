@@ -45,7 +45,8 @@ TEST(plan_dynamic, survives_writing) {
 }
 
 TEST(plan_dynamic, version_1_is_written_where_nothing_is_dynamic) {
-    const parsed<plan> read = parse_plan(file_with("[]"));
+    const parsed<plan> read = parse_plan(
+        R"({"format": "trianglemix-plan", "version": 2, "model": {"layers": 32}, "triangle_layers": "16-31"})");
     ASSERT_EQ(read.error, "");
     EXPECT_NE(write_plan(read.value).find("\"version\": 1"), std::string::npos);
 }
@@ -60,6 +61,7 @@ TEST(plan_dynamic, alone_is_sparse_and_not_triangle) {
 TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
     const std::vector<std::pair<std::string, std::string>> cases = {
         {"{}", "dynamic: found an object, expected an array"},
+        {"[]", "dynamic: names no layer; leave it out"},
         {"[3]", "dynamic[0]: found 3, expected an object"},
         {R"([{"layers": "0"}])", "dynamic[0].method: missing; it is required"},
         {R"([{"method": "strid", "layers": "0"}])", R"(dynamic[0].method: found "strid", expected one of: stride)"},
@@ -82,8 +84,18 @@ TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
         EXPECT_EQ(read.error, error);
         EXPECT_EQ(read.value, plan{});
     }
-    EXPECT_EQ(parse_plan(file_with("[]", "1")).error,
-              "dynamic: no key of this place; a file of version 2 names its dynamic layers in \"dynamic\"");
+}
+
+TEST(plan_dynamic, the_file_of_a_wrong_version_is_told_the_right_one) {
+    const std::string keys =
+        "format, version, name, model, sink, window, last, tail, precision, triangle_layers, "
+        "per_head, provenance";
+    EXPECT_EQ(
+        parse_plan(file_with("[]", "1")).error,
+        "dynamic: unknown key; a file of version 2 names its dynamic layers in \"dynamic\"; allowed here: " + keys);
+    // One that is of version 2 already is not told to be.
+    EXPECT_EQ(parse_plan(R"({"format": "trianglemix-plan", "version": 2, "dynamic_layers": "3"})").error,
+              "dynamic_layers: unknown key; allowed here: " + keys + ", dynamic");
 }
 
 TEST(plan_dynamic, heads_of_a_dynamic_layer_are_not_told_apart) {

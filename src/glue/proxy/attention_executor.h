@@ -32,9 +32,9 @@ class attention_executor {
 
     // What all layers of one evaluation with this shape and these segments share. Ranked segments only. `work` may be
     // dropped while the device still uses it. `selection`: of segments whose blocks forward() selects anew in each
-    // layer; null: none.
-    // ERRORS   unsupported: it has no form of that method. All leave `work` as it was. The text of a lack of memory is
-    // always the same.
+    // layer, at least one; null: none.
+    // ERRORS   unsupported: it has no form of that method. All leave `work` as it was.
+    //          The text of a lack of memory is always the same.
     virtual status prepare(const attention_args & args, std::span<const attention_segment> segments,
                            const selection_request * selection, std::shared_ptr<const void> & work) = 0;
 

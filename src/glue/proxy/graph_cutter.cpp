@@ -52,8 +52,8 @@ ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
     const status result = forward(planned);
     if (result.ok()) {
         statistics_.count_node(describe_node(planned.view->args, planned.layer, planned.rule,
-                                             planned.how->ubatch->found, planned.how->segments,
-                                             planned.how->selected, watch.seconds()));
+                                             planned.how->ubatch->found, planned.how->segments, planned.how->selected,
+                                             watch.seconds()));
         return GGML_STATUS_SUCCESS;
     }
     notes_.note(failure_name(result), result.message());

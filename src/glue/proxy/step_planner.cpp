@@ -157,8 +157,8 @@ const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const
     made.shape = args;
     made.segments = make_segments(ubatch.found, rule);
     std::optional<selection_request> selection;
-    if (rule.selection() != nullptr) {
-        made.marks = selected_marks(made.segments, rule);
+    made.marks = selected_marks(made.segments, rule);
+    if (!made.marks.empty()) {
         selection = request_of(rule, made.marks);
         made.selected = pairs_ahead(*selection, args, made.segments);
     }

@@ -75,52 +75,28 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
                 multiples_of(4, args.q_stride_batch, args.q_stride_head, args.q_stride_row);
     p.out_by_8 = reinterpret_cast<uintptr_t>(args.out) % 8 == 0 &&
                  multiples_of(2, args.out_stride_batch, args.out_stride_head, args.out_stride_row);
-    if (work.n_staged_keys > 0) {
-        p.k = scratch + work.scratch.k;
-        p.v = scratch + work.scratch.v;
-        p.n_kv = work.n_staged_keys;
-        p.n_kv_batch = 1;
-        p.k_stride_head = args.d_qk;
-        p.v_stride_head = args.d_v;
-        p.k_stride_row = args.d_qk * args.n_head_kv;
-        p.v_stride_row = args.d_v * args.n_head_kv;
-    } else {
-        p.k = args.k;
-        p.v = args.v;
-        p.n_kv = static_cast<int32_t>(args.n_kv);
-        p.n_kv_batch = static_cast<int32_t>(args.n_batch);
-        p.k_stride_batch = args.k_stride_batch;
-        p.k_stride_head = args.k_stride_head;
-        p.k_stride_row = args.k_stride_row;
-        p.v_stride_batch = args.v_stride_batch;
-        p.v_stride_head = args.v_stride_head;
-        p.v_stride_row = args.v_stride_row;
-    }
+    const bool staged = work.n_staged_keys > 0;
+    const attention_args read = args_as_read(args, work.n_staged_keys);
+    p.k = staged ? scratch + work.scratch.k : args.k;
+    p.v = staged ? scratch + work.scratch.v : args.v;
+    p.n_kv = static_cast<int32_t>(read.n_kv);
+    p.n_kv_batch = staged ? 1 : static_cast<int32_t>(args.n_batch);
+    p.k_stride_batch = read.k_stride_batch;
+    p.k_stride_head = read.k_stride_head;
+    p.k_stride_row = read.k_stride_row;
+    p.v_stride_batch = read.v_stride_batch;
+    p.v_stride_head = read.v_stride_head;
+    p.v_stride_row = read.v_stride_row;
     return p;
 }
 
-// The call as a selector sees it: with the keys and values that the attention kernel reads.
-attention_args selectors_args(const attention_args & args, const kernel_params & p) {
-    attention_args seen = args;
-    seen.k = p.k;
-    seen.v = p.v;
-    seen.n_kv = p.n_kv;
-    seen.k_type = args.k_type == dtype::bf16 ? dtype::bf16 : dtype::f16;
-    seen.v_type = args.v_type == dtype::bf16 ? dtype::bf16 : dtype::f16;
-    seen.k_stride_batch = p.k_stride_batch;
-    seen.k_stride_head = p.k_stride_head;
-    seen.k_stride_row = p.k_stride_row;
-    seen.v_stride_batch = p.v_stride_batch;
-    seen.v_stride_head = p.v_stride_head;
-    seen.v_stride_row = p.v_stride_row;
-    return seen;
-}
-
 // Bits of the selected segments, and from them the walks of their items.
-status select_blocks(const attention_args & args, const cuda_work & work, const kernel_params & params,
-                     cudaStream_t stream) {
-    const status selected =
-        work.selector->select({selectors_args(args, params), work.selected, work.workspace, stream});
+status enqueue_selection(const attention_args & args, const cuda_work & work, const kernel_params & params,
+                         cudaStream_t stream) {
+    attention_args read = args_as_read(args, work.n_staged_keys);
+    read.k = params.k;
+    read.v = params.v;
+    const status selected = work.selector->select({read, work.selected, work.workspace, stream});
     if (!selected.ok()) {
         return selected;
     }
@@ -200,7 +176,7 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
         error = stage_both(args, work, s, on);
     }
     if (error == cudaSuccess && work.selector != nullptr) {
-        if (status selected = select_blocks(args, work, params, on); !selected.ok()) {
+        if (status selected = enqueue_selection(args, work, params, on); !selected.ok()) {
             return selected;
         }
     }

@@ -182,7 +182,8 @@ status upload(const work_list & list, const staging_plan & plan, cuda_context::s
     const size_t bits = layout.take(static_cast<size_t>(list.n_bit_words) * sizeof(uint32_t));
     const size_t workspace = layout.bytes;
     if (work.selector != nullptr) {
-        layout.take(static_cast<size_t>(work.selector->workspace_bytes(work.shape, work.selected)));
+        const attention_args sizes = without_pointers(args_as_read(work.shape, work.n_staged_keys));
+        layout.take(static_cast<size_t>(work.selector->workspace_bytes(sizes, work.selected)));
     }
     if (status taken = s.slabs->take(layout.bytes, s.scratch.bytes(), s.limit, work.slab); !taken.ok()) {
         return taken;

@@ -68,7 +68,7 @@ seen_blocks see(const item_place & place, std::span<const int32_t> first_ranks, 
     return seen;
 }
 
-std::span<const int32_t> blocks_of(const block_lists & lists, int64_t list) {
+std::span<const int32_t> first_ranks_of(const block_lists & lists, int64_t list) {
     return {lists.first_rank + lists.begin[list], static_cast<size_t>(lists.begin[list + 1] - lists.begin[list])};
 }
 
@@ -162,7 +162,7 @@ class list_maker {
         for (int64_t list = 0; list < n_lists; ++list) {
             const int64_t begin = list * lists.list_rows;
             const int64_t end = begin + smaller(lists.list_rows, n_rows - begin);
-            const std::span<const int32_t> blocks = blocks_of(lists, list_head * n_lists + list);
+            const std::span<const int32_t> blocks = first_ranks_of(lists, list_head * n_lists + list);
             const auto list_begin = static_cast<int32_t>(result_.first_ranks.size());
             result_.first_ranks.insert(result_.first_ranks.end(), blocks.begin(), blocks.end());
             for (int64_t row = begin; row < end;) {
@@ -178,7 +178,7 @@ class list_maker {
                       int64_t head, int64_t n_heads) {
         for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
             const index_range ranks = shape.rows_of(tile);
-            const auto n_blocks = static_cast<int32_t>(tmx::blocks_of(ranks).end);
+            const auto n_blocks = static_cast<int32_t>(blocks_of(ranks).end);
             walk_job job{};
             job.bits_begin = static_cast<int32_t>(result_.n_bit_words + shape.first_word(head, tile));
             job.head_stride = static_cast<int32_t>(shape.n_tiles() * shape.n_words());
@@ -291,6 +291,32 @@ class list_maker {
 };
 
 }  // namespace
+
+attention_args args_as_read(const attention_args & args, int32_t n_staged_keys) {
+    attention_args read = args;
+    if (n_staged_keys == 0) {
+        return read;
+    }
+    read.n_kv = n_staged_keys;
+    read.k_type = args.k_type == dtype::bf16 ? dtype::bf16 : dtype::f16;
+    read.v_type = args.v_type == dtype::bf16 ? dtype::bf16 : dtype::f16;
+    read.k_stride_batch = read.v_stride_batch = 0;
+    read.k_stride_head = args.d_qk;
+    read.v_stride_head = args.d_v;
+    read.k_stride_row = args.d_qk * args.n_head_kv;
+    read.v_stride_row = args.d_v * args.n_head_kv;
+    return read;
+}
+
+attention_args without_pointers(attention_args args) {
+    args.q = nullptr;
+    args.k = args.v = nullptr;
+    args.out = args.lse = nullptr;
+    args.mask = nullptr;
+    args.sink_logit = args.alibi_slope = nullptr;
+    args.dense_head = nullptr;
+    return args;
+}
 
 work_list make_work_list(const attention_args & args, std::span<const attention_segment> segments,
                          std::span<const block_lists> lists, const selected_segments & selection,

@@ -50,6 +50,11 @@ struct work_list {
     }
 };
 
+// The call with the sizes, strides and types of the keys and values that kernels and selectors read: its own, or those
+// of the copies, [n_staged_keys][head][dim] in one batch. The pointers stay.
+attention_args args_as_read(const attention_args & args, int32_t n_staged_keys);
+attention_args without_pointers(attention_args args);
+
 // REQUIRES valid arguments (validate.h), ranked segments, one place per segment, lists empty or one per segment.
 work_list make_work_list(const attention_args & args, std::span<const attention_segment> segments,
                          std::span<const block_lists> lists, const selected_segments & selection,

@@ -1,5 +1,5 @@
-// cli/bench_rows.h -- the rows of `trianglemix bench`: one a prompt length and mode, what they say, the file that keeps
-// them, and the table and plot made of them.
+// cli/commands/bench_rows.h -- the rows of `trianglemix bench`: one a prompt length and mode, what they say, the file
+// that keeps them, and the table and plot made of them.
 #pragma once
 
 #include <cstdint>

@@ -5,10 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +16,9 @@
 #include <optional>
 
 #include "cli/child_process.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/serve_plan.h"
+#include "cli/commands/server_command.h"
 #include "cli/host_build.h"
 #include "cli/input_file.h"
 #include "cli/options.h"
@@ -67,94 +66,6 @@ void pass_on(int signal_number) {
     errno = saved;
 }
 
-bool has_option(const std::vector<std::string> & arguments, std::initializer_list<const char *> names) {
-    return std::any_of(arguments.begin(), arguments.end(), [&](const std::string & argument) {
-        return std::any_of(names.begin(), names.end(), [&](const char * name) {
-            return argument == name || argument.starts_with(std::string(name) + "=");
-        });
-    });
-}
-
-std::string option_value(const std::vector<std::string> & arguments, std::initializer_list<const char *> names) {
-    for (size_t i = 0; i + 1 < arguments.size(); ++i) {
-        if (std::any_of(names.begin(), names.end(), [&](const char * name) { return arguments[i] == name; })) {
-            return arguments[i + 1];
-        }
-    }
-    return "";
-}
-
-// Tokens that the server's command asks for; 0: not told, or as long as the model's, which few prompts fill.
-int64_t context_of(const std::vector<std::string> & server) {
-    const std::string text = option_value(server, {"-c", "--ctx-size"});
-    int64_t n_tokens = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n_tokens);
-    return error == std::errc() && end == text.data() + text.size() ? n_tokens : 0;
-}
-
-// A file with a random name that is gone when its owner is.
-class temporary_file {
-  public:
-    explicit temporary_file(const std::string & stem) {
-        path_ = (std::filesystem::temp_directory_path() / (stem + "-XXXXXX")).string();
-        const int descriptor = mkstemp(path_.data());
-        if (descriptor < 0) {
-            throw failure("cannot make a file in " + std::filesystem::temp_directory_path().string());
-        }
-        close(descriptor);
-    }
-    ~temporary_file() { unlink(path_.c_str()); }
-    temporary_file(const temporary_file &) = delete;
-    temporary_file & operator=(const temporary_file &) = delete;
-
-    const std::string & path() const { return path_; }
-
-  private:
-    std::string path_;
-};
-
-struct environment {
-    std::vector<std::pair<std::string, std::string>> set;
-    std::vector<std::string> unset;
-};
-
-// Whether TRIANGLEMIX_* variables of this process choose a plan. ERRORS failure: they are wrong, which the backend
-// would only log, among many other lines.
-bool plan_in_environment() {
-    const auto value_of = [](const char * name) {
-        const char * value = std::getenv(name);
-        return std::string(value != nullptr ? value : "");
-    };
-    const std::string reference = value_of("TRIANGLEMIX_PLAN");
-    const std::string layers = value_of("TRIANGLEMIX_LAYERS");
-    if (!reference.empty()) {
-        if (const parsed<plan> read = load_plan(reference); !read.ok()) {
-            throw failure("TRIANGLEMIX_PLAN: " + read.error);
-        }
-    }
-    if (!layers.empty()) {
-        if (const parsed<std::vector<int32_t>> read = parse_layer_set(layers, -1); !read.ok()) {
-            throw failure("TRIANGLEMIX_LAYERS: " + read.error);
-        }
-    }
-    return !reference.empty() || !layers.empty();
-}
-
-// The server's model, to be looked at before it starts; "" if its command names none that is there.
-std::string model_of(const std::vector<std::string> & server) {
-    std::string file = option_value(server, {"-m", "--model"});
-    // With one of these, -m says where a model is to be put.
-    const bool fetched = has_option(server, {"-mu", "--model-url", "-hf", "-hfr", "--hf-repo", "-dr", "--docker-repo"});
-    const std::string problem = file.empty() ? "" : file_problem(file);
-    if (problem.empty()) {
-        return file;
-    }
-    if (fetched) {
-        return "";
-    }
-    throw failure("the server's -m: " + problem);
-}
-
 // Before the server runs for days: whether its statistics can be written when it ends. Those of an earlier server make
 // way, since the backend itself replaces no file.
 void check_statistics_file(const std::string & path) {
@@ -177,55 +88,6 @@ void check_statistics_file(const std::string & path) {
         throw failure("--stats: " + path + " is there and holds no statistics; it is not overwritten");
     }
     std::filesystem::remove(path, error);
-}
-
-// The plan for the server: as a file, since options may have changed what a preset or file says.
-std::unique_ptr<temporary_file> plan_file(const serve_options & options, const std::vector<std::string> & server,
-                                          environment & env) {
-    const plan_options & asked = options.plan;
-    const bool named = !asked.reference.empty() || !asked.layers.empty() || asked.exact;
-    if (!named && plan_in_environment()) {
-        tell("trianglemix: using the plan of the TRIANGLEMIX_* environment");
-        return nullptr;
-    }
-    env.unset = {"TRIANGLEMIX_PLAN",   "TRIANGLEMIX_LAYERS", "TRIANGLEMIX_SINK",
-                 "TRIANGLEMIX_WINDOW", "TRIANGLEMIX_LAST",   "TRIANGLEMIX_TAIL"};
-    chosen_plan chosen;
-    if (!asked.reference.empty()) {
-        static_cast<void>(facts_of_plan(asked.reference));  // a misspelt one is found without reading a model
-    }
-    const std::string model_file = model_of(server);
-    if (!model_file.empty()) {
-        keep_log_messages(false);
-        chosen = choose_plan(asked, model(model_file, {}, false).facts(), false);
-    } else if (!asked.layers.empty()) {
-        throw failure(
-            "--layers needs the model's shape, and the server's command has no -m FILE that can be read; use --plan");
-    } else if (!asked.reference.empty()) {
-        chosen = choose_plan(asked, facts_of_plan(asked.reference), false);
-    } else if (!asked.exact) {
-        chosen.note =
-            "the server's command has no -m FILE that can be read, so no preset was looked for: exact attention";
-    }
-    if (!chosen.note.empty()) {
-        tell("trianglemix: note: " + chosen.note);
-    }
-    if (!asked.precision.empty()) {
-        env.set.emplace_back("TRIANGLEMIX_PRECISION", asked.precision);
-    }
-    if (!chosen.triangle) {
-        tell("trianglemix: no plan, attention is exact");
-        return nullptr;
-    }
-    if (const std::string note = length_note(chosen.value, context_of(server), "the context"); !note.empty()) {
-        fmt::print(stderr, "trianglemix: note: {}\n", note);
-    }
-    auto file = std::make_unique<temporary_file>("trianglemix-plan");
-    std::ofstream(file->path()) << write_plan(chosen.value);
-    env.set.emplace_back("TRIANGLEMIX_PLAN", file->path());
-    tell(fmt::format("trianglemix: {} ({}), tail policy {}", chosen.layers(), chosen.source,
-                     name_of(chosen.value.tail)));
-    return file;
 }
 
 void add_flash_attention(std::vector<std::string> & server) {
@@ -346,7 +208,7 @@ int serve(const serve_options & options, const invocation & call) {
         }
     }
     environment env;
-    const std::unique_ptr<temporary_file> plan = plan_file(options, server, env);
+    const std::unique_ptr<temporary_file> plan = plan_file(options.plan, server, env);
     if (!options.stats.empty()) {
         check_statistics_file(options.stats);
     }

@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "cli/build_info.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/profile_screen.h"
 #include "cli/input_file.h"
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/plot.h"
-#include "cli/profile_screen.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
 #include "measure/hash.h"

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "cli/build_info.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
 #include "cli/compare.h"
 #include "cli/input_file.h"
 #include "cli/options.h"
@@ -123,7 +123,7 @@ nlohmann::ordered_json run_json(const task & asked, const model & m, const promp
     j["n_prompt_tokens"] = prompt.ids.size();
     j["n_threads"] = prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads();
     j["plan"] = {{"source", chosen.source},
-                 {"name", chosen.triangle ? nlohmann::ordered_json(chosen.value.name) : nlohmann::ordered_json()},
+                 {"name", chosen.sparse ? nlohmann::ordered_json(chosen.value.name) : nlohmann::ordered_json()},
                  {"tail", name_of(chosen.value.tail)},
                  {"precision", name_of(chosen.value.arithmetic)}};
     return j;
@@ -149,11 +149,11 @@ void print_summary(const task & asked, const model & m, const prompt_setup & pro
         line("decode", fmt::format("{:.1f} tok/s", report.decode_rate[0]));
     }
     line("layers",
-         chosen.triangle ? chosen.layers() + " (" + chosen.source + ")" : "all dense, exact (" + chosen.source + ")");
+         chosen.sparse ? chosen.layers() + " (" + chosen.source + ")" : "all dense, exact (" + chosen.source + ")");
     line("pairs", fmt::format("{} computed, {} skipped ({:.1f}% of what exact takes), over all heads and layers",
                               show_count(s.pairs_kept), show_count(s.pairs_skipped), 100 * s.kept_share()));
     line("attention", fmt::format("{} in kernel {}, {} nodes; computed exactly instead of by the plan: {}",
-                                  show_seconds(s.seconds), s.kernel, s.n_triangle + s.n_dense, s.fallback_text()));
+                                  show_seconds(s.seconds), s.kernel, s.n_planned + s.n_dense, s.fallback_text()));
 }
 
 int run_single(const run_options & options, const task & asked, backend & b, const model & m,
@@ -215,7 +215,7 @@ int run_compare(const run_options & options, const task & asked, backend & b, mo
     const std::string heading =
         fmt::format("{}: {} tokens of {}; {} threads{}", show_file(m.facts().path), prompt.ids.size(), asked.describe(),
                     prompt.context.n_threads > 0 ? prompt.context.n_threads : hardware_threads(),
-                    chosen.triangle ? "; plan " + chosen.source : "");
+                    chosen.sparse ? "; plan " + chosen.source : "");
     fmt::print("\n{}\n\n{}", wrap(heading, width, 0), print_comparison(m, prompt, chosen, compared, width));
     return 0;
 }
@@ -231,10 +231,9 @@ int run(const run_options & options, const invocation & call) {
     }
     int64_t n_answer = options.compare.n_answer;
     const prompt_setup prompt = set_up_prompt(options, asked, m, call, n_answer);
-    const triangle_shape & shape = chosen.value.shape;
     const auto n_prompt = static_cast<int64_t>(prompt.ids.size());
-    if (chosen.triangle && n_prompt <= shape.n_sink + shape.n_window + shape.n_last) {
-        tell(fmt::format("note: {} tokens are within sink + window + last, so the plan has nothing to skip", n_prompt));
+    if (const std::string note = nothing_skipped_note(chosen, n_prompt); !note.empty()) {
+        tell("note: " + note);
     }
     if (const std::string note = length_note(chosen.value, n_prompt, "the prompt"); !note.empty()) {
         tell("note: " + note);

@@ -1,5 +1,5 @@
-// cli/commands.h -- the subcommands. Each add_*() declares its options; the function it returns runs it and gives the
-// program's exit code.
+// cli/commands/commands.h -- the subcommands. Each add_*() declares its options; the function it returns runs it and
+// gives the program's exit code.
 #pragma once
 
 #include <CLI/CLI.hpp>

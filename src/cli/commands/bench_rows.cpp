@@ -1,4 +1,4 @@
-#include "cli/bench_rows.h"
+#include "cli/commands/bench_rows.h"
 
 #include <fmt/format.h>
 

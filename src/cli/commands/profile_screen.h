@@ -1,4 +1,4 @@
-// cli/profile_screen.h -- a profile's progress on stderr.
+// cli/commands/profile_screen.h -- a profile's progress on stderr.
 #pragma once
 
 #include <unistd.h>

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/build_info.h"
-#include "cli/commands.h"
+#include "cli/commands/commands.h"
 #include "cli/host_build.h"
 #include "cli/input_file.h"
 #include "cli/machine.h"
@@ -118,11 +118,11 @@ double kept_share(const triangle_shape & shape, int64_t n_tokens) {
 }
 
 json plan_json(const chosen_plan & chosen, const model_facts & facts) {
-    json j = {{"source", chosen.source}, {"triangle", chosen.triangle}};
+    json j = {{"source", chosen.source}, {"planned", chosen.sparse}};
     if (!chosen.note.empty()) {
         j["note"] = chosen.note;
     }
-    if (!chosen.triangle) {
+    if (!chosen.sparse) {
         return j;
     }
     const plan & p = chosen.value;
@@ -133,6 +133,10 @@ json plan_json(const chosen_plan & chosen, const model_facts & facts) {
     j["last"] = p.shape.n_last;
     j["precision"] = name_of(p.arithmetic);
     j["lengths"] = json::array();
+    if (chosen.any_dynamic()) {
+        j["lengths_note"] = "how many pairs remain is not known before: dynamic layers choose while they compute";
+        return j;
+    }
     for (int64_t n = 1024; n <= std::max(facts.n_ctx_train, 1024); n *= 2) {
         const double kept = kept_share(p.shape, n);
         j["lengths"].push_back(
@@ -265,7 +269,7 @@ void print(const json & j, int width) {
         return;
     }
     const json & p = j["plan"];
-    if (!p["triangle"].get<bool>()) {
+    if (!p["planned"].get<bool>()) {
         line("plan", p.contains("note") ? text_of(p["note"]) : "none: exact attention in every layer");
         return;
     }
@@ -274,6 +278,10 @@ void print(const json & j, int width) {
                              p["last"].get<int64_t>(), text_of(p["precision"])));
     if (p.contains("note")) {
         line("", text_of(p["note"]));
+    }
+    if (p.contains("lengths_note")) {
+        line("", text_of(p["lengths_note"]));
+        return;
     }
     fmt::print("\n");
     text_table table({"prompt tokens", "pairs in a triangle layer", "pairs in the model", "attention work"});

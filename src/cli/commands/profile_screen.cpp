@@ -1,4 +1,4 @@
-#include "cli/profile_screen.h"
+#include "cli/commands/profile_screen.h"
 
 #include <fmt/core.h>
 
