@@ -111,7 +111,8 @@ class cpu_context {
 //          and lse overlap nothing else. Rows in no segment are left as they are. A row that keeps nothing gets output
 //          0 and lse -inf (or its sink_logit).
 // NUMERICS docs/numerics.md. Same bits on every run and for every thread count of one kernel and one segment list; a
-//          band with n_window > rank gives the bits of a dense segment, and so do lists that hold every key.
+//          band with n_window > rank gives the bits of a dense segment, and so do lists of key heads that hold every
+//          key. Lists per query head cut rows into other tiles, and may differ by rounding.
 // COST     count_work() of geometry.h, summed over segments; of lists, the kept pairs alike. Scratch grows with the
 //          tile, not with n_kv.
 // ERRORS   invalid_argument, unsupported, out_of_memory: out and lse are unchanged.

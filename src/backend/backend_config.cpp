@@ -224,7 +224,11 @@ class config_reader {
     }
 
     void add_dynamic(const std::string & text, plan & made) {
-        made.name += (made.name.empty() ? "" : " ") + ("TRIANGLEMIX_DYNAMIC=" + text);
+        if (!made.name.empty()) {
+            made.name += ' ';
+        }
+        made.name += "TRIANGLEMIX_DYNAMIC=";
+        made.name += text;
         if (const auto wanted = checked("DYNAMIC", parse_dynamic_layers(text, -1))) {
             for (const int32_t layer : wanted->layers) {
                 layer_of(made, layer).dynamic = 0;

@@ -35,6 +35,7 @@ std::vector<selection_text> selection_texts(const plan & p) {
         known->second.push_back(static_cast<int32_t>(layer));
     }
     std::vector<selection_text> texts;
+    texts.reserve(layers_of.size());
     for (const auto & [rule, layers] : layers_of) {
         texts.push_back({text_of(rule), format_layer_set(layers)});
     }

@@ -59,8 +59,13 @@ void object_reader::allow_only(std::span<const std::string_view> allowed, key_hi
     }
     for (const auto & member : object_.items()) {
         if (std::find(allowed.begin(), allowed.end(), member.key()) == allowed.end()) {
-            const std::string said = hint != nullptr ? hint(member.key()) : "";
-            fail(path_of(path_, member.key()), "unknown key; " + said + "allowed here: " + list);
+            std::string text = "unknown key; ";
+            if (hint != nullptr) {
+                text += hint(member.key());
+            }
+            text += "allowed here: ";
+            text += list;
+            fail(path_of(path_, member.key()), text);
             return;
         }
     }

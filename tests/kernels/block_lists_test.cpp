@@ -52,14 +52,13 @@ TEST(block_lists, match_the_same_mask) {
     }
 }
 
-// Every block of `block_keys`, for every stretch of rows.
+// Every block of `block_keys`, for every key head and stretch of rows.
 struct full_lists {
-    full_lists(const test_case & c, int64_t block_keys, bool per_query_head) {
+    full_lists(const test_case & c, int64_t block_keys) {
         lists.block_keys = block_keys;
         lists.list_rows = 128;
-        lists.per_query_head = per_query_head;
         begin.push_back(0);
-        for (int64_t list = 0; list < lists_of(lists, c.n_q) * (per_query_head ? c.n_head : c.n_head_kv); ++list) {
+        for (int64_t list = 0; list < lists_of(lists, c.n_q) * c.n_head_kv; ++list) {
             for (int64_t rank = 0; rank < c.n_kv; rank += block_keys) {
                 first_rank.push_back(static_cast<int32_t>(rank));
             }
@@ -80,13 +79,11 @@ TEST(block_lists, of_every_key_give_the_bits_of_a_dense_segment) {
         for (const tested_kernel & kernel : tested_kernels()) {
             const call_output dense = make_output(c, *p);
             ASSERT_TRUE(attention_forward(dense.args, p->segments, context_of(kernel)).ok());
-            for (const bool per_query_head : {false, true}) {
-                const full_lists full(c, 64, per_query_head);
-                const call_output listed = make_output(c, *p);
-                ASSERT_TRUE(attention_forward(listed.args, p->segments, context_of(kernel), {&full.lists, 1}).ok());
-                EXPECT_EQ(0, std::memcmp(dense.out.data(), listed.out.data(), dense.out.size())) << kernel.label();
-                EXPECT_EQ(0, std::memcmp(dense.lse.data(), listed.lse.data(), dense.lse.size())) << kernel.label();
-            }
+            const full_lists full(c, 64);
+            const call_output listed = make_output(c, *p);
+            ASSERT_TRUE(attention_forward(listed.args, p->segments, context_of(kernel), {&full.lists, 1}).ok());
+            EXPECT_EQ(0, std::memcmp(dense.out.data(), listed.out.data(), dense.out.size())) << kernel.label();
+            EXPECT_EQ(0, std::memcmp(dense.lse.data(), listed.lse.data(), dense.lse.size())) << kernel.label();
         }
     }
 }
@@ -96,7 +93,7 @@ TEST(block_lists, that_break_the_contract_are_refused) {
     const std::unique_ptr<problem> p = make_problem(c);
     const call_output output = make_output(c, *p);
     const auto refused = [&](auto change) {
-        full_lists lists(c, 64, false);
+        full_lists lists(c, 64);
         std::vector<block_lists> all = {lists.lists};
         change(lists, all);
         return attention_forward(output.args, p->segments, context_of(tested_kernels()[0]), all).code();

@@ -11,55 +11,15 @@
 
 #include "cases.h"
 #include "compare.h"
-#include "cuda_device.h"
+#include "cuda_problem.h"
 #include "oracle.h"
 #include "plain.h"
-#include "problem.h"
 #include "random_lists.h"
 
 namespace tmx::test {
 namespace {
 
-class cuda_calls : public testing::TestWithParam<const char *> {
-  protected:
-    void SetUp() override {
-        if (const std::string missing = no_device(); !missing.empty()) {
-            GTEST_SKIP() << missing;
-        }
-        ASSERT_TRUE(cuda_context::create(0, ctx).ok());
-        if (!ctx->force_kernel(GetParam()).ok()) {
-            GTEST_SKIP() << "this GPU cannot run " << GetParam();
-        }
-    }
-    std::unique_ptr<cuda_context> ctx;
-};
-
-// A problem's buffers on the device.
-struct device_problem {
-    explicit device_problem(const problem & p, const call_output & output)
-        : q(p.q.data(), p.q.size()),
-          k(p.k.data(), p.k.size()),
-          v(p.v.data(), p.v.size()),
-          out(output.out.data(), output.out.size()),
-          lse(output.lse.data(), output.lse.size()),
-          args(output.args) {
-        args.q = static_cast<const float *>(q.data());
-        args.k = k.data();
-        args.v = v.data();
-        args.out = static_cast<float *>(out.data());
-        args.lse = static_cast<float *>(lse.data());
-    }
-    bool fetch(call_output & output) {
-        check_cuda(cudaDeviceSynchronize(), "attention");
-        return out.fetch(output.out.data()) && lse.fetch(output.lse.data());
-    }
-    device_copy q, k, v, out, lse;
-    attention_args args;
-};
-
-rounding operands_of(const test_case & c) {
-    return c.k_type == dtype::bf16 ? rounding::bf16 : rounding::f16;
-}
+class cuda_calls : public cuda_kernel_test {};
 
 // Lists on the device against the oracle, which reads the same rule from a mask.
 std::string compare_lists(const test_case & c, const list_style & style, cuda_context & ctx) {

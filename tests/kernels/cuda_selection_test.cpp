@@ -12,11 +12,10 @@
 
 #include "cases.h"
 #include "compare.h"
-#include "cuda_device.h"
+#include "cuda_problem.h"
 #include "kernels/cuda/context.h"
 #include "oracle.h"
 #include "plain.h"
-#include "problem.h"
 #include "selected_blocks.h"
 
 namespace tmx::test {
@@ -24,36 +23,7 @@ namespace {
 
 constexpr uint8_t k_selected[] = {1};
 
-class cuda_selection_test : public testing::TestWithParam<const char *> {
-  protected:
-    void SetUp() override {
-        if (const std::string missing = no_device(); !missing.empty()) {
-            GTEST_SKIP() << missing;
-        }
-        ASSERT_TRUE(cuda_context::create(0, ctx).ok());
-        if (!ctx->force_kernel(GetParam()).ok()) {
-            GTEST_SKIP() << "this GPU cannot run " << GetParam();
-        }
-    }
-    std::unique_ptr<cuda_context> ctx;
-};
-
-struct device_problem {
-    device_problem(const problem & p, const call_output & output)
-        : q(p.q.data(), p.q.size()),
-          k(p.k.data(), p.k.size()),
-          v(p.v.data(), p.v.size()),
-          out(output.out.data(), output.out.size()),
-          args(output.args) {
-        args.q = static_cast<const float *>(q.data());
-        args.k = k.data();
-        args.v = v.data();
-        args.out = static_cast<float *>(out.data());
-        args.lse = nullptr;
-    }
-    device_copy q, k, v, out;
-    attention_args args;
-};
+class cuda_selection_test : public cuda_kernel_test {};
 
 // What the device holds of a work.
 class work_on_host {
@@ -112,10 +82,6 @@ void expect_walks_of(const test_case & c, const attention_segment & segment, con
     EXPECT_GT(work.n_items, 0) << c.name;
 }
 
-rounding operands_of(const test_case & c) {
-    return c.k_type == dtype::bf16 ? rounding::bf16 : rounding::f16;
-}
-
 TEST_P(cuda_selection_test, walks_are_the_cpus_and_attention_matches_the_same_mask) {
     for (const selection_case & each : selection_cases()) {
         const test_case & c = each.c;
@@ -148,8 +114,7 @@ TEST_P(cuda_selection_test, walks_are_the_cpus_and_attention_matches_the_same_ma
             const status done = cuda_attention_forward(device.args, *work, *ctx, nullptr);
             ASSERT_TRUE(done.ok()) << each.name << ": " << done.message();
             expect_walks_of(c, segment, listed.lists(), *work, each.name);
-            ASSERT_TRUE(device.out.fetch(output.out.data())) << "memory beside an output was written";
-            output.args.lse = plain.args.lse = nullptr;
+            ASSERT_TRUE(device.fetch(output)) << "memory beside an output was written";
             EXPECT_EQ("", compare(oracle, plain.args, output.args, operands_of(c)).failure) << each.name;
         }
     }
@@ -176,7 +141,7 @@ TEST_P(cuda_selection_test, everything_selected_gives_the_bits_of_dense) {
     if (facts_of(*work).block_keys != facts_of(*by_blocks).block_keys) {
         GTEST_SKIP() << "dense attention takes tiles that do not divide blocks here";
     }
-    ASSERT_TRUE(first.out.fetch(dense.out.data()) && second.out.fetch(all.out.data()));
+    ASSERT_TRUE(first.fetch(dense) && second.fetch(all));
     EXPECT_EQ(0, std::memcmp(dense.out.data(), all.out.data(), dense.out.size()));
 }
 
@@ -189,7 +154,6 @@ TEST_P(cuda_selection_test, same_bits_in_every_call_beside_banded_rows) {
     rest.rows.rank_begin = 1000;
     rest.rows.kept = {};
     c.segments.push_back(rest);
-    c.lse = false;
     const std::unique_ptr<problem> p = selection_problem(c);
     constexpr uint8_t k_first[] = {1, 0};
     call_output once = make_output(c, *p);
@@ -201,12 +165,12 @@ TEST_P(cuda_selection_test, same_bits_in_every_call_beside_banded_rows) {
                     .ok());
     ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
     check_cuda(cudaDeviceSynchronize(), "attention");
-    ASSERT_TRUE(device.out.fetch(once.out.data()));
+    ASSERT_TRUE(device.fetch(once));
     for (int i = 0; i < 3; ++i) {
         ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
     }
     check_cuda(cudaDeviceSynchronize(), "attention");
-    ASSERT_TRUE(device.out.fetch(again.out.data()));
+    ASSERT_TRUE(device.fetch(again));
     EXPECT_EQ("", check_written(c, *p, once));
     EXPECT_EQ(0, std::memcmp(once.out.data(), again.out.data(), once.out.size()));
 }
