@@ -1,8 +1,7 @@
-// trianglemix/products.h -- a prompt's matrix products on the CPU: rows of f32 times weights in ggml's block formats.
+// trianglemix/products.h -- a prompt's matrix products on the CPU: rows of f32 times weights in ggml's formats.
 //
-// One call computes out = rows * transpose(weights), in the arithmetic of ggml's own CPU code: rows are rounded to 8
-// bits a block, values are multiplied as integers, blocks are summed in f32. So it differs from the host's result by
-// the order of sums in f32, and is faster where many rows share the weights (docs/products.md).
+// One call computes out = rows * transpose(weights), in one of three arithmetics (docs/products.md). It is faster than
+// ggml's own code where many rows share the weights.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +12,22 @@
 
 namespace tmx {
 
-// ggml's block formats of the same names.
-enum class weight_type : uint8_t { q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k };
-constexpr int k_weight_types = 8;
+// ggml's formats of the same names.
+enum class weight_type : uint8_t { q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, f32, f16, bf16 };
+constexpr int k_weight_types = 11;
 
 const char * name_of(weight_type type) noexcept;
-int64_t weight_block_elems(weight_type type) noexcept;
+int64_t weight_block_elems(weight_type type) noexcept;  // 1: f32, f16, bf16
 int64_t weight_block_bytes(weight_type type) noexcept;
+
+// What weights and rows are multiplied as. Sums are f32.
+enum class product_arithmetic : uint8_t {
+    host,  // as ggml's CPU code does it for these weights, so that results differ from its by the order of sums alone:
+           // rows rounded to 8 bits a block and multiplied as integers; f16, bf16: rows rounded likewise; f32: as is
+    f32,   // weights as the f32 values they stand for, rows as they are
+    bf16,  // both rounded to bf16
+};
+const char * name_of(product_arithmetic arithmetic) noexcept;
 
 // Non-owning. The last axis of each array is contiguous.
 struct product_args {
@@ -27,6 +35,7 @@ struct product_args {
     const float * rows = nullptr;    // [n_rows, depth]
     float * out = nullptr;           // [n_rows, n_columns]
     weight_type type = weight_type::q8_0;
+    product_arithmetic arithmetic = product_arithmetic::host;
     int64_t n_rows = 0;     // >= 0
     int64_t n_columns = 0;  // >= 0
     int64_t depth = 0;      // >= 1, a multiple of weight_block_elems(type)
@@ -56,16 +65,19 @@ class product_context {
 //          beside it. Where a value of a row is infinite or NaN, that row of `out` is not specified; other rows are not
 //          touched by it.
 // COST     2 * n_rows * n_columns * depth operations; reads the weights once, or a few times where there are more
-//          threads than panels of weights. Scratch: up to 2 bytes a value of `rows`, and a panel of weights a thread.
-// ERRORS   invalid_argument, unsupported, out_of_memory: out is unchanged.
+//          threads than panels of weights. Scratch: up to 4 bytes a value of `rows`, and a panel of weights a thread.
+// ERRORS   invalid_argument, unsupported (bf16 needs the kernel avx512_bf16), out_of_memory: out is unchanged.
 // THREADS  Reentrant with distinct out and ctx.
 status multiply_rows(const product_args & args, product_context & ctx) noexcept;
 
-// The kernels compiled in that this CPU can run, best first: "avx512_vnni", "avx512", "avx2", "ssse3"; or "neon"; and
-// "portable".
+// The kernels compiled in that this CPU can run, best first: "avx512_bf16", "avx512_vnni", "avx512", "avx2", "ssse3";
+// or "neon"; and "portable".
 struct product_kernel_info {
     const char * name;
-    int64_t least_rows;  // below it this kernel is not known to be faster than ggml's own; INT64_MAX: at no length
+    bool bf16;                 // has product_arithmetic::bf16
+    int64_t least_rows;        // of quantised weights in the host's arithmetic: below it this kernel is not known to be
+                               // faster than ggml's own; INT64_MAX: at no length
+    int64_t least_float_rows;  // the same of f32, f16 and bf16 weights
 };
 std::vector<product_kernel_info> product_kernels();
 

@@ -9,8 +9,10 @@
 #define HWY_TARGET_INCLUDE "products/kernels.cpp"
 #include "hwy/foreach_target.h"
 
+#include "products/floats-inl.h"
 #include "products/pack-inl.h"
 #include "products/pairs-inl.h"
+#include "products/pairs_avx512_bf16.h"
 #include "products/quads_avx512_vnni.h"
 #include "products/round-inl.h"
 
@@ -26,28 +28,35 @@ namespace {
 
 constexpr int64_t k_never = std::numeric_limits<int64_t>::max();
 
+// Forms of panel that are made of Highway's portable operations.
+#define TMX_PORTABLE_STEPS(ns)                                                                                  \
+    {ns::k_pair_width, 2, &ns::round_rows<int16_t>, &ns::pack_panel<ns::pairs, ns::k_pair_width>, &ns::multiply_pairs}, \
+        TMX_FLOAT_STEPS(ns), {}
+#define TMX_FLOAT_STEPS(ns) \
+    {ns::k_float_width, 4, &ns::round_float_rows, &ns::pack_panel<ns::floats, ns::k_float_width>, &ns::multiply_floats}
+
 constexpr kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX3
-    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, 64, avx512_vnni::k_width, 1, &N_AVX3::round_rows<int8_t>,
-     &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, &avx512_vnni::multiply_quads},
-    {"avx512", HWY_AVX3, nullptr, k_never, N_AVX3::k_pair_width, 2, &N_AVX3::round_rows<int16_t>,
-     &N_AVX3::pack_panel<N_AVX3::pairs, N_AVX3::k_pair_width>, &N_AVX3::multiply_pairs},
+#define TMX_QUAD_STEPS                                                                                             \
+    {avx512_vnni::k_width, 1, &N_AVX3::round_rows<int8_t>, &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, \
+     &avx512_vnni::multiply_quads}
+    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, 64, k_never, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3),
+     {avx512_bf16::k_width, 2, &N_AVX3::round_bf16_rows, &N_AVX3::pack_panel<N_AVX3::bf16_pairs, avx512_bf16::k_width>,
+      &avx512_bf16::multiply_pairs}},
+    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, 64, k_never, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3), {}},
+    {"avx512", HWY_AVX3, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_AVX3)},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    {"avx2", HWY_AVX2, nullptr, k_never, N_AVX2::k_pair_width, 2, &N_AVX2::round_rows<int16_t>,
-     &N_AVX2::pack_panel<N_AVX2::pairs, N_AVX2::k_pair_width>, &N_AVX2::multiply_pairs},
+    {"avx2", HWY_AVX2, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_AVX2)},
 #endif
 #if HWY_ARCH_ARM_A64
-    {"neon", k_any_cpu, nullptr, k_never, HWY_NAMESPACE::k_pair_width, 2, &HWY_NAMESPACE::round_rows<int16_t>,
-     &HWY_NAMESPACE::pack_panel<HWY_NAMESPACE::pairs, HWY_NAMESPACE::k_pair_width>, &HWY_NAMESPACE::multiply_pairs},
+    {"neon", k_any_cpu, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(HWY_NAMESPACE)},
 #endif
 #if HWY_TARGETS & HWY_SSSE3
-    {"ssse3", HWY_SSSE3, nullptr, k_never, N_SSSE3::k_pair_width, 2, &N_SSSE3::round_rows<int16_t>,
-     &N_SSSE3::pack_panel<N_SSSE3::pairs, N_SSSE3::k_pair_width>, &N_SSSE3::multiply_pairs},
+    {"ssse3", HWY_SSSE3, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_SSSE3)},
 #endif
 #if HWY_TARGETS & HWY_EMU128
-    {"portable", k_any_cpu, nullptr, k_never, N_EMU128::k_pair_width, 2, &N_EMU128::round_rows<int16_t>,
-     &N_EMU128::pack_panel<N_EMU128::pairs, N_EMU128::k_pair_width>, &N_EMU128::multiply_pairs},
+    {"portable", k_any_cpu, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_EMU128)},
 #endif
 };
 

@@ -8,12 +8,13 @@
 
 namespace tmx::products {
 
-template <class integer>
+template <class element>
 struct operands {
-    const integer * rows;      // [n, depth]
-    const float * row_scales;  // [n, n_groups]
-    const float * row_sums;    // [n, n_groups]
-    const int32_t * starts;    // [n, n_groups]
+    const element * rows;      // [n, row_stride]
+    int64_t row_stride;
+    const float * row_scales;  // [n, n_groups], as the next two; integers only
+    const float * row_sums;
+    const int32_t * starts;
     const weight_panel * panel;
     int64_t depth;
     int64_t n_groups;
@@ -23,13 +24,15 @@ struct operands {
 
 // Calls inner.template run<rows>(operands) for the tile's rows, a few at a time, and sees to it that all of a panel's
 // columns can be stored: where some are missing, beside the output first.
-template <class integer, int64_t width, class Inner>
+template <class element, int64_t width, class Inner>
 void multiply_tile(const product_args & args, const rounded_rows & rounded, const weight_panel & panel, const tile & t,
                    const Inner & inner) {
-    const int64_t n_groups = args.depth / format_of(args.type).group;
+    const int64_t n_groups = rounded.scales == nullptr ? 0 : args.depth / format_of(args.type).group;
     const bool whole = t.n_columns == width;
     alignas(64) float beside[k_tile_rows * width];
-    operands<integer> op{static_cast<const integer *>(rounded.values) + t.row * args.depth,
+    const void * rows = rounded.values == nullptr ? args.rows : rounded.values;
+    operands<element> op{static_cast<const element *>(rows) + t.row * rounded.row_stride,
+                         rounded.row_stride,
                          rounded.scales + t.row * n_groups,
                          rounded.sums + t.row * n_groups,
                          rounded.starts + t.row * n_groups,
@@ -40,7 +43,7 @@ void multiply_tile(const product_args & args, const rounded_rows & rounded, cons
                          whole ? args.out_stride : width};
     const auto take = [&](auto count) {
         inner.template run<count()>(op);
-        op.rows += count() * op.depth;
+        op.rows += count() * op.row_stride;
         op.row_scales += count() * n_groups;
         op.row_sums += count() * n_groups;
         op.starts += count() * n_groups;

@@ -54,7 +54,7 @@ struct pairs_inner {
                 HWY_UNROLL(16)
                 for (int r = 0; r < rows; ++r) {
                     int32_t bits = 0;
-                    std::memcpy(&bits, values + r * op.depth, sizeof(bits));
+                    std::memcpy(&bits, values + r * op.row_stride, sizeof(bits));
                     const auto value = hn::BitCast(d_i16, hn::Set(d_i32, bits));
                     even[r][0] = hn::ReorderWidenMulAccumulate(d_i32, value, first, even[r][0], odd[r][0]);
                     even[r][1] = hn::ReorderWidenMulAccumulate(d_i32, value, second, even[r][1], odd[r][1]);

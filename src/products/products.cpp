@@ -24,6 +24,9 @@ status validate(const product_args & args, const product_context & ctx) noexcept
     if (static_cast<int>(args.type) >= k_weight_types) {
         return invalid("type", static_cast<int>(args.type));
     }
+    if (args.arithmetic > product_arithmetic::bf16) {
+        return invalid("arithmetic", static_cast<int>(args.arithmetic));
+    }
     if (args.n_rows < 0) {
         return invalid("n_rows", args.n_rows);
     }
@@ -68,6 +71,24 @@ status choose_kernel(const product_context & ctx, const products::kernel ** chos
     return ctx.kernel != nullptr ? status::error(status_code::invalid_argument,
                                                  "kernel: no kernel named \"%s\" in this build", ctx.kernel)
                                  : status::error(status_code::unsupported, "kernel: none for this CPU");
+}
+
+// Multiplied as integers: quantised weights in the host's arithmetic.
+bool as_integers(const product_args & args) {
+    return args.arithmetic == product_arithmetic::host && products::is_quantised(args.type);
+}
+
+// The steps that compute the product; null: this kernel has none.
+const products::steps * choose_steps(const product_args & args, const products::kernel & kernel) {
+    if (as_integers(args)) {
+        return &kernel.integers;
+    }
+    const bool has_bf16 = kernel.bf16.multiply != nullptr;
+    if (args.arithmetic == product_arithmetic::bf16) {
+        return has_bf16 ? &kernel.bf16 : nullptr;
+    }
+    const bool rows_in_bf16 = products::row_rounding_of(args.type, args.arithmetic) == products::rounding::bf16;
+    return rows_in_bf16 && has_bf16 ? &kernel.bf16 : &kernel.floats;
 }
 
 // How the product is cut into pieces of work: a panel of columns times a stretch of rows.
@@ -123,28 +144,31 @@ class weights_ahead {
 // One call, for all its threads.
 struct product_work {
     const product_args & args;
-    const products::kernel & kernel;
+    const products::steps & steps;
     const product_context::scratch & scratch;
     work_split split;
 
-    int64_t column_of(int64_t piece) const { return piece / split.n_stretches * kernel.panel_width; }
+    int64_t column_of(int64_t piece) const { return piece / split.n_stretches * steps.panel_width; }
+
+    // None, where rows are multiplied as they are.
+    int64_t n_rows_to_round() const { return scratch.rows().values == nullptr ? 0 : args.n_rows; }
 
     void round_rows(int64_t row_begin, int64_t n_rows) const {
-        kernel.round(args, row_begin, std::min(row_begin + n_rows, args.n_rows), scratch.rows());
+        steps.round(args, row_begin, std::min(row_begin + n_rows, args.n_rows), scratch.rows());
     }
 
     // `next_piece`: what the thread that calls will probably multiply afterwards.
     void multiply(int64_t piece, int64_t next_piece, int thread) const {
         const products::weight_panel & panel = scratch.of_thread(thread);
         const int64_t column = column_of(piece);
-        const int64_t n_columns = std::min(kernel.panel_width, args.n_columns - column);
+        const int64_t n_columns = std::min(steps.panel_width, args.n_columns - column);
         const int64_t row_begin = piece % split.n_stretches * split.stretch;
         const int64_t row_end = std::min(row_begin + split.stretch, args.n_rows);
-        kernel.pack(args, column, n_columns, panel);
-        weights_ahead ahead(args, column_of(next_piece), kernel.panel_width);
+        steps.pack(args, column, n_columns, panel);
+        weights_ahead ahead(args, column_of(next_piece), steps.panel_width);
         for (int64_t row = row_begin; row < row_end; row += k_tile_rows) {
             ahead.fetch((row_end - row + k_tile_rows - 1) / k_tile_rows);
-            kernel.multiply(
+            steps.multiply(
                 args, scratch.rows(), panel,
                 {row, std::min(k_tile_rows, row_end - row), n_columns, args.out + row * args.out_stride + column});
         }
@@ -160,6 +184,18 @@ const char * name_of(weight_type type) noexcept {
     return products::format_of(type).name;
 }
 
+const char * name_of(product_arithmetic arithmetic) noexcept {
+    switch (arithmetic) {
+        case product_arithmetic::host:
+            return "host";
+        case product_arithmetic::f32:
+            return "f32";
+        case product_arithmetic::bf16:
+            return "bf16";
+    }
+    return "unknown";
+}
+
 int64_t weight_block_elems(weight_type type) noexcept {
     return products::format_of(type).block_elems;
 }
@@ -172,7 +208,7 @@ std::vector<product_kernel_info> product_kernels() {
     std::vector<product_kernel_info> list;
     for (const products::kernel & k : products::all_kernels()) {
         if (products::runs_here(k)) {
-            list.push_back({k.name, k.least_rows});
+            list.push_back({k.name, k.bf16.multiply != nullptr, k.least_rows, k.least_float_rows});
         }
     }
     return list;
@@ -192,18 +228,22 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
     if (ctx.memory == nullptr) {
         ctx.memory = std::make_unique<product_context::scratch>();
     }
-    const work_split split = split_work(args, chosen->panel_width, ctx.n_threads);
+    const products::steps * steps = choose_steps(args, *chosen);
+    if (steps == nullptr) {
+        return status::error(status_code::unsupported, "arithmetic: kernel \"%s\" has no bf16", chosen->name);
+    }
+    const work_split split = split_work(args, steps->panel_width, ctx.n_threads);
     const int n_threads = static_cast<int>(std::min<int64_t>(ctx.n_threads, std::max(split.size(), args.n_rows)));
-    ctx.memory->reserve(args, *chosen, n_threads);
-    const product_work work{args, *chosen, *ctx.memory, split};
+    ctx.memory->reserve(args, *steps, as_integers(args), n_threads);
+    const product_work work{args, *steps, *ctx.memory, split};
 #pragma omp parallel num_threads(n_threads) default(none) shared(work)
     {
         constexpr int64_t k_rows_a_time = 8;
         const int thread = omp_get_thread_num();
-        weights_ahead(work.args, work.column_of(thread), work.kernel.panel_width).fetch(1);
+        weights_ahead(work.args, work.column_of(thread), work.steps.panel_width).fetch(1);
         // Ends with all rows rounded.
 #pragma omp for schedule(static)
-        for (int64_t row = 0; row < work.args.n_rows; row += k_rows_a_time) {
+        for (int64_t row = 0; row < work.n_rows_to_round(); row += k_rows_a_time) {
             work.round_rows(row, k_rows_a_time);
         }
 #pragma omp for schedule(dynamic, 1) nowait

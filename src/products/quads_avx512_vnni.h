@@ -58,7 +58,7 @@ struct quads_inner {
 #pragma GCC unroll 16
                 for (int r = 0; r < rows; ++r) {
                     int32_t bits = 0;
-                    std::memcpy(&bits, values + r * op.depth + quad * 4, sizeof(bits));
+                    std::memcpy(&bits, values + r * op.row_stride + quad * 4, sizeof(bits));
                     const __m512i value = _mm512_set1_epi32(bits);
                     product[r][0] = _mm512_dpbusd_epi32(product[r][0], first, value);
                     product[r][1] = _mm512_dpbusd_epi32(product[r][1], second, value);

@@ -24,11 +24,17 @@ std::string bits_of(const product_problem & p, const char * kernel, int n_thread
 
 TEST(product_calls, same_bits_for_any_number_of_threads) {
     for (const product_kernel_info & kernel : product_kernels()) {
-        for (const weight_type type : k_all_weights) {
-            const product_problem p({.type = type, .n_rows = 211, .n_columns = 45, .n_blocks = 2});
-            const std::string one = bits_of(p, kernel.name, 1);
-            for (const int n_threads : {2, 3, 7}) {
-                EXPECT_EQ(bits_of(p, kernel.name, n_threads), one) << kernel.name << ", " << n_threads << " threads";
+        for (const product_arithmetic arithmetic : k_arithmetics) {
+            for (const weight_type type : k_all_weights) {
+                if (!computes(kernel, arithmetic)) {
+                    continue;
+                }
+                const product_problem p(
+                    {.type = type, .arithmetic = arithmetic, .n_rows = 211, .n_columns = 45, .n_blocks = 2});
+                const std::string one = bits_of(p, kernel.name, 1);
+                for (const int n_threads : {2, 3, 7}) {
+                    EXPECT_EQ(bits_of(p, kernel.name, n_threads), one) << p.shape.label() << ", " << n_threads;
+                }
             }
         }
     }
@@ -49,6 +55,17 @@ TEST(product_calls, a_row_does_not_depend_on_its_neighbours) {
             ASSERT_TRUE(multiply_rows(args, context).ok());
             ASSERT_EQ(std::memcmp(alone.data(), all.as<float>() + row * 33, alone.size()), 0) << kernel.name << row;
         }
+    }
+}
+
+TEST(product_calls, a_kernel_without_bf16_says_so) {
+    for (const product_kernel_info & kernel : product_kernels()) {
+        const product_problem p({.arithmetic = product_arithmetic::bf16});
+        guarded_buffer out = p.make_out();
+        product_context context;
+        context.kernel = kernel.name;
+        const status result = multiply_rows(p.args(out), context);
+        EXPECT_EQ(result.code(), kernel.bf16 ? status_code::ok : status_code::unsupported) << kernel.name;
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "number_formats.h"
@@ -25,6 +26,10 @@ inline scale_and_min six_bits(const uint8_t * bytes, int pair) {
     const int low_scale = bytes[8 + pair - 4] % 16;
     const int low_min = bytes[8 + pair - 4] / 16;
     return {low_scale + 16 * (bytes[pair - 4] / 64), low_min + 16 * (bytes[pair] / 64)};
+}
+
+inline double in_bf16(float value) {
+    return bf16_to_f32(f32_to_bf16(value));
 }
 
 // Value `index` of a block.
@@ -61,18 +66,27 @@ inline double weight_value(weight_type type, const uint8_t * block, int index) {
             const int value = (in_half < 64 ? low % 16 : low / 16) + 16 * upper - 32;
             return half(208) * static_cast<int8_t>(block[192 + index / 16]) * value;
         }
+        case weight_type::f32: {
+            float value = 0;
+            std::memcpy(&value, block, sizeof(value));
+            return value;
+        }
+        case weight_type::f16:
+            return half(0);
+        case weight_type::bf16:
+            return bf16_to_f32(read_u16(block));
     }
     return 0;
 }
 
-// A row as ggml's CPU code on x86-64 rounds it for these weights: what each value becomes, and what is multiplied with
+// A row as it is rounded for a product: what each value becomes, and what is multiplied with
 // the minimum of a group of 32 (the sum of its values, which q8_1 rounds once more).
 struct rounded_row {
     std::vector<double> values;
     std::vector<double> sums;
 };
 
-inline rounded_row round_as_host(weight_type type, const float * row, int64_t depth) {
+inline rounded_row round_in_blocks(weight_type type, const float * row, int64_t depth) {
     const bool k_type = weight_block_elems(type) == 256;
     const bool sums_in_f16 = type == weight_type::q4_1 || type == weight_type::q5_1;
     const int64_t block = k_type ? 256 : 32;
@@ -105,6 +119,27 @@ inline rounded_row round_as_host(weight_type type, const float * row, int64_t de
             }
         }
     }
+    return result;
+}
+
+// As ggml's CPU code on x86-64 does it for these weights, or to bf16, or not at all.
+inline rounded_row round_row(weight_type type, product_arithmetic arithmetic, const float * row, int64_t depth) {
+    if (arithmetic == product_arithmetic::host && weight_block_elems(type) > 1) {
+        return round_in_blocks(type, row, depth);
+    }
+    const bool host = arithmetic == product_arithmetic::host;
+    const bool to_bf16 = arithmetic == product_arithmetic::bf16 || (host && type == weight_type::bf16);
+    rounded_row result;
+    for (int64_t i = 0; i < depth; ++i) {
+        double value = row[i];
+        if (to_bf16) {
+            value = in_bf16(row[i]);
+        } else if (host && type == weight_type::f16) {
+            value = f16_to_f32(f32_to_f16(row[i]));
+        }
+        result.values.push_back(value);
+    }
+    result.sums.resize(static_cast<size_t>(depth / 32 + 1));
     return result;
 }
 
