@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "trianglemix/status.h"
@@ -74,11 +75,13 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept;
 // or "neon"; and "portable".
 struct product_kernel_info {
     const char * name;
-    bool bf16;                 // has product_arithmetic::bf16
-    int64_t least_rows;        // of quantised weights in the host's arithmetic: below it this kernel is not known to be
-                               // faster than ggml's own; INT64_MAX: at no length
-    int64_t least_float_rows;  // the same of f32, f16 and bf16 weights
+    bool bf16;  // has product_arithmetic::bf16
 };
 std::vector<product_kernel_info> product_kernels();
+
+// Rows from which the kernel of that name is known to be the fastest way of multiplying with such weights: faster than
+// ggml's own code, and than its own other arithmetics that round to 8 bits or bf16. INT64_MAX: at no length, or no such
+// kernel.
+int64_t product_least_rows(std::string_view kernel, weight_type type, product_arithmetic arithmetic) noexcept;
 
 }  // namespace tmx

@@ -128,15 +128,16 @@ class config_reader {
 
     product_way products() {
         const std::string value = text_of("PRODUCTS");
-        for (const product_way way : {product_way::off, product_way::host}) {
+        for (const product_way way :
+             {product_way::off, product_way::fastest, product_way::host, product_way::f32, product_way::bf16}) {
             if (value == name_of(way)) {
                 return way;
             }
         }
         if (!value.empty()) {
-            bad("PRODUCTS", "found " + shown(value) + ", expected off or host");
+            bad("PRODUCTS", "found " + shown(value) + ", expected fastest, host, f32, bf16 or off");
         }
-        return product_way::off;
+        return product_way::fastest;
     }
 
     std::optional<int64_t> number(const std::string & name, int64_t least) {
@@ -250,8 +251,14 @@ const char * name_of(product_way way) {
     switch (way) {
         case product_way::off:
             return "off";
+        case product_way::fastest:
+            return "fastest";
         case product_way::host:
             return "host";
+        case product_way::f32:
+            return "f32";
+        case product_way::bf16:
+            return "bf16";
     }
     return "unknown";
 }

@@ -16,6 +16,8 @@ const char * to_string(product_decline reason) {
             return "memory";
         case product_decline::gpu:
             return "gpu";
+        case product_decline::computed:
+            return "computed";
         case product_decline::hint:
             return "hint";
     }

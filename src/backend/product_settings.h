@@ -1,9 +1,13 @@
-// Whether prompts' matrix products are taken, from how many rows on, and by which kernel.
+// Which of a prompt's matrix products are taken, from how many rows on, in which arithmetic, and by which kernel.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <string>
+
+#include "trianglemix/attention.h"
+#include "trianglemix/products.h"
 
 namespace tmx {
 
@@ -12,8 +16,20 @@ struct backend_config;
 // No product has as many rows.
 constexpr int64_t k_no_products = std::numeric_limits<int64_t>::max();
 
-// Rows from which products are taken with these settings; k_no_products: none are.
-int64_t product_min_rows(const backend_config & config);
+struct product_rule {
+    int64_t min_rows = k_no_products;
+    product_arithmetic arithmetic = product_arithmetic::host;
+};
+
+// By type of weights.
+struct product_rules {
+    std::array<product_rule, k_weight_types> by_type;
+
+    const product_rule & of(weight_type type) const { return by_type[static_cast<size_t>(type)]; }
+    bool take_any() const;
+};
+
+product_rules make_product_rules(const backend_config & config, precision attention);
 
 // "" if what the settings ask for is done, else why no product is taken.
 std::string product_problem(const backend_config & config);

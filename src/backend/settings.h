@@ -42,8 +42,9 @@ class settings {
 
     bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
     int64_t min_rows() const { return min_rows_.load(std::memory_order_relaxed); }
-    // k_no_products: no product is taken.
-    int64_t product_min_rows() const { return product_min_rows_.load(std::memory_order_relaxed); }
+    // Of what is in force; changed by apply() alone, but for which of them the precision picks.
+    const product_rules & products() const { return product_rules_[fast_.load(std::memory_order_relaxed) ? 1 : 0]; }
+    product_way asked_products() const { return asked_products_; }
     int64_t min_keys() const { return min_keys_.load(std::memory_order_relaxed); }
     settings_snapshot snapshot() const;
 
@@ -53,13 +54,18 @@ class settings {
     static std::string kernel_problem(const std::string & name);
 
   private:
+    void note_precision();  // REQUIRES mutex_ is held
+    precision precision_in_force() const;
+
     mutable std::mutex mutex_;
     settings_snapshot current_;
     std::optional<precision> asked_;  // by the user; wins over the plan's
     std::atomic<bool> enabled_{true};
     std::atomic<int64_t> min_rows_{k_default_min_rows};
     std::atomic<int64_t> min_keys_{k_default_min_keys};
-    std::atomic<int64_t> product_min_rows_{k_no_products};
+    product_rules product_rules_[2];  // with exact and with fast precision
+    product_way asked_products_ = product_way::off;
+    std::atomic<bool> fast_{false};  // the precision in force
 };
 
 // What is in force: the CPU kernel that computes with this snapshot, and the precision it computes with.

@@ -98,12 +98,12 @@ void statistics::count_node(const node_record & record) {
     layer.seconds += record.seconds;
 }
 
-void statistics::count_product(const char * weights, const product_counts & done) {
+void statistics::count_product(product_kind kind, const product_counts & done) {
     if (whole_ != nullptr) {
-        whole_->count_product(weights, done);
+        whole_->count_product(kind, done);
     }
     const std::lock_guard lock(mutex_);
-    product_counts & sum = sums_.products[weights];
+    product_counts & sum = sums_.products[kind];
     sum.nodes += done.nodes;
     sum.flops += done.flops;
     sum.seconds += done.seconds;

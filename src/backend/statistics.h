@@ -17,6 +17,7 @@
 #include "backend/product_decline.h"
 #include "backend/runs/ubatch_runs.h"
 #include "backend/segments.h"
+#include "trianglemix/products.h"
 
 namespace tmx {
 
@@ -68,7 +69,14 @@ struct layer_counts {
     double seconds = 0;
 };
 
-// Matrix products of one type of weights that were computed.
+// Matrix products of one type of weights in one arithmetic.
+struct product_kind {
+    weight_type weights;
+    product_arithmetic arithmetic;
+
+    auto operator<=>(const product_kind &) const = default;
+};
+
 struct product_counts {
     int64_t nodes = 0;
     double flops = 0;
@@ -104,7 +112,7 @@ struct all_counts {
     int64_t scratch_bytes = 0;         // device memory that GPU proxies hold for themselves now, and held at most
     int64_t scratch_peak = 0;
     std::array<int64_t, k_decline_reasons> declined{};
-    std::map<std::string, product_counts> products;  // by type of weights
+    std::map<product_kind, product_counts> products;
     std::array<int64_t, k_product_declines> declined_products{};
 };
 
@@ -119,7 +127,7 @@ class statistics {
     void count_declined_product(product_decline reason) {
         declined_products_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
     }
-    void count_product(const char * weights, const product_counts & done);
+    void count_product(product_kind kind, const product_counts & done);
     void count_ubatch(const ubatch_record & record);
     void count_node(const node_record & record);
     void count_fallback(const char * reason);  // a planned layer, or something asked for, was computed exactly instead

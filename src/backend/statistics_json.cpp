@@ -34,14 +34,25 @@ ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counte
 }
 
 ordered_json products_json(const all_counts & sums, const settings & current, const settings_snapshot & snapshot) {
-    const bool taken = current.product_min_rows() != k_no_products;
+    const product_rules & rules = current.products();
     ordered_json out;
-    out["way"] = name_of(taken ? product_way::host : product_way::off);
-    out["kernel"] = taken ? ordered_json(product_kernel(snapshot.kernel)) : ordered_json(nullptr);
-    out["min_rows"] = taken ? ordered_json(current.product_min_rows()) : ordered_json(nullptr);
-    out["computed"] = ordered_json::object();
-    for (const auto & [weights, done] : sums.products) {
-        out["computed"][weights] = {{"nodes", done.nodes}, {"flops", done.flops}, {"seconds", done.seconds}};
+    out["way"] = name_of(rules.take_any() ? current.asked_products() : product_way::off);
+    out["kernel"] = rules.take_any() ? ordered_json(product_kernel(snapshot.kernel)) : ordered_json(nullptr);
+    out["taken"] = ordered_json::object();
+    for (int i = 0; i < k_weight_types; ++i) {
+        const auto type = static_cast<weight_type>(i);
+        if (rules.of(type).min_rows != k_no_products) {
+            out["taken"][name_of(type)] = {{"min_rows", rules.of(type).min_rows},
+                                           {"arithmetic", name_of(rules.of(type).arithmetic)}};
+        }
+    }
+    out["computed"] = ordered_json::array();
+    for (const auto & [kind, done] : sums.products) {
+        out["computed"].push_back({{"weights", name_of(kind.weights)},
+                                   {"arithmetic", name_of(kind.arithmetic)},
+                                   {"nodes", done.nodes},
+                                   {"flops", done.flops},
+                                   {"seconds", done.seconds}});
     }
     out["declined"] = ordered_json::object();
     for (size_t reason = 0; reason < sums.declined_products.size(); ++reason) {

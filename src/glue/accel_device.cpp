@@ -186,10 +186,10 @@ void warn_declined(const ggml_tensor * op, decline_reason reason, const settings
 }
 
 bool claims_product(const ggml_tensor * op, const settings & current) {
-    if (!current.enabled() || current.product_min_rows() == k_no_products) {
+    if (!current.enabled() || !current.products().take_any()) {
         return false;
     }
-    auto reason = why_product_declined(op, current.product_min_rows());
+    auto reason = why_product_declined(op, current.products());
     if (!reason && has_gpu()) {
         reason = product_decline::gpu;
     }

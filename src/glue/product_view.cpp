@@ -37,19 +37,36 @@ std::optional<weight_type> product_weights(ggml_type type) {
             return weight_type::q5_k;
         case GGML_TYPE_Q6_K:
             return weight_type::q6_k;
+        case GGML_TYPE_F32:
+            return weight_type::f32;
+        case GGML_TYPE_F16:
+            return weight_type::f16;
+        case GGML_TYPE_BF16:
+            return weight_type::bf16;
         default:
             return std::nullopt;
     }
 }
 
-std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows) {
-    const ggml_tensor * weights = op->src[0];
-    const ggml_tensor * rows = op->src[1];
-    if (rows->ne[1] < min_rows) {
+std::optional<product_decline> why_product_declined(const ggml_tensor * op, const product_rules & rules) {
+    const auto type = product_weights(op->src[0]->type);
+    if (!type || rules.of(*type).min_rows == k_no_products) {
+        return product_decline::weights;
+    }
+    if (op->src[1]->ne[1] < rules.of(*type).min_rows) {
         return product_decline::rows;
     }
+    return why_product_impossible(op);
+}
+
+std::optional<product_decline> why_product_impossible(const ggml_tensor * op) {
+    const ggml_tensor * weights = op->src[0];
+    const ggml_tensor * rows = op->src[1];
     if (!product_weights(weights->type)) {
         return product_decline::weights;
+    }
+    if (weights->op != GGML_OP_NONE) {
+        return product_decline::computed;
     }
     if (rows->type != GGML_TYPE_F32 || op->type != GGML_TYPE_F32) {
         return product_decline::types;

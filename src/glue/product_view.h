@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "backend/product_decline.h"
+#include "backend/product_settings.h"
 #include "glue/abi.h"
 #include "trianglemix/products.h"
 
@@ -12,8 +13,11 @@ namespace tmx {
 
 std::optional<weight_type> product_weights(ggml_type type);
 
-// Why a MUL_MAT of at least `min_rows` rows is not claimed; nothing: it is.
-std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows);
+// Why a MUL_MAT is not claimed under these rules; nothing: it is.
+std::optional<product_decline> why_product_declined(const ggml_tensor * op, const product_rules & rules);
+
+// Why the kernels cannot compute it, whatever the rules.
+std::optional<product_decline> why_product_impossible(const ggml_tensor * op);
 
 // Whether the process has a GPU, of whatever kind.
 bool has_gpu();

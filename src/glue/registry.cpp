@@ -247,10 +247,9 @@ ggml_backend_reg_t start() {
                   TMX_VERSION, kernel_in_use(snapshot).c_str(), std::string(name_of(snapshot.arithmetic)).c_str(),
                   snapshot.chosen ? snapshot.chosen->name.c_str() : "none (exact)",
                   static_cast<long long>(read.config.min_rows));
-    if (process_settings().product_min_rows() != k_no_products) {
-        GGML_LOG_INFO("TriangleMix %s: takes matrix products of at least %lld rows, kernel %s\n", TMX_VERSION,
-                      static_cast<long long>(process_settings().product_min_rows()),
-                      product_kernel(read.config.kernel).c_str());
+    if (process_settings().products().take_any()) {
+        GGML_LOG_INFO("TriangleMix %s: takes prompts' matrix products, kernel %s, TRIANGLEMIX_PRODUCTS=%s\n", TMX_VERSION,
+                      product_kernel(read.config.kernel).c_str(), name_of(read.config.products));
     }
     write_status(read.config.status, "");
     if (!read.config.stats.empty()) {

@@ -59,10 +59,8 @@ struct steps {
 
 struct kernel {
     const char * name;
-    int64_t highway_target;    // bit of hwy::SupportedTargets() that the CPU must have; k_any_cpu: none
-    bool (*available)();       // what the CPU must have beyond that; null: nothing
-    int64_t least_rows;        // product_kernel_info
-    int64_t least_float_rows;  // the same
+    int64_t highway_target;  // bit of hwy::SupportedTargets() that the CPU must have; k_any_cpu: none
+    bool (*available)();     // what the CPU must have beyond that; null: nothing
     steps integers;
     steps floats;
     steps bf16;  // without functions: this kernel has none

@@ -19,14 +19,11 @@
 #if HWY_ONCE
 
 #include <iterator>
-#include <limits>
 
 #include "hwy/targets.h"
 
 namespace tmx::products {
 namespace {
-
-constexpr int64_t k_never = std::numeric_limits<int64_t>::max();
 
 // Forms of panel that are made of Highway's portable operations.
 #define TMX_PORTABLE_STEPS(ns)                                                                                  \
@@ -40,23 +37,23 @@ constexpr kernel k_kernels[] = {
 #define TMX_QUAD_STEPS                                                                                             \
     {avx512_vnni::k_width, 1, &N_AVX3::round_rows<int8_t>, &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, \
      &avx512_vnni::multiply_quads}
-    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, 64, k_never, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3),
+    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3),
      {avx512_bf16::k_width, 2, &N_AVX3::round_bf16_rows, &N_AVX3::pack_panel<N_AVX3::bf16_pairs, avx512_bf16::k_width>,
       &avx512_bf16::multiply_pairs}},
-    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, 64, k_never, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3), {}},
-    {"avx512", HWY_AVX3, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_AVX3)},
+    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3), {}},
+    {"avx512", HWY_AVX3, nullptr, TMX_PORTABLE_STEPS(N_AVX3)},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    {"avx2", HWY_AVX2, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_AVX2)},
+    {"avx2", HWY_AVX2, nullptr, TMX_PORTABLE_STEPS(N_AVX2)},
 #endif
 #if HWY_ARCH_ARM_A64
-    {"neon", k_any_cpu, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(HWY_NAMESPACE)},
+    {"neon", k_any_cpu, nullptr, TMX_PORTABLE_STEPS(HWY_NAMESPACE)},
 #endif
 #if HWY_TARGETS & HWY_SSSE3
-    {"ssse3", HWY_SSSE3, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_SSSE3)},
+    {"ssse3", HWY_SSSE3, nullptr, TMX_PORTABLE_STEPS(N_SSSE3)},
 #endif
 #if HWY_TARGETS & HWY_EMU128
-    {"portable", k_any_cpu, nullptr, k_never, k_never, TMX_PORTABLE_STEPS(N_EMU128)},
+    {"portable", k_any_cpu, nullptr, TMX_PORTABLE_STEPS(N_EMU128)},
 #endif
 };
 

@@ -208,7 +208,7 @@ std::vector<product_kernel_info> product_kernels() {
     std::vector<product_kernel_info> list;
     for (const products::kernel & k : products::all_kernels()) {
         if (products::runs_here(k)) {
-            list.push_back({k.name, k.bf16.multiply != nullptr, k.least_rows, k.least_float_rows});
+            list.push_back({k.name, k.bf16.multiply != nullptr});
         }
     }
     return list;

@@ -13,17 +13,18 @@ namespace {
 TEST(statistics_test, products_are_counted_by_type_of_weights) {
     statistics process;
     statistics context(&process);
-    context.count_product("q8_0", {.nodes = 1, .flops = 4e9, .seconds = 0.5});
-    context.count_product("q8_0", {.nodes = 1, .flops = 2e9, .seconds = 0.5});
+    const product_kind kind{weight_type::q8_0, product_arithmetic::host};
+    context.count_product(kind, {.nodes = 1, .flops = 4e9, .seconds = 0.5});
+    context.count_product(kind, {.nodes = 1, .flops = 2e9, .seconds = 0.5});
     process.count_declined_product(product_decline::rows);
     EXPECT_FALSE(process.idle());
     for (const all_counts & counts : {process.read(), context.read()}) {
-        EXPECT_EQ(counts.products.at("q8_0").nodes, 2);
-        EXPECT_EQ(counts.products.at("q8_0").flops, 6e9);
+        EXPECT_EQ(counts.products.at(kind).nodes, 2);
+        EXPECT_EQ(counts.products.at(kind).flops, 6e9);
         EXPECT_EQ(counts.declined_products[static_cast<size_t>(product_decline::rows)], 1);
     }
     settings current;
-    EXPECT_NE(statistics_summary(process.read(), current).find("2 matrix products with q8_0 weights in 1.000 s"),
+    EXPECT_NE(statistics_summary(process.read(), current).find("2 matrix products with q8_0 weights in the host's arithmetic in 1.000 s"),
               std::string::npos);
     backend_config config;
     config.products = product_way::host;

@@ -9,6 +9,12 @@
 namespace tmx::test {
 namespace {
 
+product_rules from_64_rows() {
+    product_rules rules;
+    rules.by_type.fill({64, product_arithmetic::host});
+    return rules;
+}
+
 class product_claim_test : public testing::Test {
   protected:
     product_claim_test() : context_(ggml_init({size_t{1} << 20, nullptr, true}), ggml_free) {}
@@ -35,25 +41,27 @@ TEST_F(product_claim_test, formats_are_the_size_that_ggml_says) {
 
 TEST_F(product_claim_test, types_that_the_kernels_read_are_claimed) {
     for (const ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1,
-                                 GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K}) {
-        EXPECT_FALSE(why_product_declined(node(type), 64)) << ggml_type_name(type);
+                                 GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F32, GGML_TYPE_F16,
+                                 GGML_TYPE_BF16}) {
+        EXPECT_FALSE(why_product_declined(node(type), from_64_rows())) << ggml_type_name(type);
     }
-    for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q2_K, GGML_TYPE_IQ4_NL}) {
-        EXPECT_EQ(why_product_declined(node(type), 64), product_decline::weights) << ggml_type_name(type);
+    for (const ggml_type type : {GGML_TYPE_Q2_K, GGML_TYPE_IQ4_NL}) {
+        EXPECT_EQ(why_product_declined(node(type), from_64_rows()), product_decline::weights) << ggml_type_name(type);
     }
+    EXPECT_EQ(why_product_declined(node(), product_rules()), product_decline::weights) << "no rule takes any";
 }
 
 TEST_F(product_claim_test, rows_bound_the_claim) {
-    EXPECT_EQ(why_product_declined(node(GGML_TYPE_Q8_0, 63), 64), product_decline::rows);
-    EXPECT_FALSE(why_product_declined(node(GGML_TYPE_Q8_0, 64), 64));
-    EXPECT_FALSE(why_product_declined(node(GGML_TYPE_Q8_0, 1), 1));
+    EXPECT_EQ(why_product_declined(node(GGML_TYPE_Q8_0, 63), from_64_rows()), product_decline::rows);
+    EXPECT_FALSE(why_product_declined(node(GGML_TYPE_Q8_0, 64), from_64_rows()));
+    EXPECT_FALSE(why_product_impossible(node(GGML_TYPE_Q8_0, 1)));
 }
 
 TEST_F(product_claim_test, what_the_kernels_cannot_take_is_declined_with_its_reason) {
     const auto changed = [&](const std::function<void(ggml_tensor *)> & change) {
         ggml_tensor * op = node();
         change(op);
-        return why_product_declined(op, 64);
+        return why_product_declined(op, from_64_rows());
     };
     EXPECT_EQ(changed([&](ggml_tensor *) { rows_->type = GGML_TYPE_F16; }), product_decline::types);
     EXPECT_EQ(changed([&](ggml_tensor * op) { op->type = GGML_TYPE_F16; }), product_decline::types);
@@ -62,6 +70,7 @@ TEST_F(product_claim_test, what_the_kernels_cannot_take_is_declined_with_its_rea
     EXPECT_EQ(changed([&](ggml_tensor *) { rows_->nb[1] = 0; }), product_decline::layout);
     EXPECT_EQ(changed([&](ggml_tensor *) { weights_->nb[1]++; }), product_decline::layout);
     EXPECT_EQ(changed([&](ggml_tensor * op) { op->nb[0] = 8; }), product_decline::layout);
+    EXPECT_EQ(changed([&](ggml_tensor *) { weights_->op = GGML_OP_PERMUTE; }), product_decline::computed);
     EXPECT_EQ(changed([&](ggml_tensor * op) { op->op_params[1] = GGML_HINT_SRC0_IS_HADAMARD; }), product_decline::hint);
 }
 
@@ -71,9 +80,9 @@ TEST_F(product_claim_test, weights_that_the_host_repacked_stay_the_hosts) {
     buffer.buft = &repacked;
     ggml_tensor * op = node();
     weights_->buffer = &buffer;
-    EXPECT_EQ(why_product_declined(op, 64), product_decline::memory);
+    EXPECT_EQ(why_product_declined(op, from_64_rows()), product_decline::memory);
     buffer.buft = ggml_backend_cpu_buffer_type();
-    EXPECT_FALSE(why_product_declined(op, 64));
+    EXPECT_FALSE(why_product_declined(op, from_64_rows()));
 }
 
 TEST_F(product_claim_test, matrices_of_a_batch_share_weights) {

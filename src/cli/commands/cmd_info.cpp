@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -166,7 +167,7 @@ json collect(const info_options & options) {
         ours["registered"] = true;
         const json counted = json::parse(loaded->statistics());
         ours["gpu"] = counted["gpu"]["devices"];
-        for (const char * key : {"way", "kernel", "min_rows"}) {
+        for (const char * key : {"way", "kernel", "taken"}) {
             ours["products"][key] = counted["products"][key];
         }
     } catch (const failure & error) {
@@ -202,6 +203,26 @@ std::string text_of(const json & value) {
     return value.get<std::string>();
 }
 
+// Which matrix products of prompts are taken.
+std::string describe_products(const json & products) {
+    if (products["kernel"].is_null()) {
+        return fmt::format("matrix products of prompts are left to llama.cpp (TRIANGLEMIX_PRODUCTS={})",
+                           text_of(products["way"]));
+    }
+    std::map<std::string, std::string> types;  // by how they are taken
+    for (const auto & [type, rule] : products["taken"].items()) {
+        const std::string arithmetic = rule["arithmetic"];
+        std::string & names = types[fmt::format("from {} rows in {}", rule["min_rows"].get<int64_t>(),
+                                                arithmetic == "host" ? "llama.cpp's arithmetic" : arithmetic)];
+        names += (names.empty() ? "" : ", ") + type;
+    }
+    std::string text = fmt::format("matrix products of prompts, by kernel {}", text_of(products["kernel"]));
+    for (const auto & [how, names] : types) {
+        text += fmt::format("; {}: {}", how, names);
+    }
+    return text;
+}
+
 void print(const json & j, int width) {
     constexpr int k_indent = 14;
     const auto line = [&](const std::string & label, const std::string & text) {
@@ -220,12 +241,7 @@ void print(const json & j, int width) {
     }
     const json & ours = j["backend"];
     if (ours.contains("products")) {
-        const json & products = ours["products"];
-        line("  products",
-             products["kernel"].is_null()
-                 ? "matrix products of prompts are left to llama.cpp; TRIANGLEMIX_PRODUCTS=host takes them"
-                 : fmt::format("matrix products of at least {} rows: kernel {}, llama.cpp's arithmetic",
-                               products["min_rows"].get<int64_t>(), text_of(products["kernel"])));
+        line("  products", describe_products(ours["products"]));
     }
     fmt::print("\nGPUs\n");
     if (!ours["cuda_kernels"].get<bool>()) {
