@@ -15,6 +15,7 @@
 #include "products/pairs_avx512_bf16.h"
 #include "products/quads_avx512_vnni.h"
 #include "products/round-inl.h"
+#include "products/round_avx512_vnni.h"
 
 #if HWY_ONCE
 
@@ -35,7 +36,7 @@ namespace {
 constexpr kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX3
 #define TMX_QUAD_STEPS                                                                                             \
-    {avx512_vnni::k_width, 1, &N_AVX3::round_rows<int8_t>, &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, \
+    {avx512_vnni::k_width, 1, &avx512_vnni::round_rows, &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, \
      &avx512_vnni::multiply_quads}
     {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3),
      {avx512_bf16::k_width, 2, &N_AVX3::round_bf16_rows, &N_AVX3::pack_panel<N_AVX3::bf16_pairs, avx512_bf16::k_width>,
