@@ -112,6 +112,8 @@ work_split split_work(const product_args & args, int64_t panel_width, int64_t n_
     return split;
 }
 
+constexpr int64_t k_line = 64;  // bytes of a cache line
+
 // Weights lie in memory as they came from the file, a panel's columns far apart: read cold, they cost as much time as
 // multiplying sixty rows with them. So the panel that a thread needs next is fetched ahead, bit by bit.
 class weights_ahead {
@@ -136,7 +138,6 @@ class weights_ahead {
     }
 
   private:
-    static constexpr int64_t k_line = 64;
     const char * next_ = nullptr;
     int64_t left_ = 0;  // lines
 };
@@ -157,6 +158,19 @@ struct product_work {
         steps.round(args, row_begin, std::min(row_begin + n_rows, args.n_rows), scratch.rows());
     }
 
+    // Fetches n rounded rows ahead: all of them together lie in a cache that threads share.
+    void fetch_rows(int64_t row, int64_t n) const {
+        const products::rounded_rows & rows = scratch.rows();
+        if (rows.values == nullptr || n <= 0) {
+            return;
+        }
+        const int64_t row_bytes = rows.row_stride * steps.value_bytes;
+        const char * values = static_cast<const char *>(rows.values) + row * row_bytes;
+        for (int64_t i = 0; i < n * row_bytes; i += k_line) {
+            __builtin_prefetch(values + i, 0, 2);
+        }
+    }
+
     // `next_piece`: what the thread that calls will probably multiply afterwards.
     void multiply(int64_t piece, int64_t next_piece, int thread) const {
         const products::weight_panel & panel = scratch.of_thread(thread);
@@ -168,6 +182,7 @@ struct product_work {
         weights_ahead ahead(args, column_of(next_piece), steps.panel_width);
         for (int64_t row = row_begin; row < row_end; row += k_tile_rows) {
             ahead.fetch((row_end - row + k_tile_rows - 1) / k_tile_rows);
+            fetch_rows(row + k_tile_rows, std::min(k_tile_rows, row_end - row - k_tile_rows));
             steps.multiply(
                 args, scratch.rows(), panel,
                 {row, std::min(k_tile_rows, row_end - row), n_columns, args.out + row * args.out_stride + column});
