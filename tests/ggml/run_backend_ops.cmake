@@ -3,7 +3,7 @@
 # support only counts what the device claims.
 set(ENV{GGML_BACKEND_PATH} ${MODULE})
 set(ENV{TRIANGLEMIX_MIN_ROWS} ${MIN_ROWS})
-set(ENV{TRIANGLEMIX_PRODUCTS} host)
+set(ENV{TRIANGLEMIX_PRODUCTS} ${PRODUCTS})
 set(ENV{TRIANGLEMIX_PRODUCTS_MIN_ROWS} ${MIN_ROWS})
 if(MODE STREQUAL "support")
     set(form --output csv)

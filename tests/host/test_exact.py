@@ -84,13 +84,21 @@ class DefaultModel(Comparison, unittest.TestCase):
     yardsticks = YARDSTICKS  # fewer prompts need one more form of stock to show how far it moves
 
 
-class ProductsInTheHostsArithmetic(DefaultModel):
-    """Matrix products differ from stock's by the order of sums, which rows rounded to 8 bits turn into more: no more
+class AttentionAlone(DefaultModel):
+    """As everywhere where no kernel of products is known to be faster than the host's."""
+    backend_settings = {"TRIANGLEMIX_PRODUCTS": "off"}
+
+    def test_no_product_was_computed(self):
+        self.assertEqual(self.statistics["products"]["computed"], [])
+
+
+class ProductsOfEveryPrompt(DefaultModel):
+    """Matrix products differ from the host's by the order of sums, which rows rounded to 8 bits turn into more: no more
     than stock moves by itself."""
     backend_settings = {"TRIANGLEMIX_PRODUCTS": "host", "TRIANGLEMIX_PRODUCTS_MIN_ROWS": "64"}
 
     def test_products_were_computed(self):
-        self.assertGreater(self.statistics["products"]["computed"]["q8_0"]["nodes"], 1000)
+        self.assertGreater(sum(each["nodes"] for each in self.statistics["products"]["computed"]), 1000)
 
 
 if __name__ == "__main__":

@@ -209,16 +209,21 @@ std::string describe_products(const json & products) {
         return fmt::format("matrix products of prompts are left to llama.cpp (TRIANGLEMIX_PRODUCTS={})",
                            text_of(products["way"]));
     }
-    std::map<std::string, std::string> types;  // by how they are taken
+    std::map<std::pair<std::string, int64_t>, std::string> types;  // by arithmetic and least rows
     for (const auto & [type, rule] : products["taken"].items()) {
-        const std::string arithmetic = rule["arithmetic"];
-        std::string & names = types[fmt::format("from {} rows in {}", rule["min_rows"].get<int64_t>(),
-                                                arithmetic == "host" ? "llama.cpp's arithmetic" : arithmetic)];
+        std::string & names = types[{rule["arithmetic"], rule["min_rows"]}];
         names += (names.empty() ? "" : ", ") + type;
     }
     std::string text = fmt::format("matrix products of prompts, by kernel {}", text_of(products["kernel"]));
+    std::string arithmetic;
     for (const auto & [how, names] : types) {
-        text += fmt::format("; {}: {}", how, names);
+        if (how.first != arithmetic) {
+            arithmetic = how.first;
+            text += fmt::format("; in {}:", arithmetic == "host" ? "llama.cpp's arithmetic" : arithmetic);
+        } else {
+            text += ";";
+        }
+        text += fmt::format(" from {} rows {}", how.second, names);
     }
     return text;
 }
