@@ -130,6 +130,7 @@ nlohmann::ordered_json run(const options & o) {
         j["kernel"] = statistics.kernel;
         j["kept_share"] = statistics.kept_share();
         j["fallbacks"] = statistics.fallbacks;
+        j["products"] = statistics.raw.at("products");
     }
     return j;
 }
@@ -142,7 +143,7 @@ int main(int argc, char ** argv) {
     CLI::App app("One prompt, one way of computing it, one time: the time to first token as a JSON object.",
                  "tmx_bench_arm");
     tmx::add_model_options(app, o.model);
-    app.add_option("--way", o.way, "how to compute it")
+    app.add_option("--way", o.way, "how to compute it; TRIANGLEMIX_PRODUCTS says who computes matrix products")
         ->check(CLI::IsMember({"stock", "stock-fa", "exact", "exact-fast", "plan", "plan-fast"}))
         ->capture_default_str();
     app.add_option("--plan", o.plan, "plan file or preset:NAME (default: the preset made for the model)");
