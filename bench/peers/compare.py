@@ -26,13 +26,9 @@ Nothing else should run on the machine.
 """
 
 import argparse
-import json
 import os
 import pathlib
-import re
-import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -41,20 +37,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 
 import rowkit  # noqa: E402  (found by the path above)
+from armkit import DEPS, STOCK_SETTINGS, Failure, last_json, machine_name, products_of, program  # noqa: E402
 
-DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", ROOT / ".deps"))
 MODEL = DEPS / "models" / "SmolLM2-135M-Instruct-Q8_0.gguf"
 DOCUMENT = "/usr/share/common-licenses/GPL-3"
 QUESTION = "What is the name of this license?"
 
 OPENVINO_SETTINGS = [
     {"chunk": chunk, "kv": kv} for kv in ("f16", "u8") for chunk in (512, 2048, 0)
-]
-STOCK_SETTINGS = [
-    {"way": "stock-fa", "ubatch": 512},  # llama.cpp's own default
-    {"way": "stock", "ubatch": 512},
-    {"way": "stock-fa", "ubatch": 2048},
-    {"way": "stock", "ubatch": 2048},
 ]
 # products None: what the library does where nothing is set. peer: OpenVINO's way of the same kind.
 OUR_WAYS = [
@@ -75,36 +65,10 @@ OPENVINO_WAYS = [
     {"name": "XATTENTION f32", "precision": "f32", "sparse": "xattention"},
     {"name": "XATTENTION bf16", "precision": "bf16", "sparse": "xattention"},
 ]
-class Failure(Exception):
-    """A run that did not give a result; its text is for the user."""
 
 
 def log(text):
     print(text, file=sys.stderr, flush=True)
-
-
-def machine_name():
-    text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.M)
-    words = flags.group(1).split() if flags else []
-    best = next((f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd") if f in words), "")
-    return f"{rowkit.cpu()}, {len(os.sched_getaffinity(0))} cores" + (f", {best}" if best else "")
-
-
-def environment(products):
-    """The caller's without anything that steers the backend, and who computes products."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TRIANGLEMIX_")}
-    return clean | ({"TRIANGLEMIX_PRODUCTS": products} if products else {})
-
-
-def last_json(command, products="off"):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
-                          env=environment(products))
-    for line in reversed(done.stdout.splitlines()):
-        if line.startswith("{"):
-            return json.loads(line)
-    tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-    raise Failure(f"{shlex.join(map(str, command))}\nended with {done.returncode} and no result:\n{tail}")
 
 
 class Way:
@@ -124,10 +88,8 @@ class Way:
 class Bench:
     def __init__(self, arguments, folder):
         self.arguments, self.folder = arguments, folder
-        self.arm = pathlib.Path(arguments.build) / "bin" / "tmx_bench_arm"
+        self.arm = program(arguments.build)
         self.python = DEPS / "peers" / "bin" / "python"
-        if not self.arm.exists():
-            raise Failure(f"{self.arm} is not there: cmake --build {arguments.build} --target tmx_bench_arm")
         if not self.python.exists() and not arguments.no_openvino:
             raise Failure("OpenVINO GenAI is not installed: scripts/setup.sh --peers (or leave it out: --no-openvino)")
 
@@ -136,7 +98,7 @@ class Bench:
         command = [self.arm, "-m", a.model, "-t", a.threads, "--ubatch", ubatch, "--way", way, "--answer", a.answer]
         if a.plan and way.startswith("plan"):
             command += ["--plan", a.plan]
-        return [str(part) for part in [*command, *rest]]
+        return [*command, *rest]
 
     def run(self, way, ids):
         s = way.settings
@@ -144,7 +106,7 @@ class Bench:
             command = [self.python, ROOT / "bench" / "peers" / "openvino_arm.py", "--model", self.arguments.model,
                        "--ids", ids, "--precision", s["precision"], "--sparse", s["sparse"], "--chunk", s["chunk"],
                        "--kv", s["kv"], "--threads", self.arguments.threads, "--answer", self.arguments.answer]
-            result = last_json([str(part) for part in command])
+            result = last_json(command)
         else:
             result = last_json(self.our_command(s["way"], s["ubatch"], "--ids", ids), s.get("products", "off"))
         log(f"  {way.label():48} {result['n_prompt']:6} tokens  {result['ttft_s']:8.2f} s")
@@ -239,14 +201,6 @@ def rest_of(way, parts):
 def ratio(reference, ours):
     """How many times faster ours is; None where either is not known, or is noise about zero."""
     return round(reference / ours, 3) if reference and ours and min(reference, ours) > 0 else None
-
-
-def products_of(run):
-    """(who computed products, seconds in ours), or (None, None) for other engines."""
-    products = run.get("products")
-    if products is None:
-        return None, None
-    return products["way"], sum(done["seconds"] for done in products["computed"].values())
 
 
 def print_ratios(rows):
