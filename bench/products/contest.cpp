@@ -53,12 +53,10 @@ double largest_difference(std::span<const float> x, std::span<const float> refer
 
 class contest {
   public:
-    contest(const rival_types & type, const product_shape & shape, const contest_options & options) :
-        type_(type), shape_(shape), options_(options) {}
+    contest(const rival_types & type, const product_shape & shape, const contest_options & options)
+        : type_(type), shape_(shape), options_(options) {}
 
-    bool enter_all() {
-        return enter_stock() && (!type_.ours || enter_ours()) && (!options_.onednn || enter_onednn());
-    }
+    bool enter_all() { return enter_stock() && (!type_.ours || enter_ours()) && (!options_.onednn || enter_onednn()); }
 
     // The first round warms up and is not kept.
     bool rounds() {
@@ -145,8 +143,8 @@ class contest {
         for (const arithmetic_name & a : {arithmetic_name{onednn_arithmetic::f32, "f32"},
                                           {onednn_arithmetic::bf16, "bf16"},
                                           {onednn_arithmetic::u8s8, "u8s8"}}) {
-            libraries_.push_back(onednn_product::create(shape_, a.arithmetic, f32_weights_, stock_->rows(),
-                                                        options_.n_threads));
+            libraries_.push_back(
+                onednn_product::create(shape_, a.arithmetic, f32_weights_, stock_->rows(), options_.n_threads));
             onednn_product * library = libraries_.back().get();
             if (library == nullptr) {
                 return false;

@@ -56,8 +56,8 @@ struct onednn_product::state {
     dnnl::matmul multiply;
 
     state(const product_shape & shape, onednn_arithmetic arithmetic, std::span<const float> f32_weights,
-          std::span<const float> f32_rows, int threads) :
-        n_threads(threads), result(static_cast<size_t>(shape.n_rows * shape.n_columns)) {
+          std::span<const float> f32_rows, int threads)
+        : n_threads(threads), result(static_cast<size_t>(shape.n_rows * shape.n_columns)) {
         using tag = memory::format_tag;
         constexpr auto f32 = memory::data_type::f32;
         const memory::dims of_rows{shape.n_rows, shape.depth};
