@@ -15,9 +15,10 @@ Ways: exact, exact-fast, plan, plan-fast (fast: bf16 attention). The plan is --l
 Products: off (llama.cpp's), host, f32, bf16, or unset, which leaves the choice to the library. A way that does not
 compute products as it was told, because this build or CPU has no such way, is left out, and said.
 
-Attention and products are timed inside our nodes, products by type of weights. Everything else is the rest of the time to
-first token, products included; stock's is that of the exact way with llama.cpp's products, whose code is the same, so
-"exact" and "off" have to be among the ways if stock's is to be known. Rows go to docs/results/model.jsonl; tables:
+Attention and products are timed inside our nodes, products by type of weights; left_to_host in the rows says why others
+stayed the host's (docs/products.md; "memory": llama.cpp keeps the weights repacked). Everything else is the rest of the
+time to first token, products included; stock's is that of the exact way with llama.cpp's products, whose code is the same,
+so "exact" and "off" have to be among the ways if stock's is to be known. Rows go to docs/results/model.jsonl; tables:
 tools/results_to_md.py.
 
 Nothing else should run on the machine.
@@ -148,6 +149,7 @@ def rows_of(arguments, model, ways):
             "by_type": by_type,
             "by_type_text": ", ".join(f"{name} {one['seconds']:.2f} s at {one['gflops']:.0f}"
                                       for name, one in sorted(by_type.items(), key=lambda x: -x[1]["seconds"])) or None,
+            "left_to_host": None if way.is_stock() else sorted(first["products"]["declined"]),
             "kept_share": first.get("kept_share"),
             "equal_tokens": equal_tokens(first["tokens"], stock.runs[0]["tokens"]),
             "answer_tokens": len(stock.runs[0]["tokens"]),
