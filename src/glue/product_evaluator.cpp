@@ -6,8 +6,22 @@
 
 namespace tmx {
 
+status product_evaluator::multiply(const ggml_tensor * node) {
+    if (node->op == GGML_OP_MUL_MAT_ID) {
+        return experts_.multiply(expert_product_of(node), context_);
+    }
+    for (int64_t i3 = 0; i3 < node->ne[3]; ++i3) {
+        for (int64_t i2 = 0; i2 < node->ne[2]; ++i2) {
+            if (status s = multiply_rows(product_of(node, i2, i3), context_); !s.ok()) {
+                return s;
+            }
+        }
+    }
+    return {};
+}
+
 ggml_status product_evaluator::compute(const ggml_tensor * node) {
-    if (const auto reason = why_product_declined(node, 1)) {
+    if (const auto reason = why_product_declined(node, 0)) {
         GGML_LOG_ERROR("TriangleMix: asked for a product it does not support (%s)\n", to_string(*reason));
         return GGML_STATUS_FAILED;
     }
@@ -16,24 +30,17 @@ ggml_status product_evaluator::compute(const ggml_tensor * node) {
         context_.kernel = kernel_.c_str();
     }
     const stopwatch watch;
+    const status result = multiply(node);
+    if (!result.ok()) {
+        GGML_LOG_ERROR("TriangleMix: product %s failed: %s\n", node->name, result.message());
+        return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
+    }
+    const ggml_tensor * weights = node->src[0];
     product_counts done;
     done.nodes = 1;
-    weight_type weights = weight_type::q8_0;
-    for (int64_t i3 = 0; i3 < node->ne[3]; ++i3) {
-        for (int64_t i2 = 0; i2 < node->ne[2]; ++i2) {
-            const product_args args = product_of(node, i2, i3);
-            const status result = multiply_rows(args, context_);
-            if (!result.ok()) {
-                GGML_LOG_ERROR("TriangleMix: product %s failed: %s\n", node->name, result.message());
-                return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
-            }
-            weights = args.type;
-            done.flops += 2.0 * static_cast<double>(args.n_rows) * static_cast<double>(args.n_columns) *
-                          static_cast<double>(args.depth);
-        }
-    }
+    done.flops = 2.0 * static_cast<double>(ggml_nelements(node)) * static_cast<double>(weights->ne[0]);
     done.seconds = watch.seconds();
-    statistics_.count_product(name_of(weights), done);
+    statistics_.count_product(name_of(*product_weights(weights->type)), done);
     return GGML_STATUS_SUCCESS;
 }
 

@@ -1,4 +1,4 @@
-// ggml's MUL_MAT as the kernels see it.
+// ggml's MUL_MAT and MUL_MAT_ID as the kernels see them.
 #pragma once
 
 #include <cstdint>
@@ -6,19 +6,27 @@
 
 #include "backend/product_decline.h"
 #include "glue/abi.h"
+#include "products/expert_products.h"
 #include "trianglemix/products.h"
 
 namespace tmx {
 
 std::optional<weight_type> product_weights(ggml_type type);
 
-// Why a MUL_MAT of at least `min_rows` rows is not claimed; nothing: it is.
+// Whether a node is a product: MUL_MAT, or a mixture's MUL_MAT_ID.
+bool is_product(const ggml_tensor * op);
+
+// Why a product of at least `min_rows` rows, a mixture's of as many an expert on average, is not claimed; nothing: it is.
+// REQUIRES is_product(op).
 std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows);
 
 // Whether the process has a GPU, of whatever kind.
 bool has_gpu();
 
-// The product of one matrix of the node's batch. REQUIRES the node is claimed; 0 <= i2 < ne[2], 0 <= i3 < ne[3].
+// The product of one matrix of a MUL_MAT's batch. REQUIRES the node is claimed; 0 <= i2 < ne[2], 0 <= i3 < ne[3].
 product_args product_of(const ggml_tensor * op, int64_t i2, int64_t i3);
+
+// REQUIRES the node is claimed, and a MUL_MAT_ID.
+expert_product_args expert_product_of(const ggml_tensor * op);
 
 }  // namespace tmx
