@@ -26,6 +26,13 @@ int64_t rows_of_weights(const ggml_tensor * op) {
     return op->op == GGML_OP_MUL_MAT_ID ? ggml_nelements(op->src[2]) / op->src[0]->ne[2] : op->src[1]->ne[1];
 }
 
+// How many of them a product needs where a MUL_MAT needs `min_rows`. A mixture's are multiplied one by one by the host,
+// so fewer pay; only for weights in blocks of 256 it has tiles here, too.
+int64_t least_rows(const ggml_tensor * op, int64_t min_rows) {
+    const bool one_by_one = op->op == GGML_OP_MUL_MAT_ID && ggml_blck_size(op->src[0]->type) != 256;
+    return one_by_one ? min_rows / 4 : min_rows;
+}
+
 // Of a mixture's product: a token's slots share a row or have one each, and the strides between tokens fit, too.
 bool experts_fit(const ggml_tensor * op) {
     const ggml_tensor * rows = op->src[1];
@@ -66,7 +73,7 @@ bool is_product(const ggml_tensor * op) {
 std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows) {
     const ggml_tensor * weights = op->src[0];
     const ggml_tensor * rows = op->src[1];
-    if (rows_of_weights(op) < min_rows) {
+    if (rows_of_weights(op) < least_rows(op, min_rows)) {
         return product_decline::rows;
     }
     if (!product_weights(weights->type)) {

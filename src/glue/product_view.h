@@ -16,7 +16,7 @@ std::optional<weight_type> product_weights(ggml_type type);
 // Whether a node is a product: MUL_MAT, or a mixture's MUL_MAT_ID.
 bool is_product(const ggml_tensor * op);
 
-// Why a product of at least `min_rows` rows, a mixture's of as many an expert on average, is not claimed; nothing: it is.
+// Why a product is not claimed; nothing: it is. `min_rows`: the bound of a MUL_MAT's rows, from which a mixture's follows.
 // REQUIRES is_product(op).
 std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows);
 
