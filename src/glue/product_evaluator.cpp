@@ -8,7 +8,7 @@ namespace tmx {
 
 status product_evaluator::multiply(const ggml_tensor * node) {
     if (node->op == GGML_OP_MUL_MAT_ID) {
-        return experts_.multiply(expert_product_of(node), context_);
+        return multiply_expert_rows(expert_product_of(node), context_, experts_);
     }
     for (int64_t i3 = 0; i3 < node->ne[3]; ++i3) {
         for (int64_t i2 = 0; i2 < node->ne[2]; ++i2) {

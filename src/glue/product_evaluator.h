@@ -6,7 +6,7 @@
 #include "backend/settings.h"
 #include "backend/statistics.h"
 #include "glue/abi.h"
-#include "products/expert_products.h"
+#include "trianglemix/expert_products.h"
 #include "trianglemix/products.h"
 
 namespace tmx {
@@ -26,7 +26,7 @@ class product_evaluator {
     settings & settings_;
     statistics & statistics_;
     product_context context_;
-    expert_products experts_;
+    expert_context experts_;
     std::string kernel_;
 };
 

@@ -6,7 +6,7 @@
 
 #include "backend/product_decline.h"
 #include "glue/abi.h"
-#include "products/expert_products.h"
+#include "trianglemix/expert_products.h"
 #include "trianglemix/products.h"
 
 namespace tmx {
@@ -16,7 +16,7 @@ std::optional<weight_type> product_weights(ggml_type type);
 // Whether a node is a product: MUL_MAT, or a mixture's MUL_MAT_ID.
 bool is_product(const ggml_tensor * op);
 
-// Why a product is not claimed; nothing: it is. `min_rows`: the bound of a MUL_MAT's rows, from which a mixture's follows.
+// Why a product is not claimed; nothing: it is. A mixture's bound follows from `min_rows`, that of a MUL_MAT's rows.
 // REQUIRES is_product(op).
 std::optional<product_decline> why_product_declined(const ggml_tensor * op, int64_t min_rows);
 

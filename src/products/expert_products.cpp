@@ -1,75 +1,117 @@
-#include "products/expert_products.h"
+#include "trianglemix/expert_products.h"
 
 #include <algorithm>
 #include <new>
 
+#include "products/expert_rows.h"
+
 namespace tmx {
 namespace {
 
-void grow(std::unique_ptr<float[]> & memory, int64_t & n_elems, int64_t wanted) {
-    if (wanted > n_elems) {
-        memory = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(wanted));
-        n_elems = wanted;
+// Memory that only grows.
+class float_memory {
+  public:
+    void reserve(int64_t n_elems) {
+        if (n_elems > n_elems_) {
+            elems_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(n_elems));
+            n_elems_ = n_elems;
+        }
     }
-}
+    float * get() const { return elems_.get(); }
+
+  private:
+    std::unique_ptr<float[]> elems_;
+    int64_t n_elems_ = 0;
+};
 
 }  // namespace
 
-void expert_products::reserve(const product_args & args, int64_t n_rows) {
-    grow(in_, in_elems_, n_rows * args.depth);
-    grow(out_, out_elems_, n_rows * args.n_columns);
-}
+struct expert_context::scratch {
+    expert_rows rows;
+    float_memory in;   // [stretch, depth]
+    float_memory out;  // [stretch, n_columns]
+};
 
-void expert_products::gather(const expert_product_args & args, int64_t begin, int64_t end, int n_threads) {
-    const product_args & first = args.first;
-#pragma omp parallel for schedule(static) num_threads(n_threads) default(none) shared(args, first, begin, end)
-    for (int64_t i = begin; i < end; ++i) {
-        const expert_row & from = rows_[i];
-        std::copy_n(first.rows + from.token * first.row_stride + from.slot * args.row_slot_stride, first.depth,
-                    in_.get() + (i - begin) * first.depth);
-    }
-}
+namespace {
 
-void expert_products::scatter(const expert_product_args & args, int64_t begin, int64_t end, int n_threads) const {
-    const product_args & first = args.first;
-#pragma omp parallel for schedule(static) num_threads(n_threads) default(none) shared(args, first, begin, end)
-    for (int64_t i = begin; i < end; ++i) {
-        const expert_row & to = rows_[i];
-        std::copy_n(out_.get() + (i - begin) * first.n_columns, first.n_columns,
-                    first.out + to.token * first.out_stride + to.slot * args.out_slot_stride);
-    }
-}
+// Rows [begin, end) as the experts have them.
+struct stretch {
+    const expert_product_args & args;
+    const expert_context::scratch & scratch;
+    int64_t begin;
+    int64_t end;
 
-status expert_products::multiply(const expert_product_args & args, product_context & context) noexcept try {
-    const product_args & first = args.first;
-    product_args none = first;
-    none.n_rows = 0;
-    if (status s = multiply_rows(none, context); !s.ok()) {  // checks what all calls below have in common
-        return s;
+    float * in(int64_t row) const { return scratch.in.get() + (row - begin) * args.first.depth; }
+    float * out(int64_t row) const { return scratch.out.get() + (row - begin) * args.first.n_columns; }
+
+    void gather(int n_threads) const {
+        const product_args & first = args.first;
+#pragma omp parallel for schedule(static) num_threads(n_threads) default(none) shared(first)
+        for (int64_t row = begin; row < end; ++row) {
+            const expert_row & from = scratch.rows[row];
+            std::copy_n(first.rows + from.token * first.row_stride + from.slot * args.row_slot_stride, first.depth,
+                        in(row));
+        }
     }
-    if (status s = rows_.sort(args.choice); !s.ok()) {
-        return s;
-    }
-    reserve(first, std::min(rows_.size(), k_stretch));
-    for (int64_t begin = 0; begin < rows_.size();) {
-        const int64_t end = rows_.stretch_end(begin, k_stretch);
-        gather(args, begin, end, context.n_threads);
-        for (int64_t row = begin; row < end;) {
-            const int64_t expert = rows_.expert_of(row);
-            product_args part = first;
-            part.weights = static_cast<const char *>(first.weights) + expert * args.expert_stride_bytes;
-            part.rows = in_.get() + (row - begin) * first.depth;
-            part.row_stride = first.depth;
-            part.out = out_.get() + (row - begin) * first.n_columns;
-            part.out_stride = first.n_columns;
-            part.n_rows = std::min(end, rows_.end_of(expert)) - row;
-            if (status s = multiply_rows(part, context); !s.ok()) {
+
+    status multiply(product_context & products) const {
+        product_args part = args.first;
+        part.row_stride = part.depth;
+        part.out_stride = part.n_columns;
+        for (int64_t row = begin; row < end; row += part.n_rows) {
+            const int64_t expert = scratch.rows.expert_of(row);
+            part.weights = static_cast<const char *>(args.first.weights) + expert * args.expert_stride_bytes;
+            part.rows = in(row);
+            part.out = out(row);
+            part.n_rows = std::min(end, scratch.rows.end_of(expert)) - row;
+            if (status s = multiply_rows(part, products); !s.ok()) {
                 return s;
             }
-            row += part.n_rows;
         }
-        scatter(args, begin, end, context.n_threads);
-        begin = end;
+        return {};
+    }
+
+    void scatter(int n_threads) const {
+        const product_args & first = args.first;
+#pragma omp parallel for schedule(static) num_threads(n_threads) default(none) shared(first)
+        for (int64_t row = begin; row < end; ++row) {
+            const expert_row & to = scratch.rows[row];
+            std::copy_n(out(row), first.n_columns,
+                        first.out + to.token * first.out_stride + to.slot * args.out_slot_stride);
+        }
+    }
+};
+
+}  // namespace
+
+expert_context::expert_context() noexcept = default;
+expert_context::~expert_context() = default;
+
+status multiply_expert_rows(const expert_product_args & args, product_context & products,
+                            expert_context & experts) noexcept try {
+    product_args none = args.first;
+    none.n_rows = 0;
+    if (status s = multiply_rows(none, products); !s.ok()) {  // checks what all calls below have in common
+        return s;
+    }
+    if (experts.memory == nullptr) {
+        experts.memory = std::make_unique<expert_context::scratch>();
+    }
+    expert_context::scratch & scratch = *experts.memory;
+    if (status s = scratch.rows.sort(args.choice); !s.ok()) {
+        return s;
+    }
+    const int64_t n_rows = scratch.rows.size();
+    scratch.in.reserve(std::min(n_rows, k_expert_stretch) * args.first.depth);
+    scratch.out.reserve(std::min(n_rows, k_expert_stretch) * args.first.n_columns);
+    for (int64_t begin = 0; begin < n_rows;) {
+        const stretch part{args, scratch, begin, scratch.rows.stretch_end(begin, k_expert_stretch)};
+        part.gather(products.n_threads);
+        if (status s = part.multiply(products); !s.ok()) {
+            return s;
+        }
+        part.scatter(products.n_threads);
+        begin = part.end;
     }
     return {};
 } catch (const std::bad_alloc &) {

@@ -4,18 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "trianglemix/status.h"
+#include "trianglemix/expert_products.h"
 
 namespace tmx {
-
-// What the router chose. Non-owning.
-struct expert_choice {
-    const int32_t * experts = nullptr;  // [n_tokens, n_slots]
-    int64_t token_stride = 0;           // elements
-    int64_t n_tokens = 0;
-    int64_t n_slots = 0;    // experts of a token
-    int64_t n_experts = 0;  // that there are
-};
 
 // A row of the result: a token times the expert in one of its slots.
 struct expert_row {

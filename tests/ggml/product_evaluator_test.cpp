@@ -20,9 +20,7 @@ class product_evaluator_test : public testing::Test {
         }
     }
 
-    ggml_status compute(const ggml_tensor * node) {
-        return product_evaluator(settings_, statistics_).compute(node);
-    }
+    ggml_status compute(const ggml_tensor * node) { return product_evaluator(settings_, statistics_).compute(node); }
     ggml_tensor * mixture() { return ggml_mul_mat_id(context_.get(), weights_, rows_, ids_); }
 
     std::unique_ptr<ggml_context, void (*)(ggml_context *)> context_;

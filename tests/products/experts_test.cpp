@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "product_problem.h"
-#include "products/expert_products.h"
+#include "products/expert_rows.h"
+#include "trianglemix/expert_products.h"
 
 namespace tmx::test {
 namespace {
@@ -100,7 +101,12 @@ guarded_buffer expect(const mixture & m, const char * kernel) {
 const mixture_case k_cases[] = {
     {.n_tokens = 1, .n_slots = 1, .n_experts = 1, .n_columns = 1},
     {.n_tokens = 13, .n_slots = 3, .n_experts = 29, .n_columns = 33},
-    {.n_tokens = 61, .n_slots = 4, .n_experts = 8, .n_columns = 45, .one_row_a_token = false, .type = weight_type::q4_k},
+    {.n_tokens = 61,
+     .n_slots = 4,
+     .n_experts = 8,
+     .n_columns = 45,
+     .one_row_a_token = false,
+     .type = weight_type::q4_k},
     {.n_tokens = 90, .n_slots = 2, .n_experts = 5, .n_columns = 7, .only_expert = 4, .type = weight_type::q5_1},
     {.n_tokens = 700, .n_slots = 2, .n_experts = 3, .n_columns = 5, .only_expert = 1},  // more than a stretch
     {.n_tokens = 800, .n_slots = 4, .n_experts = 11, .n_columns = 3, .one_row_a_token = false},
@@ -108,7 +114,7 @@ const mixture_case k_cases[] = {
 
 TEST(product_experts, rows_have_the_bits_that_they_have_alone) {
     for (const product_kernel_info & kernel : product_kernels()) {
-        expert_products products;  // whose scratch serves all sizes in turn
+        expert_context experts;  // whose scratch serves all sizes in turn
         for (const mixture_case & c : k_cases) {
             const mixture m(c);
             const guarded_buffer expected = expect(m, kernel.name);
@@ -117,7 +123,7 @@ TEST(product_experts, rows_have_the_bits_that_they_have_alone) {
                 product_context context;
                 context.kernel = kernel.name;
                 context.n_threads = n_threads;
-                const status result = products.multiply(m.args(out), context);
+                const status result = multiply_expert_rows(m.args(out), context, experts);
                 ASSERT_TRUE(result.ok()) << result.message();
                 EXPECT_EQ(std::memcmp(out.data(), expected.data(), out.size()), 0) << kernel.name << ", " << c.label();
                 EXPECT_TRUE(out.canary_intact());
@@ -127,29 +133,29 @@ TEST(product_experts, rows_have_the_bits_that_they_have_alone) {
 }
 
 TEST(product_experts, nothing_is_left_of_the_call_before) {
-    expert_products products;
+    expert_context experts;
     product_context context;
     mixture poison({.n_tokens = 40, .n_slots = 2, .n_experts = 3, .n_columns = 64});
     std::memset(poison.all.rows.data(), guarded_buffer::k_poison, poison.all.rows.size());
     guarded_buffer nans = poison.make_out();
-    ASSERT_TRUE(products.multiply(poison.args(nans), context).ok());
+    ASSERT_TRUE(multiply_expert_rows(poison.args(nans), context, experts).ok());
     const mixture m({.n_tokens = 9, .n_slots = 2, .n_experts = 3, .n_columns = 37});
     guarded_buffer out = m.make_out();
-    ASSERT_TRUE(products.multiply(m.args(out), context).ok());
+    ASSERT_TRUE(multiply_expert_rows(m.args(out), context, experts).ok());
     EXPECT_EQ(std::memcmp(out.data(), expect(m, nullptr).data(), out.size()), 0);
 }
 
 TEST(product_experts, no_tokens_and_no_slots_are_no_work) {
-    expert_products products;
+    expert_context experts;
     product_context context;
     const mixture m({.n_tokens = 2, .n_slots = 2, .n_experts = 2});
     guarded_buffer out = m.make_out();
     expert_product_args args = m.args(out);
     args.choice.n_tokens = 0;
-    EXPECT_TRUE(products.multiply(args, context).ok());
+    EXPECT_TRUE(multiply_expert_rows(args, context, experts).ok());
     args = m.args(out);
     args.choice.n_slots = 0;
-    EXPECT_TRUE(products.multiply(args, context).ok());
+    EXPECT_TRUE(multiply_expert_rows(args, context, experts).ok());
     EXPECT_EQ(out.data()[0], guarded_buffer::k_poison);
 }
 
@@ -160,7 +166,8 @@ TEST(product_experts, what_is_wrong_is_named_and_nothing_is_written) {
         expert_product_args args = m.args(out);
         product_context context;
         spoil(m.chosen, args, context);
-        const status result = expert_products().multiply(args, context);
+        expert_context experts;
+        const status result = multiply_expert_rows(args, context, experts);
         EXPECT_EQ(result.code(), status_code::invalid_argument);
         for (size_t i = 0; i < out.size(); ++i) {
             EXPECT_EQ(out.data()[i], guarded_buffer::k_poison);
