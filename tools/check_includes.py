@@ -43,6 +43,7 @@ PUBLIC = {
     "cuda_attention.h": "kernels",
     "kernel_features.h": "kernels",
     "products.h": "products",
+    "expert_products.h": "products",
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 ALLOWED = {

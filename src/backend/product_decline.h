@@ -7,10 +7,10 @@ namespace tmx {
 
 // The names appear in statistics and docs/products.md.
 enum class product_decline : uint8_t {
-    rows,     // fewer rows than the bound: decoding, and the short rests of prompts
+    rows,     // fewer rows, or rows an expert, than the bound: decoding, and the short rests of prompts
     weights,  // weights of a type that the kernels do not read, or no faster than the host
     types,    // rows or result not f32
-    layout,   // values of a row, a weight's row or a result's row not contiguous, or row strides not whole elements
+    layout,   // values of a row, a weight's row or a result's row not contiguous, strides not whole elements
     memory,   // weights not in plain host memory: repacked by the host, or on another device
     gpu,      // the host has a GPU, and sends products of many rows there even where the weights stay in its memory
     computed,  // weights that are a result or a view: keys and values, say

@@ -49,7 +49,7 @@ ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
         }
         return result;
     }
-    if (node->op == GGML_OP_MUL_MAT) {
+    if (is_product(node)) {
         return state.products.compute(node);
     }
     if (node->op != GGML_OP_FLASH_ATTN_EXT) {
@@ -215,6 +215,7 @@ bool supports(const ggml_tensor * op) {
             return !reason;
         }
         case GGML_OP_MUL_MAT:
+        case GGML_OP_MUL_MAT_ID:
             return claims_product(op, current);
         case GGML_OP_SOFT_MAX:
             if (current.enabled() && softmax_without_flash(op, current.min_rows())) {

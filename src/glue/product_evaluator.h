@@ -6,6 +6,7 @@
 #include "backend/settings.h"
 #include "backend/statistics.h"
 #include "glue/abi.h"
+#include "trianglemix/expert_products.h"
 #include "trianglemix/products.h"
 
 namespace tmx {
@@ -16,13 +17,16 @@ class product_evaluator {
 
     void set_n_threads(int n_threads) { context_.n_threads = n_threads > 0 ? n_threads : 1; }
 
-    // REQUIRES node is a MUL_MAT.
+    // REQUIRES is_product(node).
     ggml_status compute(const ggml_tensor * node);
 
   private:
+    status multiply(const ggml_tensor * node, product_arithmetic arithmetic);
+
     settings & settings_;
     statistics & statistics_;
     product_context context_;
+    expert_context experts_;
     std::string kernel_;
 };
 

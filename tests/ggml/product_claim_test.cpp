@@ -25,9 +25,19 @@ class product_claim_test : public testing::Test {
         return ggml_mul_mat(context_.get(), weights_, rows_);
     }
 
+    // Two of eight experts a token.
+    ggml_tensor * mixture(ggml_type type = GGML_TYPE_Q8_0, int64_t n_tokens = 64, int64_t n_rows_a_token = 1) {
+        weights_ = ggml_new_tensor_3d(context_.get(), type, 512, 96, 8);
+        rows_ = ggml_new_tensor_3d(context_.get(), GGML_TYPE_F32, 512, n_rows_a_token, n_tokens);
+        ids_ = ggml_view_2d(context_.get(), ggml_new_tensor_2d(context_.get(), GGML_TYPE_I32, 8, n_tokens), 2, n_tokens,
+                            8 * sizeof(int32_t), 0);
+        return ggml_mul_mat_id(context_.get(), weights_, rows_, ids_);
+    }
+
     std::unique_ptr<ggml_context, void (*)(ggml_context *)> context_;
     ggml_tensor * weights_ = nullptr;
     ggml_tensor * rows_ = nullptr;
+    ggml_tensor * ids_ = nullptr;
 };
 
 TEST_F(product_claim_test, formats_are_the_size_that_ggml_says) {
@@ -101,6 +111,56 @@ TEST_F(product_claim_test, matrices_of_a_batch_share_weights) {
     EXPECT_EQ(args.row_stride, 64);
     EXPECT_EQ(args.out_stride, 40);
     EXPECT_EQ(args.weight_stride_bytes, 68);
+}
+
+TEST_F(product_claim_test, rows_of_an_expert_bound_the_claim_of_a_mixture) {
+    EXPECT_EQ(why_product_declined(mixture(GGML_TYPE_Q8_0, 63), from_64_rows()), product_decline::rows);
+    EXPECT_FALSE(why_product_declined(mixture(GGML_TYPE_Q8_0, 64), from_64_rows())) << "sixteen an expert, on average";
+    EXPECT_EQ(why_product_declined(mixture(GGML_TYPE_Q4_K, 127), from_64_rows()), product_decline::rows);
+    EXPECT_FALSE(why_product_declined(mixture(GGML_TYPE_Q4_K, 128), from_64_rows())) << "thirty-two an expert";
+    EXPECT_FALSE(why_product_impossible(mixture(GGML_TYPE_Q8_0, 1)));
+    EXPECT_EQ(why_product_declined(mixture(GGML_TYPE_IQ4_NL), from_64_rows()), product_decline::weights);
+}
+
+TEST_F(product_claim_test, what_the_kernels_cannot_take_of_a_mixture_is_declined_with_its_reason) {
+    const auto changed = [&](const std::function<void(ggml_tensor *)> & change) {
+        ggml_tensor * op = mixture();
+        change(op);
+        return why_product_declined(op, from_64_rows());
+    };
+    EXPECT_FALSE(changed([](ggml_tensor *) {}));
+    EXPECT_EQ(changed([&](ggml_tensor *) { rows_->type = GGML_TYPE_F16; }), product_decline::types);
+    EXPECT_EQ(changed([&](ggml_tensor *) { rows_->nb[2]++; }), product_decline::layout);
+    EXPECT_EQ(changed([&](ggml_tensor *) { rows_->nb[2] = 0; }), product_decline::layout);
+    EXPECT_EQ(changed([&](ggml_tensor * op) { op->nb[2]++; }), product_decline::layout);
+    EXPECT_EQ(changed([&](ggml_tensor *) { ids_->nb[0] = 8; }), product_decline::layout);
+    EXPECT_EQ(changed([&](ggml_tensor *) { ids_->nb[1]++; }), product_decline::layout);
+    EXPECT_EQ(changed([&](ggml_tensor *) { ids_->ne[0] = 4, rows_->ne[1] = 2; }), product_decline::layout);
+    ggml_backend_buffer_type repacked{};
+    ggml_backend_buffer buffer{};
+    buffer.buft = &repacked;
+    EXPECT_EQ(changed([&](ggml_tensor *) { weights_->buffer = &buffer; }), product_decline::memory);
+}
+
+TEST_F(product_claim_test, slots_of_a_token_share_its_row_or_have_one_each) {
+    char memory[1] = {};
+    for (const int64_t n_rows_a_token : {1, 2}) {
+        ggml_tensor * op = mixture(GGML_TYPE_Q8_0, 64, n_rows_a_token);
+        weights_->data = rows_->data = ids_->data = op->data = memory;
+        const expert_product_args args = expert_product_of(op);
+        EXPECT_EQ(args.first.depth, 512);
+        EXPECT_EQ(args.first.n_columns, 96);
+        EXPECT_EQ(args.first.weight_stride_bytes, 544);
+        EXPECT_EQ(args.first.row_stride, 512 * n_rows_a_token);
+        EXPECT_EQ(args.first.out_stride, 192);
+        EXPECT_EQ(args.expert_stride_bytes, 544 * 96);
+        EXPECT_EQ(args.row_slot_stride, n_rows_a_token == 1 ? 0 : 512);
+        EXPECT_EQ(args.out_slot_stride, 96);
+        EXPECT_EQ(args.choice.token_stride, 8);
+        EXPECT_EQ(args.choice.n_tokens, 64);
+        EXPECT_EQ(args.choice.n_slots, 2);
+        EXPECT_EQ(args.choice.n_experts, 8);
+    }
 }
 
 }  // namespace
