@@ -26,13 +26,11 @@ int64_t rows_of_weights(const ggml_tensor * op) {
     return op->op == GGML_OP_MUL_MAT_ID ? ggml_nelements(op->src[2]) / op->src[0]->ne[2] : op->src[1]->ne[1];
 }
 
-// How many of them a product needs where a MUL_MAT needs `min_rows`. A mixture's are multiplied one by one by the host,
-// so fewer pay; less so of weights in blocks of 256, for which it has tiles here, too.
+// How many of them a product needs where a MUL_MAT needs `min_rows`. The host multiplies a mixture's one by one where
+// weights come in blocks of 32, so fewer pay.
 int64_t least_rows(const ggml_tensor * op, int64_t min_rows) {
-    if (op->op != GGML_OP_MUL_MAT_ID) {
-        return min_rows;
-    }
-    return ggml_blck_size(op->src[0]->type) == 256 ? min_rows / 2 : min_rows / 4;
+    const bool one_by_one = op->op == GGML_OP_MUL_MAT_ID && ggml_blck_size(op->src[0]->type) == 32;
+    return one_by_one ? min_rows / 4 : min_rows;
 }
 
 // Of a mixture's product: a token's slots share a row or have one each, and the strides between tokens fit, too.

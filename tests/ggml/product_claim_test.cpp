@@ -116,8 +116,8 @@ TEST_F(product_claim_test, matrices_of_a_batch_share_weights) {
 TEST_F(product_claim_test, rows_of_an_expert_bound_the_claim_of_a_mixture) {
     EXPECT_EQ(why_product_declined(mixture(GGML_TYPE_Q8_0, 63), from_64_rows()), product_decline::rows);
     EXPECT_FALSE(why_product_declined(mixture(GGML_TYPE_Q8_0, 64), from_64_rows())) << "sixteen an expert, on average";
-    EXPECT_EQ(why_product_declined(mixture(GGML_TYPE_Q4_K, 127), from_64_rows()), product_decline::rows);
-    EXPECT_FALSE(why_product_declined(mixture(GGML_TYPE_Q4_K, 128), from_64_rows())) << "thirty-two an expert";
+    EXPECT_EQ(why_product_declined(mixture(GGML_TYPE_Q4_K, 255), from_64_rows()), product_decline::rows);
+    EXPECT_FALSE(why_product_declined(mixture(GGML_TYPE_Q4_K, 256), from_64_rows())) << "sixty-four an expert";
     EXPECT_FALSE(why_product_impossible(mixture(GGML_TYPE_Q8_0, 1)));
     EXPECT_EQ(why_product_declined(mixture(GGML_TYPE_IQ4_NL), from_64_rows()), product_decline::weights);
 }
