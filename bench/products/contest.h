@@ -21,7 +21,7 @@ struct rival_types {
 std::span<const rival_types> known_types();
 
 struct contest_options {
-    std::string kernel;  // empty: the best of ours
+    std::string kernel;                                                        // empty: the best of ours
     std::vector<product_arithmetic> arithmetics = {product_arithmetic::host};  // ours
     int n_threads = 2;
     int repeats = 5;

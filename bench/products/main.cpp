@@ -66,7 +66,8 @@ int main(int argc, char ** argv) {
     using namespace tmx::bench;
     CLI::App app{
         "Times a matrix product of a prompt: stock ggml's MUL_MAT and ours, interleaved in one process, on the same "
-        "data.\nFails if results in the host's arithmetic differ by more than the order of sums explains. With one thread, CPU time is "
+        "data.\nFails if results in the host's arithmetic differ by more than the order of sums explains. With one "
+        "thread, CPU time is "
         "taken."};
     app.footer(
         "Examples\n"

@@ -23,7 +23,9 @@ std::string statistics_summary(const all_counts & sums, const settings & current
     }
     for (const auto & [kind, done] : sums.products) {
         line("%lld matrix products with %s weights in %s arithmetic in %.3f s, %.0f GFLOP/s",
-             static_cast<long long>(done.nodes), name_of(kind.weights), kind.arithmetic == product_arithmetic::host ? "the host's" : name_of(kind.arithmetic), done.seconds, done.seconds > 0 ? done.flops / done.seconds * 1e-9 : 0.0);
+             static_cast<long long>(done.nodes), name_of(kind.weights),
+             kind.arithmetic == product_arithmetic::host ? "the host's" : name_of(kind.arithmetic), done.seconds,
+             done.seconds > 0 ? done.flops / done.seconds * 1e-9 : 0.0);
     }
     const int64_t n_nodes = std::accumulate(sums.nodes.begin(), sums.nodes.end(), int64_t{0});
     const bool hindered = !sums.refusal.empty() || !sums.fallbacks.empty();

@@ -248,8 +248,8 @@ ggml_backend_reg_t start() {
                   snapshot.chosen ? snapshot.chosen->name.c_str() : "none (exact)",
                   static_cast<long long>(read.config.min_rows));
     if (process_settings().products().take_any()) {
-        GGML_LOG_INFO("TriangleMix %s: takes prompts' matrix products, kernel %s, TRIANGLEMIX_PRODUCTS=%s\n", TMX_VERSION,
-                      product_kernel(read.config.kernel).c_str(), name_of(read.config.products));
+        GGML_LOG_INFO("TriangleMix %s: takes prompts' matrix products, kernel %s, TRIANGLEMIX_PRODUCTS=%s\n",
+                      TMX_VERSION, product_kernel(read.config.kernel).c_str(), name_of(read.config.products));
     }
     write_status(read.config.status, "");
     if (!read.config.stats.empty()) {

@@ -22,12 +22,12 @@ constexpr int64_t k_widest_panel = 32;
 
 // All rows of a call, rounded. Arrays over rows first; n_groups = depth / group.
 struct rounded_rows {
-    void * values = nullptr;        // [n_rows, row_stride] int8 (quads), int16 (pairs), float, or bf16; null: the
-                                    // call's rows are multiplied as they are
-    int64_t row_stride = 0;         // elements; of bf16 the last of an odd number is followed by a zero
-    float * scales = nullptr;       // [n_rows, n_groups]; integers only, as what follows
-    float * sums = nullptr;         // [n_rows, n_groups] scale * sum of integers; formats with a minimum only
-    int32_t * starts = nullptr;     // [n_rows, n_groups] what integer sums start from; quads only
+    void * values = nullptr;     // [n_rows, row_stride] int8 (quads), int16 (pairs), float, or bf16; null: the
+                                 // call's rows are multiplied as they are
+    int64_t row_stride = 0;      // elements; of bf16 the last of an odd number is followed by a zero
+    float * scales = nullptr;    // [n_rows, n_groups]; integers only, as what follows
+    float * sums = nullptr;      // [n_rows, n_groups] scale * sum of integers; formats with a minimum only
+    int32_t * starts = nullptr;  // [n_rows, n_groups] what integer sums start from; quads only
 };
 
 // Values are interleaved so that a 32-bit element holds neighbours in depth of one column: four int8, biased by 128 to
@@ -50,7 +50,8 @@ struct steps {
     int64_t panel_width = 0;
     int64_t value_bytes = 0;  // of a rounded value and of a panel's
 
-    void (*round)(const product_args & args, int64_t row_begin, int64_t row_end, const rounded_rows & rounded) = nullptr;
+    void (*round)(const product_args & args, int64_t row_begin, int64_t row_end,
+                  const rounded_rows & rounded) = nullptr;
     void (*pack)(const product_args & args, int64_t column_begin, int64_t n_columns,
                  const weight_panel & panel) = nullptr;
     void (*multiply)(const product_args & args, const rounded_rows & rounded, const weight_panel & panel,

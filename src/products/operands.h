@@ -10,7 +10,7 @@ namespace tmx::products {
 
 template <class element>
 struct operands {
-    const element * rows;      // [n, row_stride]
+    const element * rows;  // [n, row_stride]
     int64_t row_stride;
     const float * row_scales;  // [n, n_groups], as the next two; integers only
     const float * row_sums;

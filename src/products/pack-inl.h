@@ -69,7 +69,8 @@ HWY_INLINE void transpose_pieces(const uint8_t * source, uint32_t flip, int64_t 
 
 // The next n values of a column, at most as many as are packed at a time, as the panel keeps them; zeros behind them.
 template <class form, weight_type type, int64_t most>
-HWY_INLINE void load_values(const uint8_t * weights, int64_t n, decoded_block & block, typename form::element * values) {
+HWY_INLINE void load_values(const uint8_t * weights, int64_t n, decoded_block & block,
+                            typename form::element * values) {
     if constexpr (form::is_integer) {
         decode_block<type>(weights, block);
         std::copy_n(block.values, most, values);

@@ -33,8 +33,7 @@ TMX_TARGET inline float largest_magnitude(const float * source, int64_t n) {
 TMX_TARGET inline float first_with_magnitude(const float * source, int64_t n, float magnitude) {
     const __m512 wanted = _mm512_set1_ps(magnitude);
     for (int64_t i = 0; i < n; i += 16) {
-        const __mmask16 found =
-            _mm512_cmp_ps_mask(_mm512_abs_ps(_mm512_loadu_ps(source + i)), wanted, _CMP_EQ_OQ);
+        const __mmask16 found = _mm512_cmp_ps_mask(_mm512_abs_ps(_mm512_loadu_ps(source + i)), wanted, _CMP_EQ_OQ);
         if (found != 0) {
             return source[i + __builtin_ctz(found)];
         }

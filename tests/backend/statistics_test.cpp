@@ -24,7 +24,8 @@ TEST(statistics_test, products_are_counted_by_type_of_weights) {
         EXPECT_EQ(counts.declined_products[static_cast<size_t>(product_decline::rows)], 1);
     }
     settings current;
-    EXPECT_NE(statistics_summary(process.read(), current).find("2 matrix products with q8_0 weights in the host's arithmetic in 1.000 s"),
+    EXPECT_NE(statistics_summary(process.read(), current)
+                  .find("2 matrix products with q8_0 weights in the host's arithmetic in 1.000 s"),
               std::string::npos);
     backend_config config;
     config.products = product_way::host;

@@ -50,9 +50,9 @@ TEST_F(product_claim_test, formats_are_the_size_that_ggml_says) {
 }
 
 TEST_F(product_claim_test, types_that_the_kernels_read_are_claimed) {
-    for (const ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1,
-                                 GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F32, GGML_TYPE_F16,
-                                 GGML_TYPE_BF16}) {
+    for (const ggml_type type :
+         {GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_K,
+          GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16}) {
         EXPECT_FALSE(why_product_declined(node(type), from_64_rows())) << ggml_type_name(type);
     }
     for (const ggml_type type : {GGML_TYPE_Q2_K, GGML_TYPE_IQ4_NL}) {

@@ -26,7 +26,6 @@ inline bool computes(const product_kernel_info & kernel, product_arithmetic arit
     return kernel.bf16 || arithmetic != product_arithmetic::bf16;
 }
 
-
 struct product_case {
     weight_type type = weight_type::q8_0;
     product_arithmetic arithmetic = product_arithmetic::host;
@@ -39,8 +38,8 @@ struct product_case {
 
     int64_t depth() const { return n_blocks * weight_block_elems(type); }
     std::string label() const {
-        return std::string(name_of(type)) + " in " + name_of(arithmetic) + " " + std::to_string(n_rows) + " x " + std::to_string(depth()) + " x " +
-               std::to_string(n_columns);
+        return std::string(name_of(type)) + " in " + name_of(arithmetic) + " " + std::to_string(n_rows) + " x " +
+               std::to_string(depth()) + " x " + std::to_string(n_columns);
     }
 };
 
