@@ -40,11 +40,11 @@ class Refused(Exception):
 class Store:
     """A file of rows, one JSON object a line. Rows of what this run measures replace the old ones, others stay; the file is
     whole at any time. Without a path nothing is kept. Make it before anything is measured: it raises Refused where rows of
-    this checkout must not go."""
+    this checkout must not go. Rows with equal values of `keys` are about the same."""
 
-    def __init__(self, path, key):
+    def __init__(self, path, *keys):
         self.path = pathlib.Path(path) if path else None
-        self.key = key
+        self.keys = keys
         self.rows = []
         self.check(commits.source_commit())
         if self.path and self.path.exists():
@@ -55,11 +55,12 @@ class Store:
         if why := self.path and commits.why_not_published(self.path, made_by):
             raise Refused(why)
 
-    def replace(self, value, rows):
-        """`rows` instead of all whose key has this value."""
+    def replace(self, values, rows):
+        """`rows` instead of all whose keys have these values (one key: the value alone)."""
+        values = values if isinstance(values, tuple) else (values,)
         for row in rows:
             self.check(commits.commit_of(row))
-        self.rows = [row for row in self.rows if row.get(self.key) != value] + rows
+        self.rows = [row for row in self.rows if tuple(row.get(key) for key in self.keys) != values] + rows
         if self.path:
             temporary = self.path.with_suffix(".tmp")
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")

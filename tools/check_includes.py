@@ -3,9 +3,10 @@
 
     pattern <- kernels
     kernels <- select
+    products                   (depends on nothing)
     selection_rule <- plan     (which may also include attention.h, for `precision`)
     selection_rule <- select   the names of methods, without what they do: its code is in src/select
-    kernels, select, plan <- backend   which knows no ggml
+    kernels, products, select, plan <- backend   which knows no ggml
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
     runtime <- measure <- prompts
@@ -16,9 +17,9 @@
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
                    folders named cuda, and in the one file of glue that makes executors for GPUs
 
-pattern, kernels, select and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
+pattern, kernels, products, select and plan are included through include/trianglemix/ only. Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
-(unit, kernels, backend, support, fuzz) include no header of ggml or llama.cpp.
+(unit, kernels, products, backend, support, fuzz) include no header of ggml or llama.cpp.
 """
 import argparse
 import glob
@@ -41,6 +42,8 @@ PUBLIC = {
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",
     "kernel_features.h": "kernels",
+    "products.h": "products",
+    "expert_products.h": "products",
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 ALLOWED = {
@@ -50,11 +53,12 @@ ALLOWED = {
     "commit": set(),
     "cuda_device": set(),
     "kernels": {"base", "pattern", "cuda_device"},
+    "products": {"base"},
     "selection_rule": {"base"},
     "select": {"base", "pattern", "kernels", "selection_rule"},
     "plan": {"base", "pattern", "selection_rule", "header:attention.h"},
-    "backend": {"base", "control", "pattern", "kernels", "selection_rule", "select", "plan"},
-    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "selection_rule", "select", "plan",
+    "backend": {"base", "control", "pattern", "kernels", "products", "selection_rule", "select", "plan"},
+    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select", "plan",
              "backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
@@ -62,14 +66,16 @@ ALLOWED = {
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
-    "support": {"base", "pattern", "kernels"},
-    "bench": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "selection_rule", "select", "plan",
+    "support": {"base", "pattern", "kernels", "products"},
+    "bench": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select",
+              "plan",
               "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "selection_rule", "select", "plan",
+    "tests": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select",
+              "plan",
               "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
 }
-HAS_PUBLIC_HEADERS = {"pattern", "kernels", "select", "plan"}
-WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/backend/", "tests/support/", "tests/fuzz/")
+HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
+WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")
 SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc", ".in")  # .in: CMake makes sources of them
 WITH_CUDA = re.compile(r"src/cuda_device/|src/.*/cuda/|src/glue/proxy/cuda_candidates\.cpp$|bench/|tests/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

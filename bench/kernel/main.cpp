@@ -2,35 +2,17 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <string>
 #include <vector>
 
-#include "commit/published.h"
-#include "commit/source_commit.h"
 #include "layer.h"
 #include "quick.h"
 #include "race.h"
+#include "row_facts.h"
 
 #ifndef TMX_LLAMA_BIN
 #define TMX_LLAMA_BIN ""
 #endif
-
-namespace {
-
-// Before anything is measured: whether its rows may and can be written.
-std::string why_not_kept(const std::string & file) {
-    if (file.empty()) {
-        return "";
-    }
-    std::string why = tmx::why_not_published(file, tmx::source_commit());
-    if (why.empty() && !std::ofstream(file, std::ios::app)) {
-        why = "cannot write " + file;
-    }
-    return why;
-}
-
-}  // namespace
 
 int main(int argc, char ** argv) {
     using namespace tmx::bench;

@@ -2,28 +2,13 @@
 
 #include <fmt/core.h>
 
-#include <ctime>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <thread>
 
-#include "build_facts.h"
-#include "commit/source_commit.h"
+#include "row_facts.h"
 #include "timer.h"
 
 namespace tmx::bench {
 namespace {
-
-std::string device_name() {
-    std::ifstream info("/proc/cpuinfo");
-    std::string line;
-    while (std::getline(info, line)) {
-        if (line.rfind("model name", 0) == 0) {
-            return line.substr(line.find(':') + 2);
-        }
-    }
-    return "unknown CPU";
-}
 
 double gflops(const measurement & m) {
     return m.gflop / median(m.seconds);
@@ -69,13 +54,7 @@ std::string json_line(const run_facts & facts, const measurement & m) {
     row["others_cpu_share"] = m.others.share();
     row["baseline"] = m.baseline.empty() ? nlohmann::json(nullptr) : nlohmann::json(m.baseline);
     row["ratio"] = number_or_null(m.ratio);
-    row["command"] = facts.command;
-    row["commit"] = source_commit();
-    row["compiler"] = k_compiler;
-    row["flags"] = k_flags;
-    row["device"] = device_name();
-    row["cores"] = std::thread::hardware_concurrency();
-    row["unix_time"] = static_cast<long long>(std::time(nullptr));
+    add_row_facts(row, facts.command);
     return row.dump();
 }
 

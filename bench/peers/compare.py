@@ -2,7 +2,7 @@
 """The same GGUF and the same prompt through stock llama.cpp, TriangleMix and OpenVINO GenAI, in turn, on this machine.
 
     scripts/setup.sh --peers && cmake --build build --target tmx_bench_arm
-    bench/peers/compare.py                       about 30 minutes on two cores, rows to docs/results/peers.jsonl
+    bench/peers/compare.py                       about 35 minutes on two cores, rows to docs/results/peers.jsonl
     bench/peers/compare.py --no-tuning --tokens 1000 --repeat 1 --out /tmp/peers.jsonl      a short trial
 
 Every run is a process of its own that loads the model, warms up on 128 tokens, and then takes the time from the first
@@ -11,22 +11,24 @@ a slow minute of the machine hits all of them; medians are compared. First each 
 same prompt (attention's share grows with the length, so a shorter one would tell little), and the fastest is used and
 named: flash attention and ubatch for stock, chunk and KV cache type for OpenVINO.
 
-Share of attention: ours is timed inside our nodes. Stock computes everything else by the same code as our exact way, so
-its attention is what remains. OpenVINO does not tell; its dense ways are also run on half the prompt, and the part of
-the time that grows with the square of the length counts as attention; its sparse ways are taken to spend the same on
-everything else as the dense way of that precision.
+Ours run with llama.cpp's matrix products (TRIANGLEMIX_PRODUCTS=off), with ours in the host's arithmetic (host), and the fast
+ways as they come, with nothing set.
+
+Share of attention: ours is timed inside our nodes. Stock computes everything else by the same code as our exact way with
+its products, so its attention is what remains. OpenVINO does not tell; its dense ways are also run on half the prompt, and
+the part of the time that grows with the square of the length counts as attention; its sparse ways are taken to spend the
+same on everything else as the dense way of that precision.
+
+At the end stand two ratios for each of ours: how much faster everything but attention is than stock's, and the time to
+first token beside OpenVINO's way of the same kind (dense or XATTENTION, f32 or bf16).
 
 Nothing else should run on the machine.
 """
 
 import argparse
-import json
 import os
 import pathlib
-import re
-import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -35,8 +37,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 
 import rowkit  # noqa: E402  (found by the path above)
+from armkit import DEPS, STOCK_SETTINGS, Failure, last_json, machine_name, products_of, program  # noqa: E402
 
-DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", ROOT / ".deps"))
 MODEL = DEPS / "models" / "SmolLM2-135M-Instruct-Q8_0.gguf"
 DOCUMENT = "/usr/share/common-licenses/GPL-3"
 QUESTION = "What is the name of this license?"
@@ -44,13 +46,17 @@ QUESTION = "What is the name of this license?"
 OPENVINO_SETTINGS = [
     {"chunk": chunk, "kv": kv} for kv in ("f16", "u8") for chunk in (512, 2048, 0)
 ]
-STOCK_SETTINGS = [
-    {"way": "stock-fa", "ubatch": 512},  # llama.cpp's own default
-    {"way": "stock", "ubatch": 512},
-    {"way": "stock-fa", "ubatch": 2048},
-    {"way": "stock", "ubatch": 2048},
+# products None: what the library does where nothing is set. peer: OpenVINO's way of the same kind.
+OUR_WAYS = [
+    {"name": "exact", "way": "exact", "products": "off", "peer": "dense f32"},
+    {"name": "exact, products", "way": "exact", "products": "host", "peer": "dense f32"},
+    {"name": "exact, fast arithmetic", "way": "exact-fast", "products": "off", "peer": "dense bf16"},
+    {"name": "exact, fast arithmetic, products", "way": "exact-fast", "products": None, "peer": "dense bf16"},
+    {"name": "TriangleMix", "way": "plan", "products": "off", "peer": "XATTENTION f32"},
+    {"name": "TriangleMix, products", "way": "plan", "products": "host", "peer": "XATTENTION f32"},
+    {"name": "TriangleMix, fast arithmetic", "way": "plan-fast", "products": "off", "peer": "XATTENTION bf16"},
+    {"name": "TriangleMix, fast arithmetic, products", "way": "plan-fast", "products": None, "peer": "XATTENTION bf16"},
 ]
-OUR_WAYS = ["exact", "exact-fast", "plan", "plan-fast"]
 OPENVINO_WAYS = [
     {"name": "dense f32", "precision": "f32", "sparse": "dense"},
     {"name": "dense bf16", "precision": "bf16", "sparse": "dense"},
@@ -59,37 +65,10 @@ OPENVINO_WAYS = [
     {"name": "XATTENTION f32", "precision": "f32", "sparse": "xattention"},
     {"name": "XATTENTION bf16", "precision": "bf16", "sparse": "xattention"},
 ]
-OUR_NAMES = {
-    "exact": "exact",
-    "exact-fast": "exact, fast arithmetic",
-    "plan": "TriangleMix",
-    "plan-fast": "TriangleMix, fast arithmetic",
-}
-
-
-class Failure(Exception):
-    """A run that did not give a result; its text is for the user."""
 
 
 def log(text):
     print(text, file=sys.stderr, flush=True)
-
-
-def machine_name():
-    text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.M)
-    words = flags.group(1).split() if flags else []
-    best = next((f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd") if f in words), "")
-    return f"{rowkit.cpu()}, {len(os.sched_getaffinity(0))} cores" + (f", {best}" if best else "")
-
-
-def last_json(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    for line in reversed(done.stdout.splitlines()):
-        if line.startswith("{"):
-            return json.loads(line)
-    tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-    raise Failure(f"{shlex.join(map(str, command))}\nended with {done.returncode} and no result:\n{tail}")
 
 
 class Way:
@@ -109,10 +88,8 @@ class Way:
 class Bench:
     def __init__(self, arguments, folder):
         self.arguments, self.folder = arguments, folder
-        self.arm = pathlib.Path(arguments.build) / "bin" / "tmx_bench_arm"
+        self.arm = program(arguments.build)
         self.python = DEPS / "peers" / "bin" / "python"
-        if not self.arm.exists():
-            raise Failure(f"{self.arm} is not there: cmake --build {arguments.build} --target tmx_bench_arm")
         if not self.python.exists() and not arguments.no_openvino:
             raise Failure("OpenVINO GenAI is not installed: scripts/setup.sh --peers (or leave it out: --no-openvino)")
 
@@ -121,7 +98,7 @@ class Bench:
         command = [self.arm, "-m", a.model, "-t", a.threads, "--ubatch", ubatch, "--way", way, "--answer", a.answer]
         if a.plan and way.startswith("plan"):
             command += ["--plan", a.plan]
-        return [str(part) for part in [*command, *rest]]
+        return [*command, *rest]
 
     def run(self, way, ids):
         s = way.settings
@@ -129,9 +106,9 @@ class Bench:
             command = [self.python, ROOT / "bench" / "peers" / "openvino_arm.py", "--model", self.arguments.model,
                        "--ids", ids, "--precision", s["precision"], "--sparse", s["sparse"], "--chunk", s["chunk"],
                        "--kv", s["kv"], "--threads", self.arguments.threads, "--answer", self.arguments.answer]
-            result = last_json([str(part) for part in command])
+            result = last_json(command)
         else:
-            result = last_json(self.our_command(s["way"], s["ubatch"], "--ids", ids))
+            result = last_json(self.our_command(s["way"], s["ubatch"], "--ids", ids), s.get("products", "off"))
         log(f"  {way.label():48} {result['n_prompt']:6} tokens  {result['ttft_s']:8.2f} s")
         return result
 
@@ -172,7 +149,7 @@ def attention_parts(ways):
     for way in ways:
         if way.engine == "TriangleMix":
             parts[way.label()] = (statistics.median(run["attention_s"] for run in way.runs), "timed")
-    exact = by_name.get("exact")
+    exact = by_name.get("exact")  # with stock's products
     stock = by_name.get("stock")
     if exact and stock:
         rest = exact.ttft() - parts[exact.label()][0]
@@ -198,8 +175,9 @@ def measure(arguments, folder, store):
 
     log("choosing settings")
     ways = [bench.best("llama.cpp", "stock", {}, STOCK_SETTINGS)]
-    for name in OUR_WAYS:
-        ways.append(Way("TriangleMix", OUR_NAMES[name], {"way": name, "ubatch": 2048}))
+    for spec in OUR_WAYS:
+        settings = {"way": spec["way"], "ubatch": 2048, "products": spec["products"], "peer": spec["peer"]}
+        ways.append(Way("TriangleMix", spec["name"], settings))
     if not arguments.no_openvino:
         for spec in OPENVINO_WAYS:
             fixed = {key: spec[key] for key in ("precision", "sparse")}
@@ -214,9 +192,30 @@ def measure(arguments, folder, store):
     return n_prompt, ways
 
 
+def rest_of(way, parts):
+    """Seconds of everything but attention, where they are known."""
+    part = parts.get(way.label())
+    return None if part is None else way.ttft() - part[0]
+
+
+def ratio(reference, ours):
+    """How many times faster ours is; None where either is not known, or is noise about zero."""
+    return round(reference / ours, 3) if reference and ours and min(reference, ours) > 0 else None
+
+
+def print_ratios(rows):
+    for row in rows:
+        if row["engine"] != "TriangleMix":
+            continue
+        rest = f"{row['rest_speedup']:.2f}x stock's" if row["rest_speedup"] else "not known"
+        peer = f", TTFT {row['peer_speedup']:.2f}x of OpenVINO {row['peer']}" if row["peer_speedup"] else ""
+        log(f"{row['way']:40} (products {row['products']}): everything but attention {rest}{peer}")
+
+
 def rows_of(arguments, n_prompt, ways):
     parts = attention_parts(ways)
     stock = ways[0]
+    peers = {way.name: way for way in ways if way.engine == "OpenVINO GenAI"}
     commit = stock.runs[0]["commit"]
     ggml = stock.runs[0]["ggml"]
     references = {"llama.cpp": stock, "TriangleMix": stock}
@@ -229,7 +228,10 @@ def rows_of(arguments, n_prompt, ways):
         attention, how = parts.get(way.label(), (None, None))
         first = way.runs[0]
         reference = references[way.engine].runs[0]["tokens"]
-        shown = {key: value for key, value in way.settings.items() if key not in ("precision", "sparse")}
+        shown = {key: value for key, value in way.settings.items()
+                 if key not in ("precision", "sparse", "products", "peer")}
+        peer = peers.get(way.settings.get("peer"))
+        products, products_s = products_of(first)
         if "chunk" in shown and not shown["chunk"]:
             shown["chunk"] = "whole prompt"
         rows.append(
@@ -251,6 +253,11 @@ def rows_of(arguments, n_prompt, ways):
                 "attention_s": None if attention is None else round(attention, 4),
                 "attention_share": None if attention is None else round(attention / way.ttft(), 4),
                 "rest_s": None if attention is None else round(way.ttft() - attention, 4),
+                "rest_speedup": ratio(rest_of(stock, parts), rest_of(way, parts)),
+                "products": products,
+                "products_s": None if products_s is None else round(products_s, 4),
+                "peer": peer.name if peer else None,
+                "peer_speedup": ratio(peer.ttft(), way.ttft()) if peer else None,
                 "attention_how": how,
                 "equal_tokens": equal_tokens(first["tokens"], reference),
                 "answer_tokens": len(reference),
@@ -293,6 +300,7 @@ def main():
         n_prompt, ways = measure(arguments, pathlib.Path(folder), store)
     rows = rows_of(arguments, n_prompt, ways)
     store.replace("peers", rows)
+    print_ratios(rows)
     log(f"{len(rows)} rows in {arguments.out}, {(time.monotonic() - begin) / 60:.0f} minutes")
     log("tables: tools/results_to_md.py")
 

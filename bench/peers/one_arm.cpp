@@ -37,6 +37,7 @@ struct options {
     std::string write_ids;
     std::string way = "exact";
     std::string plan;
+    std::string layers;
     int64_t n_answer = 16;
 };
 
@@ -79,11 +80,12 @@ arm arm_of(const options & o, const model & m, const prompt_setup & prompt) {
     }
     plan_options wanted;
     wanted.reference = o.plan;
+    wanted.layers = o.layers;
     wanted.exact = o.way == "exact" || o.way == "exact-fast";
     wanted.precision = o.way == "exact-fast" || o.way == "plan-fast" ? "fast" : "exact";
     const chosen_plan chosen = choose_plan(wanted, m.facts(), true);
     if (!wanted.exact && !chosen.sparse) {
-        throw failure("no plan for this model: give one with --plan");
+        throw failure("no plan for this model: give one with --plan or --layers");
     }
     return planned_arm(prompt, chosen);
 }
@@ -130,6 +132,7 @@ nlohmann::ordered_json run(const options & o) {
         j["kernel"] = statistics.kernel;
         j["kept_share"] = statistics.kept_share();
         j["fallbacks"] = statistics.fallbacks;
+        j["products"] = statistics.raw.at("products");
     }
     return j;
 }
@@ -142,10 +145,11 @@ int main(int argc, char ** argv) {
     CLI::App app("One prompt, one way of computing it, one time: the time to first token as a JSON object.",
                  "tmx_bench_arm");
     tmx::add_model_options(app, o.model);
-    app.add_option("--way", o.way, "how to compute it")
+    app.add_option("--way", o.way, "how to compute it; TRIANGLEMIX_PRODUCTS says who computes matrix products")
         ->check(CLI::IsMember({"stock", "stock-fa", "exact", "exact-fast", "plan", "plan-fast"}))
         ->capture_default_str();
     app.add_option("--plan", o.plan, "plan file or preset:NAME (default: the preset made for the model)");
+    app.add_option("--layers", o.layers, "triangle layers instead of a plan, e.g. 16-31");
     app.add_option("--document", o.document, "text file")->capture_default_str();
     app.add_option("--question", o.question, "follows the document");
     app.add_option("--tokens", o.n_tokens, "cut the document to so many tokens, without chat template");

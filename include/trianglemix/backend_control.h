@@ -81,8 +81,8 @@ typedef const char * (*tmx_context_set_prompt_length_t)(int64_t context, int64_t
 #define TMX_PROC_CONTEXT_SET_PRECISION "trianglemix_context_set_precision"
 typedef const char * (*tmx_context_set_precision_t)(int64_t context, const char * name);
 
-// The same keys as the process's, of this context alone but for `declined`, which only the process counts. NULL: there
-// is no such context, or no more.
+// The same keys as the process's, of this context alone but for what was declined, which only the process counts.
+// NULL: there is no such context, or no more.
 #define TMX_PROC_CONTEXT_STATISTICS "trianglemix_context_statistics"
 typedef const char * (*tmx_context_statistics_t)(int64_t context);
 #define TMX_PROC_CONTEXT_RESET_STATISTICS "trianglemix_context_reset_statistics"

@@ -12,9 +12,24 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {"DISABLE",  "DYNAMIC", "KERNEL",    "LAST",       "LAYERS", "MIN_KEYS",
-                                        "MIN_ROWS", "PLAN",    "PRECISION", "SCRATCH_MB", "SINK",   "STATS",
-                                        "STATUS",   "STRICT",  "TAIL",      "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {"DISABLE",
+                                        "DYNAMIC",
+                                        "KERNEL",
+                                        "LAST",
+                                        "LAYERS",
+                                        "MIN_KEYS",
+                                        "MIN_ROWS",
+                                        "PLAN",
+                                        "PRECISION",
+                                        "PRODUCTS",
+                                        "PRODUCTS_MIN_ROWS",
+                                        "SCRATCH_MB",
+                                        "SINK",
+                                        "STATS",
+                                        "STATUS",
+                                        "STRICT",
+                                        "TAIL",
+                                        "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
     constexpr size_t k_longest = 80;
@@ -55,6 +70,8 @@ class config_reader {
         }
         config.scratch_mb = number("SCRATCH_MB", 0);
         config.kernel = text_of("KERNEL");
+        config.products = products();
+        config.products_min_rows = number("PRODUCTS_MIN_ROWS", 1);
         config.stats = text_of("STATS") == "0" ? "" : text_of("STATS");
         config.status = text_of("STATUS");
         read_plan();
@@ -107,6 +124,20 @@ class config_reader {
             bad(name, "found " + shown(value) + ", expected 1 or 0");
         }
         return false;
+    }
+
+    product_way products() {
+        const std::string value = text_of("PRODUCTS");
+        for (const product_way way :
+             {product_way::off, product_way::fastest, product_way::host, product_way::f32, product_way::bf16}) {
+            if (value == name_of(way)) {
+                return way;
+            }
+        }
+        if (!value.empty()) {
+            bad("PRODUCTS", "found " + shown(value) + ", expected fastest, host, f32, bf16 or off");
+        }
+        return product_way::fastest;
     }
 
     std::optional<int64_t> number(const std::string & name, int64_t least) {
@@ -215,6 +246,22 @@ class config_reader {
 };
 
 }  // namespace
+
+const char * name_of(product_way way) {
+    switch (way) {
+        case product_way::off:
+            return "off";
+        case product_way::fastest:
+            return "fastest";
+        case product_way::host:
+            return "host";
+        case product_way::f32:
+            return "f32";
+        case product_way::bf16:
+            return "bf16";
+    }
+    return "unknown";
+}
 
 bool config_result::any_bad_value() const {
     return std::any_of(problems.begin(), problems.end(), [](const config_problem & p) { return p.bad_value; });

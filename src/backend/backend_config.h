@@ -18,6 +18,16 @@ constexpr int64_t k_default_min_rows = TMX_DEFAULT_MIN_ROWS;
 // much.
 constexpr int64_t k_default_min_keys = 1024;
 
+// Who computes a prompt's matrix products on the CPU.
+enum class product_way : uint8_t {
+    off,      // the host
+    fastest,  // we, where that is known to be faster: in the host's arithmetic; with fast precision, in bf16, too
+    host,     // we, where that is known to be faster, in the host's arithmetic
+    f32,      // we, in f32
+    bf16,     // we, in bf16
+};
+const char * name_of(product_way way);
+
 struct backend_config {
     bool disabled = false;  // TRIANGLEMIX_DISABLE
     bool strict = false;    // TRIANGLEMIX_STRICT
@@ -28,8 +38,10 @@ struct backend_config {
     int64_t min_keys = k_default_min_keys;  // TRIANGLEMIX_MIN_KEYS: on a GPU, of at least that many keys; >= 1
     std::optional<int64_t> scratch_mb;      // TRIANGLEMIX_SCRATCH_MB: on a GPU, MiB that the kernels may take; >= 0
     std::string kernel;                     // TRIANGLEMIX_KERNEL: name of a CPU kernel; "": the best. Not checked here
-    std::string stats;                      // TRIANGLEMIX_STATS: "" none, "1" a summary at exit, else a file for JSON
-    std::string status;                     // TRIANGLEMIX_STATUS: a file that gets one line on how registration went
+    product_way products = product_way::fastest;  // TRIANGLEMIX_PRODUCTS
+    std::optional<int64_t> products_min_rows;  // TRIANGLEMIX_PRODUCTS_MIN_ROWS: >= 1; none: as measured of the kernel
+    std::string stats;   // TRIANGLEMIX_STATS: "" none, "1" a summary at exit, else a file for JSON
+    std::string status;  // TRIANGLEMIX_STATUS: a file that gets one line on how registration went
 };
 
 struct config_problem {

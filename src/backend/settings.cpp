@@ -29,7 +29,12 @@ std::string kernel_list() {
 }  // namespace
 
 settings::settings(const settings & other)
-    : enabled_(other.enabled()), min_rows_(other.min_rows()), min_keys_(other.min_keys()) {
+    : enabled_(other.enabled()),
+      min_rows_(other.min_rows()),
+      min_keys_(other.min_keys()),
+      product_rules_{other.product_rules_[0], other.product_rules_[1]},
+      asked_products_(other.asked_products_),
+      fast_(other.fast_.load(std::memory_order_relaxed)) {
     const std::lock_guard lock(other.mutex_);
     current_ = other.current_;
     asked_ = other.asked_;
@@ -45,6 +50,10 @@ void settings::apply(const backend_config & config) {
     asked_ = config.arithmetic;
     min_rows_.store(config.min_rows, std::memory_order_relaxed);
     min_keys_.store(config.min_keys, std::memory_order_relaxed);
+    product_rules_[0] = make_product_rules(config, precision::exact);
+    product_rules_[1] = make_product_rules(config, precision::fast);
+    asked_products_ = config.products;
+    note_precision();
 }
 
 std::string settings::set_plan(const char * json) {
@@ -60,6 +69,7 @@ std::string settings::set_plan(const char * json) {
     current_.chosen = std::move(chosen);
     current_.generation++;
     note_plan(current_.chosen != nullptr);
+    note_precision();
     return "";
 }
 
@@ -67,6 +77,7 @@ std::string settings::set_precision(const char * name) {
     if (name == nullptr || *name == '\0') {
         const std::lock_guard lock(mutex_);
         asked_.reset();
+        note_precision();
         return "";
     }
     const parsed<precision> wanted = parse_precision(name);
@@ -77,6 +88,7 @@ std::string settings::set_precision(const char * name) {
     if (problem.empty()) {
         const std::lock_guard lock(mutex_);
         asked_ = wanted.value;
+        note_precision();
     }
     return problem;
 }
@@ -89,8 +101,16 @@ void settings::set_prompt_length(int64_t n_tokens) {
 settings_snapshot settings::snapshot() const {
     const std::lock_guard lock(mutex_);
     settings_snapshot copy = current_;
-    copy.arithmetic = asked_.value_or(current_.chosen ? current_.chosen->arithmetic : precision::exact);
+    copy.arithmetic = precision_in_force();
     return copy;
+}
+
+precision settings::precision_in_force() const {
+    return asked_.value_or(current_.chosen ? current_.chosen->arithmetic : precision::exact);
+}
+
+void settings::note_precision() {
+    fast_.store(precision_in_force() == precision::fast, std::memory_order_relaxed);
 }
 
 std::string settings::precision_problem(precision wanted) const {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "backend/backend_config.h"
+#include "backend/product_settings.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
@@ -41,6 +42,9 @@ class settings {
 
     bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
     int64_t min_rows() const { return min_rows_.load(std::memory_order_relaxed); }
+    // Of what is in force; changed by apply() alone, but for which of them the precision picks.
+    const product_rules & products() const { return product_rules_[fast_.load(std::memory_order_relaxed) ? 1 : 0]; }
+    product_way asked_products() const { return asked_products_; }
     int64_t min_keys() const { return min_keys_.load(std::memory_order_relaxed); }
     settings_snapshot snapshot() const;
 
@@ -50,12 +54,18 @@ class settings {
     static std::string kernel_problem(const std::string & name);
 
   private:
+    void note_precision();  // REQUIRES mutex_ is held
+    precision precision_in_force() const;
+
     mutable std::mutex mutex_;
     settings_snapshot current_;
     std::optional<precision> asked_;  // by the user; wins over the plan's
     std::atomic<bool> enabled_{true};
     std::atomic<int64_t> min_rows_{k_default_min_rows};
     std::atomic<int64_t> min_keys_{k_default_min_keys};
+    product_rules product_rules_[2];  // with exact and with fast precision
+    product_way asked_products_ = product_way::off;
+    std::atomic<bool> fast_{false};  // the precision in force
 };
 
 // What is in force: the CPU kernel that computes with this snapshot, and the precision it computes with.

@@ -98,6 +98,17 @@ void statistics::count_node(const node_record & record) {
     layer.seconds += record.seconds;
 }
 
+void statistics::count_product(product_kind kind, const product_counts & done) {
+    if (whole_ != nullptr) {
+        whole_->count_product(kind, done);
+    }
+    const std::lock_guard lock(mutex_);
+    product_counts & sum = sums_.products[kind];
+    sum.nodes += done.nodes;
+    sum.flops += done.flops;
+    sum.seconds += done.seconds;
+}
+
 void statistics::count_fallback(const char * reason) {
     if (whole_ != nullptr) {
         whole_->count_fallback(reason);
@@ -168,12 +179,15 @@ void statistics::reset() {
     for (auto & count : declined_) {
         count.store(0, std::memory_order_relaxed);
     }
+    for (auto & count : declined_products_) {
+        count.store(0, std::memory_order_relaxed);
+    }
 }
 
 bool statistics::idle() const {
     const std::lock_guard lock(mutex_);
     return sums_.ubatches + sums_.cut_graphs + sums_.whole_graphs == 0 && sums_.layers.empty() &&
-           sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() &&
+           sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() && sums_.products.empty() &&
            std::all_of(declined_.begin(), declined_.end(),
                        [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
 }
@@ -188,10 +202,14 @@ all_counts statistics::read() const {
         all_counts process = whole_->read();
         copy.proxies = std::move(process.proxies);
         copy.declined = process.declined;
+        copy.declined_products = process.declined_products;
         return copy;
     }
     for (size_t reason = 0; reason < declined_.size(); ++reason) {
         copy.declined[reason] = declined_[reason].load(std::memory_order_relaxed);
+    }
+    for (size_t reason = 0; reason < declined_products_.size(); ++reason) {
+        copy.declined_products[reason] = declined_products_[reason].load(std::memory_order_relaxed);
     }
     return copy;
 }

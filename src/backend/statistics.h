@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "backend/decline_reason.h"
+#include "backend/product_decline.h"
 #include "backend/runs/ubatch_runs.h"
 #include "backend/segments.h"
+#include "trianglemix/products.h"
 
 namespace tmx {
 
@@ -67,6 +69,20 @@ struct layer_counts {
     double seconds = 0;
 };
 
+// Matrix products of one type of weights in one arithmetic.
+struct product_kind {
+    weight_type weights;
+    product_arithmetic arithmetic;
+
+    auto operator<=>(const product_kind &) const = default;
+};
+
+struct product_counts {
+    int64_t nodes = 0;
+    double flops = 0;
+    double seconds = 0;
+};
+
 // What was counted, as plain values.
 struct all_counts {
     std::array<int64_t, k_node_kinds> nodes{};
@@ -96,6 +112,8 @@ struct all_counts {
     int64_t scratch_bytes = 0;         // device memory that GPU proxies hold for themselves now, and held at most
     int64_t scratch_peak = 0;
     std::array<int64_t, k_decline_reasons> declined{};
+    std::map<product_kind, product_counts> products;
+    std::array<int64_t, k_product_declines> declined_products{};
 };
 
 class statistics {
@@ -106,6 +124,10 @@ class statistics {
     void count_declined(decline_reason reason) {
         declined_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
     }
+    void count_declined_product(product_decline reason) {
+        declined_products_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+    }
+    void count_product(product_kind kind, const product_counts & done);
     void count_ubatch(const ubatch_record & record);
     void count_node(const node_record & record);
     void count_fallback(const char * reason);  // a planned layer, or something asked for, was computed exactly instead
@@ -134,6 +156,7 @@ class statistics {
     mutable std::mutex mutex_;
     all_counts sums_;  // but for what was declined
     std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
+    std::array<std::atomic<int64_t>, k_product_declines> declined_products_{};
 };
 
 statistics & process_statistics();

@@ -33,6 +33,36 @@ ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counte
     return declined;
 }
 
+ordered_json products_json(const all_counts & sums, const settings & current, const settings_snapshot & snapshot) {
+    const product_rules & rules = current.products();
+    ordered_json out;
+    out["way"] = name_of(rules.take_any() ? current.asked_products() : product_way::off);
+    out["kernel"] = rules.take_any() ? ordered_json(product_kernel(snapshot.kernel)) : ordered_json(nullptr);
+    out["taken"] = ordered_json::object();
+    for (int i = 0; i < k_weight_types; ++i) {
+        const auto type = static_cast<weight_type>(i);
+        if (rules.of(type).min_rows != k_no_products) {
+            out["taken"][name_of(type)] = {{"min_rows", rules.of(type).min_rows},
+                                           {"arithmetic", name_of(rules.of(type).arithmetic)}};
+        }
+    }
+    out["computed"] = ordered_json::array();
+    for (const auto & [kind, done] : sums.products) {
+        out["computed"].push_back({{"weights", name_of(kind.weights)},
+                                   {"arithmetic", name_of(kind.arithmetic)},
+                                   {"nodes", done.nodes},
+                                   {"flops", done.flops},
+                                   {"seconds", done.seconds}});
+    }
+    out["declined"] = ordered_json::object();
+    for (size_t reason = 0; reason < sums.declined_products.size(); ++reason) {
+        if (sums.declined_products[reason] > 0) {
+            out["declined"][to_string(static_cast<product_decline>(reason))] = sums.declined_products[reason];
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string statistics_json(const all_counts & sums, const settings & current, const ggml_build & running) {
@@ -87,6 +117,7 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["seconds"] = sums.seconds;
     out["classify_seconds"] = sums.classify_seconds;
     out["declined"] = declined_json(sums.declined);
+    out["products"] = products_json(sums, current, snapshot);
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums.cut_graphs}, {"whole", sums.whole_graphs}}},
                   {"passed_on", ordered_json::object()},

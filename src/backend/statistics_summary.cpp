@@ -21,9 +21,15 @@ std::string statistics_summary(const all_counts & sums, const settings & current
     for (const auto & [reason, count] : sums.passed_on) {
         line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
     }
+    for (const auto & [kind, done] : sums.products) {
+        line("%lld matrix products with %s weights in %s arithmetic in %.3f s, %.0f GFLOP/s",
+             static_cast<long long>(done.nodes), name_of(kind.weights),
+             kind.arithmetic == product_arithmetic::host ? "the host's" : name_of(kind.arithmetic), done.seconds,
+             done.seconds > 0 ? done.flops / done.seconds * 1e-9 : 0.0);
+    }
     const int64_t n_nodes = std::accumulate(sums.nodes.begin(), sums.nodes.end(), int64_t{0});
     const bool hindered = !sums.refusal.empty() || !sums.fallbacks.empty();
-    if (n_nodes == 0 && !hindered) {
+    if (n_nodes == 0 && !hindered && sums.products.empty()) {
         line(
             "computed nothing. Only prompts of at least %lld tokens are taken, and only with flash attention on "
             "(-fa on).",
@@ -40,7 +46,7 @@ std::string statistics_summary(const all_counts & sums, const settings & current
         line("TRIANGLEMIX_STRICT: %lld evaluations failed (%s)", static_cast<long long>(count), reason.c_str());
     }
     if (n_nodes == 0) {
-        text += "TriangleMix: computed nothing\n";
+        text += sums.products.empty() ? "TriangleMix: computed nothing\n" : "TriangleMix: computed no attention\n";
     } else {
         const auto of_kind = [&](node_kind kind) { return std::to_string(sums.nodes[static_cast<size_t>(kind)]); };
         const std::string dynamic =

@@ -184,7 +184,8 @@ void add_plan_options(CLI::App & app, plan_options & options) {
     shown(app.add_option("--tail", options.tail, "which rows count as the end")
               ->check(CLI::IsMember({"prompt", "chunk", "output"})),
           "prompt|chunk|output", "prompt; serve: the plan's");
-    shown(app.add_option("--precision", options.precision, "f32 arithmetic, or bf16 products where the CPU has them")
+    shown(app.add_option("--precision", options.precision,
+                         "attention in f32, or in bf16 where the CPU has it; then F32 and F16 weights' products, too")
               ->check(CLI::IsMember({"exact", "fast"})),
           "exact|fast", "the plan's, else exact");
 }

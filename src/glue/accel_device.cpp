@@ -10,6 +10,8 @@
 #include "glue/fattn_view.h"
 #include "glue/graph_tensors.h"
 #include "glue/key_writes.h"
+#include "glue/product_evaluator.h"
+#include "glue/product_view.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -21,6 +23,7 @@ struct accel_state {
     std::shared_ptr<host_context> owner = context_of_new_backend();
     cpu_evaluator attention{owner->current, owner->counters};
     key_writer writer;
+    product_evaluator products{owner->current, owner->counters};
     int n_threads = 1;
 };
 
@@ -45,6 +48,9 @@ ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
             state.attention.observe(graph, node);
         }
         return result;
+    }
+    if (is_product(node)) {
+        return state.products.compute(node);
     }
     if (node->op != GGML_OP_FLASH_ATTN_EXT) {
         GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n", ggml_op_name(node->op));
@@ -179,6 +185,20 @@ void warn_declined(const ggml_tensor * op, decline_reason reason, const settings
     }
 }
 
+bool claims_product(const ggml_tensor * op, const settings & current) {
+    if (!current.enabled() || !current.products().take_any()) {
+        return false;
+    }
+    auto reason = why_product_declined(op, current.products());
+    if (!reason && has_gpu()) {
+        reason = product_decline::gpu;
+    }
+    if (reason) {
+        process_statistics().count_declined_product(*reason);
+    }
+    return !reason;
+}
+
 bool supports(const ggml_tensor * op) {
     const settings & current = process_settings();
     if (is_view(op)) {
@@ -194,6 +214,9 @@ bool supports(const ggml_tensor * op) {
             }
             return !reason;
         }
+        case GGML_OP_MUL_MAT:
+        case GGML_OP_MUL_MAT_ID:
+            return claims_product(op, current);
         case GGML_OP_SOFT_MAX:
             if (current.enabled() && softmax_without_flash(op, current.min_rows())) {
                 process_statistics().count_declined(decline_reason::no_flash);
@@ -253,6 +276,7 @@ ggml_backend_dev_t accel_device(ggml_backend_reg_t reg) {
 void accel_set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
     state_of(backend).n_threads = n_threads;
     state_of(backend).attention.set_n_threads(n_threads);
+    state_of(backend).products.set_n_threads(n_threads);
 }
 
 }  // namespace tmx

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/backend_config.h"
+#include "backend/product_settings.h"
 #include "backend/settings.h"
 #include "backend/statistics.h"
 #include "backend/statistics_file.h"
@@ -153,6 +154,9 @@ std::string check_settings(config_result & read) {
                                                 "with this process's id in the name"});
         }
     }
+    if (std::string problem = product_problem(read.config); !problem.empty()) {
+        read.problems.push_back({false, std::move(problem)});
+    }
     settings trial;  // not the process's, which is never destroyed: a refused library is unloaded again
     trial.apply(read.config);
     if (std::string problem = trial.precision_problem(trial.snapshot().arithmetic); !problem.empty()) {
@@ -243,6 +247,10 @@ ggml_backend_reg_t start() {
                   TMX_VERSION, kernel_in_use(snapshot).c_str(), std::string(name_of(snapshot.arithmetic)).c_str(),
                   snapshot.chosen ? snapshot.chosen->name.c_str() : "none (exact)",
                   static_cast<long long>(read.config.min_rows));
+    if (process_settings().products().take_any()) {
+        GGML_LOG_INFO("TriangleMix %s: takes prompts' matrix products, kernel %s, TRIANGLEMIX_PRODUCTS=%s\n",
+                      TMX_VERSION, product_kernel(read.config.kernel).c_str(), name_of(read.config.products));
+    }
     write_status(read.config.status, "");
     if (!read.config.stats.empty()) {
         stats_where = read.config.stats;

@@ -39,6 +39,13 @@ backend_statistics parse_statistics(const std::string & json_text) {
         s.pairs_kept = s.raw.at("pairs").at("kept").get<double>() + s.raw.at("pairs").at("masked").get<double>();
         s.pairs_skipped = s.raw.at("pairs").at("skipped");
         s.seconds = s.raw.at("seconds");
+        for (const auto & product : s.raw.at("products").at("computed")) {
+            s.n_products += product.at("nodes").get<int64_t>();
+            s.product_seconds += product.at("seconds").get<double>();
+            const std::string arithmetic = product.at("arithmetic");
+            s.product_ways += (s.product_ways.empty() ? "" : ", ") + product.at("weights").get<std::string>() +
+                              (arithmetic == "host" ? "" : " in " + arithmetic);
+        }
     } catch (const nlohmann::json::exception & error) {
         throw failure(std::string("the backend's statistics are not understood (another version?): ") + error.what());
     }

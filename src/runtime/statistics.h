@@ -20,7 +20,10 @@ struct backend_statistics {
     std::string plan_refused;           // how the plan differs from the running model; "" if it does not
     double pairs_kept = 0;              // (query, key) pairs computed, through a mask or not, over all query heads
     double pairs_skipped = 0;           // ... and that the plan left out
-    double seconds = 0;                 // time inside our nodes
+    double seconds = 0;                 // time inside our attention nodes
+    int64_t n_products = 0;             // matrix products computed
+    double product_seconds = 0;         // time inside them
+    std::string product_ways;           // "q8_0", or "f16 in bf16, q8_0"
 
     double kept_share() const;          // 1 if nothing was counted
     std::string fallback_text() const;  // "none", or "3 irregular_mask, 1 unknown_layer"

@@ -53,6 +53,18 @@ TEST(backend_config, flags) {
     EXPECT_EQ(only_problem(result), "TRIANGLEMIX_STRICT: found \"maybe\", expected 1 or 0");
 }
 
+TEST(backend_config, products) {
+    EXPECT_EQ(read({}).config.products, product_way::fastest);
+    EXPECT_EQ(read({"TRIANGLEMIX_PRODUCTS=bf16"}).config.products, product_way::bf16);
+    EXPECT_EQ(read({"TRIANGLEMIX_PRODUCTS=off"}).config.products, product_way::off);
+    const config_result result = read({"TRIANGLEMIX_PRODUCTS=host", "TRIANGLEMIX_PRODUCTS_MIN_ROWS=17"});
+    EXPECT_TRUE(result.problems.empty());
+    EXPECT_EQ(result.config.products, product_way::host);
+    EXPECT_EQ(result.config.products_min_rows, 17);
+    EXPECT_EQ(only_problem(read({"TRIANGLEMIX_PRODUCTS=fast"})),
+              "TRIANGLEMIX_PRODUCTS: found \"fast\", expected fastest, host, f32, bf16 or off");
+}
+
 TEST(backend_config, layers_make_a_plan) {
     const config_result result = read({"TRIANGLEMIX_LAYERS=1,3-4", "TRIANGLEMIX_SINK=0", "TRIANGLEMIX_WINDOW=100",
                                        "TRIANGLEMIX_LAST=7", "TRIANGLEMIX_TAIL=output"});

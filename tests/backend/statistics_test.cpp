@@ -10,6 +10,34 @@
 namespace tmx::test {
 namespace {
 
+TEST(statistics_test, products_are_counted_by_type_of_weights) {
+    statistics process;
+    statistics context(&process);
+    const product_kind kind{weight_type::q8_0, product_arithmetic::host};
+    context.count_product(kind, {.nodes = 1, .flops = 4e9, .seconds = 0.5});
+    context.count_product(kind, {.nodes = 1, .flops = 2e9, .seconds = 0.5});
+    process.count_declined_product(product_decline::rows);
+    EXPECT_FALSE(process.idle());
+    for (const all_counts & counts : {process.read(), context.read()}) {
+        EXPECT_EQ(counts.products.at(kind).nodes, 2);
+        EXPECT_EQ(counts.products.at(kind).flops, 6e9);
+        EXPECT_EQ(counts.declined_products[static_cast<size_t>(product_decline::rows)], 1);
+    }
+    settings current;
+    EXPECT_NE(statistics_summary(process.read(), current)
+                  .find("2 matrix products with q8_0 weights in the host's arithmetic in 1.000 s"),
+              std::string::npos);
+    backend_config config;
+    config.products = product_way::host;
+    config.products_min_rows = 5;
+    current.apply(config);
+    const std::string json = statistics_json(process.read(), current, {"0.0.0", "0"});
+    EXPECT_NE(json.find("\"way\": \"host\""), std::string::npos) << json;
+    EXPECT_NE(json.find("\"rows\": 1"), std::string::npos) << json;
+    process.reset();
+    EXPECT_TRUE(process.read().products.empty());
+}
+
 TEST(statistics_test, a_context_counts_for_the_process_too) {
     statistics process;
     statistics context(&process);

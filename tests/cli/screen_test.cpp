@@ -351,6 +351,8 @@ TEST(Statistics, SharesAndReasons) {
     const backend_statistics s = parse_statistics(
         R"({"kernel":"avx2","nodes":{"triangle":3,"dynamic":5,"dense":1,"masked":2},"fallbacks":{"head_count":4},
             "gpu":{"graphs":{"cut":1,"whole":7},"passed_on":{"keys":2}},"declined":{"rows":9},"plan_refused":null,
+            "products":{"computed":[{"weights":"f16","arithmetic":"bf16","nodes":2,"flops":1,"seconds":0.5},
+                                    {"weights":"q8_0","arithmetic":"host","nodes":3,"flops":1,"seconds":1.5}]},
             "pairs":{"kept":25,"skipped":75,"masked":100},"seconds":0.5})");
     EXPECT_EQ(s.n_planned, 8);
     EXPECT_EQ(s.n_dense, 3);
@@ -360,6 +362,9 @@ TEST(Statistics, SharesAndReasons) {
     EXPECT_EQ(s.n_whole_graphs, 7);
     EXPECT_EQ(s.declined, std::vector<std::string>{"rows"});
     EXPECT_EQ(s.plan_refused, "");
+    EXPECT_EQ(s.n_products, 5);
+    EXPECT_DOUBLE_EQ(s.product_seconds, 2.0);
+    EXPECT_EQ(s.product_ways, "f16 in bf16, q8_0");
     EXPECT_THROW(parse_statistics("{}"), failure);
     EXPECT_THROW(parse_statistics("not json"), failure);
 }

@@ -1,14 +1,16 @@
-# Runs llama.cpp's own test-backend-ops on our device (cmake -P, with TOOL, MODULE, MODE, MIN_ROWS, LEAST) and checks that
+# Runs llama.cpp's own test-backend-ops on our device (cmake -P, with TOOL, MODULE, OPERATION, MODE, MIN_ROWS, LEAST) and checks that
 # cases really ran: the tool also says OK when every case was declined. MODE test computes them, two at a time; MODE
 # support only counts what the device claims.
 set(ENV{GGML_BACKEND_PATH} ${MODULE})
 set(ENV{TRIANGLEMIX_MIN_ROWS} ${MIN_ROWS})
+set(ENV{TRIANGLEMIX_PRODUCTS} ${PRODUCTS})
+set(ENV{TRIANGLEMIX_PRODUCTS_MIN_ROWS} ${MIN_ROWS})
 if(MODE STREQUAL "support")
     set(form --output csv)
 else()
     set(form -j 2)
 endif()
-execute_process(COMMAND ${TOOL} ${MODE} -b TriangleMix -o FLASH_ATTN_EXT ${form}
+execute_process(COMMAND ${TOOL} ${MODE} -b TriangleMix -o ${OPERATION} ${form}
     OUTPUT_VARIABLE output ERROR_VARIABLE errors RESULT_VARIABLE result)
 if(MODE STREQUAL "support")
     string(REGEX MATCHALL "\"support\",\"1\"" claimed "${output}")

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -164,7 +165,11 @@ json collect(const info_options & options) {
     try {
         loaded = std::make_unique<backend>(default_backend_paths(), options.verbose);
         ours["registered"] = true;
-        ours["gpu"] = json::parse(loaded->statistics())["gpu"]["devices"];
+        const json counted = json::parse(loaded->statistics());
+        ours["gpu"] = counted["gpu"]["devices"];
+        for (const char * key : {"way", "kernel", "taken"}) {
+            ours["products"][key] = counted["products"][key];
+        }
     } catch (const failure & error) {
         ours["registered"] = false;
         ours["why"] = error.what();
@@ -198,6 +203,31 @@ std::string text_of(const json & value) {
     return value.get<std::string>();
 }
 
+// Which matrix products of prompts are taken.
+std::string describe_products(const json & products) {
+    if (products["kernel"].is_null()) {
+        return fmt::format("matrix products of prompts are left to llama.cpp (TRIANGLEMIX_PRODUCTS={})",
+                           text_of(products["way"]));
+    }
+    std::map<std::pair<std::string, int64_t>, std::string> types;  // by arithmetic and least rows
+    for (const auto & [type, rule] : products["taken"].items()) {
+        std::string & names = types[{rule["arithmetic"], rule["min_rows"]}];
+        names += (names.empty() ? "" : ", ") + type;
+    }
+    std::string text = fmt::format("matrix products of prompts, by kernel {}", text_of(products["kernel"]));
+    std::string arithmetic;
+    for (const auto & [how, names] : types) {
+        if (how.first != arithmetic) {
+            arithmetic = how.first;
+            text += fmt::format("; in {}:", arithmetic == "host" ? "llama.cpp's arithmetic" : arithmetic);
+        } else {
+            text += ";";
+        }
+        text += fmt::format(" from {} rows {}", how.second, names);
+    }
+    return text;
+}
+
 void print(const json & j, int width) {
     constexpr int k_indent = 14;
     const auto line = [&](const std::string & label, const std::string & text) {
@@ -214,8 +244,11 @@ void print(const json & j, int width) {
         const bool fast = kernel.value("fast_precision", false);
         line("  " + text_of(kernel["name"]), text_of(kernel["why"]) + (fast ? " (exact and fast precision)" : ""));
     }
-    fmt::print("\nGPUs\n");
     const json & ours = j["backend"];
+    if (ours.contains("products")) {
+        line("  products", describe_products(ours["products"]));
+    }
+    fmt::print("\nGPUs\n");
     if (!ours["cuda_kernels"].get<bool>()) {
         line("  none", "this build has no CUDA kernels: it was made without nvcc, or with -DTMX_CUDA=OFF");
     } else if (!ours.contains("gpu") || ours["gpu"].empty()) {

@@ -1,0 +1,52 @@
+#include "glue/product_evaluator.h"
+
+#include "backend/product_settings.h"
+#include "backend/stopwatch.h"
+#include "glue/product_view.h"
+
+namespace tmx {
+
+status product_evaluator::multiply(const ggml_tensor * node, product_arithmetic arithmetic) {
+    if (node->op == GGML_OP_MUL_MAT_ID) {
+        expert_product_args args = expert_product_of(node);
+        args.first.arithmetic = arithmetic;
+        return multiply_expert_rows(args, context_, experts_);
+    }
+    for (int64_t i3 = 0; i3 < node->ne[3]; ++i3) {
+        for (int64_t i2 = 0; i2 < node->ne[2]; ++i2) {
+            product_args args = product_of(node, i2, i3);
+            args.arithmetic = arithmetic;
+            if (status s = multiply_rows(args, context_); !s.ok()) {
+                return s;
+            }
+        }
+    }
+    return {};
+}
+
+ggml_status product_evaluator::compute(const ggml_tensor * node) {
+    if (const auto reason = why_product_impossible(node)) {
+        GGML_LOG_ERROR("TriangleMix: asked for a product it does not support (%s)\n", to_string(*reason));
+        return GGML_STATUS_FAILED;
+    }
+    if (kernel_.empty()) {  // forced at load, if at all
+        kernel_ = product_kernel(settings_.snapshot().kernel);
+        context_.kernel = kernel_.c_str();
+    }
+    const stopwatch watch;
+    const weight_type weights = *product_weights(node->src[0]->type);
+    const product_arithmetic arithmetic = settings_.products().of(weights).arithmetic;
+    const status result = multiply(node, arithmetic);
+    if (!result.ok()) {
+        GGML_LOG_ERROR("TriangleMix: product %s failed: %s\n", node->name, result.message());
+        return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
+    }
+    product_counts done;
+    done.nodes = 1;
+    done.flops = 2.0 * static_cast<double>(ggml_nelements(node)) * static_cast<double>(node->src[0]->ne[0]);
+    done.seconds = watch.seconds();
+    statistics_.count_product({weights, arithmetic}, done);
+    return GGML_STATUS_SUCCESS;
+}
+
+}  // namespace tmx

@@ -1,0 +1,82 @@
+// What one kernel is to its caller (products.cpp): for each form of panel three steps over plain memory.
+//
+//     round     rows become what is multiplied: integers with a scale a group of values, f32, or bf16
+//     pack      weights of some columns become a panel: values, scales and minima in the order the product reads them
+//     multiply  a few rows times one panel
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "products/weight_formats.h"
+#include "trianglemix/products.h"
+
+namespace tmx::products {
+
+// Rows that are multiplied with a panel at a time. 6 x 2 vectors of integer sums and as many of f32 fill AVX-512's
+// registers, and each load of weights serves six rows.
+constexpr int64_t k_tile_rows = 6;
+
+// Columns of the widest kernel's panel.
+constexpr int64_t k_widest_panel = 32;
+
+// All rows of a call, rounded. Arrays over rows first; n_groups = depth / group.
+struct rounded_rows {
+    void * values = nullptr;     // [n_rows, row_stride] int8 (quads), int16 (pairs), float, or bf16; null: the
+                                 // call's rows are multiplied as they are
+    int64_t row_stride = 0;      // elements; of bf16 the last of an odd number is followed by a zero
+    float * scales = nullptr;    // [n_rows, n_groups]; integers only, as what follows
+    float * sums = nullptr;      // [n_rows, n_groups] scale * sum of integers; formats with a minimum only
+    int32_t * starts = nullptr;  // [n_rows, n_groups] what integer sums start from; quads only
+};
+
+// Values are interleaved so that a 32-bit element holds neighbours in depth of one column: four int8, biased by 128 to
+// be unsigned (quads), two int16 (pairs), one float, or two bf16. A depth that is no multiple of 16 bytes' values is
+// filled up with zeros.
+struct weight_panel {
+    void * values = nullptr;   // [depth / neighbours][width][neighbours]
+    float * scales = nullptr;  // [n_groups][width]; integers only
+    float * mins = nullptr;    // [n_groups][width]; formats with a minimum only
+};
+
+struct tile {
+    int64_t row = 0;        // first of n_rows rows of `rounded_rows`
+    int64_t n_rows = 0;     // 1..k_tile_rows
+    int64_t n_columns = 0;  // 1..panel width; the panel's others are zeros
+    float * out = nullptr;  // of the first row and column
+};
+
+struct steps {
+    int64_t panel_width = 0;
+    int64_t value_bytes = 0;  // of a rounded value and of a panel's
+
+    void (*round)(const product_args & args, int64_t row_begin, int64_t row_end,
+                  const rounded_rows & rounded) = nullptr;
+    void (*pack)(const product_args & args, int64_t column_begin, int64_t n_columns,
+                 const weight_panel & panel) = nullptr;
+    void (*multiply)(const product_args & args, const rounded_rows & rounded, const weight_panel & panel,
+                     const tile & t) = nullptr;
+};
+
+struct kernel {
+    const char * name;
+    int64_t highway_target;  // bit of hwy::SupportedTargets() that the CPU must have; k_any_cpu: none
+    bool (*available)();     // what the CPU must have beyond that; null: nothing
+    steps integers;
+    steps floats;
+    steps bf16;  // without functions: this kernel has none
+};
+
+constexpr int64_t k_any_cpu = 0;
+
+// Best first; those this CPU cannot run included.
+struct kernel_list {
+    const kernel * begin_;
+    size_t size_;
+    const kernel * begin() const { return begin_; }
+    const kernel * end() const { return begin_ + size_; }
+};
+kernel_list all_kernels();
+bool runs_here(const kernel & k);
+
+}  // namespace tmx::products

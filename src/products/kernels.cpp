@@ -1,0 +1,86 @@
+// Compiles the steps for every instruction set and lists the kernels, best first. What is said of targets in
+// kernels/cpu/kernels.cpp holds here.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_AVX3_DL | HWY_SSE4)
+#define HWY_COMPILE_ALL_ATTAINABLE
+// gcc's bug 106322 (see there) is about products of 32-bit integers that keep their upper halves; ours keep the lower.
+#define HWY_BROKEN_EMU128 0
+#define TOOLCHAIN_MISS_SYS_AUXV_H
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "products/kernels.cpp"
+#include "hwy/foreach_target.h"
+
+#include "products/floats-inl.h"
+#include "products/pack-inl.h"
+#include "products/pairs-inl.h"
+#include "products/pairs_avx512_bf16.h"
+#include "products/quads_avx512_vnni.h"
+#include "products/round-inl.h"
+#include "products/round_avx512_vnni.h"
+
+#if HWY_ONCE
+
+#include <iterator>
+
+#include "hwy/targets.h"
+
+namespace tmx::products {
+namespace {
+
+// Forms of panel that are made of Highway's portable operations.
+#define TMX_PORTABLE_STEPS(ns)                                                                    \
+    {ns::k_pair_width, 2, &ns::round_rows<int16_t>, &ns::pack_panel<ns::pairs, ns::k_pair_width>, \
+     &ns::multiply_pairs},                                                                        \
+        TMX_FLOAT_STEPS(ns), {}
+#define TMX_FLOAT_STEPS(ns)                                                                          \
+    {                                                                                                \
+        ns::k_float_width, 4, &ns::round_float_rows, &ns::pack_panel<ns::floats, ns::k_float_width>, \
+            &ns::multiply_floats                                                                     \
+    }
+
+constexpr kernel k_kernels[] = {
+#if HWY_TARGETS & HWY_AVX3
+#define TMX_QUAD_STEPS                                                                                               \
+    {                                                                                                                \
+        avx512_vnni::k_width, 1, &avx512_vnni::round_rows, &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, \
+            &avx512_vnni::multiply_quads                                                                             \
+    }
+    {"avx512_bf16",
+     HWY_AVX3,
+     &avx512_bf16::available,
+     TMX_QUAD_STEPS,
+     TMX_FLOAT_STEPS(N_AVX3),
+     {avx512_bf16::k_width, 2, &N_AVX3::round_bf16_rows, &N_AVX3::pack_panel<N_AVX3::bf16_pairs, avx512_bf16::k_width>,
+      &avx512_bf16::multiply_pairs}},
+    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3), {}},
+    {"avx512", HWY_AVX3, nullptr, TMX_PORTABLE_STEPS(N_AVX3)},
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    {"avx2", HWY_AVX2, nullptr, TMX_PORTABLE_STEPS(N_AVX2)},
+#endif
+#if HWY_ARCH_ARM_A64
+    {"neon", k_any_cpu, nullptr, TMX_PORTABLE_STEPS(HWY_NAMESPACE)},
+#endif
+#if HWY_TARGETS & HWY_SSSE3
+    {"ssse3", HWY_SSSE3, nullptr, TMX_PORTABLE_STEPS(N_SSSE3)},
+#endif
+#if HWY_TARGETS & HWY_EMU128
+    {"portable", k_any_cpu, nullptr, TMX_PORTABLE_STEPS(N_EMU128)},
+#endif
+};
+
+}  // namespace
+
+kernel_list all_kernels() {
+    return {k_kernels, std::size(k_kernels)};
+}
+
+bool runs_here(const kernel & k) {
+    // Asked once: a virtual machine may take long to answer.
+    static const int64_t targets = hwy::SupportedTargets();
+    const bool has_target = k.highway_target == k_any_cpu || (targets & k.highway_target) != 0;
+    return has_target && (k.available == nullptr || k.available());
+}
+
+}  // namespace tmx::products
+
+#endif  // HWY_ONCE

@@ -1,0 +1,93 @@
+#include "products/scratch.h"
+
+#include <new>
+
+namespace tmx {
+namespace {
+
+constexpr size_t k_alignment = 64;  // the widest vector, and a cache line: threads share none
+
+// Hands out aligned pieces of a block; with a null base it only adds up their sizes.
+class carver {
+  public:
+    explicit carver(std::byte * base) : base_(base) {}
+
+    template <class T>
+    T * take(int64_t count, int64_t bytes_each = sizeof(T)) {
+        std::byte * piece = base_ == nullptr ? nullptr : base_ + used_;
+        used_ += (static_cast<size_t>(count * bytes_each) + k_alignment - 1) / k_alignment * k_alignment;
+        return reinterpret_cast<T *>(piece);
+    }
+    size_t used() const { return used_; }
+
+  private:
+    std::byte * base_;
+    size_t used_ = 0;
+};
+
+// How many values a row of rounded values, or a column of a panel, takes: 16 bytes are packed at a time.
+int64_t filled_depth(const product_args & args, const products::steps & steps) {
+    const int64_t step = 16 / steps.value_bytes;
+    return (args.depth + step - 1) / step * step;
+}
+
+// Scales of one row or column.
+int64_t n_scales(const product_args & args, bool integers) {
+    return integers ? args.depth / products::format_of(args.type).group : 0;
+}
+
+products::rounded_rows carve_rows(carver & pieces, const product_args & args, const products::steps & steps,
+                                  bool integers) {
+    products::rounded_rows rows;
+    if (products::row_rounding_of(args.type, args.arithmetic) == products::rounding::none) {
+        rows.row_stride = args.row_stride;
+        return rows;
+    }
+    rows.row_stride = filled_depth(args, steps);
+    rows.values = pieces.take<std::byte>(args.n_rows * rows.row_stride, steps.value_bytes);
+    if (integers) {
+        const int64_t scales = args.n_rows * n_scales(args, integers);
+        rows.scales = pieces.take<float>(scales);
+        rows.sums = pieces.take<float>(scales);
+        rows.starts = pieces.take<int32_t>(scales);
+    }
+    return rows;
+}
+
+products::weight_panel carve_panel(carver & pieces, const product_args & args, const products::steps & steps,
+                                   bool integers) {
+    const int64_t scales = steps.panel_width * n_scales(args, integers);
+    products::weight_panel panel;
+    panel.values = pieces.take<std::byte>(steps.panel_width * filled_depth(args, steps), steps.value_bytes);
+    panel.scales = pieces.take<float>(scales);
+    panel.mins = pieces.take<float>(scales);
+    return panel;
+}
+
+}  // namespace
+
+void product_context::scratch::reserve(const product_args & args, const products::steps & steps, bool integers,
+                                       int n_contexts) {
+    carver rows_size(nullptr);
+    carve_rows(rows_size, args, steps, integers);
+    carver panel_size(nullptr);
+    carve_panel(panel_size, args, steps, integers);
+    const size_t bytes = rows_size.used() + panel_size.used() * static_cast<size_t>(n_contexts);
+    panels_.reserve(static_cast<size_t>(n_contexts));
+    if (bytes > block_bytes_) {
+        void * fresh = std::aligned_alloc(k_alignment, bytes);
+        if (fresh == nullptr) {
+            throw std::bad_alloc();
+        }
+        block_.reset(fresh);
+        block_bytes_ = bytes;
+    }
+    carver pieces(static_cast<std::byte *>(block_.get()));
+    rows_ = carve_rows(pieces, args, steps, integers);
+    panels_.clear();
+    for (int i = 0; i < n_contexts; ++i) {
+        panels_.push_back(carve_panel(pieces, args, steps, integers));
+    }
+}
+
+}  // namespace tmx

@@ -1,0 +1,78 @@
+// Which products are taken, by what is asked for, the precision and the kernel.
+#include "backend/product_settings.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "backend/backend_config.h"
+#include "backend/settings.h"
+
+namespace tmx::test {
+namespace {
+
+product_rules rules_of(product_way way, precision attention = precision::exact) {
+    backend_config config;
+    config.products = way;
+    return make_product_rules(config, attention);
+}
+
+bool best_kernel_has_bf16() {
+    return product_kernels().front().bf16;
+}
+
+TEST(product_settings, off_takes_none) {
+    EXPECT_FALSE(rules_of(product_way::off).take_any());
+    EXPECT_FALSE(product_rules().take_any());
+}
+
+TEST(product_settings, f32_takes_every_type) {
+    for (const product_rule & rule : rules_of(product_way::f32).by_type) {
+        EXPECT_EQ(rule.min_rows, k_default_min_rows);
+        EXPECT_EQ(rule.arithmetic, product_arithmetic::f32);
+    }
+}
+
+TEST(product_settings, exact_precision_never_leaves_the_hosts_arithmetic) {
+    for (const product_way way : {product_way::fastest, product_way::host}) {
+        for (const product_rule & rule : rules_of(way).by_type) {
+            EXPECT_EQ(rule.arithmetic, product_arithmetic::host);
+        }
+    }
+}
+
+TEST(product_settings, bf16_needs_a_kernel_that_has_it) {
+    EXPECT_EQ(rules_of(product_way::bf16).take_any(), best_kernel_has_bf16());
+    backend_config config;
+    config.products = product_way::bf16;
+    config.kernel = "portable";
+    EXPECT_FALSE(make_product_rules(config, precision::fast).take_any());
+    EXPECT_NE(product_problem(config).find("AVX512-BF16"), std::string::npos);
+    config.products = product_way::fastest;
+    EXPECT_EQ(product_problem(config), "") << "nothing was asked for";
+    config.products = product_way::host;
+    EXPECT_NE(product_problem(config).find("portable is not known to be faster"), std::string::npos);
+    config.products_min_rows = 3;
+    EXPECT_EQ(product_problem(config), "");
+    EXPECT_EQ(make_product_rules(config, precision::exact).of(weight_type::q4_k).min_rows, 3);
+}
+
+TEST(product_settings, fast_precision_takes_bf16_where_that_is_faster) {
+    if (!best_kernel_has_bf16()) {
+        GTEST_SKIP() << "this CPU has no AVX512-BF16";
+    }
+    const product_rules rules = rules_of(product_way::fastest, precision::fast);
+    EXPECT_EQ(rules.of(weight_type::f16).arithmetic, product_arithmetic::bf16);
+    EXPECT_EQ(rules.of(weight_type::q8_0).arithmetic, product_arithmetic::host);
+    settings current;
+    current.apply(backend_config());
+    EXPECT_EQ(current.products().of(weight_type::f16).arithmetic, product_arithmetic::host);
+    ASSERT_EQ(current.set_precision("fast"), "");
+    EXPECT_EQ(current.products().of(weight_type::f16).arithmetic, product_arithmetic::bf16);
+    EXPECT_EQ(settings(current).products().of(weight_type::f16).arithmetic, product_arithmetic::bf16);
+    ASSERT_EQ(current.set_precision(""), "");
+    EXPECT_EQ(current.products().of(weight_type::f16).arithmetic, product_arithmetic::host);
+}
+
+}  // namespace
+}  // namespace tmx::test

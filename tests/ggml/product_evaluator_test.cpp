@@ -1,0 +1,58 @@
+// Nodes as the CPU device computes them: what is counted, and what is an error and no crash.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+
+#include "glue/product_evaluator.h"
+
+namespace tmx::test {
+namespace {
+
+constexpr product_kind k_kind{weight_type::q8_0, product_arithmetic::host};
+
+class product_evaluator_test : public testing::Test {
+  protected:
+    product_evaluator_test() : context_(ggml_init({size_t{1} << 20, nullptr, false}), ggml_free) {
+        weights_ = ggml_new_tensor_3d(context_.get(), GGML_TYPE_Q8_0, 64, 10, 3);
+        rows_ = ggml_new_tensor_3d(context_.get(), GGML_TYPE_F32, 64, 1, 5);
+        ids_ = ggml_new_tensor_2d(context_.get(), GGML_TYPE_I32, 2, 5);
+        for (ggml_tensor * t : {weights_, rows_, ids_}) {
+            std::memset(t->data, 0, ggml_nbytes(t));
+        }
+    }
+
+    ggml_status compute(const ggml_tensor * node) { return product_evaluator(settings_, statistics_).compute(node); }
+    ggml_tensor * mixture() { return ggml_mul_mat_id(context_.get(), weights_, rows_, ids_); }
+
+    std::unique_ptr<ggml_context, void (*)(ggml_context *)> context_;
+    settings settings_;
+    statistics statistics_;
+    ggml_tensor * weights_ = nullptr;
+    ggml_tensor * rows_ = nullptr;
+    ggml_tensor * ids_ = nullptr;
+};
+
+TEST_F(product_evaluator_test, operations_are_counted_by_type_of_weights) {
+    EXPECT_EQ(compute(mixture()), GGML_STATUS_SUCCESS);
+    const product_counts once = statistics_.read().products.at(k_kind);
+    EXPECT_EQ(once.nodes, 1);
+    EXPECT_EQ(once.flops, 2.0 * 5 * 2 * 10 * 64) << "each token by two experts";
+    ggml_tensor * rows = ggml_new_tensor_3d(context_.get(), GGML_TYPE_F32, 64, 7, 3);
+    std::memset(rows->data, 0, ggml_nbytes(rows));
+    EXPECT_EQ(compute(ggml_mul_mat(context_.get(), weights_, rows)), GGML_STATUS_SUCCESS);
+    const product_counts twice = statistics_.read().products.at(k_kind);
+    EXPECT_EQ(twice.nodes, 2);
+    EXPECT_EQ(twice.flops - once.flops, 2.0 * 3 * 7 * 10 * 64);
+}
+
+TEST_F(product_evaluator_test, an_expert_that_there_is_not_fails_the_node) {
+    for (const int32_t expert : {-1, 3}) {
+        static_cast<int32_t *>(ids_->data)[7] = expert;
+        EXPECT_EQ(compute(mixture()), GGML_STATUS_FAILED);
+    }
+    EXPECT_TRUE(statistics_.read().products.empty());
+}
+
+}  // namespace
+}  // namespace tmx::test
