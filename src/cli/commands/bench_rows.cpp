@@ -27,9 +27,9 @@ std::string name_of_row(const bench_row & row) {
 // As a legend says it; stock's has its setting, too.
 std::string name_of_mode(const std::string & mode) {
     return mode == "exact"        ? "exact, our kernels"
-           : mode == "exact-fast" ? "exact, bf16 products"
+           : mode == "exact-fast" ? "exact, bf16"
            : mode == "plan"       ? "TriangleMix"
-           : mode == "plan-fast"  ? "TriangleMix, bf16 products"
+           : mode == "plan-fast"  ? "TriangleMix, bf16"
                                   : mode;
 }
 

@@ -25,8 +25,8 @@ namespace {
 
 constexpr const char * k_examples = R"(
 Modes: stock       llama.cpp alone, in its fastest setting (--stock); on a GPU on the device that --device stands in front of
-       exact       our kernels, dense                 exact-fast  ... in bf16 products
-       plan        our kernels with the plan          plan-fast   ... in bf16 products
+       exact       our kernels, dense                 exact-fast  ... with --precision fast
+       plan        our kernels with the plan          plan-fast   ... with --precision fast
 At each length stock's settings are tried first, flash attention on and off with ubatches of 512, 2048 and --ubatch; one
 that can no longer be the fastest is given up. Then every repetition runs all modes one after the other, so that a machine
 that slows down slows all of them; ratios are to stock of the same run, beside them the least and greatest of one
