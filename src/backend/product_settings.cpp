@@ -83,7 +83,7 @@ std::string product_kernel(const std::string & attention_kernel) {
     // AVX-512's best kernels differ in the instructions they add to it.
     const bool any_avx512 = attention_kernel == "avx512_bf16";
     for (const product_kernel_info & info : product_kernels()) {
-        const std::string name = info.name;
+        std::string name = info.name;
         if (attention_kernel.empty() || name == attention_kernel || (any_avx512 && name.starts_with("avx512"))) {
             return name;
         }

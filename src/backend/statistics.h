@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "backend/decline_reason.h"
@@ -74,7 +75,9 @@ struct product_kind {
     weight_type weights;
     product_arithmetic arithmetic;
 
-    auto operator<=>(const product_kind &) const = default;
+    bool operator<(const product_kind & other) const {
+        return std::tie(weights, arithmetic) < std::tie(other.weights, other.arithmetic);
+    }
 };
 
 struct product_counts {

@@ -90,8 +90,8 @@ struct pairs_inner {
     }
 };
 
-void multiply_pairs(const product_args & args, const rounded_rows & rounded, const weight_panel & panel,
-                    const tile & t) {
+inline void multiply_pairs(const product_args & args, const rounded_rows & rounded, const weight_panel & panel,
+                           const tile & t) {
     const weight_format & format = format_of(args.type);
     if (format.group == 16) {
         multiply_tile<int16_t, k_pair_width>(args, rounded, panel, t, pairs_inner<16, false>());
