@@ -17,9 +17,6 @@ namespace tmx::products {
 // registers, and each load of weights serves six rows.
 constexpr int64_t k_tile_rows = 6;
 
-// Columns of the widest kernel's panel.
-constexpr int64_t k_widest_panel = 32;
-
 // All rows of a call, rounded. Arrays over rows first; n_groups = depth / group.
 struct rounded_rows {
     void * values = nullptr;     // [n_rows, row_stride] int8 (quads), int16 (pairs), float, or bf16; null: the

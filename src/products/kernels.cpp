@@ -27,9 +27,8 @@ namespace tmx::products {
 namespace {
 
 // Forms of panel that are made of Highway's portable operations.
-#define TMX_PORTABLE_STEPS(ns)                                                                    \
-    {ns::k_pair_width, 2, &ns::round_rows<int16_t>, &ns::pack_panel<ns::pairs, ns::k_pair_width>, \
-     &ns::multiply_pairs},                                                                        \
+#define TMX_PORTABLE_STEPS(ns)                                                                                 \
+    {ns::k_pair_width, 2, &ns::round_rows, &ns::pack_panel<ns::pairs, ns::k_pair_width>, &ns::multiply_pairs}, \
         TMX_FLOAT_STEPS(ns), {}
 #define TMX_FLOAT_STEPS(ns)                                                                          \
     {                                                                                                \

@@ -1,4 +1,5 @@
-// Rounds rows to 8 bits, bit for bit as ggml's CPU code on x86-64 does. Included once per Highway target.
+// Rounds rows to 8 bits, kept in 16 for pairs, bit for bit as ggml's CPU code on x86-64 does. Included once per Highway
+// target.
 
 #if defined(TMX_PRODUCTS_ROUND_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TMX_PRODUCTS_ROUND_INL_H
@@ -42,13 +43,11 @@ HWY_INLINE float rounded_to_f16(float x) {
 
 // n values (a multiple of 16) times `factor`, to the nearest integer, ties to even, at most 127. Returns their sum for
 // each group of `group`.
-template <class integer>
-HWY_INLINE void round_values(const float * source, int64_t n, float factor, int64_t group, integer * target,
+HWY_INLINE void round_values(const float * source, int64_t n, float factor, int64_t group, int16_t * target,
                              int32_t * sums) {
     const tag_f32 d;
     const hn::RebindToSigned<tag_f32> d_i32;
     const hn::Rebind<int16_t, tag_f32> d_i16;
-    const hn::Rebind<integer, tag_f32> d_out;
     const auto scale = hn::Set(d, factor);
     const auto most = hn::Set(d_i32, 127);
     for (int64_t begin = 0; begin < n; begin += group) {
@@ -56,11 +55,7 @@ HWY_INLINE void round_values(const float * source, int64_t n, float factor, int6
         for (int64_t i = begin; i < begin + group; i += k_lanes) {
             const auto value = hn::Min(hn::NearestInt(hn::Mul(hn::LoadU(d, source + i), scale)), most);
             sum = hn::Add(sum, value);
-            if constexpr (sizeof(integer) == 2) {
-                hn::StoreU(hn::DemoteTo(d_i16, value), d_i16, target + i);
-            } else {
-                hn::StoreU(hn::DemoteTo(d_out, value), d_out, target + i);
-            }
+            hn::StoreU(hn::DemoteTo(d_i16, value), d_i16, target + i);
         }
         sums[begin / group] = hn::GetLane(hn::SumOfLanes(d_i32, sum));
     }
@@ -106,9 +101,8 @@ HWY_INLINE block_scales scales_of(const float * source, int64_t n, rounding how)
     return {127.0f / largest, largest / 127.0f};
 }
 
-template <class integer>
-void round_row(const weight_format & format, const float * source, int64_t depth, integer * values, float * scales,
-               float * sums, int32_t * starts) {
+inline void round_row(const weight_format & format, const float * source, int64_t depth, int16_t * values,
+                      float * scales, float * sums) {
     constexpr int64_t k_most_groups = 16;
     const int64_t block = format.row_rounding == rounding::q8_k ? 256 : 32;
     int32_t group_sums[k_most_groups];
@@ -123,23 +117,18 @@ void round_row(const weight_format & format, const float * source, int64_t depth
                 const float sum = found.scale * static_cast<float>(group_sums[i]);
                 sums[g] = format.row_rounding == rounding::q8_1 ? rounded_to_f16(sum) : sum;
             }
-            if (starts != nullptr) {
-                starts[g] = -128 * group_sums[i];
-            }
         }
     }
 }
 
-template <class integer>
-void round_rows(const product_args & args, int64_t row_begin, int64_t row_end, const rounded_rows & rounded) {
+inline void round_rows(const product_args & args, int64_t row_begin, int64_t row_end, const rounded_rows & rounded) {
     const weight_format & format = format_of(args.type);
     const int64_t n_groups = args.depth / format.group;
     for (int64_t row = row_begin; row < row_end; ++row) {
         const int64_t first = row * n_groups;
         round_row(format, args.rows + row * args.row_stride, args.depth,
-                  static_cast<integer *>(rounded.values) + row * args.depth, rounded.scales + first,
-                  format.has_min ? rounded.sums + first : nullptr,
-                  sizeof(integer) == 1 ? rounded.starts + first : nullptr);
+                  static_cast<int16_t *>(rounded.values) + row * rounded.row_stride, rounded.scales + first,
+                  rounded.sums + first);
     }
 }
 
