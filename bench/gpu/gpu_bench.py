@@ -39,6 +39,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/host"), str(ROOT / "bench")]
 
 import rowkit  # noqa: E402  (found by the path above)
+from lists import numbers  # noqa: E402
 
 WARM_UP = 4224  # tokens; no length that anybody asks for
 STAGES = ("devices", "ops", "answers", "decode", "prefill")
@@ -90,10 +91,6 @@ def first_line(*command):
     except OSError:
         return "unknown"
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else "unknown"
-
-
-def numbers(text):
-    return [int(part) for part in text.split(",") if part]
 
 
 class Runner:

@@ -37,6 +37,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import armkit  # noqa: E402  (found by the path above)
 import rowkit  # noqa: E402
+from lists import words_of  # noqa: E402
 
 MODEL = armkit.DEPS / "models" / "SmolLM2-135M-Instruct-Q8_0.gguf"
 DOCUMENT = "/usr/share/common-licenses/GPL-3"
@@ -180,21 +181,12 @@ def long_document(path, n_tokens, folder):
     return repeated
 
 
-def known(values):
-    def check(text):
-        for word in (words := text.split(",")):
-            if word not in values:
-                raise argparse.ArgumentTypeError(f"{word}: not one of {', '.join(values)}")
-        return words
-    return check
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-m", "--model", default=str(MODEL), help="GGUF files, comma-separated (default: the embedded model)")
     parser.add_argument("--tokens", type=int, default=8192, help="of the prompt (default 8192)")
-    parser.add_argument("--ways", type=known(WAYS), default=["exact", "plan-fast"], help="default exact,plan-fast")
-    parser.add_argument("--products", type=known(PRODUCTS), default=["off", "host", "bf16"], help="default off,host,bf16")
+    parser.add_argument("--ways", type=words_of(WAYS), default=["exact", "plan-fast"], help="default exact,plan-fast")
+    parser.add_argument("--products", type=words_of(PRODUCTS), default=["off", "host", "bf16"], help="default off,host,bf16")
     parser.add_argument("--layers", help="triangle layers of the plan, e.g. 16-23")
     parser.add_argument("--plan", help="plan file or preset:NAME (default: the preset made for the model)")
     parser.add_argument("--document", default=DOCUMENT, help=f"text, repeated or cut to the length (default {DOCUMENT})")

@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/host"), str(ROOT / "bench")]
 
 import rowkit  # noqa: E402  (found by the path above)
+from lists import numbers  # noqa: E402
 from hostkit import process, settings  # noqa: E402
 from hostkit.statistics import StatisticsFile, nodes  # noqa: E402
 
@@ -143,10 +144,6 @@ def rows_of(rounds, chosen, what, bar, arguments):
 def facts(arguments):
     return {"model": pathlib.Path(arguments.model).name, "plan": arguments.plan, "machine": rowkit.cpu(), "date": rowkit.now(),
             "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
-
-
-def numbers(text):
-    return [int(part) for part in text.split(",") if part]
 
 
 def main():

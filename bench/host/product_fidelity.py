@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/host"), str(ROOT / "bench")]
 
 import rowkit  # noqa: E402  (found by the path above)
+from lists import numbers, words_of  # noqa: E402
 from hostkit import process, settings  # noqa: E402
 from hostkit.answer import kl  # noqa: E402
 from hostkit.prompts import Prompts  # noqa: E402
@@ -155,19 +156,6 @@ def compare(model, arguments):
     return rows
 
 
-def numbers(text):
-    return [int(part) for part in text.split(",") if part]
-
-
-def known(values):
-    def check(text):
-        for word in (words := text.split(",")):
-            if word not in values:
-                raise argparse.ArgumentTypeError(f"{word}: not one of {', '.join(values)}")
-        return words
-    return check
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-m", "--model", type=lambda text: [pathlib.Path(part) for part in text.split(",")], default=MODELS,
@@ -175,8 +163,8 @@ def main():
     parser.add_argument("--lengths", type=numbers, default=[500, 600, 750, 900, 1100, 1400, 1700, 2000],
                         help="tokens of each prompt (default 500,600,750,900,1100,1400,1700,2000)")
     parser.add_argument("--next", type=int, default=8, help="tokens after the first to compare, too (default 8)")
-    parser.add_argument("--products", type=known(PRODUCTS), default=list(PRODUCTS), help="default off,host,f32,bf16")
-    parser.add_argument("--precisions", type=known(PRECISIONS), default=list(PRECISIONS), help="default exact,fast")
+    parser.add_argument("--products", type=words_of(PRODUCTS), default=list(PRODUCTS), help="default off,host,f32,bf16")
+    parser.add_argument("--precisions", type=words_of(PRECISIONS), default=list(PRECISIONS), help="default exact,fast")
     parser.add_argument("--out", default=str(ROOT / "docs/results/product_fidelity.jsonl"),
                         help="rows of the model are replaced there")
     arguments = parser.parse_args()
