@@ -3,7 +3,7 @@
 
     pattern <- kernels
     kernels <- select
-    products                   (depends on nothing)
+    cpu_base <- kernels, products: what kernels for the CPU share, whatever they compute
     selection_rule <- plan     (which may also include attention.h, for `precision`)
     selection_rule <- select   the names of methods, without what they do: its code is in src/select
     kernels, products, select, plan <- backend   which knows no ggml
@@ -51,14 +51,15 @@ ALLOWED = {
     "control": set(),
     "pattern": {"base"},
     "commit": set(),
+    "cpu_base": set(),
     "cuda_device": set(),
-    "kernels": {"base", "pattern", "cuda_device"},
-    "products": {"base"},
+    "kernels": {"base", "pattern", "cpu_base", "cuda_device"},
+    "products": {"base", "cpu_base"},
     "selection_rule": {"base"},
     "select": {"base", "pattern", "kernels", "selection_rule"},
     "plan": {"base", "pattern", "selection_rule", "header:attention.h"},
     "backend": {"base", "control", "pattern", "kernels", "products", "selection_rule", "select", "plan"},
-    "glue": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select", "plan",
+    "glue": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select", "plan",
              "backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
@@ -67,10 +68,10 @@ ALLOWED = {
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
-    "bench": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select",
+    "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
               "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
-    "tests": {"base", "control", "pattern", "commit", "cuda_device", "kernels", "products", "selection_rule", "select",
+    "tests": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
               "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
 }

@@ -3,33 +3,15 @@
 #include <algorithm>
 #include <new>
 
+#include "cpu_base/scratch_block.h"
 #include "products/expert_rows.h"
 
 namespace tmx {
-namespace {
-
-// Memory that only grows.
-class float_memory {
-  public:
-    void reserve(int64_t n_elems) {
-        if (n_elems > n_elems_) {
-            elems_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(n_elems));
-            n_elems_ = n_elems;
-        }
-    }
-    float * get() const { return elems_.get(); }
-
-  private:
-    std::unique_ptr<float[]> elems_;
-    int64_t n_elems_ = 0;
-};
-
-}  // namespace
 
 struct expert_context::scratch {
     expert_rows rows;
-    float_memory in;   // [stretch, depth]
-    float_memory out;  // [stretch, n_columns]
+    cpu_base::scratch_block in;   // [stretch, depth] f32
+    cpu_base::scratch_block out;  // [stretch, n_columns] f32
 };
 
 namespace {
@@ -41,8 +23,12 @@ struct stretch {
     int64_t begin;
     int64_t end;
 
-    float * in(int64_t row) const { return scratch.in.get() + (row - begin) * args.first.depth; }
-    float * out(int64_t row) const { return scratch.out.get() + (row - begin) * args.first.n_columns; }
+    float * in(int64_t row) const {
+        return reinterpret_cast<float *>(scratch.in.get()) + (row - begin) * args.first.depth;
+    }
+    float * out(int64_t row) const {
+        return reinterpret_cast<float *>(scratch.out.get()) + (row - begin) * args.first.n_columns;
+    }
 
     void gather(int n_threads) const {
         const product_args & first = args.first;
@@ -102,8 +88,9 @@ status multiply_expert_rows(const expert_product_args & args, product_context & 
         return s;
     }
     const int64_t n_rows = scratch.rows.size();
-    scratch.in.reserve(std::min(n_rows, k_expert_stretch) * args.first.depth);
-    scratch.out.reserve(std::min(n_rows, k_expert_stretch) * args.first.n_columns);
+    const size_t row_bytes = static_cast<size_t>(std::min(n_rows, k_expert_stretch)) * sizeof(float);
+    scratch.in.reserve(row_bytes * static_cast<size_t>(args.first.depth));
+    scratch.out.reserve(row_bytes * static_cast<size_t>(args.first.n_columns));
     for (int64_t begin = 0; begin < n_rows;) {
         const stretch part{args, scratch, begin, scratch.rows.stretch_end(begin, k_expert_stretch)};
         part.gather(products.n_threads);

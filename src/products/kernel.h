@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu_base/kernel_list.h"
 #include "products/weight_formats.h"
 #include "trianglemix/products.h"
 
@@ -57,23 +58,14 @@ struct steps {
 
 struct kernel {
     const char * name;
-    int64_t highway_target;  // bit of hwy::SupportedTargets() that the CPU must have; k_any_cpu: none
+    int64_t highway_target;  // what the CPU must have: a bit of hwy::SupportedTargets(), or cpu_base::k_any_cpu
     bool (*available)();     // what the CPU must have beyond that; null: nothing
     steps integers;
     steps floats;
     steps bf16;  // without functions: this kernel has none
 };
 
-constexpr int64_t k_any_cpu = 0;
-
-// Best first; those this CPU cannot run included.
-struct kernel_list {
-    const kernel * begin_;
-    size_t size_;
-    const kernel * begin() const { return begin_; }
-    const kernel * end() const { return begin_ + size_; }
-};
-kernel_list all_kernels();
+cpu_base::kernel_list<kernel> all_kernels();
 bool runs_here(const kernel & k);
 
 }  // namespace tmx::products

@@ -26,6 +26,8 @@
 namespace tmx::products {
 namespace {
 
+using cpu_base::k_any_cpu;
+
 // Forms of panel that are made of Highway's portable operations.
 #define TMX_PORTABLE_STEPS(ns)                                                                                 \
     {ns::k_pair_width, 2, &ns::round_rows, &ns::pack_panel<ns::pairs, ns::k_pair_width>, &ns::multiply_pairs}, \
@@ -69,15 +71,14 @@ constexpr kernel k_kernels[] = {
 
 }  // namespace
 
-kernel_list all_kernels() {
+cpu_base::kernel_list<kernel> all_kernels() {
     return {k_kernels, std::size(k_kernels)};
 }
 
 bool runs_here(const kernel & k) {
     // Asked once: a virtual machine may take long to answer.
     static const int64_t targets = hwy::SupportedTargets();
-    const bool has_target = k.highway_target == k_any_cpu || (targets & k.highway_target) != 0;
-    return has_target && (k.available == nullptr || k.available());
+    return cpu_base::cpu_has(targets, k.highway_target, k.available);
 }
 
 }  // namespace tmx::products

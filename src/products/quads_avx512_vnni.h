@@ -11,16 +11,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "hwy/base.h"
+#include "cpu_base/x86_intrinsics.h"
 #include "products/operands.h"
-
-// gcc's own header trips its warning.
-HWY_DIAGNOSTICS(push)
-#if HWY_COMPILER_GCC_ACTUAL
-HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
-#endif
-#include <immintrin.h>
-HWY_DIAGNOSTICS(pop)
 
 namespace tmx::products::avx512_vnni {
 

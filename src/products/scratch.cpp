@@ -1,29 +1,9 @@
 #include "products/scratch.h"
 
-#include <new>
-
 namespace tmx {
 namespace {
 
-constexpr size_t k_alignment = 64;  // the widest vector, and a cache line: threads share none
-
-// Hands out aligned pieces of a block; with a null base it only adds up their sizes.
-class carver {
-  public:
-    explicit carver(std::byte * base) : base_(base) {}
-
-    template <class T>
-    T * take(int64_t count, int64_t bytes_each = sizeof(T)) {
-        std::byte * piece = base_ == nullptr ? nullptr : base_ + used_;
-        used_ += (static_cast<size_t>(count * bytes_each) + k_alignment - 1) / k_alignment * k_alignment;
-        return reinterpret_cast<T *>(piece);
-    }
-    size_t used() const { return used_; }
-
-  private:
-    std::byte * base_;
-    size_t used_ = 0;
-};
+using cpu_base::carver;
 
 // How many values a row of rounded values, or a column of a panel, takes: 16 bytes are packed at a time.
 int64_t filled_depth(const product_args & args, const products::steps & steps) {
@@ -74,15 +54,8 @@ void product_context::scratch::reserve(const product_args & args, const products
     carve_panel(panel_size, args, steps, integers);
     const size_t bytes = rows_size.used() + panel_size.used() * static_cast<size_t>(n_contexts);
     panels_.reserve(static_cast<size_t>(n_contexts));
-    if (bytes > block_bytes_) {
-        void * fresh = std::aligned_alloc(k_alignment, bytes);
-        if (fresh == nullptr) {
-            throw std::bad_alloc();
-        }
-        block_.reset(fresh);
-        block_bytes_ = bytes;
-    }
-    carver pieces(static_cast<std::byte *>(block_.get()));
+    block_.reserve(bytes);
+    carver pieces(block_.get());
     rows_ = carve_rows(pieces, args, steps, integers);
     panels_.clear();
     for (int i = 0; i < n_contexts; ++i) {

@@ -1,10 +1,9 @@
 // The memory behind a product_context: one aligned block, grown on demand and kept between calls.
 #pragma once
 
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
+#include "cpu_base/scratch_block.h"
 #include "products/kernel.h"
 
 namespace tmx {
@@ -18,11 +17,7 @@ struct product_context::scratch {
     const products::weight_panel & of_thread(int thread) const { return panels_[static_cast<size_t>(thread)]; }
 
   private:
-    struct free_memory {
-        void operator()(void * p) const noexcept { std::free(p); }
-    };
-    std::unique_ptr<void, free_memory> block_;
-    size_t block_bytes_ = 0;
+    cpu_base::scratch_block block_;
     products::rounded_rows rows_;
     std::vector<products::weight_panel> panels_;
 };

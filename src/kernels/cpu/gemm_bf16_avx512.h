@@ -7,15 +7,7 @@
 
 #include <cstdint>
 
-#include "hwy/base.h"
-
-// gcc's own header trips its warning.
-HWY_DIAGNOSTICS(push)
-#if HWY_COMPILER_GCC_ACTUAL
-HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
-#endif
-#include <immintrin.h>
-HWY_DIAGNOSTICS(pop)
+#include "cpu_base/x86_intrinsics.h"
 
 namespace tmx::cpu::avx512_bf16 {
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "cpu_base/kernel_list.h"
 #include "trianglemix/attention.h"
 #include "trianglemix/kernel_features.h"
 
@@ -65,24 +66,15 @@ struct thread_scratch {
 using run_item_fn = void (*)(const attention_args & args, const attention_segment & segment, const work_item & item,
                              const thread_scratch & scratch);
 
-constexpr int64_t k_any_cpu = 0;
-
 struct kernel {
     const char * name;
-    int64_t highway_target;  // bit of hwy::SupportedTargets() that the CPU must have; k_any_cpu: none
+    int64_t highway_target;  // what the CPU must have: a bit of hwy::SupportedTargets(), or cpu_base::k_any_cpu
     bool (*available)();     // what the CPU must have beyond that; null: nothing
     run_item_fn run_exact;
     run_item_fn run_fast;  // null: no fast precision
 };
 
-// Best first; those this CPU cannot run included.
-struct kernel_list {
-    const kernel * begin_;
-    size_t size_;
-    const kernel * begin() const { return begin_; }
-    const kernel * end() const { return begin_ + size_; }
-};
-kernel_list all_kernels();
+cpu_base::kernel_list<kernel> all_kernels();
 bool runs_here(const kernel & k);
 
 }  // namespace tmx::cpu

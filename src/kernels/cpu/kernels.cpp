@@ -29,6 +29,8 @@
 namespace tmx::cpu {
 namespace {
 
+using cpu_base::k_any_cpu;
+
 constexpr kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX3
     {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, &N_AVX3::run_item<false>, &N_AVX3::run_item<true>},
@@ -50,13 +52,12 @@ constexpr kernel k_kernels[] = {
 
 }  // namespace
 
-kernel_list all_kernels() {
+cpu_base::kernel_list<kernel> all_kernels() {
     return {k_kernels, std::size(k_kernels)};
 }
 
 bool runs_here(const kernel & k) {
-    const bool has_target = k.highway_target == k_any_cpu || (hwy::SupportedTargets() & k.highway_target) != 0;
-    return has_target && (k.available == nullptr || k.available());
+    return cpu_base::cpu_has(hwy::SupportedTargets(), k.highway_target, k.available);
 }
 
 }  // namespace tmx::cpu

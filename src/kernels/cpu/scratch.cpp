@@ -1,31 +1,11 @@
 #include "kernels/cpu/scratch.h"
 
 #include <algorithm>
-#include <new>
 
 namespace tmx {
 namespace {
 
-constexpr size_t k_alignment = 64;  // the widest vector, and a cache line: threads share none
-
-// Hands out aligned pieces of a block; with a null base it only adds up their sizes.
-class carver {
-  public:
-    explicit carver(std::byte * base) : base_(base) {}
-
-    template <class T>
-    T * take(int64_t count) {
-        std::byte * piece = base_ == nullptr ? nullptr : base_ + used_;
-        const size_t bytes = static_cast<size_t>(count) * sizeof(T);
-        used_ += (bytes + k_alignment - 1) / k_alignment * k_alignment;
-        return reinterpret_cast<T *>(piece);
-    }
-    size_t used() const { return used_; }
-
-  private:
-    std::byte * base_;
-    size_t used_ = 0;
-};
+using cpu_base::carver;
 
 cpu::thread_scratch carve(carver & pieces, const attention_args & args, int64_t n_rows) {
     using cpu::k_block_keys;
@@ -56,16 +36,9 @@ void cpu_context::scratch::reserve(const attention_args & args, std::span<const 
     carve(sizes, args, n_rows);
     const size_t bytes = sizes.used() * static_cast<size_t>(n_contexts);
     threads_.reserve(static_cast<size_t>(n_contexts));
-    if (bytes > block_bytes_) {
-        void * fresh = std::aligned_alloc(k_alignment, bytes);
-        if (fresh == nullptr) {
-            throw std::bad_alloc();
-        }
-        block_.reset(fresh);
-        block_bytes_ = bytes;
-    }
+    block_.reserve(bytes);
     threads_.clear();
-    carver pieces(static_cast<std::byte *>(block_.get()));
+    carver pieces(block_.get());
     for (int i = 0; i < n_contexts; ++i) {
         threads_.push_back(carve(pieces, args, n_rows));
     }

@@ -1,11 +1,10 @@
 // The memory behind a cpu_context: one aligned block a thread, grown on demand and kept between calls.
 #pragma once
 
-#include <cstdlib>
-#include <memory>
 #include <span>
 #include <vector>
 
+#include "cpu_base/scratch_block.h"
 #include "kernels/cpu/kernel_args.h"
 
 namespace tmx {
@@ -17,11 +16,7 @@ struct cpu_context::scratch {
     const cpu::thread_scratch & of_thread(int thread) const { return threads_[static_cast<size_t>(thread)]; }
 
   private:
-    struct free_memory {
-        void operator()(void * p) const noexcept { std::free(p); }
-    };
-    std::unique_ptr<void, free_memory> block_;
-    size_t block_bytes_ = 0;
+    cpu_base::scratch_block block_;
     std::vector<cpu::thread_scratch> threads_;
 };
 
