@@ -12,6 +12,10 @@ namespace tmx::cpu_base {
 
 constexpr size_t k_alignment = 64;  // the widest vector, and a cache line: threads share none
 
+constexpr size_t aligned_up(size_t bytes) {
+    return (bytes + k_alignment - 1) / k_alignment * k_alignment;
+}
+
 // Hands out aligned pieces of a block; with a null base it only adds up their sizes.
 class carver {
   public:
@@ -20,7 +24,7 @@ class carver {
     template <class T>
     T * take(int64_t count, int64_t bytes_each = sizeof(T)) {
         std::byte * piece = base_ == nullptr ? nullptr : base_ + used_;
-        used_ += (static_cast<size_t>(count * bytes_each) + k_alignment - 1) / k_alignment * k_alignment;
+        used_ += aligned_up(static_cast<size_t>(count * bytes_each));
         return reinterpret_cast<T *>(piece);
     }
     size_t used() const { return used_; }
@@ -37,12 +41,13 @@ class scratch_block {
         if (bytes <= bytes_) {
             return;
         }
-        void * fresh = std::aligned_alloc(k_alignment, bytes);
+        const size_t whole = aligned_up(bytes);  // aligned_alloc takes nothing else
+        void * fresh = std::aligned_alloc(k_alignment, whole);
         if (fresh == nullptr) {
             throw std::bad_alloc();
         }
         memory_.reset(fresh);
-        bytes_ = bytes;
+        bytes_ = whole;
     }
     std::byte * get() const { return static_cast<std::byte *>(memory_.get()); }
 
