@@ -33,7 +33,7 @@ struct selection_method {
     bool per_query_head = false;  // how its bits are meant to be used, see selection_request
 };
 
-constexpr size_t k_most_parameters = 4;
+constexpr size_t k_most_parameters = 6;
 
 struct selection_rule {
     int32_t method = 0;                              // its number, see selection_methods()
