@@ -1,0 +1,14 @@
+// Whether the ggml of this process is laid out as the headers that this part was compiled with say. Interface tables
+// are filled and read by position, tensors and graphs by field, and both change without a new API number: so what is
+// taken for granted is tried out, on objects made for it, before anything registers.
+#pragma once
+
+#include <string>
+
+namespace tmx {
+
+// "" if so, else what differs, as half a sentence: "a tensor's nb lies elsewhere". Changes nothing in the process.
+// Reads no field of a real device or backend: only of tensors and graphs of its own, whose sizes it checked first.
+std::string layout_difference();
+
+}  // namespace tmx
