@@ -5,11 +5,8 @@
 #   TMX_LLAMA_BIN       folder with llama-server, llama-bench, ...
 #   TMX_LLAMA_LINKED_BIN  the same of the build whose CPU backend is linked in; may not exist (scripts/setup.sh --linked)
 #   TMX_MODEL           the embedded model as Q8_0; may not exist
-# Strings TMX_GGML_VERSION and TMX_GGML_COMMIT: what the backend will accept at run time.
-
-# ggml versions whose interface tables this code was written and tested against. They are filled by position and change
-# without a new API version, so anything else is refused, here and again when the backend is loaded.
-set(TMX_SUPPORTED_GGML 0.25.3)
+# Strings TMX_GGML_VERSION and TMX_GGML_COMMIT; TMX_GGML_LAYOUT, the layout of its internals, TMX_OTHER_GGML_LAYOUTS, the
+# others of which headers are there, and TMX_PARTS, all of them.
 
 if(DEFINED ENV{TMX_DEPS_DIR})
     set(default_deps $ENV{TMX_DEPS_DIR})
@@ -60,13 +57,34 @@ endif()
 list(GET version_output 0 TMX_GGML_VERSION)
 list(GET version_output 1 TMX_GGML_COMMIT)
 string(REGEX REPLACE "-dirty$" "" TMX_GGML_COMMIT "${TMX_GGML_COMMIT}")
-if(NOT TMX_GGML_VERSION IN_LIST TMX_SUPPORTED_GGML)
-    list(JOIN TMX_SUPPORTED_GGML ", " supported)
+
+# Which layout of ggml's internals that is. They are filled and read by position, so src/glue is compiled once for each
+# known one; which serves a host is found out when it loads us (src/loader/ggml_version.h has the same names).
+file(STRINGS ${TMX_LLAMA_SOURCE}/ggml/src/ggml-backend-impl.h api_version REGEX "define GGML_BACKEND_API_VERSION")
+string(REGEX REPLACE ".*GGML_BACKEND_API_VERSION ([0-9]+).*" "\\1" api_version "${api_version}")
+if(api_version EQUAL 3 AND TMX_GGML_VERSION VERSION_LESS 0.28)
+    set(TMX_GGML_LAYOUT 0.26)
+elseif(api_version EQUAL 2 AND TMX_GGML_VERSION VERSION_GREATER_EQUAL 0.22)
+    set(TMX_GGML_LAYOUT 0.20)
+elseif(api_version EQUAL 2 AND TMX_GGML_VERSION VERSION_GREATER_EQUAL 0.14 AND TMX_GGML_VERSION VERSION_LESS 0.19)
+    set(TMX_GGML_LAYOUT 0.14)
+else()
     message(FATAL_ERROR
-        "llama.cpp at ${TMX_LLAMA_SOURCE} has ggml ${TMX_GGML_VERSION}; supported: ${supported}.\n"
+        "llama.cpp at ${TMX_LLAMA_SOURCE} has ggml ${TMX_GGML_VERSION}, with which this is not built; it is with 0.14 to "
+        "0.18 and 0.22 to 0.27. What is built serves other versions, too.\n"
         "Use one of these, or the pinned one (leave TMX_LLAMA_CPP empty and run scripts/setup.sh).")
 endif()
-message(STATUS "llama.cpp: ${TMX_LLAMA_SOURCE}, ggml ${TMX_GGML_VERSION} (${TMX_GGML_COMMIT})")
+set(TMX_OTHER_GGML_LAYOUTS "")
+if(NOT TMX_SANITIZE)
+    foreach(layout 0.13 0.14 0.26)
+        if(NOT layout STREQUAL TMX_GGML_LAYOUT AND EXISTS ${TMX_DEPS_DIR}/ggml-headers/${layout}/src/ggml-impl.h)
+            list(APPEND TMX_OTHER_GGML_LAYOUTS ${layout})
+        endif()
+    endforeach()
+endif()
+set(TMX_PARTS ${TMX_GGML_LAYOUT} ${TMX_OTHER_GGML_LAYOUTS})
+list(JOIN TMX_PARTS ", " parts)
+message(STATUS "llama.cpp: ${TMX_LLAMA_SOURCE}, ggml ${TMX_GGML_VERSION} (${TMX_GGML_COMMIT}); for hosts with the layouts of ggml ${parts}")
 
 add_library(tmx_ggml INTERFACE)
 add_library(tmx::ggml ALIAS tmx_ggml)
@@ -78,6 +96,16 @@ add_library(tmx_ggml_internal INTERFACE)
 add_library(tmx::ggml_internal ALIAS tmx_ggml_internal)
 target_include_directories(tmx_ggml_internal SYSTEM INTERFACE ${TMX_LLAMA_SOURCE}/ggml/src)
 target_link_libraries(tmx_ggml_internal INTERFACE tmx_ggml)
+
+# The same for the other layouts. They are linked against the same library: what it exports has not changed.
+foreach(layout IN LISTS TMX_OTHER_GGML_LAYOUTS)
+    add_library(tmx_ggml_internal_${layout} INTERFACE)
+    add_library(tmx::ggml_internal_${layout} ALIAS tmx_ggml_internal_${layout})
+    target_include_directories(tmx_ggml_internal_${layout} SYSTEM INTERFACE
+        ${TMX_DEPS_DIR}/ggml-headers/${layout}/include ${TMX_DEPS_DIR}/ggml-headers/${layout}/src)
+    target_compile_definitions(tmx_ggml_internal_${layout} INTERFACE GGML_SHARED GGML_BACKEND_SHARED)
+    target_link_libraries(tmx_ggml_internal_${layout} INTERFACE ${TMX_LLAMA_BIN}/libggml.so ${TMX_LLAMA_BIN}/libggml-base.so)
+endforeach()
 
 add_library(tmx_llama INTERFACE)
 add_library(tmx::llama ALIAS tmx_llama)

@@ -1,4 +1,4 @@
-// Which ggml one is. The backend only passes it on to the statistics; glue/version_check.h compares it.
+// Which ggml one is. The backend only passes it on to the statistics.
 #pragma once
 
 #include <string_view>

@@ -127,6 +127,13 @@ enum ggml_backend_dev_type device_type(ggml_backend_dev_t) noexcept {
     return GGML_BACKEND_DEVICE_TYPE_ACCEL;
 }
 
+// Since ggml 0.20 a device says whether files may be mapped for it.
+void set_mmap_support(auto & caps) {
+    if constexpr (requires { caps.mmap_support; }) {
+        caps.mmap_support = true;
+    }
+}
+
 void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) noexcept {
     props->name = device_name(dev);
     props->description = device_description(dev);
@@ -136,7 +143,7 @@ void device_props(ggml_backend_dev_t dev, ggml_backend_dev_props * props) noexce
     props->caps.host_buffer = false;
     props->caps.buffer_from_host_ptr = true;
     props->caps.events = true;
-    props->caps.mmap_support = true;
+    set_mmap_support(props->caps);
 }
 
 ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) noexcept {

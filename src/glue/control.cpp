@@ -13,7 +13,7 @@
 #include "glue/accel_device.h"
 #include "glue/backend_common.h"
 #include "glue/proxy/proxy_device.h"
-#include "glue/version_check.h"
+#include "glue/running_ggml.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {

@@ -22,6 +22,16 @@ int32_t layer_of_cache(const ggml_tensor * cache) {
 
 }  // namespace
 
+ggml_cgraph nodes_of(ggml_cgraph * graph, int begin, int end) {
+    ggml_cgraph nodes{};
+    nodes.n_nodes = end - begin;
+    nodes.nodes = graph->nodes + begin;
+    nodes.use_counts = graph->use_counts;
+    nodes.visited_hash_set = graph->visited_hash_set;
+    nodes.order = graph->order;
+    return nodes;
+}
+
 const ggml_tensor * cached_keys(const ggml_tensor * k) {
     while (k != nullptr) {
         if (k->view_src != nullptr) {

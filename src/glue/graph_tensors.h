@@ -24,6 +24,10 @@ void for_each_tensor(const ggml_cgraph * graph, Visit visit) {
     }
 }
 
+// A graph of the nodes [begin, end) of another one, which must outlive it. (ggml's own function for it is not exported
+// by every version.)
+ggml_cgraph nodes_of(ggml_cgraph * graph, int begin, int end);
+
 // The view of a key cache (a tensor named cache_k_l<layer>) that a node's keys are, or that they were copied or
 // converted from: llama.cpp casts f32 keys to f16. Null if there is none.
 const ggml_tensor * cached_keys(const ggml_tensor * k);

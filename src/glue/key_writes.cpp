@@ -101,7 +101,7 @@ ggml_status key_writer::compute(ggml_cgraph * graph, int index, int n_threads) {
         const bool threads_pay = graph->nodes[index]->src[0]->ne[1] >= k_least_rows_for_threads;
         set_n_threads_(cpu_, threads_pay ? n_threads : 1);
     }
-    ggml_cgraph view = ggml_graph_view(graph, index, index + 1);
+    ggml_cgraph view = nodes_of(graph, index, index + 1);
     return ggml_backend_graph_compute(cpu_, &view);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -47,25 +48,35 @@ constexpr sized_type k_types[] = {
     {GGML_TYPE_Q6_K, "q6_K", 210},
 };
 
-std::string quoted(const char * name) {
-    return name != nullptr ? "\"" + std::string(name) + "\"" : "nothing";
+std::string joined(std::initializer_list<std::string_view> parts) {
+    std::string text;
+    for (const std::string_view part : parts) {
+        text += part;
+    }
+    return text;
+}
+
+std::string number_named(std::string_view what, int number, const char * there, std::string_view here) {
+    return joined(
+        {what, " ", std::to_string(number), " is ", there != nullptr ? there : "nothing", " there, ", here, " here"});
+}
+
+std::string bytes_differ(std::string_view what, size_t there, size_t here) {
+    return joined({what, " ", std::to_string(there), " bytes there, ", std::to_string(here), " here"});
 }
 
 std::string names_differ() {
     for (const named_op & each : k_ops) {
         if (const char * name = ggml_op_name(each.op); name == nullptr || name != each.name) {
-            return "operation " + std::to_string(each.op) + " is " + quoted(name) + " there, \"" +
-                   std::string(each.name) + "\" here";
+            return number_named("operation", each.op, name, each.name);
         }
     }
     for (const sized_type & each : k_types) {
         if (const char * name = ggml_type_name(each.type); name == nullptr || name != each.name) {
-            return "type " + std::to_string(each.type) + " is " + quoted(name) + " there, \"" + std::string(each.name) +
-                   "\" here";
+            return number_named("type", each.type, name, each.name);
         }
-        if (ggml_type_size(each.type) != each.block_bytes) {
-            return "a block of " + std::string(each.name) + " has " + std::to_string(ggml_type_size(each.type)) +
-                   " bytes there, " + std::to_string(each.block_bytes) + " here";
+        if (const size_t size = ggml_type_size(each.type); size != each.block_bytes) {
+            return bytes_differ(joined({"a block of ", each.name, " has"}), size, each.block_bytes);
         }
     }
     return "";
@@ -94,8 +105,7 @@ constexpr size_t k_object_bytes = 32;  // what a context writes before each tens
 std::string tensors_differ() {
     // How large a tensor is there: it must be known before a field is read.
     if (ggml_tensor_overhead() != sizeof(ggml_tensor) + k_object_bytes) {
-        return "a tensor takes " + std::to_string(ggml_tensor_overhead()) + " bytes there, " +
-               std::to_string(sizeof(ggml_tensor) + k_object_bytes) + " here";
+        return bytes_differ("a tensor takes", ggml_tensor_overhead(), sizeof(ggml_tensor) + k_object_bytes);
     }
     const context_ptr context = tensors_only();
     if (context == nullptr) {
@@ -205,9 +215,9 @@ class slot_check {
         call();
         const int due = static_cast<int>((table_offset_ + offset) / sizeof(word_function));
         if (last_word != due) {
-            difference_ = std::string(slot) + " of " + table_ + " is word " +
-                          (last_word == k_no_word ? std::string("unknown") : std::to_string(last_word)) +
-                          " of its object there, word " + std::to_string(due) + " here";
+            const std::string there = last_word == k_no_word ? "unknown" : std::to_string(last_word);
+            difference_ = joined({slot, " of ", table_, " is word ", there, " of its object there, word ",
+                                  std::to_string(due), " here"});
         }
     }
     const std::string & difference() const { return difference_; }
@@ -278,8 +288,7 @@ std::string devices_differ() {
     TMX_SLOT(ggml_backend_device, get_props, ggml_backend_dev_get_props(&device, &memory.props));
     const auto cleared = static_cast<size_t>(std::find(memory.bytes, std::end(memory.bytes), k_mark) - memory.bytes);
     if (check.difference().empty() && cleared != sizeof(ggml_backend_dev_props)) {
-        return "a device's properties have " + std::to_string(cleared) + " bytes there, " +
-               std::to_string(sizeof(ggml_backend_dev_props)) + " here";
+        return bytes_differ("a device's properties have", cleared, sizeof(ggml_backend_dev_props));
     }
     return check.difference();
 }

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,21 +15,18 @@
 #include "backend/statistics_file.h"
 #include "backend/statistics_json.h"
 #include "backend/statistics_summary.h"
+#include "backend/status_file.h"
 #include "glue/abi.h"
 #include "glue/accel_device.h"
 #include "glue/backend_common.h"
 #include "glue/control.h"
+#include "glue/layout_probe.h"
 #include "glue/proxy/proxy_device.h"
-#include "glue/version_check.h"
+#include "glue/running_ggml.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
 namespace {
-
-struct close_file {
-    void operator()(std::FILE * file) const { std::fclose(file); }
-};
-using file_handle = std::unique_ptr<std::FILE, close_file>;
 
 bool switched_on = false;
 bool with_cpu_device = false;
@@ -109,29 +105,20 @@ void write_statistics() noexcept {
     }
 }
 
-// One JSON line on how registration went, appended to the file that TRIANGLEMIX_STATUS names: a parent process that
-// started the host reads there whether this library serves it.
+// Says in the file that TRIANGLEMIX_STATUS names how registration went.
 void write_status(const std::string & where, const std::string & refusal) {
-    if (where.empty()) {
-        return;
-    }
-    nlohmann::ordered_json line = {{"registered", refusal.empty()}, {"version", TMX_VERSION}, {"devices", n_devices()}};
-    if (switched_on && !proxies().empty()) {  // a refused library is unloaded again and must leave nothing behind
-        line["gpu"] = nlohmann::ordered_json::array();
+    registration_status status{
+        .refusal = refusal, .version = TMX_VERSION, .devices = n_devices(), .kernel = "", .gpus = {}};
+    if (switched_on) {  // a refused library is unloaded again and must leave nothing behind
         for (const std::unique_ptr<proxy_device> & proxy : proxies()) {
-            line["gpu"].push_back({{"name", proxy->candidate().name},
-                                   {"wraps", ggml_backend_dev_name(proxy->wrapped())},
-                                   {"kernel", proxy->candidate().kernel}});
+            status.gpus.push_back(
+                {proxy->candidate().name, ggml_backend_dev_name(proxy->wrapped()), proxy->candidate().kernel});
         }
     }
     if (refusal.empty()) {
-        line["kernel"] = kernel_in_use(process_settings().snapshot());
-    } else {
-        line["reason"] = refusal;
+        status.kernel = kernel_in_use(process_settings().snapshot());
     }
-    const std::string text = line.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-    const file_handle file(std::fopen(where.c_str(), "ab"));
-    if (file == nullptr || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size()) {
+    if (!append_status(where, status)) {
         GGML_LOG_WARN("TriangleMix: cannot write to TRIANGLEMIX_STATUS=%s\n", where.c_str());
     }
 }
@@ -221,8 +208,9 @@ ggml_backend_reg_t start() {
         return nullptr;  // a host that does not ask for the score
     }
     config_result read = read_config(process_environment());
-    const std::string refusal = version_refusal({TMX_GGML_VERSION, TMX_GGML_COMMIT}, running_ggml());
-    if (!refusal.empty()) {
+    if (const std::string difference = layout_difference(); !difference.empty()) {
+        const std::string refusal = "this program's ggml " + std::string(running_ggml().version) +
+                                    " is not laid out as that which this part was built for: " + difference;
         GGML_LOG_ERROR("TriangleMix: %s\n", refusal.c_str());
         write_status(read.config.status, refusal);
         return nullptr;
@@ -264,6 +252,7 @@ ggml_backend_reg_t start() {
 
 extern "C" __attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void);
 extern "C" __attribute__((visibility("default"))) int ggml_backend_score(void);
+extern "C" __attribute__((visibility("default"))) const char * trianglemix_layout_difference(void);
 
 // ggml asks it before it registers a library, to pick one of several; 0 means "not on this system", and the library is
 // closed again without a word above information level. So a library that is switched off is no backend at all: hosts
@@ -277,6 +266,17 @@ extern "C" int ggml_backend_score(void) {
         GGML_LOG_ERROR("TriangleMix: not registering: unknown error\n");
     }
     return 0;
+}
+
+// Asked by the library that picks one of the parts for this process (src/loader): "" if this one's layout is the host's,
+// else what differs; null without memory. Lives as long as the part.
+extern "C" const char * trianglemix_layout_difference(void) {
+    try {
+        static const std::string difference = tmx::layout_difference();
+        return difference.c_str();
+    } catch (...) {
+        return nullptr;
+    }
 }
 
 // Called once by a host that loads the library, and once more if it is loaded by two ways; both get the same registry.

@@ -5,7 +5,7 @@
 #include "backend/host_context.h"
 #include "backend/statistics_json.h"
 #include "ggml-backend.h"
-#include "glue/version_check.h"
+#include "glue/running_ggml.h"
 #include "steps.h"
 
 namespace tmx::test {

@@ -343,11 +343,18 @@ TEST_F(registry_test, exports_and_links_nothing_else) {
         EXPECT_EQ(pclose(pipe), 0) << command;
         return text;
     };
-    const std::string symbols = output_of("nm -D --defined-only " TMX_MODULE);
-    EXPECT_TRUE(contains(symbols, " T ggml_backend_init\n")) << symbols;
-    EXPECT_TRUE(contains(symbols, " T ggml_backend_score\n")) << symbols;
-    EXPECT_EQ(std::count(symbols.begin(), symbols.end(), '\n'), 2) << symbols;
-    const std::string dynamic = output_of("readelf -d " TMX_MODULE);
+    for (const char * exported : {"ggml_backend_init", "ggml_backend_score"}) {
+        EXPECT_TRUE(contains(output_of("nm -D --defined-only " TMX_MODULE), " T " + std::string(exported) + "\n"));
+        EXPECT_TRUE(contains(output_of("nm -D --defined-only " TMX_PART), " T " + std::string(exported) + "\n"));
+    }
+    const auto symbols = [&](const char * library) {
+        const std::string text = output_of(std::string("nm -D --defined-only ") + library);
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    EXPECT_EQ(symbols(TMX_MODULE), 2);
+    EXPECT_EQ(symbols(TMX_PART), 3);
+    EXPECT_FALSE(contains(output_of("readelf -d " TMX_MODULE), "[libggml")) << "any program must be able to load it";
+    const std::string dynamic = output_of("readelf -d " TMX_PART);
     EXPECT_FALSE(contains(dynamic, "RPATH") || contains(dynamic, "RUNPATH")) << dynamic;
     EXPECT_TRUE(contains(dynamic, "[libggml-base.so.0]")) << dynamic;
     EXPECT_FALSE(contains(dynamic, "libllama")) << dynamic;

@@ -4,6 +4,7 @@
 
 #include "backend/stopwatch.h"
 #include "glue/backend_common.h"
+#include "glue/graph_tensors.h"
 
 namespace tmx {
 
@@ -27,7 +28,7 @@ ggml_status graph_cutter::pass_on(ggml_cgraph * graph, int begin, int end) {
     if (std::all_of(graph->nodes + begin, graph->nodes + end, computes_nothing)) {
         return GGML_STATUS_SUCCESS;
     }
-    ggml_cgraph view = ggml_graph_view(graph, begin, end);
+    ggml_cgraph view = nodes_of(graph, begin, end);
     return ggml_backend_graph_compute_async(wrapped_, &view);
 }
 

@@ -97,10 +97,16 @@ void backend_event_wait(ggml_backend_t backend, ggml_backend_event_t event) noex
     wrapped->iface.event_wait(wrapped, event);
 }
 
-void backend_graph_optimize(ggml_backend_t backend, ggml_cgraph * graph,
-                            ggml_backend_graph_optimize_params * params) noexcept {
+// Since ggml 0.22 with parameters behind the graph.
+template <typename... parameters>
+void backend_graph_optimize(ggml_backend_t backend, ggml_cgraph * graph, parameters... rest) noexcept {
     const ggml_backend_t wrapped = wrapped_of(backend);
-    wrapped->iface.graph_optimize(wrapped, graph, params);
+    wrapped->iface.graph_optimize(wrapped, graph, rest...);
+}
+
+template <typename... parameters>
+auto graph_optimize_like(void (*theirs)(ggml_backend_t, ggml_cgraph *, parameters...)) {
+    return theirs != nullptr ? c_callback(&backend_graph_optimize<parameters...>) : nullptr;
 }
 
 // What the wrapped backend leaves out, ours leaves out: ggml tells by the null pointer.
@@ -123,7 +129,7 @@ ggml_backend_i interface_like(const ggml_backend_i & wrapped) {
         .graph_compute = c_callback(backend_compute),
         .event_record = like(wrapped.event_record, &backend_event_record),
         .event_wait = like(wrapped.event_wait, &backend_event_wait),
-        .graph_optimize = like(wrapped.graph_optimize, &backend_graph_optimize),
+        .graph_optimize = graph_optimize_like(wrapped.graph_optimize),
     };
 }
 

@@ -26,6 +26,18 @@ ggml_backend_buffer_t type_alloc(ggml_backend_buffer_type_t type, size_t size) n
     return buffer == nullptr || watch_cache_writes(buffer.get()) ? buffer.release() : nullptr;
 }
 
+#if GGML_BACKEND_API_VERSION >= 3
+// As type_alloc(), for all tensors of a list, which some devices place in a way of their own.
+ggml_backend_buffer_t type_alloc_list(ggml_backend_buffer_type_t type, ggml_tensor ** tensors, int n) noexcept {
+    ggml_backend_buffer_ptr buffer(ggml_backend_buft_alloc_buffer_n(wrapped_type(type), tensors, n));
+    return buffer == nullptr || watch_cache_writes(buffer.get()) ? buffer.release() : nullptr;
+}
+
+size_t type_alloc_size_of_list(ggml_backend_buffer_type_t type, ggml_tensor ** tensors, int n) noexcept {
+    return ggml_backend_buft_get_alloc_size_n(wrapped_type(type), tensors, n);
+}
+#endif
+
 size_t type_alignment(ggml_backend_buffer_type_t type) noexcept {
     return ggml_backend_buft_get_alignment(wrapped_type(type));
 }
@@ -45,9 +57,15 @@ bool type_is_host(ggml_backend_buffer_type_t type) noexcept {
 constexpr ggml_backend_buffer_type_i k_type_interface = {
     .get_name = c_callback(type_name),
     .alloc_buffer = c_callback(type_alloc),
+#if GGML_BACKEND_API_VERSION >= 3
+    .alloc_buffer_n = c_callback(type_alloc_list),
+#endif
     .get_alignment = c_callback(type_alignment),
     .get_max_size = c_callback(type_max_size),
     .get_alloc_size = c_callback(type_alloc_size),
+#if GGML_BACKEND_API_VERSION >= 3
+    .get_alloc_size_n = c_callback(type_alloc_size_of_list),
+#endif
     .is_host = c_callback(type_is_host),
 };
 
