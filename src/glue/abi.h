@@ -1,17 +1,7 @@
-// The only door to ggml's internal headers, and what this module takes for granted about them.
+// The only door to ggml's internal headers. What is taken for granted about them stands in abi_check.cpp.
 #pragma once
-
-#include <cstddef>
 
 #include "ggml-backend-impl.h"
 #include "ggml-backend.h"
 #include "ggml-impl.h"
 #include "ggml.h"
-
-// Tables that are filled by position, and grow without a new API version. If one of these fails, read the new header,
-// fill the table in accel_device.cpp, registry.cpp or proxy/ anew, and give the layout a part (src/loader/ggml_version.h).
-static_assert(GGML_BACKEND_API_VERSION == 2 || GGML_BACKEND_API_VERSION == 3);
-static_assert(sizeof(ggml_backend_i) == 16 * sizeof(void *));
-static_assert(sizeof(ggml_backend_device_i) == 15 * sizeof(void *));
-static_assert(sizeof(ggml_backend_reg_i) == 4 * sizeof(void *));
-static_assert(sizeof(ggml_backend_buffer_type_i) == (GGML_BACKEND_API_VERSION == 2 ? 6 : 8) * sizeof(void *));

@@ -294,6 +294,13 @@ std::string devices_differ() {
 }
 
 std::string backends_differ() {
+    const context_ptr context = tensors_only();
+    if (context == nullptr) {
+        return "it makes no tensors";
+    }
+    float values[8] = {};
+    ggml_tensor * tensor = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, 8);
+    tensor->data = values;
     fake<ggml_backend_device> device;
     fake<ggml_backend> backend;
     fake<ggml_backend_event> event;
@@ -302,6 +309,10 @@ std::string backends_differ() {
     TMX_CHECK(ggml_backend);
     TMX_SLOT(ggml_backend, get_name, ggml_backend_name(&backend));
     TMX_SLOT(ggml_backend, synchronize, ggml_backend_synchronize(&backend));
+    TMX_SLOT(ggml_backend, set_tensor_async,
+             ggml_backend_tensor_set_async(&backend, tensor, values, 0, sizeof(values)));
+    TMX_SLOT(ggml_backend, get_tensor_async,
+             ggml_backend_tensor_get_async(&backend, tensor, values, 0, sizeof(values)));
     TMX_SLOT(ggml_backend, graph_plan_create, ggml_backend_graph_plan_create(&backend, &graph));
     TMX_SLOT(ggml_backend, graph_plan_compute, ggml_backend_graph_plan_compute(&backend, nullptr));
     TMX_SLOT(ggml_backend, graph_plan_free, ggml_backend_graph_plan_free(&backend, nullptr));
