@@ -7,6 +7,7 @@
     selection_rule <- plan     (which may also include attention.h, for `precision`)
     selection_rule <- select   the names of methods, without what they do: its code is in src/select
     kernels, products, select, plan <- backend   which knows no ggml
+    backend <- loader          of it, its status file; the library has no ggml in it, and no kernel
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
     pattern <- runtime         the only module that includes llama.h
     runtime <- measure <- prompts
@@ -14,6 +15,7 @@
     plan, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- cli    (which may also include attention.h, for the list of kernels)
     commit <- glue, cli
+    loader <- cli              which tells ahead what will be served
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
                    folders named cuda, and in the one file of glue that makes executors for GPUs
 
@@ -61,19 +63,20 @@ ALLOWED = {
     "backend": {"base", "control", "pattern", "kernels", "products", "selection_rule", "select", "plan"},
     "glue": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select", "plan",
              "backend"},
+    "loader": {"backend"},
     "runtime": {"base", "control", "pattern"},
     "measure": {"base", "runtime"},
     "prompts": {"base", "runtime", "measure"},
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
-    "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
+    "cli": {"base", "control", "pattern", "commit", "loader", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
     "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
+              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
     "tests": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
+              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")

@@ -29,6 +29,7 @@ constexpr std::string_view k_names[] = {"DISABLE",
                                         "STATUS",
                                         "STRICT",
                                         "TAIL",
+                                        "TRY_NEWER_GGML",
                                         "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
@@ -59,6 +60,7 @@ class config_reader {
         backend_config & config = result_.config;
         config.disabled = flag("DISABLE");
         config.strict = flag("STRICT");
+        static_cast<void>(flag("TRY_NEWER_GGML"));  // for the library that loads this one (src/loader)
         if (const std::string * text = find("PRECISION")) {
             config.arithmetic = checked("PRECISION", parse_precision(*text));
         }

@@ -10,9 +10,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "cli/build_info.h"
 #include "cli/child_process.h"
-#include "commit/commit_name.h"
+#include "loader/ggml_version.h"
 #include "runtime/backend.h"
 
 namespace tmx {
@@ -94,13 +93,11 @@ bool ask_version(const std::string & library, std::string & version, std::string
 
 }  // namespace
 
-bool host_build::same_ggml() const {
-    const std::string ours = built_against();  // "VERSION (COMMIT)"
-    const size_t open = ours.find(" (");
-    const std::string version = ours.substr(0, open);
-    const std::string commit = ours.substr(open + 2, ours.size() - open - 3);
-    // The backend's own rule: where a commit is not known the versions decide.
-    return version == ggml_version && may_be_one_commit(commit, ggml_commit);
+std::string host_build::refusal() const {
+    if (kind == host_kind::unloadable) {
+        return problem;
+    }
+    return parts_for(ggml_version, tries_newer_ggml()).refusal;
 }
 
 std::string host_build::how() const {
@@ -156,8 +153,7 @@ host_build inspect_host(const std::string & where) {
         host.problem = host.program + " does not use a shared libggml, so it cannot load a backend. " +
                        "Build llama.cpp with -DBUILD_SHARED_LIBS=ON.";
     } else if (!ask_version(host.ggml_library, host.ggml_version, host.ggml_commit)) {
-        host.problem = host.ggml_library + " does not tell its version: it is older than what we support (" +
-                       built_against() + ")";
+        host.problem = host.ggml_library + " does not tell its version: it is older than any that we know";
     } else {
         host.kind = cpu_linked ? host_kind::linked : host_kind::dynamic;
     }

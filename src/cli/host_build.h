@@ -21,8 +21,8 @@ struct host_build {
     bool cuda = false;         // has llama.cpp's CUDA backend, linked in or beside it
     std::string problem;       // unloadable: why, and what to do
 
-    bool same_ggml() const;   // the version, and if both are known the commit, that our backend was built against
-    std::string how() const;  // one sentence for people
+    std::string refusal() const;  // why it will not be served, as a sentence; "" if it will, as far as can be told
+    std::string how() const;      // how it will, likewise
 };
 
 // `where`: a program's path, its name on PATH, or a folder that holds llama-server (or bin/llama-server). Nothing of

@@ -1,6 +1,7 @@
 #include "loader/ggml_version.h"
 
 #include <charconv>
+#include <cstdlib>
 #include <iterator>
 
 namespace tmx {
@@ -21,6 +22,12 @@ std::optional<ggml_release> parse_release(std::string_view text) {
 
 std::string to_string(ggml_release release) {
     return std::to_string(release.major) + "." + std::to_string(release.minor);
+}
+
+bool tries_newer_ggml() {
+    const char * value = std::getenv("TRIANGLEMIX_TRY_NEWER_GGML");
+    const std::string_view text = value != nullptr ? value : "";
+    return text == "1" || text == "true" || text == "on" || text == "yes";
 }
 
 part_choice parts_for(std::string_view host_version, bool try_newer) {

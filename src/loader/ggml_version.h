@@ -37,6 +37,9 @@ constexpr host_part k_parts[] = {
     {"0.13", {0, 13}, {0, 13}},
 };
 
+// TRIANGLEMIX_TRY_NEWER_GGML.
+bool tries_newer_ggml();
+
 // Which parts may serve a host, in the order in which they are to be tried; or why none may, as a sentence.
 struct part_choice {
     std::vector<const host_part *> parts;

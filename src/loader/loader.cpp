@@ -74,7 +74,7 @@ const opened_part * part_of(const host & from) {
             "this program's ggml cannot be found: it seems to be linked in. A llama.cpp with shared libraries is "
             "needed (-DBUILD_SHARED_LIBS=ON)";
     } else {
-        choice = parts_for(version, environment("TRIANGLEMIX_TRY_NEWER_GGML") == "1");
+        choice = parts_for(version, tries_newer_ggml());
     }
     std::string reasons = choice.refusal;
     for (const host_part * part : choice.parts) {

@@ -140,18 +140,31 @@ class Settings(HostTest):
 
 
 class OtherVersion(HostTest):
-    """The same programs with a ggml that calls itself 0.25.9: its tables could be laid out differently."""
+    """The same programs with a ggml that calls itself by another number."""
 
-    def test_other_ggml_version_is_refused(self):
+    def serve_as(self, version, **variables):
         text = (settings.LLAMA_BIN / "libggml-base.so").read_bytes()
         self.assertEqual(text.count(b"\x000.25.3\x00"), 1)
         other = settings.scratch_file("libggml-base.so.0")
-        other.write_bytes(text.replace(b"\x000.25.3\x00", b"\x000.25.9\x00"))
-        outcome = self.serve(env=settings.with_backend(LD_LIBRARY_PATH=other.parent))
+        other.write_bytes(text.replace(b"\x000.25.3\x00", b"\x00" + version + b"\x00"))
+        return self.serve(env=settings.with_backend(LD_LIBRARY_PATH=other.parent, **variables))
+
+    def test_a_release_with_the_same_layout_is_served(self):
+        self.assert_served(self.serve_as(b"0.25.9"))
+
+    def test_a_newer_one_is_refused(self):
+        outcome = self.serve_as(b"0.99.0")
         self.assert_not_served(outcome)
-        for word in ("0.25.3", "0.25.9", "TMX_LLAMA_CPP"):
+        for word in ("0.99.0", "0.13 to 0.27", "TRIANGLEMIX_TRY_NEWER_GGML"):
             self.assertIn(word, outcome[1][0]["reason"])
             self.assertIn(word, outcome[2])
+
+    def test_a_newer_one_that_is_to_be_tried_is_refused_for_its_layout(self):
+        if not list(settings.LIBRARY_DIR.glob("libtrianglemix-ggml-0.26.so")):
+            self.skipTest("built without the headers of ggml 0.26")
+        outcome = self.serve_as(b"0.99.0", TRIANGLEMIX_TRY_NEWER_GGML=1)
+        self.assert_not_served(outcome)
+        self.assertIn("ggml_backend_buffer_type", outcome[1][0]["reason"])
 
 
 if __name__ == "__main__":

@@ -86,24 +86,15 @@ json kernels_json() {
 }
 
 json host_json(const host_build & host) {
-    json j = {{"program", host.program}, {"loads_backend", host.kind != host_kind::unloadable && host.same_ggml()}};
+    const std::string refusal = host.refusal();
+    json j = {{"program", host.program}, {"loads_backend", refusal.empty()}};
     j["way"] = host.kind == host_kind::dynamic  ? json("GGML_BACKEND_PATH")
                : host.kind == host_kind::linked ? json("LD_PRELOAD")
                                                 : json();
     j["ggml_version"] = host.ggml_version;
     j["ggml_commit"] = host.ggml_commit;
-    j["same_ggml"] = host.same_ggml();
     j["cuda"] = host.cuda;
-    if (host.kind == host_kind::unloadable) {
-        j["why"] = host.problem;
-    } else if (!host.same_ggml()) {
-        j["why"] = fmt::format(
-            "it uses ggml {} ({}), the backend was built against {} and would refuse; build trianglemix "
-            "against that llama.cpp with -DTMX_LLAMA_CPP='SOURCE;BUILD'",
-            host.ggml_version, host.ggml_commit, built_against());
-    } else {
-        j["why"] = host.how();
-    }
+    j["why"] = refusal.empty() ? host.how() : refusal;
     return j;
 }
 

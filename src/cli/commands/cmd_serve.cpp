@@ -193,14 +193,8 @@ int serve(const serve_options & options, const invocation & call) {
             "serve needs the server's command behind --, e.g.: trianglemix serve -- llama-server -m model.gguf");
     }
     const host_build host = inspect_host(server[0]);
-    if (host.kind == host_kind::unloadable) {
-        throw failure(host.problem);
-    }
-    if (!host.same_ggml()) {
-        throw failure(
-            fmt::format("{} uses ggml {} ({}), our backend was built against another, and would refuse it. Build "
-                        "trianglemix against that llama.cpp: cmake -DTMX_LLAMA_CPP='SOURCE;BUILD'.",
-                        host.program, host.ggml_version, host.ggml_commit));
+    if (const std::string refusal = host.refusal(); !refusal.empty()) {
+        throw failure(host.program + ": " + refusal);
     }
     for (const std::string & library : {backend_library(), preload_library()}) {
         if (!std::filesystem::exists(library)) {
