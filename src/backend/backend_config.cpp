@@ -12,25 +12,10 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {"DISABLE",
-                                        "DYNAMIC",
-                                        "KERNEL",
-                                        "LAST",
-                                        "LAYERS",
-                                        "MIN_KEYS",
-                                        "MIN_ROWS",
-                                        "PLAN",
-                                        "PRECISION",
-                                        "PRODUCTS",
-                                        "PRODUCTS_MIN_ROWS",
-                                        "SCRATCH_MB",
-                                        "SINK",
-                                        "STATS",
-                                        "STATUS",
-                                        "STRICT",
-                                        "TAIL",
-                                        "TRY_NEWER_GGML",
-                                        "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {
+    "DISABLE",  "DYNAMIC",           "KERNEL",     "LAST", "LAYERS", "MIN_KEYS", "MIN_ROWS", "PLAN", "PRECISION",
+    "PRODUCTS", "PRODUCTS_MIN_ROWS", "SCRATCH_MB", "SINK", "STATS",  "STATUS",   "STRICT",   "TAIL", "TRY_NEWER_GGML",
+    "WINDOW"};  // keep sorted
 
 std::string shown(std::string_view value) {
     constexpr size_t k_longest = 80;

@@ -1,5 +1,5 @@
-// What is taken for granted of the headers that this is compiled with. Tables are filled by position, and grow without a
-// new API version. If one of these fails, read the new header, fill the table in accel_device.cpp, registry.cpp or
+// What is taken for granted of the headers that this is compiled with. Tables are filled by position, and grow without
+// a new API version. If one of these fails, read the new header, fill the table in accel_device.cpp, registry.cpp or
 // proxy/ anew, and give the layout a part (src/loader/ggml_version.h). What the running ggml is like is another
 // question (layout_probe.h).
 #include "glue/abi.h"

@@ -268,8 +268,8 @@ extern "C" int ggml_backend_score(void) {
     return 0;
 }
 
-// Asked by the library that picks one of the parts for this process (src/loader): "" if this one's layout is the host's,
-// else what differs; null without memory. Lives as long as the part.
+// Asked by the library that picks one of the parts for this process (src/loader): "" if this one's layout is the
+// host's, else what differs; null without memory. Lives as long as the part.
 extern "C" const char * trianglemix_layout_difference(void) {
     try {
         static const std::string difference = tmx::layout_difference();

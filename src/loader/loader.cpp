@@ -47,7 +47,7 @@ std::optional<opened_part> open_part(const host_part & part, std::string & why) 
     opened_part opened;
     opened.handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (opened.handle == nullptr) {
-        why = dlerror();
+        why = "the part for ggml " + std::string(part.name) + " cannot be loaded: " + dlerror();
         return std::nullopt;
     }
     const auto difference = reinterpret_cast<difference_t>(dlsym(opened.handle, "trianglemix_layout_difference"));
