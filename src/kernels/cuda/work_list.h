@@ -31,9 +31,9 @@ struct selected_segments {
     bool at(size_t segment) const { return !selected.empty() && selected[segment] != 0; }
 };
 
-// Whose pairs a counter counts: of the selected segment of that number, the pairs that each of these heads keeps.
+// Whose pairs a counter counts: those that each of these heads keeps of a segment.
 struct counted_heads {
-    int32_t selected = 0;
+    int32_t segment = 0;
     int32_t head_begin = 0;
     int32_t n_heads = 0;
 };
