@@ -188,9 +188,9 @@ TEST(make_segments, a_run_below_the_crossover_is_what_its_layer_is_without) {
         layer_rule of_heads = rule(tail_policy::chunk);
         of_heads.heads = &heads;
         const ubatch_runs found{{run_of(0, 100, 0)}, {}};
-        EXPECT_EQ(stretches(make_segments(found, of_heads)),
-                  banded ? (std::vector<stretch>{{0, 84, false}, {84, 100, true}})
-                         : (std::vector<stretch>{{0, 100, true}}));
+        EXPECT_EQ(
+            stretches(make_segments(found, of_heads)),
+            banded ? (std::vector<stretch>{{0, 84, false}, {84, 100, true}}) : (std::vector<stretch>{{0, 100, true}}));
         EXPECT_EQ(of_heads.treats(found.runs[0]), banded);
     }
 }

@@ -155,7 +155,8 @@ TEST(statistics_test, selection_is_counted_by_layer_and_rule) {
     for (int i = 0; i < 100; ++i) {
         context.count_selected(5, record(std::to_string(i).c_str(), 1, 0, 1));
     }
-    EXPECT_EQ(context.read().layers.at(5).selections.size(), k_most_selections) << "a host may change plans without end";
+    EXPECT_EQ(context.read().layers.at(5).selections.size(), k_most_selections)
+        << "a host may change plans without end";
     EXPECT_EQ(context.read().layers.at(5).pairs.kept, 100);
 }
 

@@ -1,5 +1,5 @@
-// Layers whose heads select by different rules, rules with a crossover, and triangle layers with a band of their own: on
-// the CPU device and through a GPU's proxy, head by head against ggml's CPU backend with masks that spell it out.
+// Layers whose heads select by different rules, rules with a crossover, and triangle layers with a band of their own:
+// on the CPU device and through a GPU's proxy, head by head against ggml's CPU backend with masks that spell it out.
 #include <gtest/gtest.h>
 
 #include <map>

@@ -1,5 +1,5 @@
-// Heads that select by rules of their own, on the CPU: attention against the oracle with a mask a head, what is counted,
-// and what is refused.
+// Heads that select by rules of their own, on the CPU: attention against the oracle with a mask a head, what is
+// counted, and what is refused.
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -287,8 +287,8 @@ TEST(cuda_work_list, selected_blocks) {
                 std::map<std::pair<size_t, int32_t>, int64_t> kept_by_head;  // of segment and head
                 for (size_t i = 0; i < kept.size(); ++i) {
                     for (int32_t head = 0; head < list.counted[i].n_heads; ++head) {
-                        kept_by_head[{static_cast<size_t>(list.counted[i].segment), list.counted[i].head_begin + head}] +=
-                            kept[i];
+                        kept_by_head[{static_cast<size_t>(list.counted[i].segment),
+                                      list.counted[i].head_begin + head}] += kept[i];
                     }
                 }
                 pair_counts counts = walk(list, 64);

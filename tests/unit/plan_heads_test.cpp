@@ -1,6 +1,7 @@
 // Plans of version 2: what differs from layer to layer and from head to head.
 #include <gtest/gtest.h>
 
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,14 +11,25 @@
 namespace tmx {
 namespace {
 
+template <typename... T>
+std::string joined(const T &... parts) {
+    std::ostringstream text;
+    (text << ... << parts);
+    return text.str();
+}
+
 // Layers 4 to 7 of 8 are triangle; 4 query heads.
 std::string file_with(const std::string & rest, const std::string & model = R"("layers": 8, "heads": 4)") {
-    return R"({"format": "trianglemix-plan", "version": 2, "model": {)" + model +
-           R"(}, "triangle_layers": "4-7", )" + rest + "}";
+    return joined(R"({"format": "trianglemix-plan", "version": 2, "model": {)", model,
+                  R"(}, "triangle_layers": "4-7", )", rest, "}");
 }
 
 std::string dynamic(const std::string & entries) {
-    return R"("dynamic": [)" + entries + "]";
+    return joined(R"("dynamic": [)", entries, "]");
+}
+
+std::string stride_entry(int layer, int head) {
+    return joined(R"({"method": "stride", "layers": ")", layer, R"(", "heads": ")", head, R"("})");
 }
 
 void expect_error(const std::string & file, const std::string & error) {
@@ -110,9 +122,8 @@ TEST(plan_heads, errors_of_heads) {
     for (const auto & [entries, error] : cases) {
         expect_error(file_with(dynamic(entries)), error);
     }
-    expect_error(
-        file_with(dynamic(R"({"method": "stride", "layers": "0", "heads": "1"})"), R"("layers": 8)"),
-        "dynamic[0].heads: needs model.heads, which is missing");
+    expect_error(file_with(dynamic(R"({"method": "stride", "layers": "0", "heads": "1"})"), R"("layers": 8)"),
+                 "dynamic[0].heads: needs model.heads, which is missing");
 }
 
 TEST(plan_heads, errors_of_bands) {
@@ -139,9 +150,8 @@ TEST(plan_heads, errors_of_bands) {
 TEST(plan_heads, as_many_rules_as_the_format_takes) {
     std::string entries;
     for (int i = 0; i < 513; ++i) {
-        const int layer = i / 4;
-        entries += (i > 0 ? "," : "") + (R"({"method": "stride", "layers": ")" + std::to_string(layer)) +
-                   R"(", "heads": ")" + std::to_string(i % 4) + R"("})";
+        entries += i > 0 ? "," : "";
+        entries += stride_entry(i / 4, i % 4);
         if (i == 511) {
             expect_written_as_read(file_with(dynamic(entries), R"("layers": 400, "heads": 4)"));
         }
@@ -150,9 +160,8 @@ TEST(plan_heads, as_many_rules_as_the_format_takes) {
                  "dynamic: found 513 entries, at most 512");
     std::string of_one_layer;
     for (int head = 0; head < 256; ++head) {
-        of_one_layer += (head > 0 ? "," : "") + (R"({"method": "stride", "layers": "0", "heads": ")" +
-                                                 std::to_string(head)) +
-                        R"("})";
+        of_one_layer += head > 0 ? "," : "";
+        of_one_layer += stride_entry(0, head);
     }
     expect_error(file_with(dynamic(of_one_layer), R"("layers": 8, "heads": 1024)"),
                  "dynamic[255].layers: layer 0 is in more than 255 entries");

@@ -46,8 +46,8 @@ struct work_list {
     std::vector<walk_job> jobs;
     std::vector<int32_t> job_items;
     std::vector<counted_heads> counted;  // by the jobs' counters
-    int64_t n_selected_ranks = 0;  // room for the first ranks of selected blocks, behind those given
-    int64_t n_bit_words = 0;       // of all selected segments, one behind the other
+    int64_t n_selected_ranks = 0;        // room for the first ranks of selected blocks, behind those given
+    int64_t n_bit_words = 0;             // of all selected segments, one behind the other
     int32_t n_partials = 0;
     int64_t n_key_tiles = 0;  // at most
 
