@@ -34,6 +34,7 @@ PUBLIC = {
     "geometry.h": "pattern",
     "block_bitmap.h": "pattern",
     "block_lists.h": "kernels",
+    "line_sums.h": "kernels",
     "attention.h": "kernels",
     "selection.h": "select",
     "selection_rule.h": "selection_rule",

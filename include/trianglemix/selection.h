@@ -38,6 +38,11 @@ struct selection_request {
     bool per_query_head = false;
 };
 
+// Keys of a block of the rule's bits. REQUIRES a method that exists.
+inline int64_t block_keys_of(const selection_rule & rule) {
+    return selection_method_of(rule.method).fine_blocks ? k_fine_keys : k_bitmap_keys;
+}
+
 // The bits of one segment, of every query head, on the CPU. REQUIRES a ranked segment; `bits` of its shape, all 0; and
 // q and k, unless the method's bits depend on sizes only.
 status select_blocks(const selection_rule & rule, const attention_args & args, const attention_segment & segment,

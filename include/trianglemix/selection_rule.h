@@ -31,6 +31,7 @@ struct selection_method {
     std::string_view name;
     std::span<const selection_parameter> parameters;
     bool per_query_head = false;  // how its bits are meant to be used, see selection_request
+    bool fine_blocks = false;     // its bits are of blocks of 16 keys, not of 128
 };
 
 constexpr size_t k_most_parameters = 6;

@@ -17,6 +17,8 @@ namespace {
 // In the order of k_known_methods.
 constexpr method_row k_rows[] = {
     {"stride", true, &select_stride, TMX_IF_CUDA(cuda_select_stride), nullptr},
+    {"flexprefill", false, &select_flexprefill, nullptr, nullptr},
+    {"vertical_slash", false, &select_vertical_slash, nullptr, nullptr},
 };
 
 #undef TMX_IF_CUDA

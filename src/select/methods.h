@@ -34,6 +34,8 @@ struct method_row {
 const method_row & row_of_method(int32_t method);
 
 status select_stride(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
+status select_flexprefill(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
+status select_vertical_slash(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
 status cuda_select_stride(const selection_rule & rule, const cuda_selection_call & call);
 
 }  // namespace tmx

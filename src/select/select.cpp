@@ -8,8 +8,10 @@
 namespace tmx {
 namespace {
 
-bitmap_shape shape_of(const attention_args & args, const attention_segment & segment) {
-    return {args.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}};
+bitmap_shape shape_of(const selection_rule & rule, const attention_args & args, const attention_segment & segment) {
+    return {args.n_head,
+            {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin},
+            block_keys_of(rule)};
 }
 
 // Numbers of bits, and of pairs, that are computed here do not wrap around below that.
@@ -51,11 +53,11 @@ int64_t pairs_of(const selection_request & request, const attention_args & args,
 }
 
 // Whether the segment's blocks can be selected. REQUIRES check_sizes().
-status check_selected(const attention_args & args, const attention_segment & segment) {
+status check_selected(const selection_rule & rule, const attention_args & args, const attention_segment & segment) {
     if (segment.masked) {
         return status::error(status_code::invalid_argument, "a segment is masked, and selected");
     }
-    return check_countable(shape_of(args, segment));
+    return check_countable(shape_of(rule, args, segment));
 }
 
 // All but pointers.
@@ -75,7 +77,7 @@ status check_request(const selection_request & request, const attention_args & a
         if (request.selected[i] == 0) {
             continue;
         }
-        if (status s = check_selected(args, segments[i]); !s.ok()) {
+        if (status s = check_selected(request.rule, args, segments[i]); !s.ok()) {
             return s;
         }
     }
@@ -95,9 +97,9 @@ status check_segment(const selection_rule & rule, const attention_args & args, c
     if (!row_of_method(rule.method).sees_sizes_only && (args.q == nullptr || args.k == nullptr)) {
         return status::error(status_code::invalid_argument, "q and k must not be null");
     }
-    const bitmap_shape shape = shape_of(args, segment);
+    const bitmap_shape shape = shape_of(rule, args, segment);
     if (bits.shape.n_head != shape.n_head || bits.shape.ranks.begin != shape.ranks.begin ||
-        bits.shape.ranks.end != shape.ranks.end) {
+        bits.shape.ranks.end != shape.ranks.end || bits.shape.block_keys != shape.block_keys) {
         return status::error(status_code::invalid_argument, "bits are not of the segment's shape");
     }
     return {};
@@ -138,7 +140,7 @@ status selected_attention_forward(const selection_request & request, const atten
         if (request.selected[i] == 0) {
             continue;
         }
-        block_bitmap bits(shape_of(args, segments[i]));
+        block_bitmap bits(shape_of(request.rule, args, segments[i]));
         if (status s = visited_bits(request, args, segments[i], ctx.n_threads, bits); !s.ok()) {
             return s;
         }
@@ -167,7 +169,7 @@ std::optional<int64_t> pairs_known_ahead(const selection_request & request, cons
         if (request.selected[i] == 0) {
             continue;
         }
-        block_bitmap bits(shape_of(one, segments[i]));
+        block_bitmap bits(shape_of(request.rule, one, segments[i]));
         if (!visited_bits(request, one, segments[i], 1, bits).ok()) {
             return std::nullopt;
         }
