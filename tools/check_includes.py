@@ -35,6 +35,7 @@ PUBLIC = {
     "block_bitmap.h": "pattern",
     "block_lists.h": "kernels",
     "line_sums.h": "kernels",
+    "cuda_line_sums.h": "kernels",
     "attention.h": "kernels",
     "selection.h": "select",
     "selection_rule.h": "selection_rule",

@@ -110,6 +110,9 @@ class cuda_selector {
   public:
     virtual ~cuda_selector() = default;
 
+    // Keys of a block of its bits: k_bitmap_keys or k_fine_keys.
+    virtual int64_t block_keys() const noexcept { return k_bitmap_keys; }
+
     // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(), with the
     // sizes, strides and types that select() will be given; all pointers are null, those of `rows` too.
     virtual int64_t workspace_bytes(const attention_args & args,
@@ -137,7 +140,8 @@ struct cuda_selection {
 //          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
 //          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
 //          selection: no segment has both a list and a selection. What its blocks need on the device is sized as if all
-//          were selected: 4 bytes a block, tile of 128 rows and key head (or query head), and the bits.
+//          were selected: 4 bytes a block (of 128 keys, or 16), tile of 128 rows and key head (or query head), and the
+//          bits.
 // COST     Host time and upload grow with the items, rows * n_head / 128 and a few more where the heads of a key
 //          head do not divide 128: some 50 ns and 96 bytes each, the time twice where two tile sizes are compiled
 //          for the head dimension and both lists are made. Beside them the cells and the blocks of lists are

@@ -10,6 +10,8 @@ class rule_selector final : public cuda_selector {
   public:
     explicit rule_selector(const selection_rule & rule) : rule_(rule) {}
 
+    int64_t block_keys() const noexcept override { return block_keys_of(rule_); }
+
     int64_t workspace_bytes(const attention_args & args,
                             std::span<const cuda_selected_rows> rows) const noexcept override {
         const method_row & row = row_of_method(rule_.method);

@@ -52,10 +52,12 @@ TMX_HOST_DEVICE constexpr int64_t clamped_blocks(const flexprefill_values & valu
     return smaller(larger(1, smaller(larger(wanted, values.min_blocks), values.max_blocks)), n);
 }
 
-// The group of slash s, of n_keys. There are as many groups as blocks.
+// The group of slash s, of n_keys, is that of 128 which holds s and this. There are as many groups as blocks.
+TMX_HOST_DEVICE constexpr int64_t slash_group_shift(const flexprefill_values & values, int64_t n_keys) {
+    return values.reference ? (k_bitmap_keys - n_keys % k_bitmap_keys) % k_bitmap_keys : 0;
+}
 TMX_HOST_DEVICE constexpr int64_t slash_group(const flexprefill_values & values, int64_t n_keys, int64_t s) {
-    const int64_t missing = (k_bitmap_keys - n_keys % k_bitmap_keys) % k_bitmap_keys;
-    return (s + (values.reference ? missing : 0)) / k_bitmap_keys;
+    return (s + slash_group_shift(values, n_keys)) / k_bitmap_keys;
 }
 
 // Distances (line_bits.h) of the blocks that a tile at `phase` keeps for kept group o.

@@ -17,8 +17,10 @@ namespace {
 // In the order of k_known_methods.
 constexpr method_row k_rows[] = {
     {"stride", true, &select_stride, TMX_IF_CUDA(cuda_select_stride), nullptr},
-    {"flexprefill", false, &select_flexprefill, nullptr, nullptr},
-    {"vertical_slash", false, &select_vertical_slash, nullptr, nullptr},
+    {"flexprefill", false, &select_flexprefill, TMX_IF_CUDA(cuda_select_flexprefill),
+     TMX_IF_CUDA(cuda_flexprefill_bytes)},
+    {"vertical_slash", false, &select_vertical_slash, TMX_IF_CUDA(cuda_select_vertical_slash),
+     TMX_IF_CUDA(cuda_vertical_slash_bytes)},
 };
 
 #undef TMX_IF_CUDA

@@ -37,5 +37,11 @@ status select_stride(const selection_rule & rule, const cpu_selection_call & cal
 status select_flexprefill(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
 status select_vertical_slash(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
 status cuda_select_stride(const selection_rule & rule, const cuda_selection_call & call);
+status cuda_select_flexprefill(const selection_rule & rule, const cuda_selection_call & call);
+int64_t cuda_flexprefill_bytes(const selection_rule & rule, const attention_args & args,
+                               std::span<const cuda_selected_rows> rows) noexcept;
+status cuda_select_vertical_slash(const selection_rule & rule, const cuda_selection_call & call);
+int64_t cuda_vertical_slash_bytes(const selection_rule & rule, const attention_args & args,
+                                  std::span<const cuda_selected_rows> rows) noexcept;
 
 }  // namespace tmx

@@ -41,32 +41,35 @@ constexpr vertical_slash_values vertical_slash_of(const selection_rule & rule) {
             reference};
 }
 
-// The published merging of lines into strips and columns, for the rows [rows.begin, rows.end) of a block of rows, as
-// many as a strip has keys. slashes: n_slashes, falling. verticals: n_verticals, rising. Calls strip(first key of a
-// strip), rising, and column(key) for the verticals that no strip holds, rising. Every row sees through them each key of
-// its slashes and verticals exactly once, where slash 0 is among them; else verticals from rows.begin on need a mask.
-template <typename F, typename G>
-TMX_HOST_DEVICE constexpr void merge_lines(index_range rows, const int32_t * slashes, int64_t n_slashes,
-                                           const int32_t * verticals, int64_t n_verticals, const F & strip,
-                                           const G & column) {
+constexpr int64_t k_no_line = -1;
+
+// The published merging of lines into strips and columns, for a block of rows, as many as a strip has keys. next_slash()
+// and next_vertical() give the kept slashes, falling, and the kept verticals, rising; k_no_line where there are no more.
+// Calls strip(first key of a strip), rising, and column(key) for the verticals that no strip holds, rising. Every row
+// sees through them each key of its slashes and verticals exactly once, where slash 0 is among them; else verticals from
+// rows.begin on need a mask.
+template <typename slash_source, typename vertical_source, typename strip_sink, typename column_sink>
+TMX_HOST_DEVICE constexpr void merge_lines(index_range rows, slash_source next_slash, vertical_source next_vertical,
+                                           const strip_sink & strip, const column_sink & column) {
     const int64_t keys = rows.size();
-    int64_t next = 0;  // of the verticals
+    int64_t vertical = next_vertical();
     index_range run;
     const auto end_run = [&] {
-        for (; next < n_verticals && verticals[next] < run.begin; ++next) {
-            column(verticals[next]);
+        for (; vertical != k_no_line && vertical < run.begin; vertical = next_vertical()) {
+            column(vertical);
         }
-        for (; next < n_verticals && verticals[next] < run.end; ++next) {
+        while (vertical != k_no_line && vertical < run.end) {
+            vertical = next_vertical();
         }
         for (int64_t first = run.begin; first < run.end; first += keys) {
             strip(first);
         }
     };
-    for (int64_t i = 0; i < n_slashes; ++i) {
-        if (slashes[i] >= rows.end) {
+    for (int64_t slash = next_slash(); slash != k_no_line; slash = next_slash()) {
+        if (slash >= rows.end) {
             continue;
         }
-        const int64_t end = larger(rows.end - slashes[i], keys);
+        const int64_t end = larger(rows.end - slash, keys);
         if (run.empty()) {
             run = {end - keys, end};
         } else if (end > run.end && end - keys <= run.end) {
@@ -77,8 +80,8 @@ TMX_HOST_DEVICE constexpr void merge_lines(index_range rows, const int32_t * sla
         }
     }
     end_run();
-    for (; next < n_verticals && verticals[next] < rows.end; ++next) {
-        column(verticals[next]);
+    for (; vertical != k_no_line && vertical < rows.end; vertical = next_vertical()) {
+        column(vertical);
     }
 }
 

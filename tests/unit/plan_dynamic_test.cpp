@@ -64,7 +64,7 @@ TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
         {"[]", "dynamic: names no layer; leave it out"},
         {"[3]", "dynamic[0]: found 3, expected an object"},
         {R"([{"layers": "0"}])", "dynamic[0].method: missing; it is required"},
-        {R"([{"method": "strid", "layers": "0"}])", R"(dynamic[0].method: found "strid", expected one of: stride)"},
+        {R"([{"method": "strid", "layers": "0"}])", R"(dynamic[0].method: found "strid", expected one of: stride, flexprefill, vertical_slash)"},
         {R"([{"method": 5, "layers": "0"}])", R"(dynamic[0].method: found 5, expected a string such as "stride")"},
         {R"([{"method": "stride"}])", "dynamic[0].layers: missing; it is required"},
         {R"([{"method": "stride", "layers": "none"}])", "dynamic[0].layers: names no layer; leave the entry out"},
@@ -124,7 +124,7 @@ TEST(dynamic_layers, as_users_type_them) {
 
     const std::vector<std::pair<std::string, std::string>> bad = {
         {"stride:10", R"(found "stride:10", expected a method and layers such as "stride:10@0-9")"},
-        {"strode:10@0", R"(found "strode", expected one of: stride)"},
+        {"strode:10@0", R"(found "strode", expected one of: stride, flexprefill, vertical_slash)"},
         {"stride:x@0", R"(stride: found "x", expected a whole number from 1 to 1048576)"},
         {"stride:2.5@0", R"(stride: found "2.5", expected a whole number from 1 to 1048576)"},
         {"stride:0@0", R"(stride: found "0", expected a whole number from 1 to 1048576)"},

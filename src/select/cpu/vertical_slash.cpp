@@ -51,7 +51,6 @@ void add_lines(std::span<const int32_t> verticals, std::span<const int32_t> slas
 void add_published_lines(std::span<const int32_t> verticals, std::span<const int32_t> slashes, int64_t head,
                          block_bitmap & bits) {
     const bitmap_shape & shape = bits.shape;
-    const std::vector<int32_t> falling(slashes.rbegin(), slashes.rend());
     std::vector<uint32_t> words(static_cast<size_t>(shape.n_words()));
     for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
         const index_range rows = shape.rows_of(tile);
@@ -59,9 +58,8 @@ void add_published_lines(std::span<const int32_t> verticals, std::span<const int
         const auto keep = [&](index_range keys) { set_bits(words, blocks_of(keys, shape.block_keys)); };
         for (int64_t first = rows.begin; first < rows.end; first += k_strip) {
             merge_lines(
-                {first, first + k_strip}, falling.data(), static_cast<int64_t>(falling.size()), verticals.data(),
-                static_cast<int64_t>(verticals.size()), [&](int64_t key) { keep({key, key + k_strip}); },
-                [&](int64_t key) { keep({key, key + 1}); });
+                {first, first + k_strip}, rising_lines(slashes, true), rising_lines(verticals, false),
+                [&](int64_t key) { keep({key, key + k_strip}); }, [&](int64_t key) { keep({key, key + 1}); });
         }
         for (int64_t word = 0; word < shape.n_words(); ++word) {
             bits.of(head, tile)[word] |=
