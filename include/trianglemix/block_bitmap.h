@@ -1,9 +1,9 @@
 // trianglemix/block_bitmap.h -- which blocks of keys each tile of rows keeps, one bit a block: what selection writes
 // and walks are made of. Beside geometry.h the only file that knows which pairs are kept; host and device ask it alike.
 //
-// Block b holds the ranks [128 b, 128 b + 128), wherever a chunk begins; or, of fine bits, [16 b, 16 b + 16). A segment's
-// rows are cut into tiles of 128 from its first row on; a tile's rows share their blocks, each row keeps the keys of
-// them up to its own.
+// Block b holds the ranks [128 b, 128 b + 128), wherever a chunk begins; or, of fine bits, [16 b, 16 b + 16). A
+// segment's rows are cut into tiles of 128 from its first row on; a tile's rows share their blocks, each row keeps the
+// keys of them up to its own.
 //
 // THREADS  Pure functions of their arguments.
 #pragma once
@@ -24,7 +24,7 @@ constexpr int64_t k_word_bits = 32;
 // the tile's last row are 0.
 struct bitmap_shape {
     int64_t n_head = 0;
-    index_range ranks;  // of the segment's rows
+    index_range ranks;                   // of the segment's rows
     int64_t block_keys = k_bitmap_keys;  // or k_fine_keys
 
     TMX_HOST_DEVICE constexpr int64_t n_tiles() const { return (ranks.size() + k_bitmap_rows - 1) / k_bitmap_rows; }
@@ -67,8 +67,7 @@ TMX_HOST_DEVICE constexpr uint32_t visible_bits(index_range rows, int64_t word, 
 }
 
 // Blocks that every selection keeps: the first one, and those of the rows' own keys.
-TMX_HOST_DEVICE constexpr uint32_t mandatory_bits(index_range rows, int64_t word,
-                                                  int64_t block_keys = k_bitmap_keys) {
+TMX_HOST_DEVICE constexpr uint32_t mandatory_bits(index_range rows, int64_t word, int64_t block_keys = k_bitmap_keys) {
     return range_bits({0, 1}, word) | range_bits(blocks_of(rows, block_keys), word);
 }
 

@@ -81,7 +81,8 @@ class slab_work {
                        parts.data() + number * group_ * stride, stride);
         });
         for (int64_t head = 0; head < args_.n_head; ++head) {
-            join_slashes(sums.slash.data() + head * n_keys_, parts.data() + (head / group_ * n_slabs_ * group_ + head % group_) * stride, stride);
+            join_slashes(sums.slash.data() + head * n_keys_,
+                         parts.data() + (head / group_ * n_slabs_ * group_ + head % group_) * stride, stride);
         }
         const float share = 1.0f / static_cast<float>(rows_.size());
         for (std::vector<float> * each : {&sums.vertical, &sums.slash}) {
@@ -123,8 +124,8 @@ class slab_work {
         }
         double total = 0;
         for (int64_t slab = 0; slab < n_slabs_; ++slab) {
-            total += static_cast<double>(sum[slab * stride]) *
-                     std::exp2(static_cast<double>(largest[slab * stride]) - most);
+            total +=
+                static_cast<double>(sum[slab * stride]) * std::exp2(static_cast<double>(largest[slab * stride]) - most);
         }
         return static_cast<float>(most + std::log2(total));
     }

@@ -15,9 +15,9 @@
 // gamma = 1 keeps everything. Softcap of the attention is looked at in the weights alone, sink logits nowhere.
 //
 // reference = 1, the published rule: S groups slashes so that the last group is whole and the first one may be short;
-// the numbers of blocks are c / 128 + 1, where c - 1 numbers of the verticals (slashes) by falling size have a sum of at
-// most gamma; kept S stand for the offsets of whole blocks, so that a tile keeps the block o before each block of its
-// own rows; of R all are kept whose sum with those before is at most gamma times the number of tiles.
+// the numbers of blocks are c / 128 + 1, where c - 1 numbers of the verticals (slashes) by falling size have a sum of
+// at most gamma; kept S stand for the offsets of whole blocks, so that a tile keeps the block o before each block of
+// its own rows; of R all are kept whose sum with those before is at most gamma times the number of tiles.
 #pragma once
 
 #include <cstdint>

@@ -30,10 +30,7 @@ inline constexpr selection_parameter k_vertical_slash_parameters[] = {
 inline constexpr selection_method k_known_methods[] = {
     {.name = "stride", .parameters = k_stride_parameters, .per_query_head = false},
     {.name = "flexprefill", .parameters = k_flexprefill_parameters, .per_query_head = true},
-    {.name = "vertical_slash",
-     .parameters = k_vertical_slash_parameters,
-     .per_query_head = true,
-     .fine_blocks = true},
+    {.name = "vertical_slash", .parameters = k_vertical_slash_parameters, .per_query_head = true, .fine_blocks = true},
 };
 
 static_assert(std::all_of(std::begin(k_known_methods), std::end(k_known_methods),

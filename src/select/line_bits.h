@@ -17,8 +17,8 @@ TMX_HOST_DEVICE constexpr int64_t tile_phase(const bitmap_shape & shape) {
     return shape.ranks.begin % shape.block_keys;
 }
 
-// Distances of the blocks that the slashes [slashes.begin, slashes.end) cross in a tile of 128 rows; not empty. Row i of
-// a tile at phase p meets slash s in the block at distance m iff 0 <= block_keys * m + p + i - s < block_keys.
+// Distances of the blocks that the slashes [slashes.begin, slashes.end) cross in a tile of 128 rows; not empty. Row i
+// of a tile at phase p meets slash s in the block at distance m iff 0 <= block_keys * m + p + i - s < block_keys.
 TMX_HOST_DEVICE constexpr index_range crossed_distances(index_range slashes, int64_t phase, int64_t block_keys) {
     const int64_t least = slashes.begin - phase - (k_bitmap_rows - 1);
     return {larger(0, least + block_keys - 1) / block_keys,
@@ -35,7 +35,8 @@ TMX_HOST_DEVICE constexpr uint32_t reversed(uint32_t bits) {
 
 // Bits [begin, begin + 32) of a bitmap of n_words words; those outside of it are 0.
 TMX_HOST_DEVICE constexpr uint32_t bits_from(const uint32_t * bitmap, int64_t n_words, int64_t begin) {
-    const int64_t word = (begin + k_word_bits * n_words) / k_word_bits - n_words;  // rounded down, of negative ones, too
+    const int64_t word =
+        (begin + k_word_bits * n_words) / k_word_bits - n_words;  // rounded down, of negative ones, too
     const int64_t shift = begin - word * k_word_bits;
     const uint32_t low = word >= 0 && word < n_words ? bitmap[word] : 0;
     const uint32_t high = word + 1 >= 0 && word + 1 < n_words ? bitmap[word + 1] : 0;

@@ -43,11 +43,11 @@ constexpr vertical_slash_values vertical_slash_of(const selection_rule & rule) {
 
 constexpr int64_t k_no_line = -1;
 
-// The published merging of lines into strips and columns, for a block of rows, as many as a strip has keys. next_slash()
-// and next_vertical() give the kept slashes, falling, and the kept verticals, rising; k_no_line where there are no more.
-// Calls strip(first key of a strip), rising, and column(key) for the verticals that no strip holds, rising. Every row
-// sees through them each key of its slashes and verticals exactly once, where slash 0 is among them; else verticals from
-// rows.begin on need a mask.
+// The published merging of lines into strips and columns, for a block of rows, as many as a strip has keys.
+// next_slash() and next_vertical() give the kept slashes, falling, and the kept verticals, rising; k_no_line where
+// there are no more. Calls strip(first key of a strip), rising, and column(key) for the verticals that no strip holds,
+// rising. Every row sees through them each key of its slashes and verticals exactly once, where slash 0 is among them;
+// else verticals from rows.begin on need a mask.
 template <typename slash_source, typename vertical_source, typename strip_sink, typename column_sink>
 TMX_HOST_DEVICE constexpr void merge_lines(index_range rows, slash_source next_slash, vertical_source next_vertical,
                                            const strip_sink & strip, const column_sink & column) {

@@ -50,7 +50,8 @@ computed_case compute(line_method_case & each, cuda_context & ctx) {
     std::unique_ptr<problem> p = rounded_problem(each.c);
     call_output output = make_output(each.c, *p);
     const attention_segment & s = p->segments[0];
-    block_bitmap bits({each.c.n_head, {s.rank_begin, s.rank_begin + s.row_end - s.row_begin}, block_keys_of(each.rule)});
+    block_bitmap bits(
+        {each.c.n_head, {s.rank_begin, s.rank_begin + s.row_end - s.row_begin}, block_keys_of(each.rule)});
     device_problem device(*p, output);
     std::shared_ptr<cuda_work> work;
     const cuda_selection selection{cuda_selector_of(each.rule), k_selected, true};
@@ -96,9 +97,9 @@ TEST_P(cuda_line_methods_test, vertical_slash_keeps_the_blocks_of_its_lines) {
     for (line_method_case each : vertical_slash_cases(false)) {
         const computed_case computed = compute(each, *ctx);
         const bits_verdict verdict = check_line_bits(
-            computed.bits, vertical_slash_oracle(computed.bits.shape, vertical_slash_lines(computed.p->args,
-                                                                                           computed.p->segments[0],
-                                                                                           each.rule)));
+            computed.bits,
+            vertical_slash_oracle(computed.bits.shape,
+                                  vertical_slash_lines(computed.p->args, computed.p->segments[0], each.rule)));
         ASSERT_EQ("", verdict.failure) << each.c.seed;
         expect_attention_over(each, computed);
         n_decided += verdict.n_decided;
@@ -116,8 +117,7 @@ TEST_P(cuda_line_methods_test, vertical_slash_by_the_published_rule_keeps_what_t
         block_bitmap expected(computed.bits.shape);
         ASSERT_TRUE(select_blocks(each.rule, computed.p->args, computed.p->segments[0], 1, expected).ok());
         bool decided = true;  // sums that rounding may order otherwise choose other lines
-        for (const oracle_lines & lines :
-             vertical_slash_lines(computed.p->args, computed.p->segments[0], each.rule)) {
+        for (const oracle_lines & lines : vertical_slash_lines(computed.p->args, computed.p->segments[0], each.rule)) {
             for (const std::vector<kept_state> * states : {&lines.vertical, &lines.slash}) {
                 decided = decided && std::count(states->begin(), states->end(), kept_state::maybe) == 0;
             }
@@ -140,13 +140,11 @@ TEST_P(cuda_line_methods_test, flexprefill_keeps_the_blocks_of_its_rule) {
         const computed_case computed = compute(each, *ctx);
         std::vector<oracle_flexprefill_head> heads;
         for (int64_t head = 0; head < each.c.n_head; ++head) {
-            heads.push_back(
-                flexprefill_head_oracle(computed.p->args, computed.p->segments[0], each.rule, head).keep());
+            heads.push_back(flexprefill_head_oracle(computed.p->args, computed.p->segments[0], each.rule, head).keep());
             n_query_aware += heads.back().query_aware ? 1 : 0;
         }
-        const bits_verdict verdict =
-            check_line_bits(computed.bits, flexprefill_oracle(computed.bits.shape, each.rule.values[4] != 0,
-                                                              std::move(heads)));
+        const bits_verdict verdict = check_line_bits(
+            computed.bits, flexprefill_oracle(computed.bits.shape, each.rule.values[4] != 0, std::move(heads)));
         ASSERT_EQ("", verdict.failure) << each.c.seed;
         expect_attention_over(each, computed);
         n_decided += verdict.n_decided;

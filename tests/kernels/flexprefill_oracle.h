@@ -38,7 +38,7 @@ inline int64_t number_reaching(std::vector<double> masses, double wanted, bool f
 inline std::vector<kept_state> between(const std::vector<kept_state> & few, const std::vector<kept_state> & many) {
     std::vector<kept_state> states;
     for (size_t i = 0; i < few.size(); ++i) {
-        states.push_back(few[i] == kept_state::yes  ? kept_state::yes
+        states.push_back(few[i] == kept_state::yes   ? kept_state::yes
                          : many[i] == kept_state::no ? kept_state::no
                                                      : kept_state::maybe);
     }
@@ -169,8 +169,8 @@ class flexprefill_head_oracle {
         const auto keeps = [&](double gamma) {
             const double wanted = gamma * static_cast<double>(n_tiles);
             const bool all = !reference_ && gamma_ >= 1;
-            const int64_t n = all ? static_cast<int64_t>(scores.size())
-                                  : number_reaching(scores, wanted, false, !reference_);
+            const int64_t n =
+                all ? static_cast<int64_t>(scores.size()) : number_reaching(scores, wanted, false, !reference_);
             return n == 0 ? std::vector<kept_state>(scores.size(), kept_state::no) : largest(scores, n, 0);
         };
         return between(keeps(gamma_ - 1e-5), keeps(gamma_ + 1e-5));

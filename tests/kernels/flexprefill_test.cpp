@@ -34,9 +34,9 @@ std::vector<int64_t> kept_numbers(block_bitmap bits, int64_t n_blocks) {
 TEST(flexprefill, keeps_the_blocks_of_the_worked_example) {
     block_bitmap bits({1, {0, 1024}});
     add_lines(values_with(0.9, true), {{0, 3}, {0, 3}}, 0, bits);
-    EXPECT_EQ((std::vector<int64_t>{0,  8,  9,  16, 18, 24, 27, 32, 33, 35, 36,
-                                    40, 42, 43, 45, 48, 51, 54, 56, 59, 60, 63}),
-              kept_numbers(bits, 8));
+    EXPECT_EQ(
+        (std::vector<int64_t>{0, 8, 9, 16, 18, 24, 27, 32, 33, 35, 36, 40, 42, 43, 45, 48, 51, 54, 56, 59, 60, 63}),
+        kept_numbers(bits, 8));
 }
 
 TEST(flexprefill, adds_the_second_block_that_a_slash_crosses) {

@@ -1,5 +1,5 @@
-// line_method_cases.h -- random cases for methods that keep lines, and what of their bits an oracle can say, for CPU and
-// GPU.
+// line_method_cases.h -- random cases for methods that keep lines, and what of their bits an oracle can say, for CPU
+// and GPU.
 #pragma once
 
 #include <algorithm>

@@ -89,8 +89,8 @@ inline true_sums oracle_sums(const attention_args & args, const attention_segmen
 // Whether a budget keeps something: `maybe` where sums that differ by their rounding would decide otherwise.
 enum class kept_state : uint8_t { no, maybe, yes };
 
-// Sums of f32 weights, whose exponents are rounded, too, are off by that share at most: exponents of up to 2^6 are off by
-// 2^-18 = 4e-6 where products of 128 terms add a few times as much.
+// Sums of f32 weights, whose exponents are rounded, too, are off by that share at most: exponents of up to 2^6 are off
+// by 2^-18 = 4e-6 where products of 128 terms add a few times as much.
 constexpr double k_sum_error = 1e-4;
 
 // What a cut through the falling order of `masses` keeps: those clearly above `least_kept` for sure, those near one of

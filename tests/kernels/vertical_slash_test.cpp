@@ -18,19 +18,20 @@ struct merged {
     std::vector<int64_t> columns;
 };
 
-merged merge(int64_t block, int64_t keys, const std::vector<int32_t> & slashes, const std::vector<int32_t> & verticals) {
+merged merge(int64_t block, int64_t keys, const std::vector<int32_t> & slashes,
+             const std::vector<int32_t> & verticals) {
     merged result;
-    merge_lines({block * keys, block * keys + keys}, rising_lines(slashes, true), rising_lines(verticals, false),
-                [&](int64_t first) { result.strips.push_back(first); },
-                [&](int64_t key) { result.columns.push_back(key); });
+    merge_lines(
+        {block * keys, block * keys + keys}, rising_lines(slashes, true), rising_lines(verticals, false),
+        [&](int64_t first) { result.strips.push_back(first); }, [&](int64_t key) { result.columns.push_back(key); });
     return result;
 }
 
 // Blocks of 4, 32 rows.
 TEST(vertical_slash, merges_the_worked_example) {
     using list = std::vector<int64_t>;
-    const list strips[] = {{0}, {2, 6}, {0, 6, 10}, {2, 10, 14}, {6, 14, 18}, {0, 10, 18, 22}, {3, 14, 22, 26},
-                           {7, 18, 26, 30}};
+    const list strips[] = {{0},         {2, 6},          {0, 6, 10},      {2, 10, 14},
+                           {6, 14, 18}, {0, 10, 18, 22}, {3, 14, 22, 26}, {7, 18, 26, 30}};
     const list columns[] = {{}, {0, 1}, {}, {0, 1, 9}, {0, 1}, {9}, {0, 1, 9}, {0, 1}};
     for (int64_t block = 0; block < 8; ++block) {
         const merged found = merge(block, 4, {0, 1, 2, 10, 21}, {0, 1, 9});
@@ -82,7 +83,8 @@ TEST(vertical_slash, takes_the_largest_sums_and_the_lower_of_equal_ones) {
 
 block_bitmap select(const line_method_case & each, const problem & p, int32_t n_threads) {
     const attention_segment & s = p.segments[0];
-    block_bitmap bits({each.c.n_head, {s.rank_begin, s.rank_begin + s.row_end - s.row_begin}, block_keys_of(each.rule)});
+    block_bitmap bits(
+        {each.c.n_head, {s.rank_begin, s.rank_begin + s.row_end - s.row_begin}, block_keys_of(each.rule)});
     EXPECT_TRUE(select_blocks(each.rule, p.args, s, n_threads, bits).ok());
     return bits;
 }
@@ -112,7 +114,8 @@ TEST(vertical_slash, by_the_published_rule_keeps_the_blocks_of_strips_and_column
         const auto undecided = [&](int64_t head) {
             const oracle_lines & of = lines[static_cast<size_t>(head)];
             return std::count(of.slash.begin(), of.slash.end(), kept_state::maybe) +
-                       std::count(of.vertical.begin(), of.vertical.end(), kept_state::maybe) > 0;
+                       std::count(of.vertical.begin(), of.vertical.end(), kept_state::maybe) >
+                   0;
         };
         const auto oracle = [&](int64_t head, int64_t tile, int64_t block) {
             if (undecided(head)) {

@@ -24,8 +24,7 @@ using cpu_base::k_any_cpu;
 // The names of kernels.cpp: what a kernel of that name computes attention with adds up the lines.
 constexpr line_kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX3
-    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, &N_AVX3::measure_slab, &N_AVX3::add_slab,
-     &N_AVX3::average_slab},
+    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, &N_AVX3::measure_slab, &N_AVX3::add_slab, &N_AVX3::average_slab},
     {"avx512", HWY_AVX3, nullptr, &N_AVX3::measure_slab, &N_AVX3::add_slab, &N_AVX3::average_slab},
 #endif
 #if HWY_TARGETS & HWY_AVX2

@@ -1,5 +1,5 @@
-// Sums of weights along lines (line_sums.h), a slab of keys at a time: what the caller (line_sums.cpp) hands to the code
-// that is compiled for every instruction set (line_sums-inl.h).
+// Sums of weights along lines (line_sums.h), a slab of keys at a time: what the caller (line_sums.cpp) hands to the
+// code that is compiled for every instruction set (line_sums-inl.h).
 #pragma once
 
 #include "kernels/cpu/kernel_args.h"

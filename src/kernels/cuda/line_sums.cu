@@ -188,9 +188,9 @@ status cuda_sum_lines(const attention_args & args, const cuda_selected_rows & ro
     const auto on = static_cast<cudaStream_t>(stream);
     const cudaError_t error = args.k_type == dtype::bf16 ? cuda::launch_dim<__nv_bfloat16>(p, args.n_head_kv, on)
                                                          : cuda::launch_dim<__half>(p, args.n_head_kv, on);
-    return error == cudaSuccess ? status()
-                                : status::error(status_code::device_error, "adding up lines: %s",
-                                                cudaGetErrorString(error));
+    return error == cudaSuccess
+               ? status()
+               : status::error(status_code::device_error, "adding up lines: %s", cudaGetErrorString(error));
 }
 
 }  // namespace tmx

@@ -9,9 +9,9 @@ namespace tmx::cuda {
 
 constexpr int k_line_warps = 4;
 constexpr int k_line_threads = k_line_warps * 32;
-constexpr int k_line_rows = 128;   // packed: row m is row m % row_step of head m / row_step
-constexpr int k_warp_rows = 32;    // in two bands of 16
-constexpr int k_line_slab = 1024;  // keys
+constexpr int k_line_rows = 128;                           // packed: row m is row m % row_step of head m / row_step
+constexpr int k_warp_rows = 32;                            // in two bands of 16
+constexpr int k_line_slab = 1024;                          // keys
 constexpr int k_slab_slashes = k_line_slab + k_line_rows;  // room for one head's, row_step - 1 + k_line_slab
 constexpr int k_line_row_bytes = 128;  // 64 dims: a panel is [key][64 dims], its 16-byte chunks swizzled by the key
 
@@ -43,7 +43,7 @@ template <typename T, int k_dim_>
 struct line_config {
     using element = T;
     static constexpr int k_dim = k_dim_;
-    static constexpr int k_keys = k_dim <= 128 ? 64 : 16;  // of a tile
+    static constexpr int k_keys = k_dim <= 128 ? 64 : 16;                    // of a tile
     static constexpr int k_blocks = k_dim <= 64 ? 3 : k_dim <= 128 ? 2 : 1;  // on a multiprocessor at a time
     static constexpr int k_panels = (k_dim + 63) / 64;
     static constexpr int k_steps = k_dim / 16;
@@ -58,7 +58,7 @@ struct line_memory {
 
 template <typename C>
 struct line_sum_memory : line_memory<C> {
-    float weights[k_line_warps][16][C::k_weight_stride];   // of one band
+    float weights[k_line_warps][16][C::k_weight_stride];     // of one band
     float slashes[k_line_warps][k_line_slab + k_warp_rows];  // number u is of key - row = u - 31, within slab and warp
     float columns[2][k_line_warps][C::k_keys];
 };
@@ -259,8 +259,8 @@ class line_block {
 #pragma unroll
             for (int n = 0; n < C::k_keys / 8; n += 2) {
                 uint32_t keys[4];
-                ptx::load_matrices(keys, tile_ + chunk_offset(n * 8 + lane_ / 16 * 8 + lane_ % 8,
-                                                              step * 2 + lane_ / 8 % 2));
+                ptx::load_matrices(keys,
+                                   tile_ + chunk_offset(n * 8 + lane_ / 16 * 8 + lane_ % 8, step * 2 + lane_ / 8 % 2));
 #pragma unroll
                 for (int band = 0; band < 2; ++band) {
                     ptx::mma<T>(exponents[band][n], queries_[band][step], keys[0], keys[1]);
@@ -277,15 +277,14 @@ class line_block {
                 for (int i = 0; i < 4; ++i) {
                     const float value = exponents[band][n][i] * p_.scale_log2;
                     const int32_t seen = p_.first_rank + row(band * 2 + i / 2) - first_key;
-                    exponents[band][n][i] =
-                        masked && n * 8 + lane_ % 4 * 2 + i % 2 > seen ? -INFINITY : value;
+                    exponents[band][n][i] = masked && n * 8 + lane_ % 4 * 2 + i % 2 > seen ? -INFINITY : value;
                 }
             }
         }
     }
 
-    // Diagonals of the tile, a band of 16 rows at a time: its weights go through shared memory, and a lane adds up those
-    // of one diagonal after the other. `first`: the tile's first key, within the slab.
+    // Diagonals of the tile, a band of 16 rows at a time: its weights go through shared memory, and a lane adds up
+    // those of one diagonal after the other. `first`: the tile's first key, within the slab.
     __device__ void add_slashes(const float (&weights)[2][C::k_keys / 8][4], line_sum_memory<C> & sums, int32_t first) {
         float(&tile)[16][C::k_weight_stride] = sums.weights[warp_];
 #pragma unroll

@@ -84,9 +84,8 @@ class list_maker {
                      bool selected, bool apart) {
         const int64_t group = args_.n_head / args_.n_head_kv;
         const bool uniform = lists != nullptr || selected || segment.kept.dense() || args_.dense_head == nullptr;
-        const bitmap_shape shape{args_.n_head,
-                                 {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin},
-                                 block_keys_};
+        const bitmap_shape shape{
+            args_.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}, block_keys_};
         for (int64_t head_kv = 0; head_kv < args_.n_head_kv; ++head_kv) {
             const int64_t end = (head_kv + 1) * group;
             for (int64_t head = head_kv * group; head < end;) {

@@ -39,8 +39,8 @@ std::vector<float> mean_query(const cpu_selection_call & call, int64_t head, ind
     const attention_args & args = call.args;
     std::vector<float> mean(static_cast<size_t>(args.d_qk));
     for (int64_t row = rows.begin; row < rows.end; ++row) {
-        const float * q = args.q + call.segment.batch * args.q_stride_batch + head * args.q_stride_head +
-                          row * args.q_stride_row;
+        const float * q =
+            args.q + call.segment.batch * args.q_stride_batch + head * args.q_stride_head + row * args.q_stride_row;
         for (int64_t i = 0; i < args.d_qk; ++i) {
             mean[static_cast<size_t>(i)] += q[i];
         }
@@ -59,8 +59,8 @@ std::vector<double> weights_of(const flexprefill_call & flex, int64_t head, cons
     const float * means = flex.means_of(head);
     double most = -std::numeric_limits<double>::infinity();
     for (int64_t block = 0; block < n; ++block) {
-        const double logit = static_cast<double>(flex.call.args.scale) *
-                             static_cast<double>(dot(query.data(), means + block * d, d));
+        const double logit =
+            static_cast<double>(flex.call.args.scale) * static_cast<double>(dot(query.data(), means + block * d, d));
         weights[static_cast<size_t>(block)] = logit;
         most = std::max(most, logit);
     }

@@ -69,8 +69,7 @@ kept_lines keep_lines(const flexprefill_values & values, std::span<const float> 
     const auto n_keys = static_cast<int64_t>(vertical.size());
     const int64_t n_blocks = blocks_of({0, n_keys}).end;
     const std::vector<float> blocks = block_masses(vertical);
-    const std::vector<float> groups =
-        pool(slash, n_blocks, [&](int64_t s) { return slash_group(values, n_keys, s); });
+    const std::vector<float> groups = pool(slash, n_blocks, [&](int64_t s) { return slash_group(values, n_keys, s); });
     return {within_budget(values, blocks, vertical, query_aware), within_budget(values, groups, slash, query_aware)};
 }
 

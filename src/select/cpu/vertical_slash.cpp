@@ -22,9 +22,8 @@ std::vector<int32_t> largest_sums(std::span<const float> sums, int64_t n, int64_
         const float sum = sums[static_cast<size_t>(number)];
         return number < n_forced || std::isnan(sum) ? std::numeric_limits<float>::infinity() : sum;
     };
-    std::nth_element(numbers.begin(), numbers.begin() + n, numbers.end(), [&](int32_t a, int32_t b) {
-        return rank(a) > rank(b) || (rank(a) == rank(b) && a < b);
-    });
+    std::nth_element(numbers.begin(), numbers.begin() + n, numbers.end(),
+                     [&](int32_t a, int32_t b) { return rank(a) > rank(b) || (rank(a) == rank(b) && a < b); });
     numbers.resize(static_cast<size_t>(n));
     std::sort(numbers.begin(), numbers.end());
     return numbers;
@@ -59,11 +58,15 @@ void add_published_lines(std::span<const int32_t> verticals, std::span<const int
         for (int64_t first = rows.begin; first < rows.end; first += k_strip) {
             merge_lines(
                 {first, first + k_strip}, rising_lines(slashes, true), rising_lines(verticals, false),
-                [&](int64_t key) { keep({key, key + k_strip}); }, [&](int64_t key) { keep({key, key + 1}); });
+                [&](int64_t key) {
+                    keep({key, key + k_strip});
+                },
+                [&](int64_t key) {
+                    keep({key, key + 1});
+                });
         }
         for (int64_t word = 0; word < shape.n_words(); ++word) {
-            bits.of(head, tile)[word] |=
-                words[static_cast<size_t>(word)] & visible_bits(rows, word, shape.block_keys);
+            bits.of(head, tile)[word] |= words[static_cast<size_t>(word)] & visible_bits(rows, word, shape.block_keys);
         }
     }
 }
@@ -80,8 +83,7 @@ status select_vertical_slash(const selection_rule & rule, const cpu_selection_ca
         try {
             const std::vector<int32_t> verticals =
                 largest_sums(sums.vertical_of(head), values.n_verticals, k_forced_verticals);
-            const std::vector<int32_t> slashes =
-                largest_sums(sums.slash_of(head), values.n_slashes, k_forced_slashes);
+            const std::vector<int32_t> slashes = largest_sums(sums.slash_of(head), values.n_slashes, k_forced_slashes);
             (values.reference ? add_published_lines : add_lines)(verticals, slashes, head, bits);
         } catch (const std::exception &) {
             out_of_memory = true;

@@ -29,8 +29,7 @@ __device__ amount wanted_lines(const flex_params & p, int kind, const float * po
         const float * sums = (kind == 0 ? p.sums.vertical : p.sums.slash) + head * p.n_keys();
         const amount cover = number_that_has(
             static_cast<uint32_t>(p.n_keys()), units_of(p.values.gamma) + 1,
-            [&](uint32_t i) { return __float_as_uint(sums[i]); }, [&](uint32_t i) { return mass_of(sums[i]); },
-            shared);
+            [&](uint32_t i) { return __float_as_uint(sums[i]); }, [&](uint32_t i) { return mass_of(sums[i]); }, shared);
         return cover / k_bitmap_keys + 1;
     }
     if (p.values.gamma >= 1) {
@@ -96,8 +95,8 @@ __global__ void __launch_bounds__(k_largest_threads) keep_scores(const __grid_co
     if (p.values.reference || p.values.gamma < 1) {
         // The published rule leaves the one out that goes beyond the share.
         const amount more = p.values.reference ? 1 : 0;
-        wanted = number_that_has(n, units_of(share) + more, bits_of, [&](uint32_t i) { return mass_of(scores[i]); },
-                                 shared) -
+        wanted = number_that_has(
+                     n, units_of(share) + more, bits_of, [&](uint32_t i) { return mass_of(scores[i]); }, shared) -
                  more;
     }
     uint32_t * kept = p.kept + head * n_words;

@@ -27,16 +27,16 @@ struct flex_params {
     int32_t n_blocks;
     float scale;
     cuda_line_sums sums;
-    float * pooled;       // [head][blocks, groups][n_blocks]
-    float * mean_keys;    // [key head][d][n_blocks]
-    float * mean_probes;  // [head][d] of the rows that weights are of
-    float * mean_rows;    // [head][tile][d], of query-aware heads
-    float * weights;      // [head][n_blocks] of the mean probe
-    float * scores;       // [head][tile][shape.n_words() * 32], of query-aware heads
-    uint32_t * kept;      // [head][tile][words], of query-aware heads: what their scores keep
-    uint32_t * equal;     // the same, scratch
-    uint32_t * lines;     // [head][verticals, distances][words]
-    uint32_t * scratch;   // [head][kept, equal][2][words]
+    float * pooled;         // [head][blocks, groups][n_blocks]
+    float * mean_keys;      // [key head][d][n_blocks]
+    float * mean_probes;    // [head][d] of the rows that weights are of
+    float * mean_rows;      // [head][tile][d], of query-aware heads
+    float * weights;        // [head][n_blocks] of the mean probe
+    float * scores;         // [head][tile][shape.n_words() * 32], of query-aware heads
+    uint32_t * kept;        // [head][tile][words], of query-aware heads: what their scores keep
+    uint32_t * equal;       // the same, scratch
+    uint32_t * lines;       // [head][verticals, distances][words]
+    uint32_t * scratch;     // [head][kept, equal][2][words]
     uint8_t * query_aware;  // [head]
 
     TMX_HOST_DEVICE int64_t n_keys() const { return shape.ranks.end; }
@@ -125,8 +125,7 @@ __global__ void __launch_bounds__(k_flex_threads) find_mean_rows(const __grid_co
         return;
     }
     const index_range ranks = p.shape.rows_of(blockIdx.x);
-    const float * rows =
-        p.q + blockIdx.y * p.q_stride_head + (ranks.begin - p.shape.ranks.begin) * p.q_stride_row;
+    const float * rows = p.q + blockIdx.y * p.q_stride_head + (ranks.begin - p.shape.ranks.begin) * p.q_stride_row;
     mean_of_rows(rows, p.q_stride_row, static_cast<int32_t>(ranks.size()), p.d,
                  p.mean_rows + (blockIdx.y * p.shape.n_tiles() + blockIdx.x) * p.d, 1);
 }

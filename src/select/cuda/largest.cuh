@@ -1,6 +1,6 @@
-// The n largest of many numbers, or as many as have a share of their sum, by a thread block: three passes of counting by
-// digits find the last one, then every number is compared with it. Numbers are not negative, so their bits rise as they
-// do. Sums are of whole numbers, so that their order does not matter.
+// The n largest of many numbers, or as many as have a share of their sum, by a thread block: three passes of counting
+// by digits find the last one, then every number is compared with it. Numbers are not negative, so their bits rise as
+// they do. Sums are of whole numbers, so that their order does not matter.
 #pragma once
 
 #include <cstdint>
@@ -104,7 +104,8 @@ __device__ reached_level find_level(uint32_t n_numbers, amount wanted, const F &
 // REQUIRES 0 < n <= n_numbers.
 template <typename F>
 __device__ largest_cut find_largest(uint32_t n_numbers, amount n, const F & bits_of, largest_memory & shared) {
-    const reached_level found = find_level(n_numbers, n, bits_of, [](uint32_t) { return amount{1}; }, shared);
+    const reached_level found = find_level(
+        n_numbers, n, bits_of, [](uint32_t) { return amount{1}; }, shared);
     return {found.level, found.left, found.at_level};
 }
 

@@ -61,9 +61,8 @@ __global__ void __launch_bounds__(k_word_threads)
     const int64_t bit = word * k_word_bits + threadIdx.x % 32;
     // crossed_distances() the other way around: the slashes that meet a tile's rows at this distance.
     const int64_t nearest = keys * bit + tile_phase(shape);
-    const bool kept = blockIdx.z == 0
-                          ? any_token(bitmap, tokens.n_words, bit * keys, bit * keys + keys)
-                          : any_token(bitmap, tokens.n_words, nearest - keys + 1, nearest + k_bitmap_rows);
+    const bool kept = blockIdx.z == 0 ? any_token(bitmap, tokens.n_words, bit * keys, bit * keys + keys)
+                                      : any_token(bitmap, tokens.n_words, nearest - keys + 1, nearest + k_bitmap_rows);
     const uint32_t bits = __ballot_sync(0xffffffff, kept);
     if (threadIdx.x % 32 == 0) {
         lines[(int64_t{blockIdx.y} * 2 + blockIdx.z) * shape.n_words() + word] = bits;
@@ -137,9 +136,15 @@ __global__ void __launch_bounds__(k_word_threads)
         }
     };
     for (int64_t first = rows.begin; first < rows.end; first += k_strip) {
-        merge_lines({first, first + k_strip}, falling_tokens(slashes, smaller(first + k_strip, tokens.n_keys)),
-                    rising_tokens(verticals, tokens.n_words), [&](int64_t key) { keep({key, key + k_strip}); },
-                    [&](int64_t key) { keep({key, key + 1}); });
+        merge_lines(
+            {first, first + k_strip}, falling_tokens(slashes, smaller(first + k_strip, tokens.n_keys)),
+            rising_tokens(verticals, tokens.n_words),
+            [&](int64_t key) {
+                keep({key, key + k_strip});
+            },
+            [&](int64_t key) {
+                keep({key, key + 1});
+            });
     }
 }
 
