@@ -31,6 +31,7 @@ import sys
 # "selection_rule" is what select shows to plan.
 PUBLIC = {
     "status.h": "base",
+    "rotary_layout.h": "base",
     "geometry.h": "pattern",
     "block_bitmap.h": "pattern",
     "block_lists.h": "kernels",

@@ -17,6 +17,9 @@ namespace {
 // In the order of k_known_methods.
 constexpr method_row k_rows[] = {
     {"stride", true, &select_stride, TMX_IF_CUDA(cuda_select_stride), nullptr},
+    {"means", false, &select_means, nullptr, nullptr},
+    {"prism", false, &select_prism, nullptr, nullptr},
+    {"xattention", false, &select_xattention, nullptr, nullptr},
 };
 
 #undef TMX_IF_CUDA
