@@ -40,5 +40,15 @@ status select_prism(const selection_rule & rule, const cpu_selection_call & call
 status select_xattention(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
 
 status cuda_select_stride(const selection_rule & rule, const cuda_selection_call & call);
+status cuda_select_means(const selection_rule & rule, const cuda_selection_call & call);
+status cuda_select_prism(const selection_rule & rule, const cuda_selection_call & call);
+status cuda_select_xattention(const selection_rule & rule, const cuda_selection_call & call);
+
+int64_t cuda_means_workspace_bytes(const selection_rule & rule, const attention_args & args,
+                                   std::span<const cuda_selected_rows> rows) noexcept;
+int64_t cuda_prism_workspace_bytes(const selection_rule & rule, const attention_args & args,
+                                   std::span<const cuda_selected_rows> rows) noexcept;
+int64_t cuda_xattention_workspace_bytes(const selection_rule & rule, const attention_args & args,
+                                        std::span<const cuda_selected_rows> rows) noexcept;
 
 }  // namespace tmx

@@ -11,12 +11,15 @@
 
 namespace tmx::cuda {
 
-// Whether the launch before it was one.
-inline status launched(const char * what) {
-    const cudaError_t error = cudaGetLastError();
+inline status launched(cudaError_t error, const char * what) {
+    (void)cudaGetLastError();  // the next launch must not report this one's error
     return error == cudaSuccess
                ? status()
                : status::error(status_code::device_error, "selecting blocks: %s: %s", what, cudaGetErrorString(error));
+}
+// Whether the launch before it was one.
+inline status launched(const char * what) {
+    return launched(cudaGetLastError(), what);
 }
 
 // Workspace of the segment that needs most: they use it one after the other.

@@ -55,6 +55,7 @@ __global__ void __launch_bounds__(k_pick_threads) pick_kernel(const __grid_const
 
     float largest = 0;
     int32_t n_forced = 0;
+    bool finite = true;
     for (int32_t word = 0; word < n_words; ++word) {
         const uint32_t forced = means_forced_bits(p.values.reference, rows, word);
         n_forced += __popc(forced);
@@ -62,22 +63,20 @@ __global__ void __launch_bounds__(k_pick_threads) pick_kernel(const __grid_const
         if (block >= n) {
             continue;
         }
-        const float score = scores[block];
-        if (!(score < INFINITY)) {
-            scores[block] = INFINITY;  // no number, or as good as none: the highest
-        } else {
-            largest = fmaxf(largest, score);
-        }
+        finite = finite && scores[block] < INFINITY;
+        largest = fmaxf(largest, scores[block]);
         if (by_share && (forced >> lane & 1) != 0) {
             scores[block] = k_no_score;
         }
     }
     cut chosen = cut_of_all();
-    if (by_share) {
+    if (__any_sync(k_all_lanes, !finite)) {
+        make_equal(scores, n);
+    } else if (by_share) {
         const int64_t wanted = kept_blocks(p.values.keep, blocks_of(rows).end) - n_forced;
         chosen = find_cut<false>(scores, n, static_cast<int32_t>(wanted));
     } else {
-        chosen.level = static_cast<float>(p.values.alpha) * warp_max(largest);
+        chosen.level = static_cast<float>(p.values.alpha) * warp_max(largest);  // passes_alpha()
     }
     cut_words words(chosen, scores, n);
     for (int32_t word = 0; word < n_words; ++word) {

@@ -91,14 +91,6 @@ class tile_scorer {
     __device__ bool exists(int row) const {
         return row < p_.group * k_bitmap_rows && row % k_bitmap_rows < rows_.size();
     }
-    // Blocks that the row votes on.
-    __device__ int32_t votes(int row) const {
-        return static_cast<int32_t>(voted_blocks(rows_, rows_.begin + row % k_bitmap_rows));
-    }
-    // Whether all rows vote on all blocks of a chunk.
-    __device__ bool whole(int32_t chunk) const {
-        return (chunk + 1) * k_score_columns <= voted_blocks(rows_, rows_.begin);
-    }
 
     __device__ void load_queries() {
         const int quarter = static_cast<int>(threadIdx.x) % 4 * 4;
@@ -120,6 +112,7 @@ class tile_scorer {
                     queries_[band][step][r] = ptx::pack<T>(four.x * p_.q_sign, four.y * p_.q_sign);
                     queries_[band][step][r + 2] = ptx::pack<T>(four.z * p_.q_sign, four.w * p_.q_sign);
                 }
+                asm volatile("" ::: "memory");  // no loads of more rows ahead: registers
             }
         }
     }
@@ -157,35 +150,36 @@ class tile_scorer {
         return chunks_ + buffer * C::k_chunk_bytes;
     }
 
-    // Logits of 16 mean keys: [band][key / 8][4].
-    __device__ void multiply(uint32_t keys, int first_key, float (&logits)[C::k_bands][8]) {
+    // Logits of 8 mean keys.
+    __device__ void multiply(uint32_t keys, int first_key, float (&logits)[C::k_bands][4]) {
         const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
 #pragma unroll
-            for (int i = 0; i < 8; ++i) {
+            for (int i = 0; i < 4; ++i) {
                 logits[band][i] = 0;
             }
         }
 #pragma unroll
-        for (int step = 0; step < C::k_steps; ++step) {
+        for (int step = 0; step < C::k_steps; step += 2) {
             uint32_t b[4];
-            ptx::load_matrices(b, keys + chunk_offset<k_score_columns>(first_key + lane / 16 * 8 + lane % 8,
-                                                                       step * 2 + lane / 8 % 2));
+            ptx::load_matrices(b, keys + chunk_offset<k_score_columns>(first_key + lane % 8, step * 2 + lane / 8));
 #pragma unroll
-            for (int band = 0; band < C::k_bands; ++band) {
-                float(*c)[4] = reinterpret_cast<float(*)[4]>(logits[band]);
-                ptx::mma<T>(c[0], queries_[band][step], b[0], b[1]);
-                ptx::mma<T>(c[1], queries_[band][step], b[2], b[3]);
+            for (int half = 0; half < 2; ++half) {
+#pragma unroll
+                for (int band = 0; band < C::k_bands; ++band) {
+                    ptx::mma<T>(logits[band], queries_[band][step + half], b[half * 2], b[half * 2 + 1]);
+                }
             }
         }
     }
-    // Of a chunk's 16 keys from first_key on, the one of logits[][i].
-    __device__ static int column(int first_key, int i) {
-        return first_key + i / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2;
+    // The thread's first of a chunk's 8 keys from first_key on; the other one is behind it.
+    __device__ static int column(int first_key) {
+        return first_key + static_cast<int>(threadIdx.x) % 4 * 2;
     }
 
-    // Largest products of each row, among the blocks that it votes on.
+    // Largest products of each row. All rows of a tile see the first keys of all blocks that its last row sees whole: each
+    // votes on every scored block.
     __device__ void find_peaks() {
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
@@ -193,23 +187,18 @@ class tile_scorer {
         }
         for (int32_t chunk = 0; chunk < n_chunks_; ++chunk) {
             const uint32_t keys = next_chunk();
-            const bool all = whole(chunk);
-#pragma unroll 1
-            for (int first = 0; first < k_score_columns; first += 16) {
-                float logits[C::k_bands][8];
+            const int32_t end = n_scored_ - chunk * k_score_columns;
+#pragma unroll 2
+            for (int first = 0; first < k_score_columns; first += 8) {
+                float logits[C::k_bands][4];
                 multiply(keys, first, logits);
 #pragma unroll
-                for (int band = 0; band < C::k_bands; ++band) {
+                for (int i = 0; i < 4; ++i) {
+                    const bool scored = column(first) + i % 2 < end;
 #pragma unroll
-                    for (int r = 0; r < 2; ++r) {
-                        const int32_t end = all ? 0 : votes(packed(band, r)) - chunk * k_score_columns;
-#pragma unroll
-                        for (int i = 0; i < 4; ++i) {
-                            const int at = i / 2 * 4 + r * 2 + i % 2;
-                            const float logit = logits[band][at];
-                            const bool voted = all || column(first, at) < end;
-                            peaks_[band][r] = fmaxf(peaks_[band][r], voted ? logit : -INFINITY);
-                        }
+                    for (int band = 0; band < C::k_bands; ++band) {
+                        float & peak = peaks_[band][i / 2];
+                        peak = fmaxf(peak, scored ? logits[band][i] : -INFINITY);
                     }
                 }
             }
@@ -276,37 +265,25 @@ class tile_scorer {
                 flush(chunk - 1);
             }
             float * sums = sums_ + ((chunk & 1) * C::k_warps + threadIdx.x / 32) * k_score_columns;
-            const bool all = whole(chunk);
-#pragma unroll 1
-            for (int first = 0; first < k_score_columns; first += 16) {
-                float logits[C::k_bands][8];
+#pragma unroll 2
+            for (int first = 0; first < k_score_columns; first += 8) {
+                float logits[C::k_bands][4];
                 multiply(keys, first, logits);
-                float columns[4] = {};
+                float columns[2] = {};
 #pragma unroll
                 for (int band = 0; band < C::k_bands; ++band) {
 #pragma unroll
-                    for (int r = 0; r < 2; ++r) {
-                        const int32_t end = all ? 0 : votes(packed(band, r)) - chunk * k_score_columns;
-#pragma unroll
-                        for (int i = 0; i < 4; ++i) {
-                            const int at = i / 2 * 4 + r * 2 + i % 2;
-                            const float weight = ptx::exp2(fmaf(logits[band][at], p_.scale_log2, peaks_[band][r]));
-                            columns[i] += all || column(first, at) < end ? weight : 0.0f;
-                        }
+                    for (int i = 0; i < 4; ++i) {
+                        columns[i % 2] += ptx::exp2(fmaf(logits[band][i], p_.scale_log2, peaks_[band][i / 2]));
                     }
                 }
 #pragma unroll
-                for (int i = 0; i < 4; ++i) {
-#pragma unroll
-                    for (int step = 4; step < 32; step *= 2) {
-                        columns[i] += __shfl_xor_sync(0xffffffff, columns[i], step);
-                    }
+                for (int step = 4; step < 32; step *= 2) {
+                    columns[0] += __shfl_xor_sync(0xffffffff, columns[0], step);
+                    columns[1] += __shfl_xor_sync(0xffffffff, columns[1], step);
                 }
                 if (threadIdx.x % 32 < 4) {
-#pragma unroll
-                    for (int i = 0; i < 4; ++i) {
-                        sums[column(first, i / 2 * 4 + i % 2)] = columns[i];
-                    }
+                    *reinterpret_cast<float2 *>(sums + column(first)) = make_float2(columns[0], columns[1]);
                 }
             }
         }

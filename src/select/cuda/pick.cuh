@@ -51,6 +51,13 @@ __device__ inline cut cut_of_none() {
     return {INFINITY, 0};
 }
 
+// Where a score is not finite, a tile keeps all that it sees (block_budget.h): scores that cut_of_all() keeps.
+__device__ inline void make_equal(float * scores, int32_t n) {
+    for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
+        scores[block] = 0;
+    }
+}
+
 // What the blocks with a score of at least `level` are together.
 struct part {
     float mass;
@@ -90,7 +97,7 @@ __device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
         return cut_of_none();
     }
     part low = part_from<k_by_mass>(scores, n, 0.0f);
-    if (!reaches(low) || low.mass == INFINITY) {
+    if (!reaches(low)) {
         return cut_of_all();
     }
     part high{0, 0};
