@@ -40,7 +40,7 @@ struct score_config {
     static constexpr int k_dim = k_dim_;
     static constexpr int k_warps = 4;
     static constexpr int k_threads = 32 * k_warps;
-    static constexpr int k_bands = k_dim <= 128 ? 4 : 2;  // of 16 rows a warp: half of a thread's registers
+    static constexpr int k_bands = k_dim <= 128 ? 4 : 1;  // of 16 rows a warp: half of a thread's registers
     static constexpr int k_steps = k_dim / 16;
     static constexpr int k_rows = k_warps * k_bands * 16;
     static constexpr int k_blocks = 2;  // on a multiprocessor: one loads queries while the other computes
@@ -48,30 +48,39 @@ struct score_config {
     static constexpr int k_shared_bytes = 2 * k_chunk_bytes + 2 * k_warps * k_score_columns * 4;
 };
 
+// What a block works at. It lies in shared memory: registers are for queries.
+struct scored_tile {
+    const float * queries;  // of the tile's first row and the group's first head
+    const void * means;     // of the key head
+    float * scores;
+    int32_t n_rows;
+    int32_t n_scored;  // blocks
+    float peak;        // with score_params::one_peak: the largest logit so far
+    float rescale;     // what the scores of earlier sets must be multiplied by
+};
+
+__device__ inline scored_tile tile_of_block(const score_params & p) {
+    const int64_t head = blockIdx.x % p.part.n_heads;
+    const int64_t tile = p.part.n_tiles - 1 - blockIdx.x / p.part.n_heads;  // those of most work first
+    const int64_t head_kv = p.part.head_begin + head;
+    const int64_t row = (p.part.tile_begin + tile) * k_bitmap_rows;  // of the segment
+    const index_range rows = {p.ranks.begin + row, smaller(p.ranks.begin + row + k_bitmap_rows, p.ranks.end)};
+    return {p.queries.data + head_kv * p.group * p.queries.stride_head + row * p.queries.stride_row,
+            static_cast<const uint16_t *>(p.means) + head_kv * p.n_padded * score_dim(p.d),
+            p.scores + (head * p.part.n_tiles + tile) * p.row_scores, static_cast<int32_t>(rows.size()),
+            static_cast<int32_t>(scored_blocks(rows)), -INFINITY, 1};
+}
+
 template <typename C>
 class tile_scorer {
     using T = typename C::element;
 
   public:
-    __device__ tile_scorer(const score_params & p, uint8_t * shared)
-        : p_(p),
-          chunks_(ptx::shared_address(shared)),
-          sums_(reinterpret_cast<float *>(shared + 2 * C::k_chunk_bytes)) {
-        const int64_t number = blockIdx.x;
-        const int64_t head = number % p.part.n_heads;
-        const int64_t tile = p.part.n_tiles - 1 - number / p.part.n_heads;  // those of most work first
-        const int64_t first = p.ranks.begin + (p.part.tile_begin + tile) * k_bitmap_rows;
-        rows_ = {first, smaller(first + k_bitmap_rows, p.ranks.end)};
-        head_kv_ = p.part.head_begin + head;
-        scores_ = p.scores + (head * p.part.n_tiles + tile) * p.row_scores;
-        n_scored_ = static_cast<int32_t>(scored_blocks(rows_));
-        n_chunks_ = (n_scored_ + k_score_columns - 1) / k_score_columns;
-    }
+    // REQUIRES a tile that all threads see, with blocks to score.
+    __device__ tile_scorer(const score_params & p, scored_tile & tile, uint8_t * shared)
+        : p_(p), tile_(tile), chunks_(ptx::shared_address(shared)), sums_(reinterpret_cast<float *>(shared + 2 * C::k_chunk_bytes)) {}
 
     __device__ void run() {
-        if (n_scored_ == 0) {
-            return;
-        }
         copy_chunk(0, 0);
         for (first_row_ = 0; first_row_ < p_.group * k_bitmap_rows; first_row_ += C::k_rows) {
             load_queries();
@@ -89,7 +98,11 @@ class tile_scorer {
         return first_row_ + (thread / 32 * C::k_bands + band) * 16 + thread % 32 / 4 + r * 8;
     }
     __device__ bool exists(int row) const {
-        return row < p_.group * k_bitmap_rows && row % k_bitmap_rows < rows_.size();
+        return row < p_.group * static_cast<int>(k_bitmap_rows) && row % static_cast<int>(k_bitmap_rows) < tile_.n_rows;
+    }
+
+    __device__ int32_t n_chunks() const {
+        return (tile_.n_scored + k_score_columns - 1) / k_score_columns;
     }
 
     __device__ void load_queries() {
@@ -100,9 +113,11 @@ class tile_scorer {
             for (int r = 0; r < 2; ++r) {
                 const int row = packed(band, r);
                 const bool there = exists(row);
-                const float * source = p_.queries.data +
-                                       (head_kv_ * p_.group + (there ? row / k_bitmap_rows : 0)) * p_.queries.stride_head +
-                                       (there ? tile_row(row) : 0) * p_.queries.stride_row + quarter;
+                const float * source = tile_.queries + quarter;
+                if (there) {
+                    source += row / static_cast<int>(k_bitmap_rows) * p_.queries.stride_head +
+                              row % static_cast<int>(k_bitmap_rows) * p_.queries.stride_row;
+                }
 #pragma unroll
                 for (int step = 0; step < C::k_steps; ++step) {
                     float4 four = make_float4(0, 0, 0, 0);
@@ -116,9 +131,6 @@ class tile_scorer {
             }
         }
     }
-    __device__ int64_t tile_row(int row) const {
-        return rows_.begin - p_.ranks.begin + row % k_bitmap_rows;
-    }
     __device__ float4 load_four(const float * from) const {
         if (p_.queries.by_16) {
             return __ldg(reinterpret_cast<const float4 *>(from));
@@ -128,8 +140,7 @@ class tile_scorer {
 
     __device__ void copy_chunk(int32_t chunk, int buffer) {
         constexpr int k_row_chunks = C::k_dim / 8;
-        const T * source = static_cast<const T *>(p_.means) +
-                           (head_kv_ * p_.n_padded + int64_t{chunk} * k_score_columns) * C::k_dim;
+        const T * source = static_cast<const T *>(tile_.means) + int64_t{chunk} * k_score_columns * C::k_dim;
         const uint32_t target = chunks_ + buffer * C::k_chunk_bytes;
 #pragma unroll 4
         for (int i = static_cast<int>(threadIdx.x); i < k_score_columns * k_row_chunks; i += C::k_threads) {
@@ -145,7 +156,7 @@ class tile_scorer {
         __syncthreads();
         const int buffer = turn_ & 1;
         ++turn_;
-        next_ = next_ + 1 < n_chunks_ ? next_ + 1 : 0;
+        next_ = next_ + 1 < n_chunks() ? next_ + 1 : 0;
         copy_chunk(next_, turn_ & 1);
         return chunks_ + buffer * C::k_chunk_bytes;
     }
@@ -185,10 +196,10 @@ class tile_scorer {
         for (int band = 0; band < C::k_bands; ++band) {
             peaks_[band][0] = peaks_[band][1] = -INFINITY;
         }
-        for (int32_t chunk = 0; chunk < n_chunks_; ++chunk) {
+        for (int32_t chunk = 0; chunk < n_chunks(); ++chunk) {
             const uint32_t keys = next_chunk();
-            const int32_t end = n_scored_ - chunk * k_score_columns;
-#pragma unroll 2
+            const int32_t end = tile_.n_scored - chunk * k_score_columns;
+#pragma unroll 1
             for (int first = 0; first < k_score_columns; first += 8) {
                 float logits[C::k_bands][4];
                 multiply(keys, first, logits);
@@ -216,13 +227,7 @@ class tile_scorer {
 
     // From peaks to what is added to logits: rows that do not exist get weights of 0.
     __device__ void settle_peaks() {
-        rescale_ = 1;
-        float tile_peak = 0;
-        if (p_.one_peak) {
-            tile_peak = peak_of_block();
-            rescale_ = first_row_ == 0 ? 1 : ptx::exp2(tile_peak_ - tile_peak);
-            tile_peak_ = tile_peak;
-        }
+        const float tile_peak = p_.one_peak ? peak_of_block() : 0;
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
 #pragma unroll
@@ -234,7 +239,7 @@ class tile_scorer {
     }
     // The largest of all rows so far.
     __device__ float peak_of_block() {
-        float peak = first_row_ == 0 ? -INFINITY : tile_peak_;
+        float peak = -INFINITY;
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
 #pragma unroll
@@ -255,17 +260,25 @@ class tile_scorer {
         for (int warp = 0; warp < C::k_warps; ++warp) {
             peak = fmaxf(peak, sums_[warp]);
         }
-        return peak;  // next_chunk() comes before anything else is written there
+        const float before = tile_.peak;
+        peak = fmaxf(peak, before);
+        __syncthreads();
+        // next_chunk() comes before either is read, and before anything else is written to sums_.
+        if (threadIdx.x == 0) {
+            tile_.peak = peak;
+            tile_.rescale = first_row_ == 0 ? 1.0f : ptx::exp2(before - peak);
+        }
+        return peak;
     }
 
     __device__ void add_weights() {
-        for (int32_t chunk = 0; chunk < n_chunks_; ++chunk) {
+        for (int32_t chunk = 0; chunk < n_chunks(); ++chunk) {
             const uint32_t keys = next_chunk();
             if (chunk > 0) {
                 flush(chunk - 1);
             }
             float * sums = sums_ + ((chunk & 1) * C::k_warps + threadIdx.x / 32) * k_score_columns;
-#pragma unroll 2
+#pragma unroll 1
             for (int first = 0; first < k_score_columns; first += 8) {
                 float logits[C::k_bands][4];
                 multiply(keys, first, logits);
@@ -288,13 +301,13 @@ class tile_scorer {
             }
         }
         __syncthreads();
-        flush(n_chunks_ - 1);
+        flush(n_chunks() - 1);
     }
     // The warps' sums of a chunk, in their order, to the scores.
     __device__ void flush(int32_t chunk) {
         const auto thread = static_cast<int>(threadIdx.x);
         const int32_t block = chunk * k_score_columns + thread;
-        if (thread >= k_score_columns || block >= n_scored_) {
+        if (thread >= k_score_columns || block >= tile_.n_scored) {
             return;
         }
         const float * sums = sums_ + (chunk & 1) * C::k_warps * k_score_columns + thread;
@@ -303,22 +316,17 @@ class tile_scorer {
         for (int warp = 1; warp < C::k_warps; ++warp) {
             sum += sums[warp * k_score_columns];
         }
-        scores_[block] = first_row_ == 0 ? sum : fmaf(scores_[block], rescale_, sum);
+        float & score = tile_.scores[block];
+        score = first_row_ == 0 ? sum : fmaf(score, tile_.rescale, sum);
     }
 
     const score_params & p_;
+    scored_tile & tile_;
     const uint32_t chunks_;  // two, in turns
     float * const sums_;     // [2][warp][k_score_columns]
-    index_range rows_{};
-    int64_t head_kv_ = 0;
-    float * scores_ = nullptr;
-    int32_t n_scored_ = 0;
-    int32_t n_chunks_ = 0;
     int32_t first_row_ = 0;  // of the set
     int32_t turn_ = 0;       // chunks taken so far
     int32_t next_ = 0;       // the chunk that was copied last
-    float tile_peak_ = 0;
-    float rescale_ = 1;  // of the scores of the sets before
     uint32_t queries_[C::k_bands][C::k_steps][4];
     float peaks_[C::k_bands][2];
 };
@@ -326,7 +334,14 @@ class tile_scorer {
 template <typename C>
 __global__ void __launch_bounds__(C::k_threads, C::k_blocks) score_kernel(const __grid_constant__ score_params p) {
     extern __shared__ __align__(128) uint8_t raw[];
-    tile_scorer<C>(p, raw).run();
+    __shared__ scored_tile tile;
+    if (threadIdx.x == 0) {
+        tile = tile_of_block(p);
+    }
+    __syncthreads();
+    if (tile.n_scored > 0) {
+        tile_scorer<C>(p, tile, raw).run();
+    }
 }
 
 template <typename T, int k_dim>

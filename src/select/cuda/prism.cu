@@ -30,9 +30,10 @@ struct mean_params {
 
 // A thread block a mean, heads innermost: theirs lie beside each other.
 template <typename T>
-__global__ void __launch_bounds__(k_mean_threads) mean_kernel(const __grid_constant__ mean_params p) {
-    const int64_t head = blockIdx.x % p.n_head;
-    const int64_t number = blockIdx.x / p.n_head;
+__global__ void __launch_bounds__(k_mean_threads, 6) mean_kernel(const __grid_constant__ mean_params p) {
+    const auto n_head = static_cast<unsigned>(p.n_head);
+    const int64_t head = blockIdx.x % n_head;
+    const int64_t number = blockIdx.x / n_head;
     const int64_t first = number * k_bitmap_rows;
     const auto n_rows = static_cast<int32_t>(smaller(p.n_rows - first, k_bitmap_rows));
     const T * rows = static_cast<const T *>(p.data) + head * p.stride_head + first * p.stride_row;
@@ -44,7 +45,7 @@ __global__ void __launch_bounds__(k_mean_threads) mean_kernel(const __grid_const
     }
 }
 
-constexpr int k_factor_threads = 1024;
+constexpr int k_factor_threads = 512;
 
 struct factor_params {
     const float * q_means;
