@@ -1,6 +1,7 @@
 // How many and which blocks a tile keeps by the scores that a method gave them. For host and device.
 //
-// A score that is no number (a key or query was none) counts as the highest: what cannot be judged is kept.
+// Where a tile has a score that is not finite, because a key or query is none, it keeps every block that it sees: what
+// cannot be judged is kept.
 #pragma once
 
 #include "trianglemix/block_bitmap.h"
@@ -16,8 +17,7 @@ TMX_HOST_DEVICE constexpr int64_t kept_blocks(double keep, int64_t n_visible) {
     return over > 1e-9 ? whole + 1 : whole;
 }
 
-// The budget of a method that adds blocks by falling score, ties to the lower index, as long as their mass is too
-// small: whether it is not even asked, because everything is wanted.
+// Of a method that keeps blocks until they hold a share of the mass: whether all are wanted, those without mass too.
 TMX_HOST_DEVICE constexpr bool wants_all(double share) {
     return share >= 1;
 }

@@ -44,9 +44,8 @@ TMX_HOST_DEVICE constexpr uint32_t means_forced_bits(bool reference, index_range
     return bits;
 }
 
-// Also true where a score is no number.
-TMX_HOST_DEVICE constexpr bool passes_alpha(float score, float alpha, float largest) {
-    return !(score < alpha * largest);
+TMX_HOST_DEVICE constexpr bool passes_alpha(float score, double alpha, float largest) {
+    return score >= static_cast<float>(alpha) * largest;
 }
 
 }  // namespace tmx

@@ -17,6 +17,7 @@
 
 #include "cuda_device.h"
 #include "kernels/cuda/context.h"
+#include "scored_expectation.h"
 #include "scored_layer.h"
 #include "scored_oracle.h"
 #include "scored_rules.h"
@@ -76,7 +77,7 @@ class cuda_scored_test : public testing::Test {
     }
 
     // The GPU's bits; empty if there are none.
-    std::vector<block_bitmap> bits_of(const scored_layer & layer, const asked & a) {
+    std::vector<block_bitmap> device_bits(const scored_layer & layer, const asked & a) {
         device_layer device(layer, a, *ctx);
         EXPECT_TRUE(device.made().ok()) << device.made().message();
         if (!device.made().ok()) {
@@ -130,7 +131,7 @@ class cuda_scored_test : public testing::Test {
     }
 
     void check(const scored_layer & layer, const asked & a, int64_t n_checked) {
-        for (const block_bitmap & bits : bits_of(layer, a)) {
+        for (const block_bitmap & bits : device_bits(layer, a)) {
             check_with_cpu(layer, a, bits);
             check_with_oracle(layer, a, bits, n_checked);
         }
@@ -217,9 +218,9 @@ TEST_F(cuda_scored_test, keeps_what_the_cpu_keeps_of_long_prompts) {
         const scored_layer layer(shape);
         for (const char * method : {"means", "prism", "xattention"}) {
             for (const double keep : {0.0, 0.05}) {
-                asked a = usual_of(method);
+                asked a = rule_of(method, {});
                 set_value(a.rule, "keep", keep);
-                for (const block_bitmap & bits : bits_of(layer, a)) {
+                for (const block_bitmap & bits : device_bits(layer, a)) {
                     check_with_cpu(layer, a, bits);
                 }
             }
@@ -233,7 +234,7 @@ TEST_F(cuda_scored_test, counts_blocks_as_the_published_xattention_does) {
     shape.n_rows = 3000;
     const scored_layer layer(shape);
     const asked a = rule_of("xattention", {16, 0.8, 0, 1});
-    for (const block_bitmap & bits : bits_of(layer, a)) {
+    for (const block_bitmap & bits : device_bits(layer, a)) {
         check_with_cpu(layer, a, bits);
     }
 }
@@ -247,7 +248,7 @@ TEST_F(cuda_scored_test, keeps_all_where_a_query_is_no_number) {
     q[static_cast<size_t>(130 * layer.args.q_stride_row)] = std::numeric_limits<float>::quiet_NaN();
     layer.args.q = q.data();
     for (const char * method : {"means", "prism", "xattention"}) {
-        for (const block_bitmap & bits : bits_of(layer, usual_of(method))) {
+        for (const block_bitmap & bits : device_bits(layer, rule_of(method, {}))) {
             for (int64_t word = 0; word < bits.shape.n_words(); ++word) {
                 EXPECT_EQ(visible_bits(bits.shape.rows_of(1), word), bits.of(0, 1)[word]) << method;
             }
@@ -274,7 +275,7 @@ TEST_F(cuda_scored_test, finds_a_planted_block) {
     }
     layer.args.q = q.data();
     for (const char * method : {"means", "prism", "xattention"}) {
-        for (const block_bitmap & bits : bits_of(layer, usual_of(method))) {
+        for (const block_bitmap & bits : device_bits(layer, rule_of(method, {}))) {
             for (int64_t head = 0; head < shape.n_head; ++head) {
                 for (int64_t tile = 0; tile < bits.shape.n_tiles(); ++tile) {
                     EXPECT_TRUE(bits.keeps(head, tile, k_planted)) << method << " head " << head << " tile " << tile;
@@ -291,7 +292,7 @@ TEST_F(cuda_scored_test, same_bits_in_every_call) {
     shape.n_rows = 1000;
     const scored_layer layer(shape);
     for (const char * method : {"means", "prism", "xattention"}) {
-        device_layer device(layer, usual_of(method), *ctx);
+        device_layer device(layer, rule_of(method, {}), *ctx);
         ASSERT_TRUE(device.made().ok()) << device.made().message();
         ASSERT_TRUE(device.forward(*ctx).ok());
         const block_bitmap once = device.bits();
@@ -310,7 +311,7 @@ TEST_F(cuda_scored_test, a_call_waits_for_nothing) {
     for (const char * method : {"means", "prism", "xattention"}) {
         cudaStream_t stream = nullptr;
         check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
-        device_layer device(layer, usual_of(method), *ctx, stream);
+        device_layer device(layer, rule_of(method, {}), *ctx, stream);
         ASSERT_TRUE(device.made().ok()) << device.made().message();
         ASSERT_TRUE(device.forward(*ctx, stream).ok());  // loads the kernels
         check_cuda(cudaStreamSynchronize(stream), "the first call");

@@ -12,6 +12,7 @@
 #include "oracle.h"
 #include "plain.h"
 #include "problem.h"
+#include "scored_layer.h"
 #include "selected_blocks.h"
 #include "tested_kernels.h"
 
@@ -41,14 +42,13 @@ attention_args sizes_of(int64_t n_head, int64_t n_head_kv, int64_t n_q, int64_t 
 }
 
 TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
-    const attention_args args = sizes_of(4, 2, 300, 5300);
-    for (int32_t method = 0; method < selection_methods(); ++method) {
-        for (const int64_t rank_begin : {0, 5, 128, 5000}) {
-            attention_segment segment;
-            segment.row_end = 300;
-            segment.rank_begin = rank_begin;
+    const selection_options options{{rotary_pairs::halves, 64}, precision::exact, nullptr};
+    for (const int64_t rank_begin : {0, 5, 128, 5000}) {
+        const scored_layer layer({.rank_begin = rank_begin});
+        for (int32_t method = 0; method < selection_methods(); ++method) {
             block_bitmap bits({4, {rank_begin, rank_begin + 300}});
-            ASSERT_TRUE(select_blocks(usual_rule(method), args, segment, 2, bits).ok());
+            ASSERT_TRUE(
+                select_blocks(usual_rule(method), layer.args, layer.segment, 2, bits, options).ok());
             for (int64_t head = 0; head < 4; ++head) {
                 for (int64_t tile = 0; tile < bits.shape.n_tiles(); ++tile) {
                     const index_range rows = bits.shape.rows_of(tile);
