@@ -150,14 +150,13 @@ class tile_scorer {
         }
         ptx::copy_commit();
     }
-    // The chunk that is next in turn is there, nobody reads the one before, and the one after it is on its way.
-    __device__ uint32_t next_chunk() {
+    // The chunk is there, nobody reads the one before, and the one after it is on its way; after the last comes the first.
+    __device__ uint32_t next_chunk(int32_t chunk) {
         ptx::copy_wait<0>();
         __syncthreads();
         const int buffer = turn_ & 1;
         ++turn_;
-        next_ = next_ + 1 < n_chunks() ? next_ + 1 : 0;
-        copy_chunk(next_, turn_ & 1);
+        copy_chunk(chunk + 1 < n_chunks() ? chunk + 1 : 0, turn_ & 1);
         return chunks_ + buffer * C::k_chunk_bytes;
     }
 
@@ -197,7 +196,7 @@ class tile_scorer {
             peaks_[band][0] = peaks_[band][1] = -INFINITY;
         }
         for (int32_t chunk = 0; chunk < n_chunks(); ++chunk) {
-            const uint32_t keys = next_chunk();
+            const uint32_t keys = next_chunk(chunk);
             const int32_t end = tile_.n_scored - chunk * k_score_columns;
 #pragma unroll 1
             for (int first = 0; first < k_score_columns; first += 8) {
@@ -273,7 +272,7 @@ class tile_scorer {
 
     __device__ void add_weights() {
         for (int32_t chunk = 0; chunk < n_chunks(); ++chunk) {
-            const uint32_t keys = next_chunk();
+            const uint32_t keys = next_chunk(chunk);
             if (chunk > 0) {
                 flush(chunk - 1);
             }
@@ -326,7 +325,6 @@ class tile_scorer {
     float * const sums_;     // [2][warp][k_score_columns]
     int32_t first_row_ = 0;  // of the set
     int32_t turn_ = 0;       // chunks taken so far
-    int32_t next_ = 0;       // the chunk that was copied last
     uint32_t queries_[C::k_bands][C::k_steps][4];
     float peaks_[C::k_bands][2];
 };
