@@ -20,6 +20,7 @@
 #include "trianglemix/attention.h"
 #include "trianglemix/block_bitmap.h"
 #include "trianglemix/block_lists.h"
+#include "trianglemix/rotary_layout.h"
 #include "trianglemix/status.h"
 
 namespace tmx {
@@ -104,6 +105,7 @@ struct cuda_selection_call {
     std::span<const cuda_selected_rows> rows;
     void * workspace = nullptr;  // DEVICE [workspace_bytes()]; holds nothing yet
     void * stream = nullptr;
+    rotary_layout rotary = {};  // what cuda_selector_of() was told
 };
 
 class cuda_selector {

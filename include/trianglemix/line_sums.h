@@ -38,9 +38,4 @@ struct line_sums {
 status sum_lines(const attention_args & args, const attention_segment & segment, int64_t n_rows, int32_t n_threads,
                  line_sums & sums, const char * kernel = nullptr) noexcept;
 
-// Mean keys of the blocks of 128 ranks that the segment's last row sees, [n_head_kv][blocks][d_qk]; of the last block,
-// of the keys that there are. As sum_lines() in all else, but for COST: K is decoded once.
-status mean_keys(const attention_args & args, const attention_segment & segment, int32_t n_threads,
-                 std::vector<float> & means, const char * kernel = nullptr) noexcept;
-
 }  // namespace tmx

@@ -24,6 +24,7 @@
 #include "trianglemix/attention.h"
 #include "trianglemix/block_bitmap.h"
 #include "trianglemix/cuda_attention.h"
+#include "trianglemix/rotary_layout.h"
 #include "trianglemix/selection_rule.h"
 #include "trianglemix/status.h"
 
@@ -36,6 +37,14 @@ struct selection_request {
     selection_rule rule;
     std::span<const uint8_t> selected;  // one per segment, non-zero: selected
     bool per_query_head = false;
+    rotary_layout rotary = {};  // of q and k; a method that needs_rotary is refused where it is unknown
+};
+
+// What select_blocks() is told beside the layer.
+struct selection_options {
+    rotary_layout rotary;
+    precision arithmetic = precision::exact;  // fast: methods may round q and k to bf16 first
+    const char * kernel = nullptr;            // as in cpu_context
 };
 
 // Keys of a block of the rule's bits. REQUIRES a method that exists.
@@ -46,7 +55,7 @@ inline int64_t block_keys_of(const selection_rule & rule) {
 // The bits of one segment, of every query head, on the CPU. REQUIRES a ranked segment; `bits` of its shape, all 0; and
 // q and k, unless the method's bits depend on sizes only.
 status select_blocks(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) noexcept;
+                     int32_t n_threads, block_bitmap & bits, const selection_options & options = {}) noexcept;
 
 // Selection, walks and attention of one layer, on the CPU: attention_forward() with lists made of the selected bits.
 // Adds the pairs that the selected segments keep, over all heads, to *kept, if it is not null. REQUIRES what that does,
@@ -60,7 +69,8 @@ status selected_attention_forward(const selection_request & request, const atten
 std::optional<int64_t> pairs_known_ahead(const selection_request & request, const attention_args & args,
                                          std::span<const attention_segment> segments) noexcept;
 
-// The rule for cuda_prepare(); null if this build or the method has no CUDA form, or check_rule() refuses the rule.
-std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule);
+// The rule for cuda_prepare(); null if this build or the method has no CUDA form, check_rule() refuses the rule, or the
+// method needs to know a rotary layout that is unknown.
+std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule, const rotary_layout & rotary = {});
 
 }  // namespace tmx

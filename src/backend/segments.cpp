@@ -63,7 +63,7 @@ std::vector<uint8_t> selected_marks(const std::vector<attention_segment> & segme
 
 selection_request request_of(const layer_rule & rule, std::span<const uint8_t> marks) {
     const selection_rule & selection = *rule.selection();
-    return {selection, marks, selection_method_of(selection.method).per_query_head};
+    return {selection, marks, selection_method_of(selection.method).per_query_head, rule.rotary};
 }
 
 int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule) {

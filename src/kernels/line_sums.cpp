@@ -92,15 +92,6 @@ class slab_work {
         }
     }
 
-    void average(const line_kernel & kernel, std::vector<float> & means) {
-        const int64_t n_blocks = (n_keys_ + cpu::k_block_keys - 1) / cpu::k_block_keys;
-        means.resize(static_cast<size_t>(args_.n_head_kv * n_blocks * args_.d_qk));
-        for_each_slab([&](const line_slab & slab, int64_t, const line_scratch & scratch) {
-            const int64_t block = slab.key_head * n_blocks + slab.keys.begin / cpu::k_block_keys;
-            kernel.average(slab, scratch, means.data() + block * args_.d_qk);
-        });
-    }
-
   private:
     line_slab slab_of(int64_t number) const {
         const int64_t begin = number % n_slabs_ * k_slab_keys;
@@ -178,18 +169,6 @@ status sum_lines(const attention_args & args, const attention_segment & segment,
         return s;
     }
     slab_work(args, segment, n_rows, n_threads).add_up(*found, sums);
-    return {};
-} catch (const std::bad_alloc &) {
-    return no_memory();
-}
-
-status mean_keys(const attention_args & args, const attention_segment & segment, int32_t n_threads,
-                 std::vector<float> & means, const char * kernel) noexcept try {
-    const line_kernel * found = nullptr;
-    if (status s = check(segment, 1, n_threads, kernel, found); !s.ok()) {
-        return s;
-    }
-    slab_work(args, segment, 1, n_threads).average(*found, means);
     return {};
 } catch (const std::bad_alloc &) {
     return no_memory();

@@ -22,7 +22,17 @@ parsed<int32_t> parse_method(std::string_view name) {
     return {0, "found " + quote(name) + ", expected one of: " + known};
 }
 
-void read_parameter(object_reader & entry, const selection_parameter & parameter, double & value) {
+std::string shown_as(const selection_parameter & parameter, double value) {
+    return parameter.whole ? std::to_string(static_cast<int64_t>(value)) : json(value).dump();
+}
+
+std::string expected_of(const selection_parameter & parameter) {
+    return "a " + std::string(kind_of_number(parameter)) + " from " + shown_as(parameter, parameter.least) + " to " +
+           shown_as(parameter, parameter.most);
+}
+
+void read_parameter(object_reader & entry, const std::string & path, const selection_parameter & parameter,
+                    double & value) {
     const std::string key(parameter.name);
     if (!parameter.whole) {
         entry.number(key.c_str(), parameter.least, parameter.most, value);
@@ -32,9 +42,12 @@ void read_parameter(object_reader & entry, const selection_parameter & parameter
     entry.integer(key.c_str(), false, static_cast<int64_t>(parameter.least), static_cast<int64_t>(parameter.most),
                   whole);
     value = static_cast<double>(whole);
+    if (!may_be(parameter, value)) {
+        entry.fail(path_of(path, key), "found " + std::to_string(whole) + ", expected " + expected_of(parameter));
+    }
 }
 
-selection_rule read_rule(object_reader & entry) {
+selection_rule read_rule(object_reader & entry, const std::string & path) {
     int32_t method = 0;
     entry.word("method", true, "a string such as \"stride\"", method, parse_method);
     selection_rule rule = usual_rule(method);
@@ -45,7 +58,7 @@ selection_rule read_rule(object_reader & entry) {
     }
     entry.allow_only(keys);
     for (size_t i = 0; i < parameters.size(); ++i) {
-        read_parameter(entry, parameters[i], rule.values[i]);
+        read_parameter(entry, path, parameters[i], rule.values[i]);
     }
     return rule;
 }
@@ -54,23 +67,15 @@ std::string entry_path(size_t number) {
     return "dynamic[" + std::to_string(number) + "]";
 }
 
-std::string shown_as(const selection_parameter & parameter, double value) {
-    return parameter.whole ? std::to_string(static_cast<int64_t>(value)) : json(value).dump();
-}
-
 // The value of one parameter, as users type it.
 parsed<double> parse_value(const selection_parameter & parameter, std::string_view text) {
     double value = 0;
     const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
     const bool read = problem == std::errc{} && end == text.data() + text.size();
-    const bool good = read && value >= parameter.least && value <= parameter.most &&
-                      (!parameter.whole || value == static_cast<double>(static_cast<int64_t>(value)));
-    if (good) {
+    if (read && may_be(parameter, value)) {
         return {value, ""};
     }
-    return {0, std::string(parameter.name) + ": found " + quote(text) + ", expected a " +
-                   (parameter.whole ? "whole " : "") + "number from " + shown_as(parameter, parameter.least) + " to " +
-                   shown_as(parameter, parameter.most)};
+    return {0, std::string(parameter.name) + ": found " + quote(text) + ", expected " + expected_of(parameter)};
 }
 
 parsed<selection_rule> parse_rule(std::string_view text) {
@@ -116,7 +121,7 @@ void read_dynamic(const json & value, plan & p, std::string & error) {
     }
     for (size_t i = 0; i < value.size(); ++i) {
         object_reader entry(value[i], entry_path(i), error);
-        const selection_rule rule = entry.ok() ? read_rule(entry) : selection_rule{};
+        const selection_rule rule = entry.ok() ? read_rule(entry, entry_path(i)) : selection_rule{};
         std::vector<int32_t> layers;
         entry.word("layers", true, "a string such as \"0-9\"", layers,
                    [&](const std::string & text) { return parse_layer_set(text, p.model.n_layer); });

@@ -8,7 +8,7 @@ namespace {
 
 class rule_selector final : public cuda_selector {
   public:
-    explicit rule_selector(const selection_rule & rule) : rule_(rule) {}
+    rule_selector(const selection_rule & rule, const rotary_layout & rotary) : rule_(rule), rotary_(rotary) {}
 
     int64_t block_keys() const noexcept override { return block_keys_of(rule_); }
 
@@ -19,7 +19,9 @@ class rule_selector final : public cuda_selector {
     }
 
     status select(const cuda_selection_call & call) const noexcept override try {
-        return row_of_method(rule_.method).on_cuda(rule_, call);
+        cuda_selection_call told = call;
+        told.rotary = rotary_;
+        return row_of_method(rule_.method).on_cuda(rule_, told);
     } catch (const std::bad_alloc &) {
         return status::error(status_code::out_of_memory, "no host memory to select blocks");
     } catch (const std::exception & e) {
@@ -28,15 +30,16 @@ class rule_selector final : public cuda_selector {
 
   private:
     selection_rule rule_;
+    rotary_layout rotary_;
 };
 
 }  // namespace
 
-std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule) {
-    if (!check_rule(rule).ok() || row_of_method(rule.method).on_cuda == nullptr) {
+std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule, const rotary_layout & rotary) {
+    if (!check_rule(rule).ok() || row_of_method(rule.method).on_cuda == nullptr || lacks_rotary(rule, rotary)) {
         return nullptr;
     }
-    return std::make_shared<rule_selector>(rule);
+    return std::make_shared<rule_selector>(rule, rotary);
 }
 
 }  // namespace tmx

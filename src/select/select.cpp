@@ -26,9 +26,8 @@ status check_countable(const bitmap_shape & shape) {
 }
 
 // REQUIRES what select_blocks() checks.
-status selected_bits(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) {
-    const status result = row_of_method(rule.method).on_cpu(rule, {args, segment, n_threads}, bits);
+status selected_bits(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits) {
+    const status result = row_of_method(rule.method).on_cpu(rule, call, bits);
     if (result.ok()) {
         add_mandatory(bits);
     }
@@ -36,15 +35,14 @@ status selected_bits(const selection_rule & rule, const attention_args & args, c
 }
 
 // What the segment visits: the selected blocks, joined over groups where these share, and those of its band.
-status visited_bits(const selection_request & request, const attention_args & args, const attention_segment & segment,
-                    int32_t n_threads, block_bitmap & bits) {
-    if (status s = selected_bits(request.rule, args, segment, n_threads, bits); !s.ok()) {
+status visited_bits(const selection_request & request, const cpu_selection_call & call, block_bitmap & bits) {
+    if (status s = selected_bits(request.rule, call, bits); !s.ok()) {
         return s;
     }
     if (!request.per_query_head) {
-        bits = join_groups(bits, args.n_head_kv);
+        bits = join_groups(bits, call.args.n_head_kv);
     }
-    add_band(bits, segment.kept);
+    add_band(bits, call.segment.kept);
     return {};
 }
 
@@ -66,6 +64,9 @@ status check_request(const selection_request & request, const attention_args & a
     if (status s = check_rule(request.rule); !s.ok()) {
         return s;
     }
+    if (lacks_rotary(request.rule, request.rotary)) {
+        return status::error(status_code::invalid_argument, "the method needs to know how RoPE pairs dimensions");
+    }
     if (request.selected.size() != segments.size()) {
         return status::error(status_code::invalid_argument, "%zu marks of selection for %zu segments",
                              request.selected.size(), segments.size());
@@ -85,10 +86,12 @@ status check_request(const selection_request & request, const attention_args & a
 }
 
 // Of one segment, for select_blocks().
-status check_segment(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, const block_bitmap & bits) {
+status check_segment(const selection_rule & rule, const cpu_selection_call & call, const block_bitmap & bits) {
     constexpr uint8_t k_selected[] = {1};
-    if (status s = check_request({rule, k_selected, false}, args, {&segment, 1}); !s.ok()) {
+    const attention_args & args = call.args;
+    const attention_segment & segment = call.segment;
+    const int32_t n_threads = call.n_threads;
+    if (status s = check_request({rule, k_selected, false, call.options.rotary}, args, {&segment, 1}); !s.ok()) {
         return s;
     }
     if (n_threads < 1) {
@@ -112,11 +115,12 @@ status no_memory() {
 }  // namespace
 
 status select_blocks(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) noexcept try {
-    if (status s = check_segment(rule, args, segment, n_threads, bits); !s.ok()) {
+                     int32_t n_threads, block_bitmap & bits, const selection_options & options) noexcept try {
+    const cpu_selection_call call{args, segment, n_threads, options};
+    if (status s = check_segment(rule, call, bits); !s.ok()) {
         return s;
     }
-    return selected_bits(rule, args, segment, n_threads, bits);
+    return selected_bits(rule, call, bits);
 } catch (const std::exception &) {
     return no_memory();
 }
@@ -141,7 +145,8 @@ status selected_attention_forward(const selection_request & request, const atten
             continue;
         }
         block_bitmap bits(shape_of(request.rule, args, segments[i]));
-        if (status s = visited_bits(request, args, segments[i], ctx.n_threads, bits); !s.ok()) {
+        const cpu_selection_call call{args, segments[i], ctx.n_threads, {request.rotary, ctx.arithmetic, ctx.kernel}};
+        if (status s = visited_bits(request, call, bits); !s.ok()) {
             return s;
         }
         pairs += pairs_of(request, args, bits);
@@ -170,7 +175,7 @@ std::optional<int64_t> pairs_known_ahead(const selection_request & request, cons
             continue;
         }
         block_bitmap bits(shape_of(request.rule, one, segments[i]));
-        if (!visited_bits(request, one, segments[i], 1, bits).ok()) {
+        if (!visited_bits(request, {one, segments[i], 1, {}}, bits).ok()) {
             return std::nullopt;
         }
         pairs += kept_pairs(bits);

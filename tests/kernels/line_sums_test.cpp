@@ -1,4 +1,4 @@
-// Sums of weights along lines, and mean keys, against sums in double precision.
+// Sums of weights along lines, against sums in double precision.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -147,35 +147,6 @@ TEST(line_sums, refuse_what_has_no_lines) {
     EXPECT_EQ(status_code::unsupported, sum_lines(p->args, segment, 64, 1, sums, "none").code());
     segment.masked = true;
     EXPECT_EQ(status_code::invalid_argument, sum_lines(p->args, segment, 64, 1, sums).code());
-    std::vector<float> means;
-    EXPECT_EQ(status_code::invalid_argument, mean_keys(p->args, segment, 1, means).code());
-}
-
-TEST(mean_keys, are_those_of_every_key) {
-    for (const test_case & c : line_cases()) {
-        const std::unique_ptr<problem> p = make_problem(c);
-        for (const std::string & kernel : kernels()) {
-            std::vector<float> means;
-            ASSERT_TRUE(mean_keys(p->args, p->segments[0], 2, means, kernel.c_str()).ok());
-            for (int64_t key_head = 0; key_head < c.n_head_kv; ++key_head) {
-                const auto keys = decoded_keys(p->args, p->segments[0], key_head);
-                const auto n_keys = static_cast<int64_t>(keys.size());
-                const int64_t n_blocks = (n_keys + 127) / 128;
-                for (int64_t block = 0; block < n_blocks; ++block) {
-                    const int64_t end = std::min(n_keys, block * 128 + 128);
-                    for (int64_t i = 0; i < c.d_qk; ++i) {
-                        double mean = 0;
-                        for (int64_t key = block * 128; key < end; ++key) {
-                            mean += keys[static_cast<size_t>(key)][static_cast<size_t>(i)];
-                        }
-                        mean /= static_cast<double>(end - block * 128);
-                        const auto at = static_cast<size_t>((key_head * n_blocks + block) * c.d_qk + i);
-                        ASSERT_NEAR(mean, static_cast<double>(means[at]), 2e-5) << c.name << ", " << kernel;
-                    }
-                }
-            }
-        }
-    }
 }
 
 }  // namespace

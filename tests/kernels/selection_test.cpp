@@ -12,6 +12,7 @@
 #include "oracle.h"
 #include "plain.h"
 #include "problem.h"
+#include "scored_layer.h"
 #include "selected_blocks.h"
 #include "tested_kernels.h"
 
@@ -41,14 +42,14 @@ attention_args sizes_of(int64_t n_head, int64_t n_head_kv, int64_t n_q, int64_t 
 }
 
 TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
+    const selection_options options{{rotary_pairs::halves, 64}, precision::exact, nullptr};
     for (const int64_t rank_begin : {0, 5, 128, 5000}) {
-        const std::unique_ptr<problem> p = selection_problem(one_chunk(rank_begin, 300, k_no_band));
+        const scored_layer layer({.rank_begin = rank_begin});
         for (int32_t method = 0; method < selection_methods(); ++method) {
-            const selection_rule rule = usual_rule(method);
-            const int64_t keys = block_keys_of(rule);
-            block_bitmap bits({p->args.n_head, {rank_begin, rank_begin + 300}, keys});
-            ASSERT_TRUE(select_blocks(rule, p->args, p->segments[0], 2, bits).ok());
-            for (int64_t head = 0; head < p->args.n_head; ++head) {
+            const int64_t keys = block_keys_of(usual_rule(method));
+            block_bitmap bits({4, {rank_begin, rank_begin + 300}, keys});
+            ASSERT_TRUE(select_blocks(usual_rule(method), layer.args, layer.segment, 2, bits, options).ok());
+            for (int64_t head = 0; head < 4; ++head) {
                 for (int64_t tile = 0; tile < bits.shape.n_tiles(); ++tile) {
                     const index_range rows = bits.shape.rows_of(tile);
                     for (int64_t word = 0; word < bits.shape.n_words(); ++word) {
@@ -58,35 +59,6 @@ TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
                     }
                 }
             }
-        }
-    }
-}
-
-// Every method whose bits depend on Q and K says so where they are not there.
-TEST(selection, methods_ask_for_the_queries_and_keys_that_they_look_at) {
-    const attention_args args = sizes_of(4, 2, 300, 300);
-    attention_segment segment;
-    segment.row_end = 300;
-    for (int32_t method = 0; method < selection_methods(); ++method) {
-        const selection_rule rule = usual_rule(method);
-        block_bitmap bits({4, {0, 300}, block_keys_of(rule)});
-        const bool seen = rule.method == stride_rule(1).method;
-        EXPECT_EQ(seen ? status_code::ok : status_code::invalid_argument,
-                  select_blocks(rule, args, segment, 2, bits).code());
-    }
-}
-
-TEST(selection, has_the_same_bits_for_any_number_of_threads) {
-    const std::unique_ptr<problem> p = selection_problem(one_chunk(1500, 300, k_no_band));
-    for (int32_t method = 0; method < selection_methods(); ++method) {
-        const selection_rule rule = usual_rule(method);
-        const bitmap_shape shape{p->args.n_head, {1500, 1800}, block_keys_of(rule)};
-        block_bitmap one(shape);
-        ASSERT_TRUE(select_blocks(rule, p->args, p->segments[0], 1, one).ok());
-        for (const int32_t n_threads : {2, 3, 8}) {
-            block_bitmap many(shape);
-            ASSERT_TRUE(select_blocks(rule, p->args, p->segments[0], n_threads, many).ok());
-            EXPECT_EQ(one.words, many.words);
         }
     }
 }

@@ -75,6 +75,26 @@ TEST(block_bitmap, band_bits_are_the_blocks_of_kept_pairs) {
     }
 }
 
+// A worked example of a selection joined with a triangle, in blocks: sink half a block, window one and a half; the last
+// tile's rows are dense.
+TEST(block_bitmap, a_selection_and_a_band_in_one_layer) {
+    const uint32_t selected[] = {0x01, 0x03, 0x05, 0x09, 0x1b, 0x2d, 0x49};
+    const uint32_t banded[] = {0x01, 0x03, 0x07, 0x0f, 0x1d, 0x39, 0x71};
+    const uint32_t both[] = {0x01, 0x03, 0x07, 0x0f, 0x1f, 0x3d, 0x79};
+    block_bitmap bits({1, {0, 7 * 128}});
+    block_bitmap band_only({1, {0, 7 * 128}});
+    for (int64_t tile = 0; tile < 7; ++tile) {
+        *bits.of(0, tile) = selected[tile];
+    }
+    add_band(bits, {64, 192});
+    add_band(band_only, {64, 192});
+    add_mandatory(band_only);
+    for (int64_t tile = 0; tile < 7; ++tile) {
+        EXPECT_EQ(banded[tile], *band_only.of(0, tile)) << tile;
+        EXPECT_EQ(both[tile], *bits.of(0, tile)) << tile;
+    }
+}
+
 TEST(block_bitmap, no_band_adds_nothing_to_what_is_mandatory) {
     for (const bitmap_shape & shape : k_shapes) {
         block_bitmap bits(shape);

@@ -24,20 +24,20 @@ using cpu_base::k_any_cpu;
 // The names of kernels.cpp: what a kernel of that name computes attention with adds up the lines.
 constexpr line_kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX3
-    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, &N_AVX3::measure_slab, &N_AVX3::add_slab, &N_AVX3::average_slab},
-    {"avx512", HWY_AVX3, nullptr, &N_AVX3::measure_slab, &N_AVX3::add_slab, &N_AVX3::average_slab},
+    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, &N_AVX3::measure_slab, &N_AVX3::add_slab},
+    {"avx512", HWY_AVX3, nullptr, &N_AVX3::measure_slab, &N_AVX3::add_slab},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    {"avx2", HWY_AVX2, nullptr, &N_AVX2::measure_slab, &N_AVX2::add_slab, &N_AVX2::average_slab},
+    {"avx2", HWY_AVX2, nullptr, &N_AVX2::measure_slab, &N_AVX2::add_slab},
 #endif
 #if HWY_ARCH_ARM_A64
-    {"neon", k_any_cpu, nullptr, &HWY_NAMESPACE::measure_slab, &HWY_NAMESPACE::add_slab, &HWY_NAMESPACE::average_slab},
+    {"neon", k_any_cpu, nullptr, &HWY_NAMESPACE::measure_slab, &HWY_NAMESPACE::add_slab},
 #endif
 #if HWY_TARGETS & HWY_SSSE3
-    {"ssse3", HWY_SSSE3, nullptr, &N_SSSE3::measure_slab, &N_SSSE3::add_slab, &N_SSSE3::average_slab},
+    {"ssse3", HWY_SSSE3, nullptr, &N_SSSE3::measure_slab, &N_SSSE3::add_slab},
 #endif
 #if HWY_TARGETS & HWY_EMU128
-    {"portable", k_any_cpu, nullptr, &N_EMU128::measure_slab, &N_EMU128::add_slab, &N_EMU128::average_slab},
+    {"portable", k_any_cpu, nullptr, &N_EMU128::measure_slab, &N_EMU128::add_slab},
 #endif
 };
 

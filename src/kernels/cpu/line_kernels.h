@@ -39,8 +39,6 @@ struct line_kernel {
     // has room for a vector behind each head's. Both are 0 before.
     void (*add)(const line_slab & slab, const line_scratch & scratch, const float * shift, float * vertical,
                 int64_t vertical_stride, float * slash, int64_t slash_stride);
-    // Means of the slab's blocks of k_block_keys keys, [block][d_qk].
-    void (*average)(const line_slab & slab, const line_scratch & scratch, float * means);
 };
 
 cpu_base::kernel_list<line_kernel> all_line_kernels();

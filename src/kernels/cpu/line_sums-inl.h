@@ -13,7 +13,9 @@
 
 #include "hwy/highway.h"
 #include "kernels/cpu/line_kernels.h"
-#include "kernels/cpu/tile_attention-inl.h"
+#include "kernels/cpu/pack-inl.h"
+#include "kernels/cpu/product-inl.h"
+#include "kernels/cpu/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tmx::cpu {
@@ -59,25 +61,6 @@ class slab_runner {
         });
     }
 
-    void average(float * means) {
-        const attention_args & args = slab_.args;
-        for (int64_t begin = slab_.keys.begin; begin < slab_.keys.end; begin += k_block_keys) {
-            const index_range tile{begin, smaller(begin + k_block_keys, slab_.keys.end)};
-            float * mean = means + (begin - slab_.keys.begin) / k_block_keys * args.d_qk;
-            int64_t offset[k_block_keys];
-            find_keys(tile, offset);
-            const tile_rows keys{args.k_type, args.k, offset, tile.size(), args.d_qk};
-            std::fill_n(mean, args.d_qk, 0.0f);
-            for (int64_t j = 0; j < tile.size(); ++j) {
-                decode_tile_row(keys, j, scratch_.convert);
-                add_to(scratch_.convert, args.d_qk, mean);
-            }
-            for (int64_t i = 0; i < args.d_qk; ++i) {
-                mean[i] /= static_cast<float>(tile.size());
-            }
-        }
-    }
-
   private:
     static void add_to(const float * weights, int64_t n, float * target) {
         const tag_f32 d;
@@ -110,22 +93,16 @@ class slab_runner {
         }
     }
 
-    // Where the keys of a tile lie.
-    void find_keys(index_range tile, int64_t * offset) const {
+    void pack(index_range tile) {
         const attention_args & args = slab_.args;
         const attention_segment & segment = slab_.segment;
+        int64_t offset[k_block_keys];
         const int64_t base = segment.batch * args.k_stride_batch + slab_.key_head * args.k_stride_head;
         for (int64_t j = 0; j < tile.size(); ++j) {
             const int64_t key = tile.begin + j;
             offset[j] =
                 base + (segment.cells != nullptr ? segment.cells[key] : segment.key_begin + key) * args.k_stride_row;
         }
-    }
-
-    void pack(index_range tile) {
-        int64_t offset[k_block_keys];
-        find_keys(tile, offset);
-        const attention_args & args = slab_.args;
         pack_keys<false>({args.k_type, args.k, offset, tile.size(), args.d_qk}, scratch_.convert, scratch_.k);
     }
 
@@ -162,10 +139,6 @@ void measure_slab(const line_slab & slab, const line_scratch & scratch, float * 
 void add_slab(const line_slab & slab, const line_scratch & scratch, const float * shift, float * vertical,
               int64_t vertical_stride, float * slash, int64_t slash_stride) {
     slab_runner(slab, scratch).add(shift, vertical, vertical_stride, slash, slash_stride);
-}
-
-void average_slab(const line_slab & slab, const line_scratch & scratch, float * means) {
-    slab_runner(slab, scratch).average(means);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -5,6 +5,7 @@
 #include <exception>
 #include <limits>
 
+#include "select/cpu/block_means.h"
 #include "select/methods.h"
 #include "trianglemix/line_sums.h"
 
@@ -25,12 +26,11 @@ struct flexprefill_call {
     const flexprefill_values & values;
     const cpu_selection_call & call;
     const line_sums & sums;
-    const std::vector<float> & key_means;  // [key head][block][d]
+    const select_cpu::block_means & key_means;
 
     int64_t n_blocks() const { return blocks_of({0, sums.n_keys}).end; }
     const float * means_of(int64_t head) const {
-        const attention_args & args = call.args;
-        return key_means.data() + head / (args.n_head / args.n_head_kv) * n_blocks() * args.d_qk;
+        return key_means.means(head / (call.args.n_head / call.args.n_head_kv));
     }
 };
 
@@ -109,14 +109,17 @@ void select_head(const flexprefill_call & flex, int64_t head, block_bitmap & bit
 
 status select_flexprefill(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits) {
     const flexprefill_values values = flexprefill_of(rule);
+    const select_cpu::kernel * steps = nullptr;
+    if (status s = select_cpu::choose_kernel(call.options.kernel, steps); !s.ok()) {
+        return s;
+    }
     line_sums sums;
-    if (status s = sum_lines(call.args, call.segment, k_flexprefill_rows, call.n_threads, sums); !s.ok()) {
+    if (status s = sum_lines(call.args, call.segment, k_flexprefill_rows, call.n_threads, sums, call.options.kernel);
+        !s.ok()) {
         return s;
     }
-    std::vector<float> key_means;
-    if (status s = mean_keys(call.args, call.segment, call.n_threads, key_means); !s.ok()) {
-        return s;
-    }
+    const select_cpu::block_means key_means(*steps, {call.args, call.segment}, blocks_of({0, sums.n_keys}).end, false,
+                                            call.n_threads);
     const flexprefill_call flex{values, call, sums, key_means};
     bool out_of_memory = false;
 #pragma omp parallel for num_threads(call.n_threads) schedule(dynamic, 1) reduction(|| : out_of_memory)

@@ -74,7 +74,8 @@ void add_published_lines(std::span<const int32_t> verticals, std::span<const int
 status select_vertical_slash(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits) {
     const vertical_slash_values values = vertical_slash_of(rule);
     line_sums sums;
-    if (status s = sum_lines(call.args, call.segment, k_vertical_slash_rows, call.n_threads, sums); !s.ok()) {
+    if (status s = sum_lines(call.args, call.segment, k_vertical_slash_rows, call.n_threads, sums, call.options.kernel);
+        !s.ok()) {
         return s;
     }
     bool out_of_memory = false;

@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include "select/cuda/largest.cuh"
+#include "select/cuda/launches.h"
 #include "select/cuda/line_words.cuh"
 #include "select/methods.h"
 
@@ -154,13 +155,8 @@ flex_params params_of(const flexprefill_values & values, const cuda_selection_ca
     flex_params p{};
     p.shape = rows.shape;
     p.values = values;
-    p.q = args.q + rows.batch * args.q_stride_batch + rows.row_begin * args.q_stride_row;
-    p.k = static_cast<const uint16_t *>(args.k) + rows.key_batch * args.k_stride_batch +
-          rows.key_begin * args.k_stride_row;
-    p.q_stride_head = args.q_stride_head;
-    p.q_stride_row = args.q_stride_row;
-    p.k_stride_head = args.k_stride_head;
-    p.k_stride_row = args.k_stride_row;
+    p.q = queries_of(args, rows);
+    p.k = keys_of(args, rows);
     p.d = static_cast<int32_t>(args.d_qk);
     p.group = static_cast<int32_t>(args.n_head / args.n_head_kv);
     p.n_blocks = static_cast<int32_t>(blocks_of({0, rows.shape.ranks.end}).end);
@@ -182,34 +178,29 @@ status select_rows(const flexprefill_values & values, const cuda_selection_call 
     pool_lines<<<dim3((n_blocks + k_flex_warps - 1) / k_flex_warps, n_head, 2), k_flex_threads, 0, stream>>>(p);
     const dim3 key_blocks(n_blocks, static_cast<unsigned>(call.args.n_head_kv));
     if (call.args.k_type == dtype::bf16) {
-        find_mean_keys<__nv_bfloat16><<<key_blocks, k_flex_threads, 0, stream>>>(p);
+        find_mean_keys<__nv_bfloat16><<<key_blocks, k_mean_threads, 0, stream>>>(p);
     } else {
-        find_mean_keys<__half><<<key_blocks, k_flex_threads, 0, stream>>>(p);
+        find_mean_keys<__half><<<key_blocks, k_mean_threads, 0, stream>>>(p);
     }
-    find_mean_probes<<<n_head, k_flex_threads, 0, stream>>>(p);
+    find_mean_probes<<<n_head, k_mean_threads, 0, stream>>>(p);
     find_patterns<<<n_head, k_flex_threads, 0, stream>>>(p);
     keep_lines<<<dim3(n_head, 2), k_largest_threads, 0, stream>>>(p);
     write_line_bits<<<word_blocks(p.shape.total_words()), k_word_threads, 0, stream>>>(p.shape, p.lines, rows.bits);
-    find_mean_rows<<<dim3(n_tiles, n_head), k_flex_threads, 0, stream>>>(p);
+    find_mean_rows<<<dim3(n_tiles, n_head), k_mean_threads, 0, stream>>>(p);
     find_scores<<<dim3((n_tiles + k_score_tiles - 1) / k_score_tiles, n_head), k_flex_threads, 0, stream>>>(p);
     keep_scores<<<n_head, k_largest_threads, 0, stream>>>(p);
     add_kept_scores<<<word_blocks(p.shape.total_words()), k_word_threads, 0, stream>>>(p, rows.bits);
-    const cudaError_t error = cudaGetLastError();
-    return error == cudaSuccess
-               ? status()
-               : status::error(status_code::device_error, "selecting blocks: %s", cudaGetErrorString(error));
+    return launched("flexprefill");
 }
 
 }  // namespace
 
 int64_t cuda_flexprefill_bytes(const selection_rule &, const attention_args & args,
                                std::span<const cuda_selected_rows> rows) noexcept {
-    int64_t most = 0;
-    for (const cuda_selected_rows & each : rows) {
+    return most_bytes(rows, [&](const bitmap_shape & shape) {
         flex_params places{};
-        most = larger(most, lay_out(each.shape, args.n_head_kv, args.d_qk, nullptr, places));
-    }
-    return most;
+        return lay_out(shape, args.n_head_kv, args.d_qk, nullptr, places);
+    });
 }
 
 status cuda_select_flexprefill(const selection_rule & rule, const cuda_selection_call & call) {

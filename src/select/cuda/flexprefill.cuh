@@ -2,9 +2,9 @@
 // heads.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+#include "select/cuda/mean.cuh"
+#include "select/cuda/operands.h"
+#include "select/cuda/pick.cuh"
 #include "select/flexprefill.h"
 #include "trianglemix/cuda_attention.h"
 #include "trianglemix/cuda_line_sums.h"
@@ -18,10 +18,8 @@ constexpr int k_score_tiles = 8;  // of rows, that read the same mean keys at a 
 struct flex_params {
     bitmap_shape shape;
     flexprefill_values values;
-    const float * q;  // of the segment's first row
-    const void * k;   // of rank 0
-    int64_t q_stride_head, q_stride_row;
-    int64_t k_stride_head, k_stride_row;
+    query_rows q;
+    key_rows k;
     int32_t d;
     int32_t group;  // query heads of a key head
     int32_t n_blocks;
@@ -43,21 +41,6 @@ struct flex_params {
     TMX_HOST_DEVICE int64_t row_scores() const { return shape.n_words() * k_word_bits; }
 };
 
-__device__ inline float warp_sum_of(float value) {
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-        value += __shfl_xor_sync(0xffffffff, value, step);
-    }
-    return value;
-}
-__device__ inline float warp_max_of(float value) {
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-        value = fmaxf(value, __shfl_xor_sync(0xffffffff, value, step));
-    }
-    return value;
-}
-
 // A warp a block or group (x), of a head (y), z: blocks, groups.
 __global__ void __launch_bounds__(k_flex_threads) pool_lines(const __grid_constant__ flex_params p) {
     const auto number = static_cast<int32_t>(blockIdx.x * k_flex_warps + threadIdx.x / 32);
@@ -72,62 +55,48 @@ __global__ void __launch_bounds__(k_flex_threads) pool_lines(const __grid_consta
         const int64_t at = number * k_bitmap_keys - shift + i;
         sum += at >= 0 && at < p.n_keys() ? from[at] : 0.0f;
     }
-    sum = warp_sum_of(sum);
+    sum = warp_sum(sum);
     if (threadIdx.x % 32 == 0) {
         p.pooled[(int64_t{blockIdx.y} * 2 + blockIdx.z) * p.n_blocks + number] = sum;
     }
 }
 
-// Means over up to 128 rows: thread i has dimension i % d of every n-th row, then these parts are added in their order.
+// Thread i < d of a block writes dimension i of the mean of some rows.
 template <typename T>
-__device__ void mean_of_rows(const T * rows, int64_t stride_row, int32_t n_rows, int32_t d, float * target,
-                             int64_t target_stride) {
-    __shared__ float parts[k_flex_threads];
-    const int32_t n_parts = k_flex_threads / d;
-    const int32_t own = static_cast<int32_t>(threadIdx.x) / d;
-    const int32_t dim = static_cast<int32_t>(threadIdx.x) % d;
-    float sum = 0;
-    if (own < n_parts) {
-#pragma unroll 8
-        for (int32_t row = own; row < n_rows; row += n_parts) {
-            sum += static_cast<float>(rows[row * stride_row + dim]);
-        }
-    }
-    parts[threadIdx.x] = sum;
-    __syncthreads();
-    if (static_cast<int32_t>(threadIdx.x) < d) {
-        for (int32_t part = 1; part < n_parts; ++part) {
-            sum += parts[part * d + dim];
-        }
+__device__ void write_mean(const T * rows, int64_t stride_row, bool by_16, int64_t n_rows, int32_t d, float * target,
+                           int64_t target_stride) {
+    const float sum = sum_of_rows(rows, stride_row, by_16, static_cast<int32_t>(n_rows), d);
+    const auto dim = static_cast<int32_t>(threadIdx.x);
+    if (dim < d) {
         target[dim * target_stride] = sum / static_cast<float>(n_rows);
     }
 }
 
 // A thread block a block of keys (x), of a key head (y).
 template <typename T>
-__global__ void __launch_bounds__(k_flex_threads) find_mean_keys(const __grid_constant__ flex_params p) {
+__global__ void __launch_bounds__(k_mean_threads) find_mean_keys(const __grid_constant__ flex_params p) {
     const int64_t first = int64_t{blockIdx.x} * k_bitmap_keys;
-    const T * rows = static_cast<const T *>(p.k) + blockIdx.y * p.k_stride_head + first * p.k_stride_row;
-    mean_of_rows(rows, p.k_stride_row, static_cast<int32_t>(smaller(p.n_keys() - first, k_bitmap_keys)), p.d,
-                 p.mean_keys + int64_t{blockIdx.y} * p.d * p.n_blocks + blockIdx.x, p.n_blocks);
+    const T * rows = static_cast<const T *>(p.k.data) + blockIdx.y * p.k.stride_head + first * p.k.stride_row;
+    write_mean(rows, p.k.stride_row, true, smaller(p.n_keys() - first, k_bitmap_keys), p.d,
+               p.mean_keys + int64_t{blockIdx.y} * p.d * p.n_blocks + blockIdx.x, p.n_blocks);
 }
 
 // A thread block a head.
-__global__ void __launch_bounds__(k_flex_threads) find_mean_probes(const __grid_constant__ flex_params p) {
+__global__ void __launch_bounds__(k_mean_threads) find_mean_probes(const __grid_constant__ flex_params p) {
     const int64_t n = smaller(p.shape.ranks.size(), k_flexprefill_rows);
-    const float * rows = p.q + blockIdx.x * p.q_stride_head + (p.shape.ranks.size() - n) * p.q_stride_row;
-    mean_of_rows(rows, p.q_stride_row, static_cast<int32_t>(n), p.d, p.mean_probes + int64_t{blockIdx.x} * p.d, 1);
+    const float * rows = p.q.data + blockIdx.x * p.q.stride_head + (p.shape.ranks.size() - n) * p.q.stride_row;
+    write_mean(rows, p.q.stride_row, p.q.by_16, n, p.d, p.mean_probes + int64_t{blockIdx.x} * p.d, 1);
 }
 
 // A thread block a tile (x) of a head (y).
-__global__ void __launch_bounds__(k_flex_threads) find_mean_rows(const __grid_constant__ flex_params p) {
+__global__ void __launch_bounds__(k_mean_threads, 4) find_mean_rows(const __grid_constant__ flex_params p) {
     if (p.query_aware[blockIdx.y] == 0) {
         return;
     }
     const index_range ranks = p.shape.rows_of(blockIdx.x);
-    const float * rows = p.q + blockIdx.y * p.q_stride_head + (ranks.begin - p.shape.ranks.begin) * p.q_stride_row;
-    mean_of_rows(rows, p.q_stride_row, static_cast<int32_t>(ranks.size()), p.d,
-                 p.mean_rows + (blockIdx.y * p.shape.n_tiles() + blockIdx.x) * p.d, 1);
+    const float * rows = p.q.data + blockIdx.y * p.q.stride_head + (ranks.begin - p.shape.ranks.begin) * p.q.stride_row;
+    write_mean(rows, p.q.stride_row, p.q.by_16, ranks.size(), p.d,
+               p.mean_rows + (blockIdx.y * p.shape.n_tiles() + blockIdx.x) * p.d, 1);
 }
 
 // Of one warp: logits [0, n) become weights that add up to 1.
@@ -137,13 +106,13 @@ __device__ inline void weigh_by_warp(float * logits, int32_t n, float scale) {
     for (int32_t i = lane; i < n; i += 32) {
         most = fmaxf(most, logits[i] * scale);
     }
-    most = warp_max_of(most);
+    most = warp_max(most);
     float sum = 0;
     for (int32_t i = lane; i < n; i += 32) {
         logits[i] = expf(logits[i] * scale - most);
         sum += logits[i];
     }
-    sum = warp_sum_of(sum);
+    sum = warp_sum(sum);
     for (int32_t i = lane; i < n; i += 32) {
         logits[i] /= sum;
     }

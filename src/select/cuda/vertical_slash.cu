@@ -7,6 +7,7 @@
 #include <bit>
 
 #include "select/cuda/largest.cuh"
+#include "select/cuda/launches.h"
 #include "select/cuda/line_words.cuh"
 #include "select/methods.h"
 #include "trianglemix/cuda_line_sums.h"
@@ -169,13 +170,6 @@ layout lay_out(const bitmap_shape & shape) {
     return at;
 }
 
-status launched(const char * what) {
-    const cudaError_t error = cudaGetLastError();
-    return error == cudaSuccess
-               ? status()
-               : status::error(status_code::device_error, "selecting blocks: %s: %s", what, cudaGetErrorString(error));
-}
-
 status select_rows(const vertical_slash_values & values, const cuda_selection_call & call,
                    const cuda_selected_rows & rows) {
     const bitmap_shape & shape = rows.shape;
@@ -195,24 +189,20 @@ status select_rows(const vertical_slash_values & values, const cuda_selection_ca
     if (values.reference) {
         write_published_bits<<<dim3(word_blocks(shape.n_tiles()), n_head), k_word_threads, 0, stream>>>(shape, tokens,
                                                                                                         rows.bits);
-        return launched("lines");
+        return launched("vertical_slash");
     }
     auto * lines = reinterpret_cast<uint32_t *>(workspace + at.lines);
     make_line_words<<<dim3(word_blocks(shape.n_words() * 32), n_head, 2), k_word_threads, 0, stream>>>(shape, tokens,
                                                                                                        lines);
     write_line_bits<<<word_blocks(shape.total_words()), k_word_threads, 0, stream>>>(shape, lines, rows.bits);
-    return launched("lines");
+    return launched("vertical_slash");
 }
 
 }  // namespace
 
 int64_t cuda_vertical_slash_bytes(const selection_rule &, const attention_args &,
                                   std::span<const cuda_selected_rows> rows) noexcept {
-    int64_t most = 0;
-    for (const cuda_selected_rows & each : rows) {
-        most = larger(most, lay_out(each.shape).bytes);
-    }
-    return most;
+    return most_bytes(rows, [](const bitmap_shape & shape) { return lay_out(shape).bytes; });
 }
 
 status cuda_select_vertical_slash(const selection_rule & rule, const cuda_selection_call & call) {
