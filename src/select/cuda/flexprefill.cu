@@ -48,7 +48,7 @@ __device__ amount wanted_lines(const flex_params & p, int kind, const float * po
 }
 
 // A thread block a head (x) and kind (y): blocks, groups. Blocks are written as they are, groups as distances.
-__global__ void __launch_bounds__(k_largest_threads) keep_lines(const __grid_constant__ flex_params p) {
+__global__ void __launch_bounds__(k_largest_threads, 1) keep_lines(const __grid_constant__ flex_params p) {
     __shared__ largest_memory shared;
     const int kind = blockIdx.y;
     const int64_t row = int64_t{blockIdx.x} * 2 + kind;
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(k_largest_threads) keep_lines(const __grid_con
 }
 
 // A thread block a head: which scores of all its tiles are kept.
-__global__ void __launch_bounds__(k_largest_threads) keep_scores(const __grid_constant__ flex_params p) {
+__global__ void __launch_bounds__(k_largest_threads, 1) keep_scores(const __grid_constant__ flex_params p) {
     __shared__ largest_memory shared;
     const int64_t head = blockIdx.x;
     if (p.query_aware[head] == 0) {

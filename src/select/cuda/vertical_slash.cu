@@ -25,7 +25,7 @@ struct token_bitmaps {
 };
 
 // A block a head and kind of line, y: verticals, slashes.
-__global__ void __launch_bounds__(k_largest_threads)
+__global__ void __launch_bounds__(k_largest_threads, 1)
     keep_largest(const __grid_constant__ cuda_line_sums sums, const __grid_constant__ token_bitmaps tokens,
                  int32_t n_verticals, int32_t n_slashes) {
     __shared__ largest_memory shared;
