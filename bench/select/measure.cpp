@@ -78,7 +78,7 @@ class contest {
         const selection_rule & rule = read.value.rule;
         const selection_options how{{rotary_pairs::halves, options_.shape.dim}, options_.arithmetic, context_.kernel};
         const timed select = time_of(options_.repeats, [&] {
-            block_bitmap bits({args_.n_head, {segment_.rank_begin, options_.n}});
+            block_bitmap bits({args_.n_head, {segment_.rank_begin, options_.n}, block_keys_of(rule)});
             return select_blocks(rule, args_, segment_, options_.n_threads, bits, how);
         });
         if (!select.result.ok()) {
