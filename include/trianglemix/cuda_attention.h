@@ -22,6 +22,7 @@
 #include "trianglemix/attention.h"
 #include "trianglemix/block_bitmap.h"
 #include "trianglemix/block_lists.h"
+#include "trianglemix/rotary_layout.h"
 #include "trianglemix/status.h"
 
 namespace tmx {
@@ -117,11 +118,15 @@ struct cuda_selection_call {
     std::span<const cuda_selected_rows> rows;
     void * workspace = nullptr;  // DEVICE [workspace_bytes()]; holds nothing yet
     void * stream = nullptr;
+    rotary_layout rotary = {};  // what cuda_selector_of() was told
 };
 
 class cuda_selector {
   public:
     virtual ~cuda_selector() = default;
+
+    // Keys of a block of its bits: k_bitmap_keys or k_fine_keys.
+    virtual int64_t block_keys() const noexcept { return k_bitmap_keys; }
 
     // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(), with the
     // sizes, strides and types that select() will be given; all pointers are null, those of `rows` too.
@@ -150,7 +155,8 @@ struct cuda_selection {
 //          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
 //          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
 //          selection: no segment has both a list and a selection. What its blocks need on the device is sized as if all
-//          were selected: 4 bytes a block, tile of 128 rows and key head (or query head), and the bits.
+//          were selected: 4 bytes a block (of 128 keys, or 16), tile of 128 rows and key head (or query head), and the
+//          bits.
 // COST     Host time and upload grow with the items, rows * n_head / 128 and a few more where the heads of a key
 //          head do not divide 128: some 50 ns and 96 bytes each, the time twice where two tile sizes are compiled
 //          for the head dimension and both lists are made. Beside them the cells and the blocks of lists are

@@ -24,6 +24,7 @@
 #include "trianglemix/attention.h"
 #include "trianglemix/block_bitmap.h"
 #include "trianglemix/cuda_attention.h"
+#include "trianglemix/rotary_layout.h"
 #include "trianglemix/selection_rule.h"
 #include "trianglemix/status.h"
 
@@ -50,6 +51,7 @@ struct selection_request {
     selection_rule rule;
     std::span<const uint8_t> selected;  // one per segment: its mark. Non-zero: selected
     bool per_query_head = false;
+    rotary_layout rotary = {};  // of q and k; a method that needs_rotary is refused where it is unknown
     head_selections heads = {};  // without `of_head` every head selects by `rule`, wherever a segment is selected
 
     bool heads_differ() const { return !heads.of_head.empty(); }
@@ -63,10 +65,30 @@ struct selection_request {
     }
 };
 
+// What select_blocks() is told beside the layer.
+struct selection_options {
+    rotary_layout rotary;
+    precision arithmetic = precision::exact;  // fast: methods may round q and k to bf16 first
+    const char * kernel = nullptr;            // as in cpu_context
+};
+
+// Keys of a block of the rule's bits. REQUIRES a method that exists.
+inline int64_t block_keys_of(const selection_rule & rule) {
+    return selection_method_of(rule.method).fine_blocks ? k_fine_keys : k_bitmap_keys;
+}
+// The same of a request, whose heads share the finest blocks of their rules.
+inline int64_t block_keys_of(const selection_request & request) {
+    int64_t keys = request.heads_differ() ? k_bitmap_keys : block_keys_of(request.rule);
+    for (const selection_rule & rule : request.heads.rules) {
+        keys = smaller(keys, block_keys_of(rule));
+    }
+    return keys;
+}
+
 // The bits of one segment, of every query head, on the CPU. REQUIRES a ranked segment; `bits` of its shape, all 0; and
 // q and k, unless the method's bits depend on sizes only.
 status select_blocks(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) noexcept;
+                     int32_t n_threads, block_bitmap & bits, const selection_options & options = {}) noexcept;
 
 // Selection, walks and attention of one layer, on the CPU: attention_forward() with lists made of the selected bits.
 // Adds the pairs that the selected segments keep to kept[request.n_sums()], and the seconds that selecting took to
@@ -82,8 +104,8 @@ std::optional<int64_t> pairs_known_ahead(const selection_request & request, cons
                                          std::span<const attention_segment> segments) noexcept;
 
 // For cuda_prepare(): the rule, or what a request says of all heads, which is copied. Null if this build or a method of
-// it has no CUDA form, or check_rule() refuses a rule.
-std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule);
+// it has no CUDA form, check_rule() refuses a rule, or a method needs to know a rotary layout that is unknown.
+std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule, const rotary_layout & rotary = {});
 std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_request & request);
 
 }  // namespace tmx

@@ -104,9 +104,9 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
 }
 
 std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
-                                                     int64_t least_rows) {
-    const layer_rule rule = decide_rule(layer, n_head);
-    if (!note_fallbacks(layer, rule, found, least_rows)) {
+                                                     int64_t least_rows, const layer_rotary & rotary) {
+    layer_rule rule = decide_rule(layer, n_head);
+    if (!note_fallbacks(layer, rule, found, least_rows) || !settle_rotary(layer, rule, found, rotary)) {
         return std::nullopt;
     }
     planned_layer planned{rule, make_segments(found, rule), {}};
@@ -156,6 +156,23 @@ bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const u
         return false;
     }
     return true;
+}
+
+bool layer_rules::settle_rotary(int32_t layer, layer_rule & rule, const ubatch_runs & found,
+                                const layer_rotary & rotary) {
+    const auto needs_rotary = [](const dynamic_rule & each) {
+        return selection_method_of(each.selection.method).needs_rotary;
+    };
+    if (!rule.planned() || std::none_of(rule.heads->rules.begin(), rule.heads->rules.end(), needs_rotary)) {
+        return true;
+    }
+    rule.rotary = rotary.layout;
+    if (rotary.layout.known() || selected_marks(found, make_segments(found, rule), rule).empty()) {
+        return true;
+    }
+    const bool goes_on = note_fallback(layer, rule, rotary.unknown_because);
+    rule = layer_rule{.way = rule.way};
+    return goes_on;
 }
 
 bool layer_rules::note_fallback(int32_t layer, const layer_rule & rule, const char * reason) {

@@ -77,6 +77,7 @@ layer_request::layer_request(const layer_rule & rule, std::span<const uint8_t> m
     }
     request_.rule = rules_.front();
     request_.selected = marks;
+    request_.rotary = rule.rotary;
     if (of_head.empty()) {
         return;
     }

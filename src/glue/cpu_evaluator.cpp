@@ -7,6 +7,7 @@
 #include "glue/graph_inputs.h"
 #include "glue/graph_shape.h"
 #include "glue/graph_tensors.h"
+#include "glue/queries_rotary.h"
 
 namespace tmx {
 
@@ -29,7 +30,8 @@ ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor 
     const ubatch_runs & found = rows_of(graph, node, view, layer);
     begin_rules(graph, layer);
     // A single masked row is no fallback: like a decode row it keeps all it may see.
-    const std::optional<planned_layer> planned = rules_.plan_layer(layer, view.args.n_head, found, 2);
+    const std::optional<planned_layer> planned =
+        rules_.plan_layer(layer, view.args.n_head, found, 2, rotary_of_queries(node));
     if (!planned) {
         return GGML_STATUS_FAILED;
     }

@@ -46,14 +46,10 @@ parsed<double> parse_value(const selection_parameter & parameter, std::string_vi
     double value = 0;
     const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
     const bool read = problem == std::errc{} && end == text.data() + text.size();
-    const bool good = read && value >= parameter.least && value <= parameter.most &&
-                      (!parameter.whole || value == static_cast<double>(static_cast<int64_t>(value)));
-    if (good) {
+    if (read && may_be(parameter, value)) {
         return {value, ""};
     }
-    return {0, std::string(parameter.name) + ": found " + quote(text) + ", expected a " +
-                   (parameter.whole ? "whole " : "") + "number from " + shown_as(parameter, parameter.least) + " to " +
-                   shown_as(parameter, parameter.most)};
+    return {0, std::string(parameter.name) + ": found " + quote(text) + ", expected " + expected_of(parameter)};
 }
 
 // Reads the values behind a method's name. `error` is the first one.
@@ -190,6 +186,11 @@ parsed<int32_t> parse_method(std::string_view name) {
         known += selection_method_of(method).name;
     }
     return {0, "found " + quote(name) + ", expected one of: " + known};
+}
+
+std::string expected_of(const selection_parameter & parameter) {
+    return "a " + std::string(kind_of_number(parameter)) + " from " + shown_as(parameter, parameter.least) + " to " +
+           shown_as(parameter, parameter.most);
 }
 
 std::string format_selection(const selection_rule & rule) {

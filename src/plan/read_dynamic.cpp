@@ -12,7 +12,8 @@
 namespace tmx {
 namespace {
 
-void read_parameter(object_reader & entry, const selection_parameter & parameter, double & value) {
+void read_parameter(object_reader & entry, const std::string & path, const selection_parameter & parameter,
+                    double & value) {
     const std::string key(parameter.name);
     if (!parameter.whole) {
         entry.number(key.c_str(), parameter.least, parameter.most, value);
@@ -22,9 +23,12 @@ void read_parameter(object_reader & entry, const selection_parameter & parameter
     entry.integer(key.c_str(), false, static_cast<int64_t>(parameter.least), static_cast<int64_t>(parameter.most),
                   whole);
     value = static_cast<double>(whole);
+    if (!may_be(parameter, value)) {
+        entry.fail(path_of(path, key), "found " + std::to_string(whole) + ", expected " + expected_of(parameter));
+    }
 }
 
-selection_rule read_rule(object_reader & entry) {
+selection_rule read_rule(object_reader & entry, const std::string & path) {
     int32_t method = 0;
     entry.word("method", true, "a string such as \"stride\"", method, parse_method);
     selection_rule rule = usual_rule(method);
@@ -35,7 +39,7 @@ selection_rule read_rule(object_reader & entry) {
     }
     entry.allow_only(keys);
     for (size_t i = 0; i < parameters.size(); ++i) {
-        read_parameter(entry, parameters[i], rule.values[i]);
+        read_parameter(entry, path, parameters[i], rule.values[i]);
     }
     return rule;
 }
@@ -144,7 +148,7 @@ void read_dynamic(const json & value, plan & p, std::string & error) {
         object_reader entry(value[i], entry_path(i), error);
         dynamic_rule rule;
         if (entry.ok()) {
-            rule.selection = read_rule(entry);
+            rule.selection = read_rule(entry, entry_path(i));
             entry.integer("min_tokens", false, 0, plan_limits::max_tokens, rule.min_tokens);
         }
         const entry_layers layers(entry, i, p);

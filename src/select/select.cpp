@@ -11,8 +11,10 @@
 namespace tmx {
 namespace {
 
-bitmap_shape shape_of(const attention_args & args, const attention_segment & segment) {
-    return {args.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}};
+bitmap_shape shape_of(int64_t block_keys, const attention_args & args, const attention_segment & segment) {
+    return {args.n_head,
+            {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin},
+            block_keys};
 }
 
 // Numbers of bits, and of pairs, that are computed here do not wrap around below that.
@@ -27,9 +29,8 @@ status check_countable(const bitmap_shape & shape) {
 }
 
 // REQUIRES what select_blocks() checks.
-status selected_bits(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) {
-    const status result = row_of_method(rule.method).on_cpu(rule, {args, segment, n_threads}, bits);
+status selected_bits(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits) {
+    const status result = row_of_method(rule.method).on_cpu(rule, call, bits);
     if (result.ok()) {
         add_mandatory(bits);
     }
@@ -37,24 +38,24 @@ status selected_bits(const selection_rule & rule, const attention_args & args, c
 }
 
 // What the segment visits: the selected blocks, joined over groups where these share, and those of its band.
-status visited_bits(const selection_request & request, const attention_args & args, const attention_segment & segment,
-                    uint8_t mark, int32_t n_threads, block_bitmap & bits, double * seconds) {
+status visited_bits(const selection_request & request, const cpu_selection_call & call, uint8_t mark,
+                    block_bitmap & bits, double * seconds) {
     if (request.heads_differ()) {
-        if (status s = select_of_heads(request, {args, segment, n_threads}, mark, bits, seconds); !s.ok()) {
+        if (status s = select_of_heads(request, call, mark, bits, seconds); !s.ok()) {
             return s;
         }
         add_mandatory(bits);
     } else {
         const added_seconds taken(seconds);
-        if (status s = selected_bits(request.rule, args, segment, n_threads, bits); !s.ok()) {
+        if (status s = selected_bits(request.rule, call, bits); !s.ok()) {
             return s;
         }
     }
     const added_seconds taken(seconds);
     if (!request.per_query_head) {
-        bits = join_groups(bits, args.n_head_kv);
+        bits = join_groups(bits, call.args.n_head_kv);
     }
-    add_band(bits, segment.kept);
+    add_band(bits, call.segment.kept);
     return {};
 }
 
@@ -66,7 +67,7 @@ int64_t pairs_of_head(const block_bitmap & visited, int64_t head) {
         for (int64_t word = 0; word < visited.shape.n_words(); ++word) {
             n_blocks += std::popcount(words[word]);
         }
-        pairs += pairs_in_blocks(visited.shape.rows_of(tile), n_blocks);
+        pairs += pairs_in_blocks(visited.shape.rows_of(tile), n_blocks, visited.shape.block_keys);
     }
     return pairs;
 }
@@ -84,11 +85,11 @@ void add_pairs(const selection_request & request, const attention_args & args, u
 }
 
 // Whether the segment's blocks can be selected. REQUIRES check_sizes().
-status check_selected(const attention_args & args, const attention_segment & segment) {
+status check_selected(const selection_request & request, const attention_args & args, const attention_segment & segment) {
     if (segment.masked) {
         return status::error(status_code::invalid_argument, "a segment is masked, and selected");
     }
-    return check_countable(shape_of(args, segment));
+    return check_countable(shape_of(block_keys_of(request), args, segment));
 }
 
 status check_heads(const selection_request & request, const attention_args & args) {
@@ -123,6 +124,9 @@ status check_rules(const selection_request & request) {
         if (status s = check_rule(rule); !s.ok()) {
             return s;
         }
+        if (lacks_rotary(rule, request.rotary)) {
+            return status::error(status_code::invalid_argument, "the method needs to know how RoPE pairs dimensions");
+        }
     }
     return {};
 }
@@ -149,7 +153,7 @@ status check_request(const selection_request & request, const attention_args & a
         if (request.selected[i] == 0) {
             continue;
         }
-        if (status s = check_selected(args, segments[i]); !s.ok()) {
+        if (status s = check_selected(request, args, segments[i]); !s.ok()) {
             return s;
         }
     }
@@ -157,10 +161,13 @@ status check_request(const selection_request & request, const attention_args & a
 }
 
 // Of one segment, for select_blocks().
-status check_segment(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, const block_bitmap & bits) {
+status check_segment(const selection_rule & rule, const cpu_selection_call & call, const block_bitmap & bits) {
     constexpr uint8_t k_selected[] = {1};
-    if (status s = check_request({.rule = rule, .selected = k_selected}, args, {&segment, 1}); !s.ok()) {
+    const attention_args & args = call.args;
+    const attention_segment & segment = call.segment;
+    const int32_t n_threads = call.n_threads;
+    const selection_request request{.rule = rule, .selected = k_selected, .rotary = call.options.rotary};
+    if (status s = check_request(request, args, {&segment, 1}); !s.ok()) {
         return s;
     }
     if (n_threads < 1) {
@@ -169,9 +176,9 @@ status check_segment(const selection_rule & rule, const attention_args & args, c
     if (!row_of_method(rule.method).sees_sizes_only && (args.q == nullptr || args.k == nullptr)) {
         return status::error(status_code::invalid_argument, "q and k must not be null");
     }
-    const bitmap_shape shape = shape_of(args, segment);
+    const bitmap_shape shape = shape_of(block_keys_of(rule), args, segment);
     if (bits.shape.n_head != shape.n_head || bits.shape.ranks.begin != shape.ranks.begin ||
-        bits.shape.ranks.end != shape.ranks.end) {
+        bits.shape.ranks.end != shape.ranks.end || bits.shape.block_keys != shape.block_keys) {
         return status::error(status_code::invalid_argument, "bits are not of the segment's shape");
     }
     return {};
@@ -184,11 +191,12 @@ status no_memory() {
 }  // namespace
 
 status select_blocks(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) noexcept try {
-    if (status s = check_segment(rule, args, segment, n_threads, bits); !s.ok()) {
+                     int32_t n_threads, block_bitmap & bits, const selection_options & options) noexcept try {
+    const cpu_selection_call call{args, segment, n_threads, options};
+    if (status s = check_segment(rule, call, bits); !s.ok()) {
         return s;
     }
-    return selected_bits(rule, args, segment, n_threads, bits);
+    return selected_bits(rule, call, bits);
 } catch (const std::exception &) {
     return no_memory();
 }
@@ -213,8 +221,9 @@ status selected_attention_forward(const selection_request & request, const atten
         if (mark == 0) {
             continue;
         }
-        block_bitmap bits(shape_of(args, segments[i]));
-        if (status s = visited_bits(request, args, segments[i], mark, ctx.n_threads, bits, seconds); !s.ok()) {
+        block_bitmap bits(shape_of(block_keys_of(request), args, segments[i]));
+        const cpu_selection_call call{args, segments[i], ctx.n_threads, {request.rotary, ctx.arithmetic, ctx.kernel}};
+        if (status s = visited_bits(request, call, mark, bits, seconds); !s.ok()) {
             return s;
         }
         const added_seconds taken(seconds);
@@ -244,8 +253,8 @@ std::optional<int64_t> pairs_known_ahead(const selection_request & request, cons
         if (request.selected[i] == 0) {
             continue;
         }
-        block_bitmap bits(shape_of(one, segments[i]));
-        if (!visited_bits(request, one, segments[i], 1, 1, bits, nullptr).ok()) {
+        block_bitmap bits(shape_of(block_keys_of(request), one, segments[i]));
+        if (!visited_bits(request, {one, segments[i], 1, {}}, 1, bits, nullptr).ok()) {
             return std::nullopt;
         }
         pairs += kept_pairs(bits);

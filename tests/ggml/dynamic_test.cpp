@@ -179,6 +179,37 @@ TEST_F(dynamic_test, what_nobody_counted_is_not_claimed_to_be_skipped) {
     EXPECT_GT(layers[2]["pairs"]["skipped"], 0) << "a triangle layer's pairs need no counting";
 }
 
+TEST_F(dynamic_test, a_method_that_must_know_the_rotary_layout_runs_where_queries_went_through_rope) {
+    for (const bool by_proxy : {false, true}) {
+        for (const bool rope : {false, true}) {
+            SCOPED_TRACE(testing::Message() << by_proxy << rope);
+            process_statistics().reset();
+            plan p = triangle_plan({1, 2});
+            p.dynamic = {{usual_rule(*find_selection_method("prism")), 0}};
+            p.dynamic[0].selection.values = {0, 0, 0};  // mandatory blocks only
+            p.layers[0].dynamic = 0;
+            apply(with_plan(p));
+            mini_shape shape = k_layers;
+            shape.rope = shape.rope_queries = rope;
+            fake_cache cache(1024);
+            const step now = prompt_step(cache, 0, 900, last_rows(900));
+            mini_model tested(shape, 900, 1024, 1, by_proxy ? proxy_.handle() : accel_device(nullptr));
+            mini_model exact(shape, 900, 1024, 1, nullptr);
+            ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+            ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+            EXPECT_EQ(rope, nmse(tested.output(0), exact.output(0)) > k_other);
+            EXPECT_EQ(stats()["nodes"]["dynamic"], rope ? 1 : 0);
+            EXPECT_EQ(stats()["nodes"]["triangle"], 2);
+            EXPECT_EQ(stats()["fallbacks"].size(), rope ? 0u : 1u);
+            if (!rope) {
+                EXPECT_EQ(stats()["fallbacks"]["rotary_unknown"], 1);
+                apply(with_plan(p, true));
+                EXPECT_FALSE(tested.compute(now.ubatch, now.users)) << "strict mode";
+            }
+        }
+    }
+}
+
 TEST_F(dynamic_test, rows_that_are_all_dense_need_no_method) {
     faults_.no_selection = true;
     apply(with_plan(dynamic_plan(), true));

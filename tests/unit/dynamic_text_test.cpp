@@ -69,6 +69,7 @@ TEST(dynamic_text, errors_say_what_was_found_and_what_is_known) {
         {"stride:min_tokens=-1@0", R"(min_tokens: found "-1", expected a whole number from 0 to 2147483647)"},
         {"stride:1@0;", R"(found "", expected a method and layers such as "stride:10@0-9")"},
         {"stride:1@0-1;stride:2@1", "layer 1 is in two rules"},
+        {"xattention:12@0", R"(stride: found "12", expected a power of two from 4 to 64)"},
     };
     for (const auto & [text, error] : bad) {
         EXPECT_EQ(parse_dynamic_layers(text, 4).error, error) << text;

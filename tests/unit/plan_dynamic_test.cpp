@@ -10,14 +10,6 @@
 namespace tmx {
 namespace {
 
-std::string known_methods() {
-    std::string known;
-    for (int32_t method = 0; method < selection_methods(); ++method) {
-        known += (known.empty() ? "" : ", ") + std::string(selection_method_of(method).name);
-    }
-    return known;
-}
-
 std::string file_with(const std::string & dynamic, const std::string & version = "2",
                       const std::string & triangle = "16-31") {
     return R"({"format": "trianglemix-plan", "version": )" + version +
@@ -66,6 +58,15 @@ TEST(plan_dynamic, alone_is_sparse_and_not_triangle) {
     EXPECT_TRUE(read.value.any_sparse());
 }
 
+std::string names_of_methods() {
+    std::string names;
+    for (int32_t method = 0; method < selection_methods(); ++method) {
+        names += names.empty() ? "" : ", ";
+        names += selection_method_of(method).name;
+    }
+    return names;
+}
+
 TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
     const std::vector<std::pair<std::string, std::string>> cases = {
         {"{}", "dynamic: found an object, expected an array"},
@@ -73,7 +74,7 @@ TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
         {"[3]", "dynamic[0]: found 3, expected an object"},
         {R"([{"layers": "0"}])", "dynamic[0].method: missing; it is required"},
         {R"([{"method": "strid", "layers": "0"}])",
-         R"(dynamic[0].method: found "strid", expected one of: )" + known_methods()},
+         R"(dynamic[0].method: found "strid", expected one of: )" + names_of_methods()},
         {R"([{"method": 5, "layers": "0"}])", R"(dynamic[0].method: found 5, expected a string such as "stride")"},
         {R"([{"method": "stride"}])", "dynamic[0].layers: missing; it is required"},
         {R"([{"method": "stride", "layers": "none"}])", "dynamic[0].layers: names no layer; leave the entry out"},
@@ -83,6 +84,8 @@ TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
          "dynamic[0].stride: found 0, expected an integer from 1 to 1048576"},
         {R"([{"method": "stride", "stride": 2.5, "layers": "0"}])",
          "dynamic[0].stride: found 2.5, expected an integer from 1 to 1048576"},
+        {R"([{"method": "xattention", "stride": 12, "layers": "0"}])",
+         "dynamic[0].stride: found 12, expected a power of two from 4 to 64"},
         {R"([{"method": "stride", "steps": 2, "layers": "0"}])",
          "dynamic[0].steps: unknown key; allowed here: method, layers, heads, min_tokens, stride"},
         {R"([{"method": "stride", "layers": "0-5"}, {"method": "stride", "layers": "5"}])",

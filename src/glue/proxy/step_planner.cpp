@@ -5,6 +5,7 @@
 
 #include "glue/graph_shape.h"
 #include "glue/graph_tensors.h"
+#include "glue/queries_rotary.h"
 
 namespace tmx {
 namespace {
@@ -81,7 +82,7 @@ void step_planner::begin_rules(const ggml_cgraph * graph) {
 bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     const ggml_tensor * node = graph->nodes[index];
     const int32_t layer = layer_of_keys(node->src[1]);
-    const layer_rule rule = use_.rules.decide_rule(layer, node->src[0]->ne[2]);
+    layer_rule rule = use_.rules.decide_rule(layer, node->src[0]->ne[2]);
     if (const auto reason = why_declined(node, 1)) {
         return pass_on(layer, rule, to_string(*reason));
     }
@@ -108,7 +109,11 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
                               count_pairs(ubatch.found, make_segments(ubatch.found, {}), shape_of_node(without_mask)));
         return true;
     }
+    if (!use_.rules.settle_rotary(layer, rule, ubatch.found, rotary_of_queries(node))) {
+        return false;
+    }
     view->args = without_mask;
+    view->args.dense_head = rule.dense_head();
     const prepared_layers & how = prepare(ubatch, rule, view->args);
     if (!how.made.ok()) {
         use_.notes.note(failure_name(how.made), how.made.message());
@@ -128,7 +133,8 @@ bool step_planner::pass_on(int32_t layer, const layer_rule & rule, const char * 
 const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const layer_rule & rule,
                                               const attention_args & args) {
     const auto known = std::find_if(prepared_.begin(), prepared_.end(), [&](const prepared_layers & each) {
-        return each.ubatch == &ubatch && each.rule.id() == rule.id() && same_shape(each.shape, args);
+        return each.ubatch == &ubatch && each.rule.id() == rule.id() && each.rule.rotary == rule.rotary &&
+               same_shape(each.shape, args);
     });
     if (known != prepared_.end()) {
         return *known;

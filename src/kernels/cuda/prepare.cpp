@@ -280,7 +280,7 @@ std::vector<cuda_selected_rows> rows_to_select(const attention_args & args, std:
         if (selection.at(i) && s.row_begin < s.row_end) {
             cuda_selected_rows rows;
             rows.segment = i;
-            rows.shape = {args.n_head, {s.rank_begin, n_ranks(s)}};
+            rows.shape = {args.n_head, {s.rank_begin, n_ranks(s)}, selection.block_keys};
             rows.batch = s.batch;
             rows.row_begin = s.row_begin;
             rows.key_batch = places[i].batch;
@@ -313,7 +313,7 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     }
     selected_segments by_device;
     if (selection.selector != nullptr) {
-        by_device = {selection.selected, selection.per_query_head};
+        by_device = {selection.selected, selection.per_query_head, selection.selector->block_keys()};
     }
     cuda_context::state & state = ctx.internals();
     const device_scope scope(state.device);

@@ -9,15 +9,20 @@ namespace {
 void keep_all(block_bitmap & bits, int64_t head) {
     for (int64_t tile = 0; tile < bits.shape.n_tiles(); ++tile) {
         for (int64_t word = 0; word < bits.shape.n_words(); ++word) {
-            bits.of(head, tile)[word] = visible_bits(bits.shape.rows_of(tile), word);
+            bits.of(head, tile)[word] = visible_bits(bits.shape.rows_of(tile), word, bits.shape.block_keys);
         }
     }
 }
 
 void add_words(block_bitmap & to, int64_t head, const block_bitmap & from, int64_t from_head) {
-    const int64_t n_words = to.shape.n_tiles() * to.shape.n_words();
-    for (int64_t word = 0; word < n_words; ++word) {
-        to.of(head, 0)[word] |= from.of(from_head, 0)[word];
+    const bitmap_shape & shape = to.shape;
+    const bool spread = from.shape.block_keys != shape.block_keys;
+    for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
+        const uint32_t * words = from.of(from_head, tile);
+        for (int64_t word = 0; word < shape.n_words(); ++word) {
+            const uint32_t bits = spread ? fine_bits(words, word) : words[word];
+            to.of(head, tile)[word] |= bits & visible_bits(shape.rows_of(tile), word, shape.block_keys);
+        }
     }
 }
 
@@ -31,8 +36,9 @@ status select_of_rule(const selection_request & request, const cpu_selection_cal
     }
     const selection_rule & rule = request.heads.rules[static_cast<size_t>(number)];
     const attention_args part = with_key_heads(call.args, key_heads);
-    block_bitmap own({part.n_head, bits.shape.ranks});
-    if (status s = row_of_method(rule.method).on_cpu(rule, {part, call.segment, call.n_threads}, own); !s.ok()) {
+    block_bitmap own({part.n_head, bits.shape.ranks, block_keys_of(rule)});
+    const cpu_selection_call of_part{part, call.segment, call.n_threads, call.options};
+    if (status s = row_of_method(rule.method).on_cpu(rule, of_part, own); !s.ok()) {
         return s;
     }
     const int64_t first = key_heads.begin * group;

@@ -33,6 +33,8 @@ class heads_selector final : public cuda_selector {
         request_.heads.of_head = of_head_;
     }
 
+    int64_t block_keys() const noexcept override { return block_keys_of(request_); }
+
     int64_t workspace_bytes(const attention_args & args,
                             std::span<const cuda_selected_rows> rows) const noexcept override try {
         int64_t most = 0;
@@ -110,6 +112,7 @@ class heads_selector final : public cuda_selector {
             }
             cuda_selected_rows own = rows[i];
             own.shape.n_head = part.args.n_head;
+            own.shape.block_keys = block_keys_of(rule(number));
             own.bits = workspace != nullptr
                            ? reinterpret_cast<uint32_t *>(static_cast<uint8_t *>(workspace) + part.bits_bytes)
                            : nullptr;
@@ -126,30 +129,35 @@ class heads_selector final : public cuda_selector {
             return {};
         }
         void * rest = static_cast<uint8_t *>(call.workspace) + part.bits_bytes;
-        const status selected =
-            row_of_method(rule(number).method).on_cuda(rule(number), {part.args, part.rows, rest, call.stream});
+        const status selected = row_of_method(rule(number).method)
+                                    .on_cuda(rule(number), {part.args, part.rows, rest, call.stream, request_.rotary});
         if (!selected.ok()) {
             return selected;
         }
         for (size_t i = 0; i < part.rows.size(); ++i) {
             const cuda_selected_rows & all = call.rows[part.numbers[i]];
-            if (status s = merge(number, all, part.rows[i].bits, part.key_heads, call); !s.ok()) {
+            if (status s = merge(number, all, &part.rows[i], part.key_heads, call); !s.ok()) {
                 return s;
             }
         }
         return {};
     }
 
-    // Gives the heads of these key heads that do `what` in these rows the bits `from`; null: all bits.
-    status merge(int32_t what, const cuda_selected_rows & rows, const uint32_t * from, index_range key_heads,
+    // Gives the heads of these key heads that do `what` in these rows the bits of `from`; null: all bits.
+    status merge(int32_t what, const cuda_selected_rows & rows, const cuda_selected_rows * from, index_range key_heads,
                  const cuda_selection_call & call) const {
         const uint8_t mark = marks_[rows.segment];
         const int64_t group = call.args.n_head / call.args.n_head_kv;
         const int64_t first = key_heads.begin * group;
         merged_heads heads;
-        heads.from = from;
+        if (from != nullptr) {
+            heads.from = from->bits;
+            heads.from_words = from->shape.n_words();
+            heads.spread = from->shape.block_keys != rows.shape.block_keys;
+        }
         heads.to = rows.bits + rows.shape.first_word(first, 0);
-        heads.head_words = rows.shape.n_tiles() * rows.shape.n_words();
+        heads.n_tiles = rows.shape.n_tiles();
+        heads.to_words = rows.shape.n_words();
         heads.n_heads = static_cast<int32_t>(key_heads.size() * group);
         heads.group = what >= 0 && shares_blocks(request_, rule(what)) ? static_cast<int32_t>(group) : 1;
         bool any = false;
