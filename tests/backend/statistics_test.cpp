@@ -89,7 +89,7 @@ TEST(statistics_test, a_node_is_dynamic_if_a_row_is_selected) {
     heads.rules = {{.selection = usual_rule(0), .min_tokens = 250}};
     const layer_rule rule{
         .heads = &heads, .shape = {}, .tail = tail_policy::chunk, .prompt_length = -1, .way = nullptr};
-    const auto kind_of = [&](int64_t n_rows) {
+    const auto kind_of = [&](int64_t n_rows, int64_t n_planned) {
         ubatch_runs found;
         found.runs.push_back({.stream = 0,
                               .row_begin = 0,
@@ -108,16 +108,16 @@ TEST(statistics_test, a_node_is_dynamic_if_a_row_is_selected) {
         EXPECT_EQ(record.pairs.kept < static_cast<double>(n_rows * (n_rows + 1) / 2), !marks.empty() || heads.banded);
         statistics counters;
         counters.count_node(record);
-        EXPECT_EQ(counters.read().planned_runs, !marks.empty() || heads.banded ? 1 : 0);
+        EXPECT_EQ(counters.read().planned_runs, n_planned);
         return record.kind;
     };
-    EXPECT_EQ(kind_of(300), node_kind::dynamic);
-    EXPECT_EQ(kind_of(249), node_kind::dense) << "fewer keys than the rule is for";
+    EXPECT_EQ(kind_of(300, 1), node_kind::dynamic);
+    EXPECT_EQ(kind_of(249, 0), node_kind::dense) << "fewer keys than the rule is for";
     heads.rules[0].min_tokens = 0;
-    EXPECT_EQ(kind_of(100), node_kind::dense) << "every row is one of the last 128";
+    EXPECT_EQ(kind_of(100, 1), node_kind::dense) << "every row is one of the last 128";
     heads.rules[0].min_tokens = 1000;
     heads.banded = true;
-    EXPECT_EQ(kind_of(900), node_kind::triangle) << "fewer keys than the rule is for";
+    EXPECT_EQ(kind_of(900, 1), node_kind::triangle) << "fewer keys than the rule is for";
 }
 
 TEST(statistics_test, selection_is_counted_by_layer_and_rule) {
