@@ -70,12 +70,12 @@ class contest {
 
   private:
     int measure(const std::string & text) {
-        const parsed<dynamic_layers> read = parse_dynamic_layers(text + "@0", 1);
+        const parsed<std::vector<dynamic_layers>> read = parse_dynamic_layers(text + "@0", 1);
         if (!read.ok()) {
             fmt::print(stderr, "{}: {}\n", text, read.error);
             return 1;
         }
-        const selection_rule & rule = read.value.rule;
+        const selection_rule & rule = read.value.front().rule.selection;
         const selection_options how{{rotary_pairs::halves, options_.shape.dim}, options_.arithmetic, context_.kernel};
         const timed select = time_of(options_.repeats, [&] {
             block_bitmap bits({args_.n_head, {segment_.rank_begin, options_.n}, block_keys_of(rule)});

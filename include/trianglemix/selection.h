@@ -51,7 +51,7 @@ struct selection_request {
     selection_rule rule;
     std::span<const uint8_t> selected;  // one per segment: its mark. Non-zero: selected
     bool per_query_head = false;
-    rotary_layout rotary = {};  // of q and k; a method that needs_rotary is refused where it is unknown
+    rotary_layout rotary = {};   // of q and k; a method that needs_rotary is refused where it is unknown
     head_selections heads = {};  // without `of_head` every head selects by `rule`, wherever a segment is selected
 
     bool heads_differ() const { return !heads.of_head.empty(); }

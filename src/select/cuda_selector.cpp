@@ -52,9 +52,8 @@ std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_request & 
         return cuda_selector_of(request.rule, request.rotary);
     }
 #ifdef TMX_CUDA
-    const bool able =
-        std::all_of(request.heads.rules.begin(), request.heads.rules.end(),
-                    [&](const selection_rule & rule) { return has_cuda_form(rule, request.rotary); });
+    const bool able = std::all_of(request.heads.rules.begin(), request.heads.rules.end(),
+                                  [&](const selection_rule & rule) { return has_cuda_form(rule, request.rotary); });
     return able ? make_heads_selector(request) : nullptr;
 #else
     return nullptr;

@@ -12,9 +12,7 @@ namespace tmx {
 namespace {
 
 bitmap_shape shape_of(int64_t block_keys, const attention_args & args, const attention_segment & segment) {
-    return {args.n_head,
-            {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin},
-            block_keys};
+    return {args.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}, block_keys};
 }
 
 // Numbers of bits, and of pairs, that are computed here do not wrap around below that.
@@ -85,7 +83,8 @@ void add_pairs(const selection_request & request, const attention_args & args, u
 }
 
 // Whether the segment's blocks can be selected. REQUIRES check_sizes().
-status check_selected(const selection_request & request, const attention_args & args, const attention_segment & segment) {
+status check_selected(const selection_request & request, const attention_args & args,
+                      const attention_segment & segment) {
     if (segment.masked) {
         return status::error(status_code::invalid_argument, "a segment is masked, and selected");
     }

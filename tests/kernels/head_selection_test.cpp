@@ -78,6 +78,56 @@ TEST(head_selection, of_everything_gives_the_bits_of_dense) {
     }
 }
 
+// Rules of fine and of larger blocks, of methods that read queries and keys: each head keeps what its rule keeps where
+// all heads have it.
+TEST(head_selection, a_head_keeps_what_its_rule_keeps_alone) {
+    test_case c = one_chunk(1900, 300, k_no_band);
+    c.n_head = 6;
+    c.n_head_kv = 2;
+    const std::unique_ptr<problem> p = selection_problem(c);
+    std::vector<selection_rule> rules;
+    for (const char * name : {"means", "vertical_slash", "xattention"}) {
+        rules.push_back(usual_rule(*find_selection_method(name)));
+    }
+    rules[1].values[0] = rules[1].values[1] = 100;
+    const std::vector<int32_t> of_head{0, 1, 2, 2, k_keeps_all, 1};
+    constexpr uint8_t k_all[] = {3};
+    const selection_request mixed{.rule = rules[0],
+                                  .selected = k_all,
+                                  .per_query_head = true,
+                                  .heads = {.rules = rules, .of_head = of_head, .otherwise = k_keeps_all}};
+    EXPECT_EQ(k_fine_keys, block_keys_of(mixed));
+    const tested_kernel kernel = tested_kernels()[0];
+    const call_output output = make_output(c, *p);
+    std::vector<int64_t> kept(mixed.n_sums());
+    ASSERT_TRUE(selected_attention_forward(mixed, output.args, p->segments, context_of(kernel), kept.data()).ok());
+    std::vector<int64_t> expected(mixed.n_sums());
+    expected[3] = 300 * (1901 + 2200) / 2;
+    for (size_t rule = 0; rule < rules.size(); ++rule) {
+        block_bitmap bits({6, {1900, 2200}, block_keys_of(rules[rule])});
+        ASSERT_TRUE(
+            select_blocks(rules[rule], output.args, p->segments[0], 2, bits, {{}, kernel.arithmetic, kernel.name})
+                .ok());
+        for (size_t head = 0; head < 6; ++head) {
+            if (of_head[head] != static_cast<int32_t>(rule)) {
+                continue;
+            }
+            // Heads of a group with one rule share their blocks, unless the method says otherwise.
+            block_bitmap one({1, bits.shape.ranks, bits.shape.block_keys});
+            for (size_t other = head / 3 * 3; other < head / 3 * 3 + 3; ++other) {
+                const bool shares = other == head || (of_head[other] == of_head[head] &&
+                                                      !selection_method_of(rules[rule].method).per_query_head);
+                for (int64_t word = 0; shares && word < bits.shape.n_tiles() * bits.shape.n_words(); ++word) {
+                    one.of(0, 0)[word] |= bits.of(static_cast<int64_t>(other), 0)[word];
+                }
+            }
+            expected[rule] += kept_pairs(one);
+        }
+    }
+    EXPECT_EQ(expected, kept);
+    EXPECT_EQ("", check_written(c, *p, output));
+}
+
 TEST(head_selection, refuses_what_breaks_the_contract) {
     heads_case good = heads_cases().front();
     const std::unique_ptr<problem> p = selection_problem(good.c);

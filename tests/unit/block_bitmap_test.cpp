@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <vector>
 
 namespace tmx {
 namespace {
@@ -77,6 +78,24 @@ TEST(block_bitmap, pairs_in_blocks_are_counted_one_by_one) {
             }
             EXPECT_EQ(pairs, pairs_in_blocks(rows, n_blocks)) << rows.begin << " " << rows.end;
         }
+    }
+}
+
+TEST(block_bitmap, fine_bits_are_those_of_the_blocks_that_hold_them) {
+    std::mt19937 random(3);
+    for (const bitmap_shape & shape : k_shapes) {
+        bitmap_shape fine = shape;
+        fine.block_keys = k_fine_keys;
+        std::vector<uint32_t> coarse(static_cast<size_t>(shape.n_words()));
+        for (uint32_t & word : coarse) {
+            word = static_cast<uint32_t>(random());
+        }
+        for (int64_t block = 0; block * k_fine_keys < shape.ranks.end; ++block) {
+            const int64_t holder = block * k_fine_keys / k_bitmap_keys;
+            EXPECT_EQ(bit_of(coarse[static_cast<size_t>(holder / k_word_bits)], holder),
+                      bit_of(fine_bits(coarse.data(), block / k_word_bits), block));
+        }
+        EXPECT_LE((fine.n_words() - 1) / 8, shape.n_words() - 1);
     }
 }
 

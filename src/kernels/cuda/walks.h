@@ -24,7 +24,7 @@ struct walk_job {
     int32_t item_begin;  // of its items' numbers, [item_begin, item_end)
     int32_t item_end;
     int32_t block_keys;  // of the bits' blocks
-    int32_t counter;  // of the pairs that one of its heads keeps, among those of the call
+    int32_t counter;     // of the pairs that one of its heads keeps, among those of the call
     int32_t unused[3];
 
     TMX_HOST_DEVICE constexpr index_range rows() const { return {rank_begin, rank_end}; }
