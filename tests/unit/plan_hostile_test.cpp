@@ -64,8 +64,8 @@ TEST(plan_hostile, zero_bytes_are_refused) {
     EXPECT_NE(parse_plan(std::string("\0", 1)).error, "");
 }
 
-// Every layer has a dynamic entry that leaves its parameter out, which the writer adds, and a band and heads of its own,
-// beside the most provenance.
+// Every layer has a dynamic entry that leaves its parameter out, which the writer adds, and a band and heads of its
+// own, beside the most provenance.
 TEST(plan_hostile, the_most_values_survive_the_round_trip) {
     std::ostringstream entries;
     std::ostringstream bands;
