@@ -67,7 +67,7 @@ TEST(head_selection, of_everything_gives_the_bits_of_dense) {
     for (const tested_kernel & kernel : tested_kernels()) {
         const call_output dense = make_output(each.c, *p);
         ASSERT_TRUE(attention_forward(dense.args, p->segments, context_of(kernel)).ok());
-        for (const uint8_t mark : {1, 2}) {  // in force, or dense because it is not
+        for (const uint8_t mark : {uint8_t{1}, uint8_t{2}}) {  // in force, or dense because it is not
             each.mark = mark;
             const heads_request made(each);
             const call_output all = make_output(each.c, *p);

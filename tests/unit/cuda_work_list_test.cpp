@@ -245,7 +245,7 @@ TEST(cuda_work_list, blocks_reach_behind_the_last_key) {
 
 // What the device does with the bits of selected blocks (make_walks.cu), one job after the other. Returns the counters.
 std::vector<int64_t> run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile_keys) {
-    std::vector<int64_t> kept(list.counted.size());
+    std::vector<int64_t> counters(list.counted.size());
     list.first_ranks.resize(list.first_ranks.size() + static_cast<size_t>(list.n_selected_ranks), -1);
     for (const walk_job & job : list.jobs) {
         int32_t n_blocks = 0;
@@ -258,14 +258,14 @@ std::vector<int64_t> run_jobs(work_list & list, const std::vector<uint32_t> & bi
                 }
             }
         }
-        kept[static_cast<size_t>(job.counter)] += pairs_in_blocks(job.rows(), n_blocks, job.block_keys);
+        counters[static_cast<size_t>(job.counter)] += pairs_in_blocks(job.rows(), n_blocks, job.block_keys);
         for (int32_t i = job.item_begin; i < job.item_end; ++i) {
             const auto item = static_cast<size_t>(list.job_items[static_cast<size_t>(i)]);
             auto & [place, walk] = list.items[item];
             walk = list_walk(place, seen_by(place, job, n_blocks), tile_keys);
         }
     }
-    return kept;
+    return counters;
 }
 
 void expect_walks_of_selected_blocks(int64_t block_keys) {
