@@ -37,8 +37,11 @@ METHODS = {
     "means": ({"alpha": 0.1, "keep": 0, "reference": 0}, False, 2.5),
     "prism": ({"p": 0.95, "keep": 0, "reference": 0}, True, 1.5),
     "xattention": ({"stride": 16, "tau": 0.9, "keep": 0, "reference": 0}, True, 9),
+    "flexprefill": ({"gamma": 0.95, "tau": 0.1, "min_budget": 1024, "max_budget": 0, "reference": 0}, True, 2),
+    "vertical_slash": ({"vertical": 512, "slash": 2048, "reference": 0}, True, 0.8),
 }
-CASES = ["stride", "means", "means:keep=0.1", "prism", "prism:keep=0.1", "xattention", "xattention:keep=0.1"]
+CASES = ["stride", "means", "means:keep=0.1", "prism", "prism:keep=0.1", "xattention", "xattention:keep=0.1",
+         "flexprefill", "vertical_slash"]
 
 
 def case_of(text):

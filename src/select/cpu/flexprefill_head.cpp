@@ -22,6 +22,9 @@ std::vector<float> pool(std::span<const float> weights, int64_t n_groups, const 
 std::vector<int32_t> within_budget(const flexprefill_values & values, std::span<const float> pooled,
                                    std::span<const float> weights, bool query_aware) {
     std::vector<int32_t> order = by_falling_mass(pooled, true);
+    if (!std::all_of(pooled.begin(), pooled.end(), [](float mass) { return std::isfinite(mass); })) {
+        return order;
+    }
     int64_t wanted = 0;
     if (!query_aware) {
         wanted = values.reference ? published_cover(weights, values.gamma) / k_bitmap_keys + 1

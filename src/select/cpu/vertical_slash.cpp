@@ -15,12 +15,12 @@ namespace tmx {
 std::vector<int32_t> largest_sums(std::span<const float> sums, int64_t n, int64_t n_forced) {
     std::vector<int32_t> numbers(sums.size());
     std::iota(numbers.begin(), numbers.end(), 0);
-    if (n >= static_cast<int64_t>(sums.size())) {
+    const bool finite = std::all_of(sums.begin(), sums.end(), [](float sum) { return std::isfinite(sum); });
+    if (n >= static_cast<int64_t>(sums.size()) || !finite) {
         return numbers;
     }
     const auto rank = [&](int32_t number) {
-        const float sum = sums[static_cast<size_t>(number)];
-        return number < n_forced || std::isnan(sum) ? std::numeric_limits<float>::infinity() : sum;
+        return number < n_forced ? std::numeric_limits<float>::infinity() : sums[static_cast<size_t>(number)];
     };
     std::nth_element(numbers.begin(), numbers.begin() + n, numbers.end(),
                      [&](int32_t a, int32_t b) { return rank(a) > rank(b) || (rank(a) == rank(b) && a < b); });

@@ -10,7 +10,7 @@
 namespace tmx {
 
 // The `n` numbers with the largest sums, the first `n_forced` before all, ties to the lower number; rising. All where
-// there are no more. What is no number counts as the largest.
+// there are no more, or where one is not finite.
 std::vector<int32_t> largest_sums(std::span<const float> sums, int64_t n, int64_t n_forced);
 
 // Gives out rising numbers from either end, for merge_lines().

@@ -54,7 +54,8 @@ __global__ void __launch_bounds__(k_largest_threads, 1) keep_lines(const __grid_
     const int64_t row = int64_t{blockIdx.x} * 2 + kind;
     const float * pooled = p.pooled + row * p.n_blocks;
     const auto wanted = static_cast<int64_t>(wanted_lines(p, kind, pooled, shared));
-    const auto n = static_cast<amount>(clamped_blocks(p.values, wanted, p.n_blocks));
+    const bool all = any_not_finite(pooled, static_cast<uint32_t>(p.n_blocks));
+    const auto n = static_cast<amount>(all ? p.n_blocks : clamped_blocks(p.values, wanted, p.n_blocks));
     const auto bits_of = [&](uint32_t i) { return i == 0 ? ~uint32_t{0} : __float_as_uint(pooled[i]); };
     const auto n_words = static_cast<uint32_t>(p.shape.n_words());
     uint32_t * lines = p.lines + row * n_words;

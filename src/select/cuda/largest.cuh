@@ -15,8 +15,18 @@ constexpr int k_digits = 2048;
 // What is added up: ones, or masses in units of 2^-40.
 using amount = unsigned long long;
 constexpr float k_mass_units = 1099511627776.0f;
+// What is no number has no mass.
 __device__ inline amount mass_of(float value) {
-    return __float2ull_rn(value * k_mass_units);
+    return value < INFINITY ? __float2ull_rn(value * k_mass_units) : 0;
+}
+
+// Whether one of the numbers is not finite; in all threads.
+__device__ inline bool any_not_finite(const float * numbers, uint32_t n) {
+    bool found = false;
+    for (uint32_t i = threadIdx.x; i < n; i += k_largest_threads) {
+        found = found || !(numbers[i] < INFINITY);
+    }
+    return __syncthreads_or(found ? 1 : 0) != 0;
 }
 
 struct largest_memory {

@@ -34,7 +34,8 @@ __global__ void __launch_bounds__(k_largest_threads, 1)
     const float * from = (slashes ? sums.slash : sums.vertical) + int64_t{blockIdx.x} * n_keys;
     const auto n_forced = static_cast<uint32_t>(slashes ? k_forced_slashes : k_forced_verticals);
     const auto bits_of = [&](uint32_t i) { return i < n_forced ? ~uint32_t{0} : __float_as_uint(from[i]); };
-    const auto n = static_cast<uint32_t>(smaller(slashes ? n_slashes : n_verticals, tokens.n_keys));
+    const bool all = any_not_finite(from, n_keys);
+    const auto n = all ? n_keys : static_cast<uint32_t>(smaller(slashes ? n_slashes : n_verticals, tokens.n_keys));
     const int64_t begin = (int64_t{blockIdx.x} * 2 + blockIdx.y) * tokens.n_words;
     write_largest(n_keys, find_largest(n_keys, n, bits_of, shared), bits_of, static_cast<uint32_t>(tokens.n_words),
                   tokens.kept + begin, tokens.equal + begin, shared);
