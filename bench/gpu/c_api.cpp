@@ -1,8 +1,10 @@
 // What bench/gpu/peers.py and selected.py call: our kernels behind C functions, so that PyTorch's kernels and ours run
 // in one process on the same tensors. Not part of the product.
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,10 @@ struct chunk_work {
     std::shared_ptr<tmx::cuda_work> work;
     double flops = 0;
     double density = 1;  // of the causal pairs of its rows, those that are kept
+    // Of a work with selected rows:
+    bool per_query_head = false;
+    double pairs = 0;        // causal ones, of all heads
+    double dense_pairs = 0;  // those of rows that are not selected
 };
 
 bool good_type(int type) {
@@ -123,21 +129,30 @@ TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * str
     return result.release();
 }
 
-// The same rows with blocks selected by the method "stride" in all of them but the prompt's last n_last.
+// The same rows with blocks selected in all of them but the prompt's last n_last: by a method with n_values values of its
+// parameters, in their order; the rest are the usual ones. Dimensions turn as if all of a head were rotated in halves.
+// What it keeps is known after tmx_bench_count().
 TMX_BENCH_API chunk_work * tmx_bench_prepare_selected(tmx::cuda_context * ctx, void * stream, int64_t n,
                                                       int64_t row_begin, int64_t row_end, int64_t n_head,
                                                       int64_t n_head_kv, int64_t dim, int type, int64_t n_last,
-                                                      int64_t stride, int per_query_head) {
+                                                      const char * method, const double * values, int n_values,
+                                                      int per_query_head) {
     if (!good_type(type)) {
         return nullptr;
     }
+    const std::optional<int32_t> number = tmx::find_selection_method(method);
+    if (!number) {
+        last_error() = std::string("there is no method ") + method;
+        return nullptr;
+    }
+    tmx::selection_rule rule = tmx::usual_rule(*number);
+    std::copy_n(values, std::min<size_t>(static_cast<size_t>(n_values), rule.values.size()), rule.values.begin());
     auto result = std::make_unique<chunk_work>();
     result->args = make_args(n, row_begin, row_end, n_head, n_head_kv, dim, type);
+    result->per_query_head = per_query_head != 0;
     const tmx::triangle_shape shape{tmx::k_no_band.n_sink, tmx::k_no_band.n_window, n_last};
     std::vector<tmx::attention_segment> segments;
     std::vector<uint8_t> selected;
-    double all = 0;
-    double kept = 0;
     for (const tmx::row_segment & stretch :
          tmx::resolve_segments(shape, tmx::tail_policy::prompt, {{row_begin, row_end}, n}, {})) {
         tmx::attention_segment segment;
@@ -149,20 +164,41 @@ TMX_BENCH_API chunk_work * tmx_bench_prepare_selected(tmx::cuda_context * ctx, v
         selected.push_back(stretch.kept.dense() ? 0 : 1);
         const auto pairs = static_cast<double>(
             tmx::kept_pairs(tmx::band{}, {segment.rank_begin, row_begin + stretch.rows.end}) * n_head);
-        all += pairs;
-        kept += stretch.kept.dense() ? pairs : 0;
+        result->pairs += pairs;
+        result->dense_pairs += stretch.kept.dense() ? pairs : 0;
     }
-    tmx::selection_rule rule = tmx::usual_rule(*tmx::find_selection_method("stride"));
-    rule.values[0] = static_cast<double>(stride);
-    const tmx::selection_request request{rule, selected, per_query_head != 0};
-    kept += static_cast<double>(*tmx::pairs_known_ahead(request, result->args, segments));
-    result->flops = 4.0 * static_cast<double>(dim) * kept;
-    result->density = kept / all;
-    if (failed(tmx::cuda_prepare(result->args, segments, {}, *ctx, stream, result->work,
-                                 {tmx::cuda_selector_of(rule), selected, per_query_head != 0}))) {
+    const tmx::rotary_layout rotary{tmx::rotary_pairs::halves, dim};
+    if (failed(tmx::check_rule(rule)) ||
+        failed(tmx::cuda_prepare(result->args, segments, {}, *ctx, stream, result->work,
+                                 {tmx::cuda_selector_of(rule, rotary), selected, result->per_query_head}))) {
         return nullptr;
     }
     return result.release();
+}
+
+// After a call has selected: reads the bits back, and counts what they keep. Waits for the device.
+TMX_BENCH_API int tmx_bench_count(chunk_work * work) {
+    double kept = work->dense_pairs;
+    for (const tmx::cuda_selected_rows & rows : work->work->selected) {
+        tmx::block_bitmap bits(rows.shape);
+        const cudaError_t error =
+            cudaMemcpy(bits.words.data(), rows.bits, bits.words.size() * sizeof(uint32_t), cudaMemcpyDeviceToHost);
+        if (error != cudaSuccess) {
+            return failed(tmx::cuda::device_status(error, "reading bits")) ? 1 : 0;
+        }
+        const int64_t group = work->args.n_head / work->args.n_head_kv;
+        kept += static_cast<double>(work->per_query_head
+                                        ? tmx::kept_pairs(bits)
+                                        : tmx::kept_pairs(tmx::join_groups(bits, work->args.n_head_kv)) * group);
+    }
+    work->flops = 4.0 * static_cast<double>(work->args.d_qk) * kept;
+    work->density = kept / work->pairs;
+    return 0;
+}
+
+// Bytes of device memory that the context holds, with its works.
+TMX_BENCH_API int64_t tmx_bench_memory(const tmx::cuda_context * ctx) {
+    return ctx->scratch_bytes();
 }
 
 TMX_BENCH_API double tmx_bench_density(const chunk_work * work) {

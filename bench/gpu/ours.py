@@ -26,7 +26,10 @@ class Ours:
                 ("context", P, [ctypes.c_int, ctypes.c_char_p]),
                 ("drop_context", None, [P]),
                 ("prepare", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, I]),
-                ("prepare_selected", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, ctypes.c_int]),
+                ("prepare_selected", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, ctypes.c_char_p,
+                                         ctypes.POINTER(ctypes.c_double), ctypes.c_int, ctypes.c_int]),
+                ("count", ctypes.c_int, [P]),
+                ("memory", I, [P]),
                 ("select", ctypes.c_int, [P, P, P, P, P]),
                 ("forward_again", ctypes.c_int, [P, P, P, P, P, P, P]),
                 ("flops", ctypes.c_double, [P]),
@@ -55,12 +58,23 @@ class Ours:
         self.check(work)
         return work
 
-    def prepare_selected(self, n, rows, heads, heads_kv, dim, kind, last, stride, per_query_head=False):
-        """As prepare(); in all rows but the prompt's last ones every stride-th block of keys is selected on the device."""
+    def prepare_selected(self, n, rows, heads, heads_kv, dim, kind, last, method, values, per_query_head=False):
+        """As prepare(); in all rows but the prompt's last ones a method selects blocks of keys on the device. `values`: of its
+        parameters, in their order."""
+        numbers = (ctypes.c_double * len(values))(*values)
         work = self.c.tmx_bench_prepare_selected(self.context, self.stream(), n, rows[0], rows[1], heads, heads_kv, dim,
-                                                 TYPES.index(kind), last, stride, int(per_query_head))
+                                                 TYPES.index(kind), last, method.encode(), numbers, len(values),
+                                                 int(per_query_head))
         self.check(work)
         return work
+
+    def count(self, work):
+        """After a selection: finds out what it keeps, for density() and flops()."""
+        self.check(self.c.tmx_bench_count(work) == 0)
+
+    def memory(self):
+        """Bytes of the device that all works and the context hold."""
+        return self.c.tmx_bench_memory(self.context)
 
     def density(self, work):
         """Share of the causal pairs that it keeps."""

@@ -74,7 +74,7 @@ std::vector<attention_segment> layer_data::segments(layer_mode mode, int64_t row
     return result;
 }
 
-status layer_data::run(layer_mode mode, int64_t row_begin, int64_t row_end, cpu_context & ctx) {
+attention_args layer_data::args() {
     attention_args args;
     args.q = q.data();
     args.k = k.data();
@@ -96,7 +96,11 @@ status layer_data::run(layer_mode mode, int64_t row_begin, int64_t row_end, cpu_
     args.out_stride_row = shape.n_head * shape.dim;
     args.out_stride_batch = n * shape.n_head * shape.dim;
     args.scale = 1.0f / std::sqrt(static_cast<float>(shape.dim));
-    return attention_forward(args, segments(mode, row_begin, row_end), ctx);
+    return args;
+}
+
+status layer_data::run(layer_mode mode, int64_t row_begin, int64_t row_end, cpu_context & ctx) {
+    return attention_forward(args(), segments(mode, row_begin, row_end), ctx);
 }
 
 double layer_data::flops(layer_mode mode, int64_t row_begin, int64_t row_end) const {

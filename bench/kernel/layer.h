@@ -48,6 +48,9 @@ class layer_data {
   public:
     layer_data(const layer_shape & shape, int64_t n);
 
+    // The whole prompt's call.
+    attention_args args();
+
     // Attention of query rows [row_begin, row_end) over keys [0, row_end), into `out`. A triangle run resolves its rows
     // as the paper does for one whole prompt (8 / 512 / 128), also when it is called for a part of them.
     status run(layer_mode mode, int64_t row_begin, int64_t row_end, cpu_context & ctx);

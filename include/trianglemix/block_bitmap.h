@@ -1,8 +1,9 @@
 // trianglemix/block_bitmap.h -- which blocks of keys each tile of rows keeps, one bit a block: what selection writes
 // and walks are made of. Beside geometry.h the only file that knows which pairs are kept; host and device ask it alike.
 //
-// Block b holds the ranks [128 b, 128 b + 128), wherever a chunk begins. A segment's rows are cut into tiles of 128
-// from its first row on; a tile's rows share their blocks, each row keeps the keys of them up to its own.
+// Block b holds the ranks [128 b, 128 b + 128), wherever a chunk begins; or, of fine bits, [16 b, 16 b + 16). A
+// segment's rows are cut into tiles of 128 from its first row on; a tile's rows share their blocks, each row keeps the
+// keys of them up to its own.
 //
 // THREADS  Pure functions of their arguments.
 #pragma once
@@ -15,6 +16,7 @@
 namespace tmx {
 
 constexpr int64_t k_bitmap_keys = 128;  // of a block
+constexpr int64_t k_fine_keys = 16;     // of a block of fine bits
 constexpr int64_t k_bitmap_rows = 128;  // of a tile
 constexpr int64_t k_word_bits = 32;
 
@@ -22,11 +24,12 @@ constexpr int64_t k_word_bits = 32;
 // the tile's last row are 0.
 struct bitmap_shape {
     int64_t n_head = 0;
-    index_range ranks;  // of the segment's rows
+    index_range ranks;                   // of the segment's rows
+    int64_t block_keys = k_bitmap_keys;  // or k_fine_keys
 
     TMX_HOST_DEVICE constexpr int64_t n_tiles() const { return (ranks.size() + k_bitmap_rows - 1) / k_bitmap_rows; }
     TMX_HOST_DEVICE constexpr int64_t n_words() const {
-        return (ranks.end + k_bitmap_keys * k_word_bits - 1) / (k_bitmap_keys * k_word_bits);
+        return (ranks.end + block_keys * k_word_bits - 1) / (block_keys * k_word_bits);
     }
     TMX_HOST_DEVICE constexpr int64_t first_word(int64_t head, int64_t tile) const {
         return (head * n_tiles() + tile) * n_words();
@@ -41,8 +44,8 @@ struct bitmap_shape {
 };
 
 // Blocks that hold a key of [keys.begin, keys.end).
-TMX_HOST_DEVICE constexpr index_range blocks_of(index_range keys) {
-    return keys.empty() ? index_range{} : index_range{keys.begin / k_bitmap_keys, (keys.end - 1) / k_bitmap_keys + 1};
+TMX_HOST_DEVICE constexpr index_range blocks_of(index_range keys, int64_t block_keys = k_bitmap_keys) {
+    return keys.empty() ? index_range{} : index_range{keys.begin / block_keys, (keys.end - 1) / block_keys + 1};
 }
 
 // The bits of blocks [blocks.begin, blocks.end) in word `word`.
@@ -59,19 +62,42 @@ TMX_HOST_DEVICE constexpr uint32_t range_bits(index_range blocks, int64_t word) 
 // What follows is word `word` of a tile with rows of ranks [rows.begin, rows.end), not empty.
 
 // Blocks that a row can see at all.
-TMX_HOST_DEVICE constexpr uint32_t visible_bits(index_range rows, int64_t word) {
-    return range_bits({0, blocks_of(rows).end}, word);
+TMX_HOST_DEVICE constexpr uint32_t visible_bits(index_range rows, int64_t word, int64_t block_keys = k_bitmap_keys) {
+    return range_bits({0, blocks_of(rows, block_keys).end}, word);
 }
 
 // Blocks that every selection keeps: the first one, and those of the rows' own keys.
-TMX_HOST_DEVICE constexpr uint32_t mandatory_bits(index_range rows, int64_t word) {
-    return range_bits({0, 1}, word) | range_bits(blocks_of(rows), word);
+TMX_HOST_DEVICE constexpr uint32_t mandatory_bits(index_range rows, int64_t word, int64_t block_keys = k_bitmap_keys) {
+    return range_bits({0, 1}, word) | range_bits(blocks_of(rows, block_keys), word);
 }
 
 // Blocks of which some row keeps a key through the band.
-TMX_HOST_DEVICE constexpr uint32_t band_bits(const band & kept, index_range rows, int64_t word) {
+TMX_HOST_DEVICE constexpr uint32_t band_bits(const band & kept, index_range rows, int64_t word,
+                                             int64_t block_keys = k_bitmap_keys) {
     const key_ranges keys = visited_keys(kept, rows);
-    return range_bits(blocks_of(keys.sink), word) | range_bits(blocks_of(keys.window), word);
+    return range_bits(blocks_of(keys.sink, block_keys), word) | range_bits(blocks_of(keys.window, block_keys), word);
+}
+
+// Causal pairs of a tile's rows and `n_blocks` blocks that begin before its end. REQUIRES those of the rows' own keys
+// among them.
+TMX_HOST_DEVICE constexpr int64_t pairs_in_blocks(index_range rows, int64_t n_blocks,
+                                                  int64_t block_keys = k_bitmap_keys) {
+    const index_range own = blocks_of(rows, block_keys);
+    const int64_t before = n_blocks - own.size();  // each row sees all keys of those
+    const int64_t first = own.begin * block_keys;
+    return rows.size() * (before * block_keys - first) + rows.size() * (rows.begin + rows.end + 1) / 2;
+}
+
+// Word `word` of the fine bits of a tile whose words of blocks of 128 keys are `coarse`.
+TMX_HOST_DEVICE constexpr uint32_t fine_bits(const uint32_t * coarse, int64_t word) {
+    constexpr int64_t k_parts = k_bitmap_keys / k_fine_keys;  // fine blocks of a block
+    constexpr int64_t k_blocks = k_word_bits / k_parts;       // blocks of a word of fine bits
+    const uint32_t blocks = coarse[word * k_blocks / k_word_bits] >> (word * k_blocks % k_word_bits);
+    uint32_t bits = 0;
+    for (int64_t block = 0; block < k_blocks; ++block) {
+        bits |= (blocks >> block & 1) * range_bits({block * k_parts, (block + 1) * k_parts}, 0);
+    }
+    return bits;
 }
 
 // A band that adds nothing to what every selection keeps.

@@ -12,14 +12,17 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "trianglemix/attention.h"
 #include "trianglemix/block_bitmap.h"
 #include "trianglemix/block_lists.h"
+#include "trianglemix/rotary_layout.h"
 #include "trianglemix/status.h"
 
 namespace tmx {
@@ -41,6 +44,12 @@ struct cuda_scratch_limit {
     constexpr int64_t allows(int64_t free_bytes, int64_t held_bytes) const noexcept {
         return std::min((free_bytes + held_bytes) / share, most_bytes);
     }
+};
+
+// The pairs that the selected segments of one call kept.
+struct cuda_kept_pairs {
+    uint64_t call = 0;           // as cuda_attention_forward() numbered it
+    std::vector<int64_t> pairs;  // [segments][n_head]; 0 where a segment is not selected
 };
 
 // What one thread drives one device with: the kernel in use, pinned upload buffers, scratch. All calls with one context
@@ -72,6 +81,10 @@ class cuda_context {
     // again. May wait for the device.
     bool release_scratch(void * stream) noexcept;
 
+    // What the calls kept whose counting has arrived here, each told once, in no order. Has the device send what it has
+    // not sent yet, behind all that the stream holds; waits for nothing. Throws bad_alloc.
+    std::vector<cuda_kept_pairs> take_kept(void * stream);
+
     struct state;
     state & internals() noexcept { return *state_; }
 
@@ -90,6 +103,7 @@ struct cuda_work;
 //
 // One selected segment, as its selector finds it on the device.
 struct cuda_selected_rows {
+    size_t segment = 0;         // its number
     bitmap_shape shape;         // of its bits: every query head; the ranks of its rows
     uint32_t * bits = nullptr;  // DEVICE [shape.total_words()]: the selector writes every word
     int64_t batch = 0;          // of q
@@ -104,11 +118,15 @@ struct cuda_selection_call {
     std::span<const cuda_selected_rows> rows;
     void * workspace = nullptr;  // DEVICE [workspace_bytes()]; holds nothing yet
     void * stream = nullptr;
+    rotary_layout rotary = {};  // what cuda_selector_of() was told
 };
 
 class cuda_selector {
   public:
     virtual ~cuda_selector() = default;
+
+    // Keys of a block of its bits: k_bitmap_keys or k_fine_keys.
+    virtual int64_t block_keys() const noexcept { return k_bitmap_keys; }
 
     // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(), with the
     // sizes, strides and types that select() will be given; all pointers are null, those of `rows` too.
@@ -137,7 +155,8 @@ struct cuda_selection {
 //          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
 //          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
 //          selection: no segment has both a list and a selection. What its blocks need on the device is sized as if all
-//          were selected: 4 bytes a block, tile of 128 rows and key head (or query head), and the bits.
+//          were selected: 4 bytes a block (of 128 keys, or 16), tile of 128 rows and key head (or query head), and the
+//          bits.
 // COST     Host time and upload grow with the items, rows * n_head / 128 and a few more where the heads of a key
 //          head do not divide 128: some 50 ns and 96 bytes each, the time twice where two tile sizes are compiled
 //          for the head dimension and both lists are made. Beside them the cells and the blocks of lists are
@@ -159,8 +178,12 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 //          option that cuda_declines() names. out_of_memory: scratch was released since, and cannot be had again. In
 //          all three out is unchanged. device_error: a launch failed; out is then undefined. Later faults surface at
 //          the caller's next synchronisation of the stream.
-status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
-                              void * stream) noexcept;
+//
+// `call`, if not null: the device counts the pairs that the selected segments keep, and *call is the number by which
+// take_kept() tells them; 0: none is selected, or there is no memory to count. The counters' memory, some 32 KB, is no
+// part of the context's limit.
+status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx, void * stream,
+                              uint64_t * call = nullptr) noexcept;
 
 // What a work holds, for statistics and logs.
 struct cuda_work_facts {

@@ -14,6 +14,7 @@
 #include <span>
 #include <string_view>
 
+#include "trianglemix/rotary_layout.h"
 #include "trianglemix/status.h"
 
 namespace tmx {
@@ -23,14 +24,17 @@ struct selection_parameter {
     std::string_view name;
     double least = 0;
     double most = 0;
-    double usual = 0;    // what holds where nothing is said
-    bool whole = false;  // a whole number
+    double usual = 0;           // what holds where nothing is said
+    bool whole = false;         // a whole number
+    bool power_of_two = false;  // and one of 1, 2, 4, 8... REQUIRES whole
 };
 
 struct selection_method {
     std::string_view name;
     std::span<const selection_parameter> parameters;
     bool per_query_head = false;  // how its bits are meant to be used, see selection_request
+    bool fine_blocks = false;     // its bits are of blocks of 16 keys, not of 128
+    bool needs_rotary = false;    // it must know how RoPE pairs the dimensions (rotary_layout.h)
 };
 
 constexpr size_t k_most_parameters = 6;
@@ -42,17 +46,30 @@ struct selection_rule {
     bool operator==(const selection_rule &) const = default;
 };
 
+// Where the heads of a layer differ, each has the number of a rule, or one of these: it selects by none, and keeps
+// every key; or the blocks of a band, and those that every selection keeps.
+constexpr int32_t k_keeps_all = -1;
+constexpr int32_t k_keeps_band = -2;
+
+// As many rules the heads of one layer may have.
+constexpr size_t k_most_rules = 255;
+
 // How many methods there are; they are numbered from 0.
 int32_t selection_methods();
 // REQUIRES 0 <= method < selection_methods().
 const selection_method & selection_method_of(int32_t method);
 // The number of the method of that name; none if there is no such.
 std::optional<int32_t> find_selection_method(std::string_view name);
+// Whether a parameter may have this value, and what it is called in messages: "whole number".
+bool may_be(const selection_parameter & parameter, double value);
+std::string_view kind_of_number(const selection_parameter & parameter);
 // The method with its usual parameters.
 selection_rule usual_rule(int32_t method);
 
-// Whether there is such a method, and each of its values lies within its bounds and is whole where it must be: ok, or
-// invalid_argument.
+// Whether the rule's method must know more of the rotary layout than is known. REQUIRES a method that exists.
+bool lacks_rotary(const selection_rule & rule, const rotary_layout & rotary);
+
+// Whether there is such a method, and each of its values may_be: ok, or invalid_argument.
 status check_rule(const selection_rule & rule) noexcept;
 
 }  // namespace tmx

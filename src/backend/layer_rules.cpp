@@ -4,14 +4,14 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/selection_text.h"
+#include "trianglemix/layer_texts.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
 namespace {
 
-std::string name_of_layer(int32_t layer, const head_rule & rule) {
-    const char * kind = rule.banded ? "triangle layer " : "dynamic layer ";
+std::string name_of_layer(int32_t layer, const layer_heads & heads) {
+    const char * kind = heads.banded ? "triangle layer " : "dynamic layer ";
     return layer >= 0 ? kind + std::to_string(layer) : "attention of a layer that is not known";
 }
 
@@ -51,28 +51,16 @@ void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model
 
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
     const plan & chosen = *snapshot_.chosen;
-    std::vector<int32_t> triangle;
-    std::vector<int32_t> dense;
-    for (int32_t layer = 0; layer < running.n_layer; ++layer) {
-        const head_rule & rule = compiled_.of_layer(layer).rule;
-        if (rule.banded) {
-            triangle.push_back(layer);
-        }
-        if (rule.dense()) {
-            dense.push_back(layer);
-        }
-    }
-    if (!triangle.empty()) {
+    for (const band_text & band : band_texts(chosen)) {
         say(log_, log_level::info, "plan %s: triangle layers %s (sink %lld, window %lld)", chosen.name.c_str(),
-            format_layer_set(triangle).c_str(), static_cast<long long>(chosen.shape.n_sink),
-            static_cast<long long>(chosen.shape.n_window));
+            band.layers.c_str(), static_cast<long long>(band.n_sink), static_cast<long long>(band.n_window));
     }
     for (const selection_text & dynamic : selection_texts(chosen)) {
         say(log_, log_level::info, "plan %s: dynamic layers %s (%s)", chosen.name.c_str(), dynamic.layers.c_str(),
-            dynamic.rule.c_str());
+            dynamic.text().c_str());
     }
     say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
-        chosen.name.c_str(), format_layer_set(dense).c_str(), static_cast<long long>(chosen.shape.n_last),
+        chosen.name.c_str(), dense_layers(chosen, running.n_layer).c_str(), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
 }
 
@@ -109,20 +97,20 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
         return rule;
     }
     rule.heads = &heads;
-    rule.shape = snapshot_.chosen->shape;
+    rule.shape = snapshot_.chosen->shape_of_layer(static_cast<size_t>(layer));
     rule.tail = snapshot_.chosen->tail;
     rule.prompt_length = snapshot_.prompt_length;
     return rule;
 }
 
 std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
-                                                     int64_t least_rows) {
-    const layer_rule rule = decide_rule(layer, n_head);
-    if (!note_fallbacks(layer, rule, found, least_rows)) {
+                                                     int64_t least_rows, const layer_rotary & rotary) {
+    layer_rule rule = decide_rule(layer, n_head);
+    if (!note_fallbacks(layer, rule, found, least_rows) || !settle_rotary(layer, rule, found, rotary)) {
         return std::nullopt;
     }
     planned_layer planned{rule, make_segments(found, rule), {}};
-    planned.marks = selected_marks(planned.segments, rule);
+    planned.marks = selected_marks(found, planned.segments, rule);
     return planned;
 }
 
@@ -140,7 +128,7 @@ void layer_rules::say_once(int32_t layer, const char * reason) {
     }
     say(log_, log_level::warning,
         "%s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted",
-        name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), snapshot_.chosen->name.c_str(), reason);
+        name_of_layer(layer, compiled_.of_layer(layer)).c_str(), snapshot_.chosen->name.c_str(), reason);
 }
 
 bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
@@ -170,6 +158,23 @@ bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const u
     return true;
 }
 
+bool layer_rules::settle_rotary(int32_t layer, layer_rule & rule, const ubatch_runs & found,
+                                const layer_rotary & rotary) {
+    const auto needs_rotary = [](const dynamic_rule & each) {
+        return selection_method_of(each.selection.method).needs_rotary;
+    };
+    if (!rule.planned() || std::none_of(rule.heads->rules.begin(), rule.heads->rules.end(), needs_rotary)) {
+        return true;
+    }
+    rule.rotary = rotary.layout;
+    if (rotary.layout.known() || selected_marks(found, make_segments(found, rule), rule).empty()) {
+        return true;
+    }
+    const bool goes_on = note_fallback(layer, rule, rotary.unknown_because);
+    rule = layer_rule{.way = rule.way};
+    return goes_on;
+}
+
 bool layer_rules::note_fallback(int32_t layer, const layer_rule & rule, const char * reason) {
     if (!may_be_planned(layer, rule, reason)) {
         return true;
@@ -181,7 +186,7 @@ bool layer_rules::note_fallback(int32_t layer, const layer_rule & rule, const ch
     }
     statistics_.count_strict_failure(reason);
     say(log_, log_level::error, "strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)",
-        name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), snapshot_.chosen->name.c_str(), reason);
+        name_of_layer(layer, compiled_.of_layer(layer)).c_str(), snapshot_.chosen->name.c_str(), reason);
     return false;
 }
 

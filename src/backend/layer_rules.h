@@ -23,6 +23,12 @@ struct planned_layer {
     std::vector<uint8_t> marks;  // selected_marks() of them
 };
 
+// What a layer's graph tells of its rotary layout.
+struct layer_rotary {
+    rotary_layout layout;
+    const char * unknown_because = "rotary_unknown";  // the reason of falling back, where a method must know more
+};
+
 class layer_rules {
   public:
     layer_rules(settings & current, statistics & counters, log_sink log)
@@ -40,10 +46,10 @@ class layer_rules {
     // the next begin(). Counts a layer of the plan that falls back whatever its rows are.
     layer_rule decide_rule(int32_t layer, int64_t n_head);
 
-    // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks() and make_segments() in one. None:
-    // strict mode forbids to go on.
+    // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks(), settle_rotary() and make_segments() in
+    // one. None: strict mode forbids to go on.
     std::optional<planned_layer> plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
-                                            int64_t least_rows);
+                                            int64_t least_rows, const layer_rotary & rotary = {});
 
     // Counts a layer of the plan of which at least one stretch of `least_rows` or more falls back, that is cannot be
     // treated by the plan and is computed exactly; and, where the plan treats any, masked attention of a layer
@@ -51,7 +57,11 @@ class layer_rules {
     // False: strict mode forbids to go on, or the plan does not fit; why is in the log.
     [[nodiscard]] bool note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
                                       int64_t least_rows);
-    // The same for a layer of the plan that falls back for another reason than its rows.
+    // Tells the rule how the layer's dimensions are paired. Where rows would be selected by a method that must know that,
+    // and it is unknown, the layer falls back: the rule becomes that of exact attention. False as above.
+    [[nodiscard]] bool settle_rotary(int32_t layer, layer_rule & rule, const ubatch_runs & found,
+                                     const layer_rotary & rotary);
+    // As note_fallbacks(), for a layer of the plan that falls back for another reason than its rows.
     [[nodiscard]] bool note_fallback(int32_t layer, const layer_rule & rule, const char * reason);
 
   private:

@@ -1,14 +1,20 @@
+#include <algorithm>
 #include <exception>
 #include <new>
 
 #include "select/methods.h"
+#ifdef TMX_CUDA
+#include "select/cuda/heads_selector.h"
+#endif
 
 namespace tmx {
 namespace {
 
 class rule_selector final : public cuda_selector {
   public:
-    explicit rule_selector(const selection_rule & rule) : rule_(rule) {}
+    rule_selector(const selection_rule & rule, const rotary_layout & rotary) : rule_(rule), rotary_(rotary) {}
+
+    int64_t block_keys() const noexcept override { return block_keys_of(rule_); }
 
     int64_t workspace_bytes(const attention_args & args,
                             std::span<const cuda_selected_rows> rows) const noexcept override {
@@ -17,7 +23,9 @@ class rule_selector final : public cuda_selector {
     }
 
     status select(const cuda_selection_call & call) const noexcept override try {
-        return row_of_method(rule_.method).on_cuda(rule_, call);
+        cuda_selection_call told = call;
+        told.rotary = rotary_;
+        return row_of_method(rule_.method).on_cuda(rule_, told);
     } catch (const std::bad_alloc &) {
         return status::error(status_code::out_of_memory, "no host memory to select blocks");
     } catch (const std::exception & e) {
@@ -26,15 +34,30 @@ class rule_selector final : public cuda_selector {
 
   private:
     selection_rule rule_;
+    rotary_layout rotary_;
 };
+
+bool has_cuda_form(const selection_rule & rule, const rotary_layout & rotary) {
+    return check_rule(rule).ok() && row_of_method(rule.method).on_cuda != nullptr && !lacks_rotary(rule, rotary);
+}
 
 }  // namespace
 
-std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule) {
-    if (!check_rule(rule).ok() || row_of_method(rule.method).on_cuda == nullptr) {
-        return nullptr;
+std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule, const rotary_layout & rotary) {
+    return has_cuda_form(rule, rotary) ? std::make_shared<rule_selector>(rule, rotary) : nullptr;
+}
+
+std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_request & request) {
+    if (!request.heads_differ()) {
+        return cuda_selector_of(request.rule, request.rotary);
     }
-    return std::make_shared<rule_selector>(rule);
+#ifdef TMX_CUDA
+    const bool able = std::all_of(request.heads.rules.begin(), request.heads.rules.end(),
+                                  [&](const selection_rule & rule) { return has_cuda_form(rule, request.rotary); });
+    return able ? make_heads_selector(request) : nullptr;
+#else
+    return nullptr;
+#endif
 }
 
 }  // namespace tmx

@@ -17,6 +17,14 @@ namespace {
 // In the order of k_known_methods.
 constexpr method_row k_rows[] = {
     {"stride", true, &select_stride, TMX_IF_CUDA(cuda_select_stride), nullptr},
+    {"means", false, &select_means, TMX_IF_CUDA(cuda_select_means), TMX_IF_CUDA(cuda_means_workspace_bytes)},
+    {"prism", false, &select_prism, TMX_IF_CUDA(cuda_select_prism), TMX_IF_CUDA(cuda_prism_workspace_bytes)},
+    {"xattention", false, &select_xattention, TMX_IF_CUDA(cuda_select_xattention),
+     TMX_IF_CUDA(cuda_xattention_workspace_bytes)},
+    {"flexprefill", false, &select_flexprefill, TMX_IF_CUDA(cuda_select_flexprefill),
+     TMX_IF_CUDA(cuda_flexprefill_bytes)},
+    {"vertical_slash", false, &select_vertical_slash, TMX_IF_CUDA(cuda_select_vertical_slash),
+     TMX_IF_CUDA(cuda_vertical_slash_bytes)},
 };
 
 #undef TMX_IF_CUDA

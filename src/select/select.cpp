@@ -1,15 +1,18 @@
 // The CPU's way of a selected layer: bits, lists, attention.
+#include <bit>
 #include <exception>
 #include <vector>
 
+#include "select/cpu/head_bits.h"
 #include "select/methods.h"
+#include "select/seconds.h"
 #include "trianglemix/block_lists.h"
 
 namespace tmx {
 namespace {
 
-bitmap_shape shape_of(const attention_args & args, const attention_segment & segment) {
-    return {args.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}};
+bitmap_shape shape_of(int64_t block_keys, const attention_args & args, const attention_segment & segment) {
+    return {args.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}, block_keys};
 }
 
 // Numbers of bits, and of pairs, that are computed here do not wrap around below that.
@@ -24,9 +27,8 @@ status check_countable(const bitmap_shape & shape) {
 }
 
 // REQUIRES what select_blocks() checks.
-status selected_bits(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) {
-    const status result = row_of_method(rule.method).on_cpu(rule, {args, segment, n_threads}, bits);
+status selected_bits(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits) {
+    const status result = row_of_method(rule.method).on_cpu(rule, call, bits);
     if (result.ok()) {
         add_mandatory(bits);
     }
@@ -34,34 +36,104 @@ status selected_bits(const selection_rule & rule, const attention_args & args, c
 }
 
 // What the segment visits: the selected blocks, joined over groups where these share, and those of its band.
-status visited_bits(const selection_request & request, const attention_args & args, const attention_segment & segment,
-                    int32_t n_threads, block_bitmap & bits) {
-    if (status s = selected_bits(request.rule, args, segment, n_threads, bits); !s.ok()) {
-        return s;
+status visited_bits(const selection_request & request, const cpu_selection_call & call, uint8_t mark,
+                    block_bitmap & bits, double * seconds) {
+    if (request.heads_differ()) {
+        if (status s = select_of_heads(request, call, mark, bits, seconds); !s.ok()) {
+            return s;
+        }
+        add_mandatory(bits);
+    } else {
+        const added_seconds taken(seconds);
+        if (status s = selected_bits(request.rule, call, bits); !s.ok()) {
+            return s;
+        }
     }
+    const added_seconds taken(seconds);
     if (!request.per_query_head) {
-        bits = join_groups(bits, args.n_head_kv);
+        bits = join_groups(bits, call.args.n_head_kv);
     }
-    add_band(bits, segment.kept);
+    add_band(bits, call.segment.kept);
     return {};
 }
 
-int64_t pairs_of(const selection_request & request, const attention_args & args, const block_bitmap & visited) {
-    return kept_pairs(visited) * (request.per_query_head ? 1 : args.n_head / args.n_head_kv);
+int64_t pairs_of_head(const block_bitmap & visited, int64_t head) {
+    int64_t pairs = 0;
+    for (int64_t tile = 0; tile < visited.shape.n_tiles(); ++tile) {
+        const uint32_t * words = visited.of(head, tile);
+        int64_t n_blocks = 0;
+        for (int64_t word = 0; word < visited.shape.n_words(); ++word) {
+            n_blocks += std::popcount(words[word]);
+        }
+        pairs += pairs_in_blocks(visited.shape.rows_of(tile), n_blocks, visited.shape.block_keys);
+    }
+    return pairs;
+}
+
+// Adds to kept[] what the heads of a segment keep. `visited` is of query heads or of key heads.
+void add_pairs(const selection_request & request, const attention_args & args, uint8_t mark,
+               const block_bitmap & visited, int64_t * kept) {
+    const int64_t sharing = args.n_head / visited.shape.n_head;
+    for (int64_t head = 0; head < visited.shape.n_head; ++head) {
+        const int64_t pairs = pairs_of_head(visited, head);
+        for (int64_t query_head = head * sharing; query_head < (head + 1) * sharing; ++query_head) {
+            kept[request.sum_of(static_cast<size_t>(query_head), mark)] += pairs;
+        }
+    }
 }
 
 // Whether the segment's blocks can be selected. REQUIRES check_sizes().
-status check_selected(const attention_args & args, const attention_segment & segment) {
+status check_selected(const selection_request & request, const attention_args & args,
+                      const attention_segment & segment) {
     if (segment.masked) {
         return status::error(status_code::invalid_argument, "a segment is masked, and selected");
     }
-    return check_countable(shape_of(args, segment));
+    return check_countable(shape_of(block_keys_of(request), args, segment));
+}
+
+status check_heads(const selection_request & request, const attention_args & args) {
+    const head_selections & heads = request.heads;
+    if (static_cast<int64_t>(heads.of_head.size()) != args.n_head) {
+        return status::error(status_code::invalid_argument, "%zu rules of heads for %lld heads", heads.of_head.size(),
+                             static_cast<long long>(args.n_head));
+    }
+    if (heads.rules.empty() || heads.rules.size() > k_most_rules) {
+        return status::error(status_code::invalid_argument, "%zu rules, must be in [1, %zu]", heads.rules.size(),
+                             k_most_rules);
+    }
+    for (const int32_t rule : heads.of_head) {
+        if (rule < k_keeps_band || rule >= static_cast<int32_t>(heads.rules.size())) {
+            return status::error(status_code::invalid_argument, "a head has rule %d of %zu", rule, heads.rules.size());
+        }
+    }
+    if (heads.otherwise != k_keeps_all && heads.otherwise != k_keeps_band) {
+        return status::error(status_code::invalid_argument, "heads have rule %d otherwise", heads.otherwise);
+    }
+    for (const uint8_t mark : request.selected) {
+        if (mark > heads.rules.size()) {
+            return status::error(status_code::invalid_argument, "mark %d for %zu rules", mark, heads.rules.size());
+        }
+    }
+    return {};
+}
+
+status check_rules(const selection_request & request) {
+    const std::span<const selection_rule> one(&request.rule, 1);
+    for (const selection_rule & rule : request.heads_differ() ? request.heads.rules : one) {
+        if (status s = check_rule(rule); !s.ok()) {
+            return s;
+        }
+        if (lacks_rotary(rule, request.rotary)) {
+            return status::error(status_code::invalid_argument, "the method needs to know how RoPE pairs dimensions");
+        }
+    }
+    return {};
 }
 
 // All but pointers.
 status check_request(const selection_request & request, const attention_args & args,
                      std::span<const attention_segment> segments) {
-    if (status s = check_rule(request.rule); !s.ok()) {
+    if (status s = check_rules(request); !s.ok()) {
         return s;
     }
     if (request.selected.size() != segments.size()) {
@@ -71,11 +143,16 @@ status check_request(const selection_request & request, const attention_args & a
     if (status s = check_sizes(args, segments); !s.ok()) {
         return s;
     }
+    if (request.heads_differ()) {
+        if (status s = check_heads(request, args); !s.ok()) {
+            return s;
+        }
+    }
     for (size_t i = 0; i < segments.size(); ++i) {
         if (request.selected[i] == 0) {
             continue;
         }
-        if (status s = check_selected(args, segments[i]); !s.ok()) {
+        if (status s = check_selected(request, args, segments[i]); !s.ok()) {
             return s;
         }
     }
@@ -83,10 +160,13 @@ status check_request(const selection_request & request, const attention_args & a
 }
 
 // Of one segment, for select_blocks().
-status check_segment(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, const block_bitmap & bits) {
+status check_segment(const selection_rule & rule, const cpu_selection_call & call, const block_bitmap & bits) {
     constexpr uint8_t k_selected[] = {1};
-    if (status s = check_request({rule, k_selected, false}, args, {&segment, 1}); !s.ok()) {
+    const attention_args & args = call.args;
+    const attention_segment & segment = call.segment;
+    const int32_t n_threads = call.n_threads;
+    const selection_request request{.rule = rule, .selected = k_selected, .rotary = call.options.rotary};
+    if (status s = check_request(request, args, {&segment, 1}); !s.ok()) {
         return s;
     }
     if (n_threads < 1) {
@@ -95,9 +175,9 @@ status check_segment(const selection_rule & rule, const attention_args & args, c
     if (!row_of_method(rule.method).sees_sizes_only && (args.q == nullptr || args.k == nullptr)) {
         return status::error(status_code::invalid_argument, "q and k must not be null");
     }
-    const bitmap_shape shape = shape_of(args, segment);
+    const bitmap_shape shape = shape_of(block_keys_of(rule), args, segment);
     if (bits.shape.n_head != shape.n_head || bits.shape.ranks.begin != shape.ranks.begin ||
-        bits.shape.ranks.end != shape.ranks.end) {
+        bits.shape.ranks.end != shape.ranks.end || bits.shape.block_keys != shape.block_keys) {
         return status::error(status_code::invalid_argument, "bits are not of the segment's shape");
     }
     return {};
@@ -110,18 +190,19 @@ status no_memory() {
 }  // namespace
 
 status select_blocks(const selection_rule & rule, const attention_args & args, const attention_segment & segment,
-                     int32_t n_threads, block_bitmap & bits) noexcept try {
-    if (status s = check_segment(rule, args, segment, n_threads, bits); !s.ok()) {
+                     int32_t n_threads, block_bitmap & bits, const selection_options & options) noexcept try {
+    const cpu_selection_call call{args, segment, n_threads, options};
+    if (status s = check_segment(rule, call, bits); !s.ok()) {
         return s;
     }
-    return selected_bits(rule, args, segment, n_threads, bits);
+    return selected_bits(rule, call, bits);
 } catch (const std::exception &) {
     return no_memory();
 }
 
 status selected_attention_forward(const selection_request & request, const attention_args & args,
-                                  std::span<const attention_segment> segments, cpu_context & ctx,
-                                  int64_t * kept) noexcept try {
+                                  std::span<const attention_segment> segments, cpu_context & ctx, int64_t * kept,
+                                  double * seconds) noexcept try {
     if (status s = check_request(request, args, segments); !s.ok()) {
         return s;
     }
@@ -133,21 +214,24 @@ status selected_attention_forward(const selection_request & request, const atten
     }
     std::vector<listed_bits> made;
     std::vector<block_lists> lists(segments.size());
-    int64_t pairs = 0;
+    std::vector<int64_t> pairs(request.n_sums());
     for (size_t i = 0; i < segments.size(); ++i) {
-        if (request.selected[i] == 0) {
+        const uint8_t mark = request.selected[i];
+        if (mark == 0) {
             continue;
         }
-        block_bitmap bits(shape_of(args, segments[i]));
-        if (status s = visited_bits(request, args, segments[i], ctx.n_threads, bits); !s.ok()) {
+        block_bitmap bits(shape_of(block_keys_of(request), args, segments[i]));
+        const cpu_selection_call call{args, segments[i], ctx.n_threads, {request.rotary, ctx.arithmetic, ctx.kernel}};
+        if (status s = visited_bits(request, call, mark, bits, seconds); !s.ok()) {
             return s;
         }
-        pairs += pairs_of(request, args, bits);
+        const added_seconds taken(seconds);
+        add_pairs(request, args, mark, bits, pairs.data());
         lists[i] = made.emplace_back(bits, request.per_query_head).lists();
     }
     const status result = attention_forward(args, segments, ctx, lists);
-    if (result.ok() && kept != nullptr) {
-        *kept += pairs;
+    for (size_t i = 0; i < pairs.size() && result.ok() && kept != nullptr; ++i) {
+        kept[i] += pairs[i];
     }
     return result;
 } catch (const std::exception &) {
@@ -156,7 +240,8 @@ status selected_attention_forward(const selection_request & request, const atten
 
 std::optional<int64_t> pairs_known_ahead(const selection_request & request, const attention_args & args,
                                          std::span<const attention_segment> segments) noexcept try {
-    if (!check_request(request, args, segments).ok() || !row_of_method(request.rule.method).sees_sizes_only) {
+    if (request.heads_differ() || !check_request(request, args, segments).ok() ||
+        !row_of_method(request.rule.method).sees_sizes_only) {
         return std::nullopt;
     }
     // All heads have the same bits: one stands for all.
@@ -167,8 +252,8 @@ std::optional<int64_t> pairs_known_ahead(const selection_request & request, cons
         if (request.selected[i] == 0) {
             continue;
         }
-        block_bitmap bits(shape_of(one, segments[i]));
-        if (!visited_bits(request, one, segments[i], 1, bits).ok()) {
+        block_bitmap bits(shape_of(block_keys_of(request), one, segments[i]));
+        if (!visited_bits(request, {one, segments[i], 1, {}}, 1, bits, nullptr).ok()) {
             return std::nullopt;
         }
         pairs += kept_pairs(bits);

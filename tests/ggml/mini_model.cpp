@@ -151,7 +151,9 @@ void mini_model::build_graph() {
                              0, 2, 1, 3);
             return shape_.cast_keys ? ggml_cast(ctx, view, GGML_TYPE_F16) : view;
         };
-        ggml_tensor * q = ggml_view_4d(ctx, l.q, shape_.d_head, shape_.n_head, n_rows_, 1, l.q->nb[1], l.q->nb[2],
+        ggml_tensor * rotated =
+            shape_.rope_queries ? ggml_rope(ctx, l.q, positions_, static_cast<int>(shape_.d_head), 0) : l.q;
+        ggml_tensor * q = ggml_view_4d(ctx, rotated, shape_.d_head, shape_.n_head, n_rows_, 1, l.q->nb[1], l.q->nb[2],
                                        l.q->nb[2] * static_cast<size_t>(n_rows_), 0);
         l.out =
             ggml_flash_attn_ext(ctx, ggml_permute(ctx, q, 0, 2, 1, 3), keys(cache_k_[at]), keys(cache_v_[at]),

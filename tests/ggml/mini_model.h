@@ -24,6 +24,7 @@ struct mini_shape {
     bool named_caches = true;     // false: not as llama.cpp names them, so layers are not known
     int64_t second_cells = 0;     // > 0: odd layers have a cache of their own, of so many cells, as windowed layers do
     bool rope = false;            // keys go through RoPE
+    bool rope_queries = false;    // and queries
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
 };
 

@@ -12,6 +12,7 @@
 #include "oracle.h"
 #include "plain.h"
 #include "problem.h"
+#include "scored_layer.h"
 #include "selected_blocks.h"
 #include "tested_kernels.h"
 
@@ -41,26 +42,38 @@ attention_args sizes_of(int64_t n_head, int64_t n_head_kv, int64_t n_q, int64_t 
 }
 
 TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
-    const attention_args args = sizes_of(4, 2, 300, 5300);
-    for (int32_t method = 0; method < selection_methods(); ++method) {
-        for (const int64_t rank_begin : {0, 5, 128, 5000}) {
-            attention_segment segment;
-            segment.row_end = 300;
-            segment.rank_begin = rank_begin;
-            block_bitmap bits({4, {rank_begin, rank_begin + 300}});
-            ASSERT_TRUE(select_blocks(usual_rule(method), args, segment, 2, bits).ok());
+    const selection_options options{{rotary_pairs::halves, 64}, precision::exact, nullptr};
+    for (const int64_t rank_begin : {0, 5, 128, 5000}) {
+        const scored_layer layer({.rank_begin = rank_begin});
+        for (int32_t method = 0; method < selection_methods(); ++method) {
+            const int64_t keys = block_keys_of(usual_rule(method));
+            block_bitmap bits({4, {rank_begin, rank_begin + 300}, keys});
+            ASSERT_TRUE(select_blocks(usual_rule(method), layer.args, layer.segment, 2, bits, options).ok());
             for (int64_t head = 0; head < 4; ++head) {
                 for (int64_t tile = 0; tile < bits.shape.n_tiles(); ++tile) {
                     const index_range rows = bits.shape.rows_of(tile);
                     for (int64_t word = 0; word < bits.shape.n_words(); ++word) {
                         const uint32_t found = bits.of(head, tile)[word];
-                        EXPECT_EQ(mandatory_bits(rows, word), found & mandatory_bits(rows, word));
-                        EXPECT_EQ(0u, found & ~visible_bits(rows, word));
+                        EXPECT_EQ(mandatory_bits(rows, word, keys), found & mandatory_bits(rows, word, keys));
+                        EXPECT_EQ(0u, found & ~visible_bits(rows, word, keys));
                     }
                 }
             }
         }
     }
+}
+
+// Rules that leave out nothing.
+std::vector<selection_rule> rules_of_everything() {
+    std::vector<selection_rule> rules = {stride_rule(1)};
+    const auto add = [&](const char * method, size_t value, double most) {
+        rules.push_back(usual_rule(*find_selection_method(method)));
+        rules.back().values[value] = most;
+    };
+    add("flexprefill", 0, 1);
+    add("vertical_slash", 0, 1 << 20);
+    add("vertical_slash", 1, 1 << 20);
+    return rules;
 }
 
 TEST(selection, a_chunk_selects_what_the_whole_selects_where_it_begins_on_a_block) {
@@ -124,11 +137,14 @@ TEST(selection, of_everything_gives_the_bits_of_dense) {
         for (const tested_kernel & kernel : tested_kernels()) {
             const call_output dense = make_output(c, *p);
             ASSERT_TRUE(attention_forward(dense.args, p->segments, context_of(kernel)).ok());
-            const call_output all = make_output(c, *p);
-            ASSERT_TRUE(selected_attention_forward({stride_rule(1), k_selected, false}, all.args, selected,
-                                                   context_of(kernel), nullptr)
-                            .ok());
-            EXPECT_EQ(0, std::memcmp(dense.out.data(), all.out.data(), dense.out.size())) << kernel.label();
+            for (const selection_rule & rule : rules_of_everything()) {
+                const call_output all = make_output(c, *p);
+                ASSERT_TRUE(selected_attention_forward({rule, k_selected, false}, all.args, selected,
+                                                       context_of(kernel), nullptr)
+                                .ok());
+                EXPECT_EQ(0, std::memcmp(dense.out.data(), all.out.data(), dense.out.size()))
+                    << kernel.label() << ", " << selection_method_of(rule.method).name;
+            }
         }
     }
 }

@@ -4,13 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <vector>
 
 namespace tmx {
 namespace {
 
-const bitmap_shape k_shapes[] = {{1, {0, 1}},       {2, {0, 128}},     {1, {0, 129}},
-                                 {3, {37, 500}},    {2, {127, 128}},   {1, {128, 4100}},
-                                 {2, {4095, 4350}}, {1, {8191, 8200}}, {4, {5000, 5000}}};
+const bitmap_shape k_shapes[] = {{1, {0, 1}},       {2, {0, 128}},     {1, {0, 129}},      {3, {37, 500}},
+                                 {2, {127, 128}},   {1, {128, 4100}},  {2, {4095, 4350}},  {1, {8191, 8200}},
+                                 {4, {5000, 5000}}, {2, {0, 300}, 16}, {1, {37, 190}, 16}, {2, {700, 1030}, 16}};
 
 template <typename F>
 void for_each_tile(const bitmap_shape & shape, const F & check) {
@@ -36,7 +37,7 @@ TEST(block_bitmap, tiles_cover_every_row_once) {
             next = rows.end;
         }
         EXPECT_EQ(next, shape.ranks.end);
-        EXPECT_GE(shape.n_words() * k_word_bits * k_bitmap_keys, shape.ranks.end);
+        EXPECT_GE(shape.n_words() * k_word_bits * shape.block_keys, shape.ranks.end);
     }
 }
 
@@ -44,16 +45,57 @@ TEST(block_bitmap, mandatory_and_visible_bits) {
     for (const bitmap_shape & shape : k_shapes) {
         for_each_tile(shape, [&](int64_t tile, int64_t block) {
             const index_range rows = shape.rows_of(tile);
-            const int64_t first = block * k_bitmap_keys;
+            const int64_t first = block * shape.block_keys;
             const bool visible = first < rows.end;
             bool own = false;
             for (int64_t row = rows.begin; row < rows.end; ++row) {
-                own = own || row / k_bitmap_keys == block;
+                own = own || row / shape.block_keys == block;
             }
             const int64_t word = block / k_word_bits;
-            EXPECT_EQ(visible, bit_of(visible_bits(rows, word), block));
-            EXPECT_EQ(block == 0 || own, bit_of(mandatory_bits(rows, word), block));
+            EXPECT_EQ(visible, bit_of(visible_bits(rows, word, shape.block_keys), block));
+            EXPECT_EQ(block == 0 || own, bit_of(mandatory_bits(rows, word, shape.block_keys), block));
         });
+    }
+}
+
+TEST(block_bitmap, pairs_in_blocks_are_counted_one_by_one) {
+    for (const bitmap_shape & shape : k_shapes) {
+        std::mt19937 random(7);
+        for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
+            const index_range rows = shape.rows_of(tile);
+            int64_t n_blocks = 0;
+            int64_t pairs = 0;
+            for (int64_t block = 0; block * k_bitmap_keys < rows.end; ++block) {
+                if (block * k_bitmap_keys < rows.begin / k_bitmap_keys * k_bitmap_keys && random() % 2 == 0) {
+                    continue;
+                }
+                ++n_blocks;
+                for (int64_t row = rows.begin; row < rows.end; ++row) {
+                    for (int64_t key = block * k_bitmap_keys; key < (block + 1) * k_bitmap_keys; ++key) {
+                        pairs += key <= row ? 1 : 0;
+                    }
+                }
+            }
+            EXPECT_EQ(pairs, pairs_in_blocks(rows, n_blocks)) << rows.begin << " " << rows.end;
+        }
+    }
+}
+
+TEST(block_bitmap, fine_bits_are_those_of_the_blocks_that_hold_them) {
+    std::mt19937 random(3);
+    for (const bitmap_shape & shape : k_shapes) {
+        bitmap_shape fine = shape;
+        fine.block_keys = k_fine_keys;
+        std::vector<uint32_t> coarse(static_cast<size_t>(shape.n_words()));
+        for (uint32_t & word : coarse) {
+            word = static_cast<uint32_t>(random());
+        }
+        for (int64_t block = 0; block * k_fine_keys < shape.ranks.end; ++block) {
+            const int64_t holder = block * k_fine_keys / k_bitmap_keys;
+            EXPECT_EQ(bit_of(coarse[static_cast<size_t>(holder / k_word_bits)], holder),
+                      bit_of(fine_bits(coarse.data(), block / k_word_bits), block));
+        }
+        EXPECT_LE((fine.n_words() - 1) / 8, shape.n_words() - 1);
     }
 }
 
@@ -64,14 +106,34 @@ TEST(block_bitmap, band_bits_are_the_blocks_of_kept_pairs) {
                 const index_range rows = shape.rows_of(tile);
                 bool any = false;
                 for (int64_t row = rows.begin; row < rows.end && !any; ++row) {
-                    for (int64_t key = block * k_bitmap_keys; key < (block + 1) * k_bitmap_keys && !any; ++key) {
+                    for (int64_t key = block * shape.block_keys; key < (block + 1) * shape.block_keys && !any; ++key) {
                         any = keeps(kept, row, key);
                     }
                 }
-                EXPECT_EQ(any, bit_of(band_bits(kept, rows, block / k_word_bits), block))
+                EXPECT_EQ(any, bit_of(band_bits(kept, rows, block / k_word_bits, shape.block_keys), block))
                     << "window " << kept.n_window << " tile " << tile << " block " << block;
             });
         }
+    }
+}
+
+// A worked example of a selection joined with a triangle, in blocks: sink half a block, window one and a half; the last
+// tile's rows are dense.
+TEST(block_bitmap, a_selection_and_a_band_in_one_layer) {
+    const uint32_t selected[] = {0x01, 0x03, 0x05, 0x09, 0x1b, 0x2d, 0x49};
+    const uint32_t banded[] = {0x01, 0x03, 0x07, 0x0f, 0x1d, 0x39, 0x71};
+    const uint32_t both[] = {0x01, 0x03, 0x07, 0x0f, 0x1f, 0x3d, 0x79};
+    block_bitmap bits({1, {0, 7 * 128}});
+    block_bitmap band_only({1, {0, 7 * 128}});
+    for (int64_t tile = 0; tile < 7; ++tile) {
+        *bits.of(0, tile) = selected[tile];
+    }
+    add_band(bits, {64, 192});
+    add_band(band_only, {64, 192});
+    add_mandatory(band_only);
+    for (int64_t tile = 0; tile < 7; ++tile) {
+        EXPECT_EQ(banded[tile], *band_only.of(0, tile)) << tile;
+        EXPECT_EQ(both[tile], *bits.of(0, tile)) << tile;
     }
 }
 
@@ -91,7 +153,8 @@ block_bitmap random_bits(const bitmap_shape & shape, unsigned seed) {
     for (int64_t head = 0; head < shape.n_head; ++head) {
         for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
             for (int64_t word = 0; word < shape.n_words(); ++word) {
-                bits.of(head, tile)[word] = static_cast<uint32_t>(random()) & visible_bits(shape.rows_of(tile), word);
+                bits.of(head, tile)[word] =
+                    static_cast<uint32_t>(random()) & visible_bits(shape.rows_of(tile), word, shape.block_keys);
             }
         }
     }
@@ -125,7 +188,7 @@ TEST(block_bitmap, pairs_are_counted) {
                 const index_range rows = shape.rows_of(tile);
                 for (int64_t row = rows.begin; row < rows.end; ++row) {
                     for (int64_t key = 0; key <= row; ++key) {
-                        pairs += bits.keeps(head, tile, key / k_bitmap_keys) ? 1 : 0;
+                        pairs += bits.keeps(head, tile, key / shape.block_keys) ? 1 : 0;
                     }
                 }
             }

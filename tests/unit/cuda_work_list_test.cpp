@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/work_list.h"
@@ -22,9 +23,10 @@ struct call {
     std::vector<key_place> places;
     std::vector<uint8_t> selected;
     bool per_query_head = false;
+    int64_t block_keys = 128;
 
     work_list make(const list_config & config) const {
-        return make_work_list(args, segments, lists, {selected, per_query_head}, places, config);
+        return make_work_list(args, segments, lists, {selected, per_query_head, block_keys}, places, config);
     }
 
     void add(int64_t row_begin, int64_t n_rows, int64_t rank_begin, const band & kept, int32_t batch = 0) {
@@ -241,8 +243,9 @@ TEST(cuda_work_list, blocks_reach_behind_the_last_key) {
     }
 }
 
-// What the device does with the bits of selected blocks (make_walks.cu), one job after the other.
-void run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile_keys) {
+// What the device does with the bits of selected blocks (make_walks.cu), one job after the other. Returns the counters.
+std::vector<int64_t> run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile_keys) {
+    std::vector<int64_t> counters(list.counted.size());
     list.first_ranks.resize(list.first_ranks.size() + static_cast<size_t>(list.n_selected_ranks), -1);
     for (const walk_job & job : list.jobs) {
         int32_t n_blocks = 0;
@@ -250,24 +253,28 @@ void run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile
             const uint32_t kept = job_bits(job, bits.data(), word);
             for (int32_t bit = 0; bit < 32; ++bit) {
                 if ((kept >> bit & 1) != 0) {
-                    list.first_ranks[static_cast<size_t>(job.list_begin + n_blocks++)] = (word * 32 + bit) * 128;
+                    list.first_ranks[static_cast<size_t>(job.list_begin + n_blocks++)] =
+                        (word * 32 + bit) * job.block_keys;
                 }
             }
         }
+        counters[static_cast<size_t>(job.counter)] += pairs_in_blocks(job.rows(), n_blocks, job.block_keys);
         for (int32_t i = job.item_begin; i < job.item_end; ++i) {
             const auto item = static_cast<size_t>(list.job_items[static_cast<size_t>(i)]);
             auto & [place, walk] = list.items[item];
             walk = list_walk(place, seen_by(place, job, n_blocks), tile_keys);
         }
     }
+    return counters;
 }
 
-TEST(cuda_work_list, selected_blocks) {
+void expect_walks_of_selected_blocks(int64_t block_keys) {
     for (const bool per_query_head : {false, true}) {
         for (const int64_t rank_begin : {0, 128, 300, 511}) {
             for (const int32_t n_slots : {1, 132}) {
                 call c = heads(4, 2);
                 c.per_query_head = per_query_head;
+                c.block_keys = block_keys;
                 c.add(0, 40, 90, {4, 20});
                 c.add(40, 333, rank_begin, k_no_band);
                 c.add(373, 129, 0, {3, 150});
@@ -279,21 +286,29 @@ TEST(cuda_work_list, selected_blocks) {
                 for (uint32_t & word : bits) {
                     word = static_cast<uint32_t>(random()) & static_cast<uint32_t>(random());
                 }
-                run_jobs(list, bits, 64);
+                const std::vector<int64_t> kept = run_jobs(list, bits, 64);
+                std::map<std::pair<size_t, int32_t>, int64_t> kept_by_head;  // of segment and head
+                for (size_t i = 0; i < kept.size(); ++i) {
+                    for (int32_t head = 0; head < list.counted[i].n_heads; ++head) {
+                        kept_by_head[{static_cast<size_t>(list.counted[i].segment),
+                                      list.counted[i].head_begin + head}] += kept[i];
+                    }
+                }
                 pair_counts counts = walk(list, 64);
                 size_t n_kept = 0;
                 size_t first_word = 0;
                 for (size_t i = 0; i < c.segments.size(); ++i) {
                     const attention_segment & s = c.segments[i];
-                    const bitmap_shape shape{4, {s.rank_begin, s.rank_begin + s.row_end - s.row_begin}};
+                    const bitmap_shape shape{4, {s.rank_begin, s.rank_begin + s.row_end - s.row_begin}, block_keys};
                     const auto keeps_block = [&](int32_t head, int64_t rank, int64_t block) {
                         const int64_t tile = (rank - s.rank_begin) / 128;
                         const int64_t begin = per_query_head ? head : head / 2 * 2;
                         const int64_t end = per_query_head ? head + 1 : begin + 2;
                         bool any = block == 0;
                         for (int64_t other = shape.rows_of(tile).begin; other < shape.rows_of(tile).end; ++other) {
-                            any = any || other / 128 == block;
-                            for (int64_t key = block * 128; key < (block + 1) * 128 && s.kept.n_window > 1; ++key) {
+                            any = any || other / block_keys == block;
+                            for (int64_t key = block * block_keys;
+                                 key < (block + 1) * block_keys && s.kept.n_window > 1; ++key) {
                                 any = any || keeps(s.kept, other, key);
                             }
                         }
@@ -309,13 +324,14 @@ TEST(cuda_work_list, selected_blocks) {
                             const int64_t rank = s.rank_begin + row - s.row_begin;
                             bool block_kept = false;
                             for (int32_t key = 0; key <= rank; ++key) {
-                                if (c.selected[i] != 0 && key % 128 == 0) {
-                                    block_kept = keeps_block(head, rank, key / 128);
+                                if (c.selected[i] != 0 && key % block_keys == 0) {
+                                    block_kept = keeps_block(head, rank, key / block_keys);
                                 }
                                 if (c.selected[i] != 0 ? !block_kept : !keeps(s.kept, rank, key)) {
                                     continue;
                                 }
                                 ++n_kept;
+                                kept_by_head[{i, head}] -= c.selected[i] != 0 ? 1 : 0;
                                 const int found = counts[{s.batch, head, static_cast<int32_t>(row), key}];
                                 ASSERT_EQ(1, found) << "segment " << i << " head " << head << " row " << row << " key "
                                                     << key << " from rank " << rank_begin;
@@ -325,35 +341,49 @@ TEST(cuda_work_list, selected_blocks) {
                     first_word += c.selected[i] != 0 ? static_cast<size_t>(shape.total_words()) : 0;
                 }
                 EXPECT_EQ(n_kept, counts.size()) << "pairs computed that nobody keeps";
+                for (const auto & [who, rest] : kept_by_head) {
+                    EXPECT_EQ(0, rest) << "pairs counted of segment " << who.first << ", head " << who.second;
+                }
             }
         }
     }
+}
+
+TEST(cuda_work_list, selected_blocks) {
+    expect_walks_of_selected_blocks(128);
+}
+
+TEST(cuda_work_list, selected_fine_blocks) {
+    expect_walks_of_selected_blocks(16);
 }
 
 // A list of every block is walked as a dense band is: the same tiles, the same masks, the same parts.
 TEST(cuda_work_list, selecting_everything_walks_as_dense) {
     call dense = heads(8, 2);
     dense.add(0, 300, 1024, {});
-    call all = dense;
-    all.segments[0].kept = k_no_band;
-    all.selected = {1};
     const list_config config{128, 4};
     const work_list expected = dense.make(config);
-    work_list list = all.make(config);
-    const std::vector<uint32_t> bits(static_cast<size_t>(list.n_bit_words), ~uint32_t{0});
-    run_jobs(list, bits, config.tile_keys);
-    ASSERT_EQ(expected.items.size(), list.items.size());
-    for (size_t i = 0; i < list.items.size(); ++i) {
-        EXPECT_EQ(0, std::memcmp(&expected.items[i].place, &list.items[i].place, sizeof(item_place)));
-        const item_walk & a = expected.items[i].walk;
-        const item_walk & b = list.items[i].walk;
-        EXPECT_EQ(a.n_slices, b.n_slices);
-        EXPECT_EQ(a.tile_begin, b.tile_begin);
-        EXPECT_EQ(a.tile_end, b.tile_end);
-        EXPECT_EQ(a.full_begin, b.full_begin);
-        EXPECT_EQ(a.full_end, b.full_end);
-        for (int32_t slice = 0; slice < a.n_slices; ++slice) {
-            EXPECT_EQ(slice_rank(a, nullptr, slice), slice_rank(b, list.first_ranks.data(), slice));
+    for (const int64_t block_keys : {128, 16}) {
+        call all = dense;
+        all.segments[0].kept = k_no_band;
+        all.selected = {1};
+        all.block_keys = block_keys;
+        work_list list = all.make(config);
+        const std::vector<uint32_t> bits(static_cast<size_t>(list.n_bit_words), ~uint32_t{0});
+        run_jobs(list, bits, config.tile_keys);
+        ASSERT_EQ(expected.items.size(), list.items.size());
+        for (size_t i = 0; i < list.items.size(); ++i) {
+            EXPECT_EQ(0, std::memcmp(&expected.items[i].place, &list.items[i].place, sizeof(item_place)));
+            const item_walk & a = expected.items[i].walk;
+            const item_walk & b = list.items[i].walk;
+            EXPECT_EQ(a.n_slices, b.n_slices);
+            EXPECT_EQ(a.tile_begin, b.tile_begin);
+            EXPECT_EQ(a.tile_end, b.tile_end);
+            EXPECT_EQ(a.full_begin, b.full_begin);
+            EXPECT_EQ(a.full_end, b.full_end);
+            for (int32_t slice = 0; slice < a.n_slices; ++slice) {
+                EXPECT_EQ(slice_rank(a, nullptr, slice), slice_rank(b, list.first_ranks.data(), slice));
+            }
         }
     }
 }

@@ -42,6 +42,9 @@ TEST(selection_rule, others_are_refused_with_what_is_allowed) {
         EXPECT_EQ("stride is " + text + ", must be a whole number from 1 to 1.04858e+06",
                   std::string(result.message()));
     }
+    selection_rule grid = usual_rule(*find_selection_method("xattention"));
+    grid.values[0] = 24;
+    EXPECT_EQ("stride is 24, must be a power of two from 4 to 64", std::string(check_rule(grid).message()));
     EXPECT_FALSE(check_rule(stride_rule(std::numeric_limits<double>::quiet_NaN())).ok());
     EXPECT_FALSE(check_rule(selection_rule{}).ok());
     for (const int32_t method : {-1, selection_methods(), std::numeric_limits<int32_t>::max()}) {

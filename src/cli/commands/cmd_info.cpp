@@ -19,6 +19,7 @@
 #include "runtime/failure.h"
 #include "trianglemix/attention.h"
 #include "trianglemix/geometry.h"
+#include "trianglemix/layer_texts.h"
 
 namespace tmx {
 namespace {
@@ -109,6 +110,22 @@ double kept_share(const triangle_shape & shape, int64_t n_tokens) {
     return kept / (static_cast<double>(n_tokens) * static_cast<double>(n_tokens + 1) / 2);
 }
 
+// What is done in which layers.
+json kinds_json(const plan & p, int32_t n_layer) {
+    json kinds = {{"dense", dense_layers(p, n_layer)}, {"triangle", json::array()}, {"dynamic", json::array()}};
+    for (const band_text & band : band_texts(p)) {
+        kinds["triangle"].push_back({{"layers", band.layers}, {"sink", band.n_sink}, {"window", band.n_window}});
+    }
+    for (const selection_text & dynamic : selection_texts(p)) {
+        kinds["dynamic"].push_back({{"layers", dynamic.layers},
+                                    {"rule", dynamic.rule},
+                                    {"heads", dynamic.heads.empty() ? json() : json(dynamic.heads)},
+                                    {"min_tokens", dynamic.min_tokens},
+                                    {"text", dynamic.text()}});
+    }
+    return kinds;
+}
+
 json plan_json(const chosen_plan & chosen, const model_facts & facts) {
     json j = {{"source", chosen.source}, {"planned", chosen.sparse}};
     if (!chosen.note.empty()) {
@@ -124,6 +141,7 @@ json plan_json(const chosen_plan & chosen, const model_facts & facts) {
     j["window"] = p.shape.n_window;
     j["last"] = p.shape.n_last;
     j["precision"] = name_of(p.arithmetic);
+    j["kinds"] = kinds_json(p, facts.n_layer);
     j["lengths"] = json::array();
     if (chosen.any_dynamic()) {
         j["lengths_note"] = "how many pairs remain is not known before: dynamic layers choose while they compute";
@@ -171,7 +189,7 @@ json collect(const info_options & options) {
     ours["cuda_kernels"] = false;
 #endif
     j["backend"] = ours;
-    const bool plan_asked = !options.plan.reference.empty() || !options.plan.layers.empty();
+    const bool plan_asked = !options.plan.reference.empty() || options.plan.types_layers();
     if (!options.model.empty()) {
         const model m(options.model, {}, false);
         const model_facts & f = m.facts();
@@ -180,8 +198,8 @@ json collect(const info_options & options) {
                       {"kv_heads", f.n_head_kv}, {"head_dim", f.d_head}, {"context", f.n_ctx_train}};
         j["plan"] = plan_json(choose_plan(options.plan, f, true), f);
     } else if (plan_asked) {
-        if (!options.plan.layers.empty()) {
-            throw failure("--layers needs a model: add -m");
+        if (options.plan.types_layers()) {
+            throw failure("--layers and --dynamic need a model: add -m");
         }
         model_facts made_for = facts_of_plan(options.plan.reference);
         made_for.n_ctx_train = 131072;
@@ -288,6 +306,15 @@ void print(const json & j, int width) {
     line("plan", fmt::format("{}: {}; sink {}, window {}, last {}, {} precision", text_of(p["source"]),
                              text_of(p["layers"]), p["sink"].get<int64_t>(), p["window"].get<int64_t>(),
                              p["last"].get<int64_t>(), text_of(p["precision"])));
+    for (const json & band : p["kinds"]["triangle"]) {
+        if (band["sink"] != p["sink"] || band["window"] != p["window"]) {
+            line("", fmt::format("layers {} have their own band: sink {}, window {}", text_of(band["layers"]),
+                                 band["sink"].get<int64_t>(), band["window"].get<int64_t>()));
+        }
+    }
+    for (const json & dynamic : p["kinds"]["dynamic"]) {
+        line("", fmt::format("layers {} select by {}", text_of(dynamic["layers"]), text_of(dynamic["text"])));
+    }
     if (p.contains("note")) {
         line("", text_of(p["note"]));
     }

@@ -5,6 +5,7 @@
 
 #include "glue/graph_shape.h"
 #include "glue/graph_tensors.h"
+#include "glue/queries_rotary.h"
 
 namespace tmx {
 namespace {
@@ -22,24 +23,6 @@ bool same_shape(const attention_args & a, const attention_args & b) {
            a.v_stride_row == b.v_stride_row && a.out_stride_batch == b.out_stride_batch &&
            a.out_stride_row == b.out_stride_row && a.out_stride_head == b.out_stride_head && a.scale == b.scale &&
            alignment(a.k) == alignment(b.k) && alignment(a.v) == alignment(b.v);
-}
-
-// What the device will keep, as far as it is known before; else all that the rows see: nothing is claimed to be
-// skipped.
-selected_pairs pairs_ahead(const selection_request & selection, const attention_args & args,
-                           const std::vector<attention_segment> & segments) {
-    selected_pairs ahead{.marks = selection.selected, .kept = 0};
-    if (const auto known = pairs_known_ahead(selection, args, segments)) {
-        ahead.kept = static_cast<double>(*known);
-        return ahead;
-    }
-    for (size_t i = 0; i < segments.size(); ++i) {
-        if (selection.selected[i] != 0) {
-            const int64_t end = segments[i].rank_begin + segments[i].row_end - segments[i].row_begin;
-            ahead.kept += static_cast<double>(kept_pairs(band{}, {segments[i].rank_begin, end}) * args.n_head);
-        }
-    }
-    return ahead;
 }
 
 }  // namespace
@@ -99,7 +82,7 @@ void step_planner::begin_rules(const ggml_cgraph * graph) {
 bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     const ggml_tensor * node = graph->nodes[index];
     const int32_t layer = layer_of_keys(node->src[1]);
-    const layer_rule rule = use_.rules.decide_rule(layer, node->src[0]->ne[2]);
+    layer_rule rule = use_.rules.decide_rule(layer, node->src[0]->ne[2]);
     if (const auto reason = why_declined(node, 1)) {
         return pass_on(layer, rule, to_string(*reason));
     }
@@ -126,7 +109,11 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
                               count_pairs(ubatch.found, make_segments(ubatch.found, {}), shape_of_node(without_mask)));
         return true;
     }
+    if (!use_.rules.settle_rotary(layer, rule, ubatch.found, rotary_of_queries(node))) {
+        return false;
+    }
     view->args = without_mask;
+    view->args.dense_head = rule.dense_head();
     const prepared_layers & how = prepare(ubatch, rule, view->args);
     if (!how.made.ok()) {
         use_.notes.note(failure_name(how.made), how.made.message());
@@ -146,7 +133,8 @@ bool step_planner::pass_on(int32_t layer, const layer_rule & rule, const char * 
 const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const layer_rule & rule,
                                               const attention_args & args) {
     const auto known = std::find_if(prepared_.begin(), prepared_.end(), [&](const prepared_layers & each) {
-        return each.ubatch == &ubatch && each.rule.id() == rule.id() && same_shape(each.shape, args);
+        return each.ubatch == &ubatch && each.rule.id() == rule.id() && each.rule.rotary == rule.rotary &&
+               same_shape(each.shape, args);
     });
     if (known != prepared_.end()) {
         return *known;
@@ -156,14 +144,14 @@ const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const
     made.rule = rule;
     made.shape = args;
     made.segments = make_segments(ubatch.found, rule);
-    std::optional<selection_request> selection;
-    made.marks = selected_marks(made.segments, rule);
+    std::optional<layer_request> selection;
+    made.marks = selected_marks(ubatch.found, made.segments, rule);
     if (!made.marks.empty()) {
-        selection = request_of(rule, made.marks);
-        made.selected = pairs_ahead(*selection, args, made.segments);
+        selection.emplace(rule, made.marks, args.n_head_kv);
+        made.selected = std::make_shared<const selected_node>(selection->request(), made.segments, shape_of_node(args));
     }
     use_.scratch.limit();
-    made.made = use_.executor->prepare(args, made.segments, selection ? &*selection : nullptr, made.work);
+    made.made = use_.executor->prepare(args, made.segments, selection ? &selection->request() : nullptr, made.work);
     use_.scratch.note();
     return made;
 }

@@ -11,16 +11,13 @@
 #endif
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
-#include <utility>
 
 #include "hwy/highway.h"
-#include "kernels/cpu/gemm-inl.h"
-#include "kernels/cpu/gemm_bf16_avx512.h"
 #include "kernels/cpu/kernel_args.h"
 #include "kernels/cpu/pack-inl.h"
+#include "kernels/cpu/product-inl.h"
 #include "kernels/cpu/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -28,44 +25,6 @@ namespace tmx::cpu {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-// ---- products of any size from register tiles
-// ---------------------------------------------------------------------------
-
-// tile<rows, vectors> for every rows 1..k_gemm_rows and vectors 1..k_panel_vectors.
-using f32_tile = void (*)(const gemm_operands &);
-template <size_t... i>
-constexpr std::array<f32_tile, sizeof...(i)> f32_tiles(std::index_sequence<i...>) {
-    return {&gemm_tile<static_cast<int>(i / k_panel_vectors + 1), static_cast<int>(i % k_panel_vectors + 1)>...};
-}
-constexpr auto k_f32_tiles = f32_tiles(std::make_index_sequence<k_gemm_rows * k_panel_vectors>());
-
-#if HWY_TARGET == HWY_AVX3
-using bf16_tile = void (*)(const avx512_bf16::gemm_operands &);
-template <size_t... i>
-constexpr std::array<bf16_tile, sizeof...(i)> bf16_tiles(std::index_sequence<i...>) {
-    return {&avx512_bf16::gemm_tile<static_cast<int>(i / k_panel_vectors + 1),
-                                    static_cast<int>(i % k_panel_vectors + 1)>...};
-}
-constexpr auto k_bf16_tiles = bf16_tiles(std::make_index_sequence<k_gemm_rows * k_panel_vectors>());
-#endif
-
-// C[rows x width] (+)= A * panel. a, b in f32 or, fast, in bf16 pairs (depth and strides then count pairs).
-template <bool fast>
-HWY_INLINE void product(int64_t rows, int64_t width, const gemm_operands & op) {
-    const size_t index = static_cast<size_t>((rows - 1) * k_panel_vectors + width / k_lanes - 1);
-    if constexpr (!fast) {
-        k_f32_tiles[index](op);
-    } else {
-#if HWY_TARGET == HWY_AVX3
-        k_bf16_tiles[index]({reinterpret_cast<const uint32_t *>(op.a), op.a_stride,
-                             reinterpret_cast<const uint32_t *>(op.b), op.depth, op.c, op.c_stride, op.c_factor});
-#endif
-    }
-}
-
-// ---- one work item
-// --------------------------------------------------------------------------------------------------------
 
 template <bool fast>
 class item_runner {
@@ -94,6 +53,7 @@ class item_runner {
         for (const index_range & keys : walk_.ranges) {
             visit(keys);
         }
+        visit_joined();
         store();
     }
 
@@ -118,13 +78,44 @@ class item_runner {
     void visit(index_range keys) {
         for (int64_t begin = keys.begin; begin < keys.end; begin += k_block_keys) {
             const index_range tile{begin, smaller(begin + k_block_keys, keys.end)};
-            if (segment_.masked && !read_mask_cover(tile)) {
-                continue;
+            if (may_join(tile)) {
+                join(tile);
+            } else if (!segment_.masked || read_mask_cover(tile)) {
+                multiply(tile);
             }
-            pack(tile);
-            for (int64_t m = 0; m < n_rows_; m += k_gemm_rows) {
-                block(tile, m, smaller(k_gemm_rows, n_rows_ - m));
+        }
+    }
+
+    // What is left of a stretch behind its whole tiles, if every row keeps all of it, shares a tile with others of its
+    // kind: short blocks of a list cost what as many neighbouring keys do.
+    bool may_join(index_range tile) const {
+        return tile.size() < k_block_keys && tile.size() % k_lanes == 0 && tile.end <= first_rank_ &&
+               !segment_.masked && walk_.kept.dense();
+    }
+
+    void join(index_range tile) {
+        for (int64_t rank = tile.begin; rank < tile.end; ++rank) {
+            joined_[n_joined_++] = rank;
+            if (n_joined_ == k_block_keys) {
+                visit_joined();
             }
+        }
+    }
+
+    void visit_joined() {
+        if (n_joined_ > 0) {
+            is_joined_ = true;
+            multiply({0, n_joined_});
+            is_joined_ = false;
+            n_joined_ = 0;
+        }
+    }
+
+    // All rows with one tile; of joined keys it is the range of their places.
+    void multiply(index_range tile) {
+        pack(tile);
+        for (int64_t m = 0; m < n_rows_; m += k_gemm_rows) {
+            block(tile, m, smaller(k_gemm_rows, n_rows_ - m));
         }
     }
 
@@ -164,7 +155,7 @@ class item_runner {
         const int64_t k_base = segment_.batch * args_.k_stride_batch + place_.key_head * args_.k_stride_head;
         const int64_t v_base = segment_.batch * args_.v_stride_batch + place_.key_head * args_.v_stride_head;
         for (int64_t j = 0; j < tile.size(); ++j) {
-            const int64_t key = tile.begin + j;
+            const int64_t key = is_joined_ ? joined_[j] : tile.begin + j;
             const int64_t cell = segment_.masked  ? key
                                  : segment_.cells ? segment_.cells[key]
                                                   : segment_.key_begin + key;
@@ -182,6 +173,9 @@ class item_runner {
             const bool any = std::any_of(scratch_.cover + m, scratch_.cover + m + count,
                                          [](uint8_t c) { return c != static_cast<uint8_t>(tile_cover::none); });
             return {0, any ? padded : 0};
+        }
+        if (is_joined_) {
+            return {0, padded};
         }
         const int64_t first = first_rank_ + position(m);
         const int64_t last = first_rank_ + position(m + count - 1);
@@ -255,9 +249,10 @@ class item_runner {
     // Logits of the block become weights; factor[r] is what the row's earlier sums are multiplied by.
     void weigh(index_range tile, index_range columns, int64_t m, int64_t count, float * factor) {
         const tag_f32 d;
-        const bool all = !segment_.masked && columns.end <= tile.size() &&
-                         cover(walk_.kept, {first_rank_ + position(m), first_rank_ + position(m + count - 1) + 1},
-                               {tile.begin + columns.begin, tile.begin + columns.end}) == tile_cover::full;
+        const bool all =
+            is_joined_ || (!segment_.masked && columns.end <= tile.size() &&
+                           cover(walk_.kept, {first_rank_ + position(m), first_rank_ + position(m + count - 1) + 1},
+                                 {tile.begin + columns.begin, tile.begin + columns.end}) == tile_cover::full);
         HWY_ALIGN float shift[16] = {};
         for (int64_t r = 0; r < count; ++r) {
             const float maximum = finish_row(logits_, columns_of(tile, m + r, all), columns.begin, columns.end,
@@ -319,6 +314,9 @@ class item_runner {
     const int64_t n_rows_;
     const int64_t first_rank_;
     logit_rule logits_;
+    int64_t joined_[k_block_keys];  // ranks
+    int64_t n_joined_ = 0;
+    bool is_joined_ = false;  // the tile at hand is of joined keys
     uint8_t key_seen_[k_block_keys];
     uint16_t padded_mask_[k_block_keys];
 };

@@ -33,10 +33,13 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
         const int32_t up_to = sum_up_to_lane(own, lane);
         int32_t * next = all.first_ranks + job.list_begin + n_blocks + up_to - own;
         for (; bits != 0; bits &= bits - 1) {
-            *next++ = (word * static_cast<int32_t>(k_word_bits) + __ffs(static_cast<int>(bits)) - 1) *
-                      static_cast<int32_t>(k_bitmap_keys);
+            *next++ = (word * static_cast<int32_t>(k_word_bits) + __ffs(static_cast<int>(bits)) - 1) * job.block_keys;
         }
         n_blocks += __shfl_sync(k_all_lanes, up_to, k_warp - 1);
+    }
+    if (all.kept != nullptr && lane == 0) {
+        atomicAdd(all.kept + job.counter,
+                  static_cast<unsigned long long>(pairs_in_blocks(job.rows(), n_blocks, job.block_keys)));
     }
     for (int32_t i = job.item_begin + lane; i < job.item_end; i += k_warp) {
         work_item & item = all.items[all.job_items[i]];

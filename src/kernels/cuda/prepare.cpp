@@ -279,7 +279,8 @@ std::vector<cuda_selected_rows> rows_to_select(const attention_args & args, std:
         const attention_segment & s = segments[i];
         if (selection.at(i) && s.row_begin < s.row_end) {
             cuda_selected_rows rows;
-            rows.shape = {args.n_head, {s.rank_begin, n_ranks(s)}};
+            rows.segment = i;
+            rows.shape = {args.n_head, {s.rank_begin, n_ranks(s)}, selection.block_keys};
             rows.batch = s.batch;
             rows.row_begin = s.row_begin;
             rows.key_batch = places[i].batch;
@@ -312,7 +313,7 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     }
     selected_segments by_device;
     if (selection.selector != nullptr) {
-        by_device = {selection.selected, selection.per_query_head};
+        by_device = {selection.selected, selection.per_query_head, selection.selector->block_keys()};
     }
     cuda_context::state & state = ctx.internals();
     const device_scope scope(state.device);
@@ -332,6 +333,10 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     result->shape = args;
     result->selected = rows_to_select(args, segments, by_device, plan.places);
     result->selector = result->selected.empty() ? nullptr : selection.selector;
+    if (result->selector != nullptr) {
+        result->counted = std::make_shared<const counted_work>(
+            counted_work{std::move(list.counted), static_cast<int64_t>(segments.size()), args.n_head});
+    }
     result->n_walk_jobs = static_cast<int32_t>(list.jobs.size());
     result->n_items = static_cast<int32_t>(list.items.size());
     result->n_combines = static_cast<int32_t>(list.combines.size());

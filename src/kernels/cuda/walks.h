@@ -23,36 +23,43 @@ struct walk_job {
     int32_t list_begin;  // of the list, in the list of first ranks; it has room for all blocks that the rows can see
     int32_t item_begin;  // of its items' numbers, [item_begin, item_end)
     int32_t item_end;
-    int32_t unused;
+    int32_t block_keys;  // of the bits' blocks
+    int32_t counter;     // of the pairs that one of its heads keeps, among those of the call
+    int32_t unused[3];
 
     TMX_HOST_DEVICE constexpr index_range rows() const { return {rank_begin, rank_end}; }
     TMX_HOST_DEVICE constexpr band kept() const {
         return n_window == std::numeric_limits<int32_t>::max() ? band{} : band{n_sink, n_window};
     }
 };
-static_assert(sizeof(walk_job) == 48, "a multiple of 16 bytes");
+static_assert(sizeof(walk_job) == 64, "a multiple of 16 bytes");
 
-constexpr int32_t k_selected_shift = 3;  // log2 of the slices of a selected block
-static_assert(k_slice << k_selected_shift == k_bitmap_keys);
+// log2 of the slices of a selected block.
+TMX_HOST_DEVICE constexpr int32_t selected_shift(int32_t block_keys) {
+    return block_keys == k_fine_keys ? 0 : 3;
+}
+static_assert(k_slice << selected_shift(k_bitmap_keys) == k_bitmap_keys);
+static_assert(k_slice << selected_shift(k_fine_keys) == k_fine_keys);
 
 // Word `word` of a list's blocks.
 TMX_HOST_DEVICE constexpr uint32_t job_bits(const walk_job & job, const uint32_t * bits, int32_t word) {
-    uint32_t joined = mandatory_bits(job.rows(), word) | band_bits(job.kept(), job.rows(), word);
+    const int64_t keys = job.block_keys;
+    uint32_t joined = mandatory_bits(job.rows(), word, keys) | band_bits(job.kept(), job.rows(), word, keys);
     for (int32_t head = 0; head < job.n_heads; ++head) {
         joined |= bits[job.bits_begin + head * job.head_stride + word];
     }
-    return joined & visible_bits(job.rows(), word);
+    return joined & visible_bits(job.rows(), word, keys);
 }
 
 // What an item of a job sees of the job's `n_blocks` blocks. All blocks from that of the tile's first row on are among
 // them (mandatory_bits), so that their number says where the item's own end.
 TMX_HOST_DEVICE constexpr seen_blocks seen_by(const item_place & place, const walk_job & job, int32_t n_blocks) {
-    constexpr auto k_keys = static_cast<int32_t>(k_bitmap_keys);
+    const int32_t keys = job.block_keys;
     const int32_t last_rank = place.rank_begin + place.n_rows - 1;
-    const int32_t end_block = (job.rank_end - 1) / k_keys + 1;
-    const int32_t behind = end_block - (last_rank / k_keys + 1);
-    const int32_t not_full = end_block - (place.rank_begin + 1) / k_keys;
-    return {job.list_begin, k_selected_shift, n_blocks - behind, last_rank % k_keys + 1, n_blocks - not_full};
+    const int32_t end_block = (job.rank_end - 1) / keys + 1;
+    const int32_t behind = end_block - (last_rank / keys + 1);
+    const int32_t not_full = end_block - (place.rank_begin + 1) / keys;
+    return {job.list_begin, selected_shift(keys), n_blocks - behind, last_rank % keys + 1, n_blocks - not_full};
 }
 
 // What the device kernel of all jobs is given; everything is device memory.
@@ -64,6 +71,7 @@ struct walk_jobs {
     work_item * items = nullptr;          // all of them; the walks of those of the jobs are written
     int32_t n_jobs = 0;
     int32_t tile_keys = 0;
+    unsigned long long * kept = nullptr;  // what `counter` counts in, added to; null: nothing is counted
 };
 
 }  // namespace tmx::cuda

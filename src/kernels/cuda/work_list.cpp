@@ -74,7 +74,9 @@ std::span<const int32_t> first_ranks_of(const block_lists & lists, int64_t list)
 
 class list_maker {
   public:
-    list_maker(const attention_args & args, const list_config & config) : args_(args), config_(config) {}
+    // `block_keys`: of selected blocks.
+    list_maker(const attention_args & args, const list_config & config, int64_t block_keys)
+        : args_(args), config_(config), block_keys_(block_keys) {}
 
     // All rows of a segment: every key head, in stretches of query heads that keep the same. `lists`: given for it, or
     // null. `apart`: each query head has blocks of its own.
@@ -82,8 +84,8 @@ class list_maker {
                      bool selected, bool apart) {
         const int64_t group = args_.n_head / args_.n_head_kv;
         const bool uniform = lists != nullptr || selected || segment.kept.dense() || args_.dense_head == nullptr;
-        const bitmap_shape shape{args_.n_head,
-                                 {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}};
+        const bitmap_shape shape{
+            args_.n_head, {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}, block_keys_};
         for (int64_t head_kv = 0; head_kv < args_.n_head_kv; ++head_kv) {
             const int64_t end = (head_kv + 1) * group;
             for (int64_t head = head_kv * group; head < end;) {
@@ -115,6 +117,7 @@ class list_maker {
             }
         }
         result_.n_bit_words += selected ? shape.total_words() : 0;
+        ++n_segments_;
     }
 
     work_list finish() {
@@ -176,9 +179,11 @@ class list_maker {
     // One job a tile of rows, for `n_heads` heads' bits from `head` on. Split and ordered as if all blocks were kept.
     void add_selected(const item_place & first, const attention_segment & segment, const bitmap_shape & shape,
                       int64_t head, int64_t n_heads) {
+        const auto counter = static_cast<int32_t>(result_.counted.size());
+        result_.counted.push_back({n_segments_, first.head_begin, first.n_heads});
         for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
             const index_range ranks = shape.rows_of(tile);
-            const auto n_blocks = static_cast<int32_t>(blocks_of(ranks).end);
+            const auto n_blocks = static_cast<int32_t>(blocks_of(ranks, block_keys_).end);
             walk_job job{};
             job.bits_begin = static_cast<int32_t>(result_.n_bit_words + shape.first_word(head, tile));
             job.head_stride = static_cast<int32_t>(shape.n_tiles() * shape.n_words());
@@ -188,7 +193,9 @@ class list_maker {
             job.rank_end = static_cast<int32_t>(ranks.end);
             job.n_sink = narrow(segment.kept.n_sink);
             job.n_window = narrow(segment.kept.n_window);
+            job.block_keys = static_cast<int32_t>(block_keys_);
             job.list_begin = static_cast<int32_t>(result_.n_selected_ranks);
+            job.counter = counter;
             const auto number = static_cast<int32_t>(result_.jobs.size());
             const int64_t end = ranks.end - shape.ranks.begin;
             for (int64_t row = ranks.begin - shape.ranks.begin; row < end;) {
@@ -285,7 +292,9 @@ class list_maker {
 
     const attention_args & args_;
     list_config config_;
+    int64_t block_keys_;
     std::vector<made_item> items_;
+    int32_t n_segments_ = 0;     // added
     std::vector<int32_t> jobs_;  // of each item, once they are ordered
     work_list result_;
 };
@@ -321,7 +330,7 @@ attention_args without_pointers(attention_args args) {
 work_list make_work_list(const attention_args & args, std::span<const attention_segment> segments,
                          std::span<const block_lists> lists, const selected_segments & selection,
                          std::span<const key_place> places, const list_config & config) {
-    list_maker maker(args, config);
+    list_maker maker(args, config, selection.block_keys);
     for (size_t i = 0; i < segments.size(); ++i) {
         const block_lists * given = lists.empty() || lists[i].begin == nullptr ? nullptr : &lists[i];
         const bool selected = selection.at(i);

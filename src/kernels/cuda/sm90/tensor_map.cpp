@@ -28,16 +28,16 @@ encode_fn find_encode() {
 struct tensor {
     const void * data;
     int64_t dim, stride_batch, stride_head, stride_row;
+    int64_t n_rows, n_head, n_batch;
 };
 
-bool encode(encode_fn function, const kernel_params & params, const tensor & t, uint32_t box_keys, bool bf16,
-            CUtensorMap & map) {
+bool encode(encode_fn function, const tensor & t, uint32_t box_keys, bool bf16, CUtensorMap & map) {
     // An axis of one element may have any stride; the engine wants a valid one all the same.
     const auto bytes = [&](int64_t stride, int64_t n) { return static_cast<cuuint64_t>(n > 1 ? stride : t.dim) * 2; };
-    const cuuint64_t sizes[4] = {static_cast<cuuint64_t>(t.dim), static_cast<cuuint64_t>(params.n_kv),
-                                 static_cast<cuuint64_t>(params.n_head_kv), static_cast<cuuint64_t>(params.n_kv_batch)};
-    const cuuint64_t strides[3] = {bytes(t.stride_row, params.n_kv), bytes(t.stride_head, params.n_head_kv),
-                                   bytes(t.stride_batch, params.n_kv_batch)};
+    const cuuint64_t sizes[4] = {static_cast<cuuint64_t>(t.dim), static_cast<cuuint64_t>(t.n_rows),
+                                 static_cast<cuuint64_t>(t.n_head), static_cast<cuuint64_t>(t.n_batch)};
+    const cuuint64_t strides[3] = {bytes(t.stride_row, t.n_rows), bytes(t.stride_head, t.n_head),
+                                   bytes(t.stride_batch, t.n_batch)};
     const cuuint32_t box[4] = {64, box_keys, 1, 1};
     const cuuint32_t steps[4] = {1, 1, 1, 1};
     return function(&map, bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
@@ -46,20 +46,35 @@ bool encode(encode_fn function, const kernel_params & params, const tensor & t, 
                     CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
+encode_fn encoder() {
+    static const encode_fn function = find_encode();
+    return function;
+}
+
 }  // namespace
 
-cudaError_t make_maps(const kernel_params & params, int32_t tile_keys, bool bf16, tensor_maps & maps) {
-    static const encode_fn function = find_encode();
+cudaError_t make_map(const matrix & m, uint32_t box_rows, bool bf16, CUtensorMap & map) {
+    const encode_fn function = encoder();
     if (function == nullptr) {
         return cudaErrorNotSupported;
     }
-    const tensor k{params.k, params.d_qk, params.k_stride_batch, params.k_stride_head, params.k_stride_row};
-    const tensor v{params.v, params.d_v, params.v_stride_batch, params.v_stride_head, params.v_stride_row};
+    const tensor t{m.data, m.n_columns, 0, 0, m.n_columns, m.n_rows, 1, 1};
+    return encode(function, t, box_rows, bf16, map) ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t make_maps(const kernel_params & params, int32_t tile_keys, bool bf16, tensor_maps & maps) {
+    const encode_fn function = encoder();
+    if (function == nullptr) {
+        return cudaErrorNotSupported;
+    }
+    const tensor k{params.k,    params.d_qk,      params.k_stride_batch, params.k_stride_head, params.k_stride_row,
+                   params.n_kv, params.n_head_kv, params.n_kv_batch};
+    const tensor v{params.v,    params.d_v,       params.v_stride_batch, params.v_stride_head, params.v_stride_row,
+                   params.n_kv, params.n_head_kv, params.n_kv_batch};
     const auto tile = static_cast<uint32_t>(tile_keys);
     const auto encode_all = [&](const tensor & t, box_maps & boxes) {
-        return encode(function, params, t, tile, bf16, boxes.tile) &&
-               encode(function, params, t, k_slice, bf16, boxes.slice) &&
-               encode(function, params, t, tile - k_slice, bf16, boxes.rest);
+        return encode(function, t, tile, bf16, boxes.tile) && encode(function, t, k_slice, bf16, boxes.slice) &&
+               encode(function, t, tile - k_slice, bf16, boxes.rest);
     };
     const bool good = encode_all(k, maps.k) && encode_all(v, maps.v);
     return good ? cudaSuccess : cudaErrorInvalidValue;

@@ -1,0 +1,20 @@
+// The launch of group_products.cuh: by the kernel for Hopper, or by that for everything since Ampere.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "trianglemix/status.h"
+
+namespace tmx::cuda {
+
+struct group_params;
+
+// Device: the current one.
+status group_products(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream);
+
+cudaError_t group_products_sm80(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream);
+cudaError_t group_products_sm90(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream);
+
+}  // namespace tmx::cuda

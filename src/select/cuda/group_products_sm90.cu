@@ -1,0 +1,214 @@
+// Products of groups on Hopper, by the tensor copy and wgmma. A persistent block makes one tile of 128 x 256 after the
+// other: a warp copies steps of 64 of the depth into a ring of buffers, ahead of two warpgroups of 64 x 256.
+#include <cuda.h>
+
+#include <type_traits>
+
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/sm90/config.cuh"
+#include "kernels/cuda/sm90/tensor_map.h"
+#include "kernels/cuda/sm90/wgmma.cuh"
+#include "select/cuda/group_products.cuh"
+#include "select/cuda/group_products.h"
+
+namespace tmx::cuda {
+namespace {
+
+constexpr int k_stages = 4;
+constexpr int k_consumers = 2;  // warpgroups that multiply; one more copies
+constexpr int k_threads = 128 * (1 + k_consumers);
+constexpr int k_row_bytes = sm90::k_row_bytes;
+constexpr int k_producer_registers = 40;
+constexpr int k_consumer_registers = 232;
+
+struct alignas(1024) shared_memory {
+    uint8_t q[k_stages][k_group_rows * k_row_bytes];
+    uint8_t k[k_stages][k_group_columns * k_row_bytes];
+    uint64_t full[k_stages], empty[k_stages];
+};
+
+// A block's tiles, one after the other: for the warp that copies and for those that multiply alike.
+class tile_walk {
+  public:
+    __device__ tile_walk(const group_params & p, int64_t n_heads)
+        : p_(p), n_(n_products(p)), total_(n_ * n_heads), next_(blockIdx.x) {}
+
+    // False: there is no further one.
+    __device__ bool next(int64_t & head, product_place & place) {
+        while (next_ < total_) {
+            head = next_ / n_;
+            place = place_of(p_, next_ % n_);
+            next_ += gridDim.x;
+            if (!place.empty) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+  private:
+    const group_params & p_;
+    const int64_t n_, total_;
+    int64_t next_;
+};
+
+__device__ inline void copy_steps(const group_params & p, int64_t n_heads, const CUtensorMap & q_map,
+                                  const CUtensorMap & k_map, shared_memory & shared) {
+    sm90::ring<k_stages> ring;
+    tile_walk walk(p, n_heads);
+    int64_t head = 0;
+    product_place place{};
+    while (walk.next(head, place)) {
+        const int64_t head_kv = (p.head_begin + head) / p.group - p.head_begin / p.group;
+        const auto q_row = static_cast<int32_t>(head * p.q_rows + place.row);
+        const auto k_row = static_cast<int32_t>(head_kv * p.k_rows + place.column);
+        for (int32_t depth = 0; depth < p.depth; depth += k_depth) {
+            ptx::barrier_wait(shared.empty[ring.slot], ring.parity ^ 1);
+            uint64_t & full = shared.full[ring.slot];
+            ptx::barrier_arrive_expect(full, sizeof shared.q[0] + sizeof shared.k[0]);
+            ptx::load_box(ptx::shared_address(shared.q[ring.slot]), &q_map, full, depth, q_row, 0, 0);
+            ptx::load_box(ptx::shared_address(shared.k[ring.slot]), &k_map, full, depth, k_row, 0, 0);
+            ring.advance();
+        }
+    }
+}
+
+template <typename T>
+class multiplier {
+  public:
+    __device__ multiplier(const group_params & p, shared_memory & shared, int warpgroup)
+        : p_(p), shared_(shared), warpgroup_(warpgroup) {}
+
+    __device__ void run(int64_t n_heads) {
+        tile_walk walk(p_, n_heads);
+        int64_t head = 0;
+        product_place place{};
+        while (walk.next(head, place)) {
+            float products[k_group_columns / 2];
+            multiply(products);
+            store(head, place, products);
+        }
+    }
+
+  private:
+    __device__ void multiply(float (&products)[k_group_columns / 2]) {
+        int last = 0;  // the slot that instructions in flight read
+        for (int32_t depth = 0; depth < p_.depth; depth += k_depth) {
+            ptx::barrier_wait(shared_.full[ring_.slot], ring_.parity);
+            const uint64_t q =
+                ptx::matrix_descriptor(ptx::shared_address(shared_.q[ring_.slot]) + warpgroup_ * 64 * k_row_bytes, 16);
+            const uint64_t k = ptx::matrix_descriptor(ptx::shared_address(shared_.k[ring_.slot]), 16);
+            ptx::wgmma_fence();
+#pragma unroll
+            for (int part = 0; part < k_depth / 16; ++part) {
+                ptx::wgmma<T, k_group_columns>::ss(products, ptx::advance(q, part * 32), ptx::advance(k, part * 32),
+                                                   depth + part != 0);
+            }
+            ptx::wgmma_commit();
+            if (depth > 0) {
+                ptx::wgmma_wait<1>();
+                release(last);
+            }
+            last = ring_.slot;
+            ring_.advance();
+        }
+        ptx::wgmma_wait<0>();
+        ptx::hold(products);
+        release(last);
+    }
+    __device__ void release(int slot) {
+        __syncwarp();
+        if (threadIdx.x % 32 == 0) {
+            ptx::barrier_arrive(shared_.empty[slot]);
+        }
+    }
+
+    __device__ void store(int64_t head, const product_place & place, const float (&products)[k_group_columns / 2]) {
+        const int own_row =
+            warpgroup_ * 64 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4;
+#pragma unroll
+        for (int stretch = 0; stretch < k_group_columns / k_stretch; ++stretch) {
+#pragma unroll
+            for (int r = 0; r < 2; ++r) {
+                float own[16];
+#pragma unroll
+                for (int j = 0; j < 16; ++j) {
+                    own[j] = products[stretch * 32 + j / 2 * 4 + r * 2 + j % 2];
+                }
+                store_stretch(p_, head, place.row + own_row + r * 8, place.column + stretch * k_stretch, own);
+            }
+        }
+    }
+
+    const group_params & p_;
+    shared_memory & shared_;
+    const int warpgroup_;
+    sm90::ring<k_stages> ring_;
+};
+
+template <typename T>
+__global__ void __launch_bounds__(k_threads, 1)
+    group_kernel(const __grid_constant__ group_params p, int64_t n_heads, const __grid_constant__ CUtensorMap q_map,
+                 const __grid_constant__ CUtensorMap k_map) {
+    extern __shared__ uint8_t raw[];
+    shared_memory & shared = *reinterpret_cast<shared_memory *>(raw + (1024 - ptx::shared_address(raw) % 1024) % 1024);
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < k_stages; ++i) {
+            ptx::barrier_init(shared.full[i], 1);
+            ptx::barrier_init(shared.empty[i], k_consumers * 4);
+        }
+        ptx::barrier_init_fence();
+        ptx::prefetch_tensor_map(&q_map);
+        ptx::prefetch_tensor_map(&k_map);
+    }
+    __syncthreads();
+    const auto warpgroup = static_cast<int>(threadIdx.x) / 128;
+    if (warpgroup == k_consumers) {
+        ptx::give_registers<k_producer_registers>();
+        if (threadIdx.x % 128 == 0) {
+            copy_steps(p, n_heads, q_map, k_map, shared);
+        }
+    } else {
+        ptx::take_registers<k_consumer_registers>();
+        multiplier<T>(p, shared, warpgroup).run(n_heads);
+    }
+}
+
+template <typename T>
+cudaError_t launch(const group_params & p, int64_t n_heads, cudaStream_t stream) {
+    constexpr int bytes = sizeof(shared_memory) + 1024;
+    static_assert(bytes <= 227 * 1024, "a block has at most 227 KiB of shared memory");
+    constexpr bool bf16 = std::is_same_v<T, __nv_bfloat16>;
+    const int64_t n_heads_kv = (p.head_begin + n_heads - 1) / p.group - p.head_begin / p.group + 1;
+    CUtensorMap q_map;
+    CUtensorMap k_map;
+    int device = 0;
+    int n_sm = 0;
+    cudaError_t error = sm90::make_map({p.q, n_heads * p.q_rows, p.depth}, k_group_rows, bf16, q_map);
+    if (error == cudaSuccess) {
+        error = sm90::make_map({p.k, n_heads_kv * p.k_rows, p.depth}, k_group_columns, bf16, k_map);
+    }
+    if (error == cudaSuccess) {
+        error = cudaGetDevice(&device);
+    }
+    if (error == cudaSuccess) {
+        error = cudaDeviceGetAttribute(&n_sm, cudaDevAttrMultiProcessorCount, device);
+    }
+    if (error == cudaSuccess) {
+        error = cudaFuncSetAttribute(group_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    }
+    if (error != cudaSuccess) {
+        return error;
+    }
+    const auto n_blocks = static_cast<unsigned>(smaller(n_sm, n_products(p) * n_heads));
+    group_kernel<T><<<n_blocks, k_threads, bytes, stream>>>(p, n_heads, q_map, k_map);
+    return cudaGetLastError();
+}
+
+}  // namespace
+
+cudaError_t group_products_sm90(const group_params & p, int64_t n_heads, bool bf16, cudaStream_t stream) {
+    return bf16 ? launch<__nv_bfloat16>(p, n_heads, stream) : launch<__half>(p, n_heads, stream);
+}
+
+}  // namespace tmx::cuda

@@ -1,0 +1,184 @@
+// From the scores of a tile's blocks to its bits, by one warp, which reads them as often as it needs. Scores are 0 or
+// more; lane l looks at those of blocks l, l + 32 and so on only, so what it writes there it may read again.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "select/cuda/waves.h"
+#include "trianglemix/block_bitmap.h"
+
+namespace tmx::cuda {
+
+constexpr int k_warp = 32;
+constexpr unsigned k_all_lanes = 0xffffffff;
+constexpr int k_pick_threads = 128;
+
+// All lanes get the same bits: the two sides of every addition only change places.
+__device__ inline float warp_sum(float value) {
+#pragma unroll
+    for (int step = k_warp / 2; step > 0; step /= 2) {
+        value += __shfl_xor_sync(k_all_lanes, value, step);
+    }
+    return value;
+}
+__device__ inline int32_t warp_sum(int32_t value) {
+#pragma unroll
+    for (int step = k_warp / 2; step > 0; step /= 2) {
+        value += __shfl_xor_sync(k_all_lanes, value, step);
+    }
+    return value;
+}
+__device__ inline float warp_max(float value) {
+#pragma unroll
+    for (int step = k_warp / 2; step > 0; step /= 2) {
+        value = fmaxf(value, __shfl_xor_sync(k_all_lanes, value, step));
+    }
+    return value;
+}
+
+// Which scores stay: those above `level`, and the first n_level that are equal to it.
+struct cut {
+    float level;
+    int32_t n_level;
+};
+constexpr int32_t k_all_of_level = 0x7fffffff;
+constexpr float k_no_score = -1.0f;  // of blocks that are kept anyhow, where they compete with no others
+
+__device__ inline cut cut_of_all() {
+    return {0.0f, k_all_of_level};
+}
+__device__ inline cut cut_of_none() {
+    return {INFINITY, 0};
+}
+
+// Where a score is not finite, a tile keeps all that it sees (block_budget.h): scores that cut_of_all() keeps.
+__device__ inline void make_equal(float * scores, int32_t n) {
+    for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
+        scores[block] = 0;
+    }
+}
+
+// What the blocks with a score of at least `level` are together.
+struct part {
+    float mass;
+    int32_t n;
+};
+template <bool k_by_mass>
+__device__ inline part part_from(const float * scores, int32_t n, float level) {
+    part own{0, 0};
+#pragma unroll 4
+    for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
+        const float score = scores[block];
+        const bool in = score >= level;
+        if constexpr (k_by_mass) {
+            own.mass += in ? score : 0.0f;
+        }
+        own.n += in ? 1 : 0;
+    }
+    if constexpr (k_by_mass) {
+        own.mass = warp_sum(own.mass);
+    }
+    own.n = warp_sum(own.n);
+    return own;
+}
+
+// The fewest blocks, by falling score and rising index, that reach the target: a mass, or a number. Bisection over the
+// bits of the level: sums are always taken in the same order, so they fall as it rises.
+template <bool k_by_mass, typename amount>
+__device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
+    const auto reaches = [&](const part & p) {
+        if constexpr (k_by_mass) {
+            return p.mass >= target;
+        } else {
+            return p.n >= target;
+        }
+    };
+    if (!(target > 0)) {
+        return cut_of_none();
+    }
+    part low = part_from<k_by_mass>(scores, n, 0.0f);
+    if (!reaches(low)) {
+        return cut_of_all();
+    }
+    part high{0, 0};
+    uint32_t low_bits = 0;                               // reaches the target
+    uint32_t high_bits = __float_as_uint(INFINITY) + 1;  // does not
+    while (high_bits - low_bits > 1 && low.n - high.n > 1) {
+        const uint32_t bits = low_bits + (high_bits - low_bits) / 2;
+        const part middle = part_from<k_by_mass>(scores, n, __uint_as_float(bits));
+        if (reaches(middle)) {
+            low = middle;
+            low_bits = bits;
+        } else {
+            high = middle;
+            high_bits = bits;
+        }
+    }
+    const float level = __uint_as_float(low_bits);
+    if (low.n - high.n <= 1) {
+        return {level, k_all_of_level};
+    }
+    if constexpr (k_by_mass) {
+        return {level, static_cast<int32_t>(ceilf((target - high.mass) / level))};
+    } else {
+        return {level, target - high.n};
+    }
+}
+
+// How many blocks a cut keeps.
+__device__ inline int32_t kept_by(const cut & c, const float * scores, int32_t n) {
+    const int32_t from = part_from<false>(scores, n, c.level).n;
+    if (c.n_level == k_all_of_level) {
+        return from;
+    }
+    const int32_t above = part_from<false>(scores, n, __uint_as_float(__float_as_uint(c.level) + 1)).n;
+    return above + min(from - above, c.n_level);
+}
+
+// The bits of 32 blocks by a cut, word after word from the first on.
+class cut_words {
+  public:
+    __device__ cut_words(const cut & c, const float * scores, int32_t n) : cut_(c), scores_(scores), n_(n) {}
+
+    __device__ uint32_t next() {
+        const int lane = static_cast<int>(threadIdx.x) % k_warp;
+        const int32_t block = first_ + lane;
+        const float score = block < n_ ? scores_[block] : k_no_score;
+        const bool level = score == cut_.level;
+        const uint32_t level_lanes = __ballot_sync(k_all_lanes, level);
+        const int32_t before = n_before_ + __popc(level_lanes & ((1u << lane) - 1));
+        n_before_ += __popc(level_lanes);
+        first_ += k_warp;
+        return __ballot_sync(k_all_lanes, score > cut_.level || (level && before < cut_.n_level));
+    }
+
+  private:
+    const cut cut_;
+    const float * scores_;
+    const int32_t n_;
+    int32_t first_ = 0;
+    int32_t n_before_ = 0;  // blocks at the level in the words before
+};
+
+// Of a wave, the tile that a warp of a pick kernel works at: heads innermost, late tiles first.
+struct picked_tile {
+    int64_t number;  // in the wave, [head][tile]
+    int64_t head;
+    int64_t tile;
+};
+__device__ inline bool tile_of_warp(const wave & w, picked_tile & result) {
+    const int64_t warp = int64_t{blockIdx.x} * (k_pick_threads / k_warp) + threadIdx.x / k_warp;
+    if (warp >= w.n_heads * w.n_tiles) {
+        return false;
+    }
+    const int64_t tile = w.n_tiles - 1 - warp / w.n_heads;
+    const int64_t head = warp % w.n_heads;
+    result = {head * w.n_tiles + tile, w.head_begin + head, w.tile_begin + tile};
+    return true;
+}
+inline unsigned pick_blocks(const wave & w) {
+    constexpr int64_t k_warps = k_pick_threads / k_warp;
+    return static_cast<unsigned>((w.n_heads * w.n_tiles + k_warps - 1) / k_warps);
+}
+
+}  // namespace tmx::cuda

@@ -1,0 +1,312 @@
+// Method "prism" (select/prism.h): means of queries and of keys, the factors of both bands, products of all means with
+// all, bits. Means are f32, their dimensions from the fastest to the slowest, so that a band is a stretch of them; so
+// are products, [query head][tile][band][block]. docs/selection.md.
+#include "select/prism.h"
+
+#include "kernels/cuda/ptx.cuh"
+#include "select/cuda/launches.h"
+#include "select/cuda/mean.cuh"
+#include "select/cuda/pick.cuh"
+#include "select/cuda/prism_products.cuh"
+#include "select/methods.h"
+
+namespace tmx {
+namespace {
+
+using namespace cuda;
+
+struct mean_params {
+    const void * data;  // [head][row][d]
+    int64_t stride_head, stride_row;
+    int64_t n_rows;
+    float * means;  // [head][stretch of 128 rows][d]
+    int64_t n_means;
+    rotary_layout rotary;
+    int32_t n_head;
+    int32_t d;
+    bool by_16;
+    bool whole;  // divide by 128 even where there are fewer rows
+};
+
+// A thread block a mean, heads innermost: theirs lie beside each other.
+template <typename T>
+__global__ void __launch_bounds__(k_mean_threads, 6) mean_kernel(const __grid_constant__ mean_params p) {
+    const auto n_head = static_cast<unsigned>(p.n_head);
+    const int64_t head = blockIdx.x % n_head;
+    const int64_t number = blockIdx.x / n_head;
+    const int64_t first = number * k_bitmap_rows;
+    const auto n_rows = static_cast<int32_t>(smaller(p.n_rows - first, k_bitmap_rows));
+    const T * rows = static_cast<const T *>(p.data) + head * p.stride_head + first * p.stride_row;
+    const float sum = sum_of_rows(rows, p.stride_row, p.by_16, n_rows, p.d);
+    const auto dim = static_cast<int32_t>(threadIdx.x);
+    if (dim < p.d) {
+        const int32_t divisor = p.whole ? static_cast<int32_t>(k_bitmap_rows) : n_rows;
+        p.means[(head * p.n_means + number) * p.d + speed_rank(p.rotary, dim)] = sum / static_cast<float>(divisor);
+    }
+}
+
+constexpr int k_factor_threads = 512;
+
+struct factor_params {
+    const float * q_means;
+    const float * k_means;
+    float2 * factors;  // [query head] of the fast and of the slow band
+    int64_t n_tiles, n_blocks;
+    prism_values values;
+    float scale;
+    int32_t d;
+    int32_t group;
+};
+
+// Sums of squares of each dimension over n means; those of dimension c for thread c < d.
+__device__ inline double squares_of_dim(const float * means, int64_t n, int32_t d, float * parts) {
+    const int32_t n_parts = k_factor_threads / d;
+    const int32_t part = static_cast<int32_t>(threadIdx.x) / d;
+    const int32_t dim = static_cast<int32_t>(threadIdx.x) % d;
+    float sum = 0;
+    if (part < n_parts) {
+#pragma unroll 8
+        for (int64_t i = part; i < n; i += n_parts) {
+            const float mean = means[i * d + dim];
+            sum = fmaf(mean, mean, sum);
+        }
+    }
+    parts[threadIdx.x] = sum;
+    __syncthreads();
+    double all = 0;
+    if (static_cast<int32_t>(threadIdx.x) < d) {
+        for (int32_t i = 0; i < n_parts; ++i) {
+            all += static_cast<double>(parts[i * d + static_cast<int32_t>(threadIdx.x)]);
+        }
+    }
+    __syncthreads();
+    return all;
+}
+
+// A thread block a query head.
+__global__ void __launch_bounds__(k_factor_threads) factor_kernel(const __grid_constant__ factor_params p) {
+    __shared__ float parts[k_factor_threads];
+    __shared__ double squares[2][k_most_dim];  // of queries, of keys
+    const int64_t head = blockIdx.x;
+    const int64_t head_kv = head / p.group;
+    const double q = squares_of_dim(p.q_means + head * p.n_tiles * p.d, p.n_tiles, p.d, parts);
+    const double k = squares_of_dim(p.k_means + head_kv * p.n_blocks * p.d, p.n_blocks, p.d, parts);
+    if (static_cast<int32_t>(threadIdx.x) < p.d) {
+        squares[0][threadIdx.x] = q;
+        squares[1][threadIdx.x] = k;
+    }
+    __syncthreads();
+    if (threadIdx.x < k_prism_bands) {
+        const auto band = static_cast<int32_t>(threadIdx.x);
+        const index_range dims = stretch_of_band(band, p.d);
+        prism_squares sums[2];
+        for (int side = 0; side < 2; ++side) {
+            for (int32_t dim = 0; dim < p.d; ++dim) {
+                sums[side].all += squares[side][dim];
+                sums[side].band += dim >= dims.begin && dim < dims.end ? squares[side][dim] : 0.0;
+            }
+        }
+        constexpr double k_log2_e = 1.4426950408889634;
+        const double factor = prism_factor(p.values, static_cast<double>(p.scale), p.d, band, sums[0], sums[1],
+                                           [](double x) { return sqrt(x); });
+        (&p.factors[head].x)[band] = static_cast<float>(factor * k_log2_e);
+    }
+}
+
+struct pick_params {
+    bitmap_shape shape;
+    uint32_t * bits;
+    float * products;
+    int64_t row_products;  // of a tile and band, with unused ones
+    const float2 * factors;
+    wave part;
+    prism_values values;
+};
+
+// Products become weights, whose sum it returns; not finite if a product is not.
+__device__ inline float weigh_band(float * products, int32_t n, float factor) {
+    const int lane = static_cast<int>(threadIdx.x) % k_warp;
+    float largest = -INFINITY;
+#pragma unroll 4
+    for (int32_t block = lane; block < n; block += k_warp) {
+        largest = fmaxf(largest, products[block] * factor);
+    }
+    largest = warp_max(largest);
+    float sum = 0;
+#pragma unroll 4
+    for (int32_t block = lane; block < n; block += k_warp) {
+        products[block] = ptx::exp2(fmaf(products[block], factor, -largest));
+        sum += products[block];
+    }
+    return warp_sum(sum);
+}
+
+// The cut of a share of the blocks: both bands' masses go into that of the first, the larger one of each two.
+__device__ inline cut cut_of_share(const pick_params & p, index_range rows, float * fast, const float * slow, int32_t n,
+                                   float fast_sum, float slow_sum) {
+    const int lane = static_cast<int>(threadIdx.x) % k_warp;
+    const float fast_share = 1 / fast_sum;
+    const float slow_share = 1 / slow_sum;
+    int32_t n_forced = 0;
+    for (int32_t word = 0; word * k_warp < n; ++word) {
+        const uint32_t forced = mandatory_bits(rows, word);
+        n_forced += __popc(forced);
+        const int32_t block = word * k_warp + lane;
+        if (block < n) {
+            const float mass = fmaxf(fast[block] * fast_share, slow[block] * slow_share);
+            fast[block] = (forced >> lane & 1) != 0 ? k_no_score : mass;
+        }
+    }
+    return find_cut<false>(fast, n, static_cast<int32_t>(kept_blocks(p.values.keep, n) - n_forced));
+}
+
+// A warp a tile.
+__global__ void __launch_bounds__(k_pick_threads) pick_kernel(const __grid_constant__ pick_params p) {
+    picked_tile at;
+    if (!tile_of_warp(p.part, at)) {
+        return;
+    }
+    const index_range rows = p.shape.rows_of(at.tile);
+    const auto n_words = static_cast<int32_t>(p.shape.n_words());
+    const auto n = static_cast<int32_t>(blocks_of(rows).end);
+    float * fast = p.products + at.number * k_prism_bands * p.row_products;
+    float * slow = fast + p.row_products;
+    const float2 factors = p.factors[at.head];
+    const float fast_sum = weigh_band(fast, n, factors.x);
+    const float slow_sum = weigh_band(slow, n, factors.y);
+    cut fast_cut = cut_of_all();
+    cut slow_cut = cut_of_none();
+    if (!(fast_sum + slow_sum < INFINITY)) {
+        make_equal(fast, n);
+    } else if (p.values.keep > 0) {
+        fast_cut = cut_of_share(p, rows, fast, slow, n, fast_sum, slow_sum);
+    } else if (!wants_all(p.values.p)) {
+        const auto share = static_cast<float>(p.values.p);
+        fast_cut = find_cut<true>(fast, n, share * fast_sum);
+        slow_cut = find_cut<true>(slow, n, share * slow_sum);
+    }
+    uint32_t * bits = p.bits + p.shape.first_word(at.head, at.tile);
+    cut_words fast_words(fast_cut, fast, n);
+    cut_words slow_words(slow_cut, slow, n);
+    for (int32_t word = 0; word < n_words; ++word) {
+        const uint32_t chosen = fast_words.next() | slow_words.next() | mandatory_bits(rows, word);
+        if (threadIdx.x % k_warp == 0) {
+            bits[word] = chosen;
+        }
+    }
+}
+
+// Where the parts of a segment's workspace lie.
+struct prism_layout {
+    int64_t n_blocks;
+    int64_t row_products;
+    wave_size waves;
+    int64_t q_means, k_means, factors, products;
+    int64_t bytes;
+};
+
+prism_layout layout_of(const attention_args & args, const bitmap_shape & shape) {
+    prism_layout l;
+    l.n_blocks = blocks_of({0, shape.ranks.end}).end;
+    l.row_products = shape.n_words() * k_word_bits;
+    const int64_t tile_bytes = k_prism_bands * l.row_products * 4;
+    l.waves = wave_size::of(args.n_head, shape.n_tiles(), tile_bytes);
+    workspace_layout all;
+    l.q_means = all.take(args.n_head * shape.n_tiles() * args.d_qk * 4);
+    l.k_means = all.take(args.n_head_kv * l.n_blocks * args.d_qk * 4);
+    l.factors = all.take(args.n_head * 8);
+    l.products = all.take(l.waves.n_rows() * tile_bytes);
+    l.bytes = all.bytes();
+    return l;
+}
+
+status enqueue_means(const prism_values & values, const cuda_selection_call & call, const cuda_selected_rows & rows,
+                     const prism_layout & layout, float * q_means, float * k_means) {
+    const attention_args & args = call.args;
+    const auto stream = static_cast<cudaStream_t>(call.stream);
+    const query_rows queries = queries_of(args, rows);
+    const key_rows keys = keys_of(args, rows);
+    const auto d = static_cast<int32_t>(args.d_qk);
+    const mean_params q{queries.data,
+                        queries.stride_head,
+                        queries.stride_row,
+                        rows.shape.ranks.size(),
+                        q_means,
+                        rows.shape.n_tiles(),
+                        call.rotary,
+                        static_cast<int32_t>(args.n_head),
+                        d,
+                        queries.by_16,
+                        values.reference};
+    const mean_params k{keys.data,
+                        keys.stride_head,
+                        keys.stride_row,
+                        rows.shape.ranks.end,
+                        k_means,
+                        layout.n_blocks,
+                        call.rotary,
+                        static_cast<int32_t>(args.n_head_kv),
+                        d,
+                        true,
+                        values.reference};
+    mean_kernel<float><<<static_cast<unsigned>(q.n_head * q.n_means), k_mean_threads, 0, stream>>>(q);
+    if (status s = launched("mean queries"); !s.ok()) {
+        return s;
+    }
+    const auto n_keys = static_cast<unsigned>(k.n_head * k.n_means);
+    if (args.k_type == dtype::bf16) {
+        mean_kernel<__nv_bfloat16><<<n_keys, k_mean_threads, 0, stream>>>(k);
+    } else {
+        mean_kernel<__half><<<n_keys, k_mean_threads, 0, stream>>>(k);
+    }
+    return launched("mean keys");
+}
+
+status select_rows(const prism_values & values, const cuda_selection_call & call, const cuda_selected_rows & rows) {
+    const attention_args & args = call.args;
+    const auto stream = static_cast<cudaStream_t>(call.stream);
+    const prism_layout layout = layout_of(args, rows.shape);
+    auto * workspace = static_cast<uint8_t *>(call.workspace);
+    auto * q_means = reinterpret_cast<float *>(workspace + layout.q_means);
+    auto * k_means = reinterpret_cast<float *>(workspace + layout.k_means);
+    auto * factors = reinterpret_cast<float2 *>(workspace + layout.factors);
+    auto * products = reinterpret_cast<float *>(workspace + layout.products);
+    if (status s = enqueue_means(values, call, rows, layout, q_means, k_means); !s.ok()) {
+        return s;
+    }
+    const auto d = static_cast<int32_t>(args.d_qk);
+    const auto group = static_cast<int32_t>(args.n_head / args.n_head_kv);
+    factor_kernel<<<static_cast<unsigned>(args.n_head), k_factor_threads, 0, stream>>>(
+        {q_means, k_means, factors, rows.shape.n_tiles(), layout.n_blocks, values, args.scale, d, group});
+    if (status s = launched("factors of bands"); !s.ok()) {
+        return s;
+    }
+    product_params product{q_means, k_means, products, layout.row_products, layout.n_blocks, rows.shape, {}, group, d};
+    pick_params picked{rows.shape, rows.bits, products, layout.row_products, factors, {}, values};
+    return for_each_wave(layout.waves, args.n_head, rows.shape.n_tiles(), [&](const wave & part) {
+        product.part = picked.part = part;
+        if (status s = launch_products(product, stream); !s.ok()) {
+            return s;
+        }
+        pick_kernel<<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);
+        return launched("picking blocks");
+    });
+}
+
+}  // namespace
+
+int64_t cuda_prism_workspace_bytes(const selection_rule &, const attention_args & args,
+                                   std::span<const cuda_selected_rows> rows) noexcept {
+    return most_bytes(rows, [&](const bitmap_shape & shape) { return layout_of(args, shape).bytes; });
+}
+
+status cuda_select_prism(const selection_rule & rule, const cuda_selection_call & call) {
+    for (const cuda_selected_rows & rows : call.rows) {
+        if (status s = select_rows(prism_of(rule), call, rows); !s.ok()) {
+            return s;
+        }
+    }
+    return {};
+}
+
+}  // namespace tmx
