@@ -19,7 +19,8 @@ constexpr method_row k_rows[] = {
     {"stride", true, &select_stride, TMX_IF_CUDA(cuda_select_stride), nullptr},
     {"means", false, &select_means, TMX_IF_CUDA(cuda_select_means), TMX_IF_CUDA(cuda_means_workspace_bytes)},
     {"prism", false, &select_prism, TMX_IF_CUDA(cuda_select_prism), TMX_IF_CUDA(cuda_prism_workspace_bytes)},
-    {"xattention", false, &select_xattention, TMX_IF_CUDA(cuda_select_xattention), TMX_IF_CUDA(cuda_xattention_workspace_bytes)},
+    {"xattention", false, &select_xattention, TMX_IF_CUDA(cuda_select_xattention),
+     TMX_IF_CUDA(cuda_xattention_workspace_bytes)},
 };
 
 #undef TMX_IF_CUDA

@@ -1,8 +1,8 @@
-// Methods that score blocks, on a GPU: their bits against the oracle and against the CPU's, the same ones in every call,
-// and a call that waits for nothing.
+// Methods that score blocks, on a GPU: their bits against the oracle and against the CPU's, the same ones in every
+// call, and a call that waits for nothing.
 //
-// Queries are rounded to the type of keys there, and so are mean keys of "means": scores within k_rounding of each other
-// may stand in either order. Methods that round neither are held to the oracle's own bounds.
+// Queries are rounded to the type of keys there, and so are mean keys of "means": scores within k_rounding of each
+// other may stand in either order. Methods that round neither are held to the oracle's own bounds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -205,7 +205,8 @@ TEST_F(cuda_scored_test, keeps_what_oracle_and_cpu_keep) {
     }
 }
 
-// Enough blocks for several words, chunks of mean keys and stretches of key groups; all rows at once, and the last ones.
+// Enough blocks for several words, chunks of mean keys and stretches of key groups; all rows at once, and the last
+// ones.
 TEST_F(cuda_scored_test, keeps_what_the_cpu_keeps_of_long_prompts) {
     for (const bool last : {true, false}) {
         layer_shape shape;

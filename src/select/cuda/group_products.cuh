@@ -35,8 +35,8 @@ struct group_params {
     xattention_values values;
 };
 
-// Tiles of products lie below the diagonal. Their numbers go through bands of k_band_tiles tiles of query groups, and in
-// a band through the key groups; at its diagonal a band has a few that are empty.
+// Tiles of products lie below the diagonal. Their numbers go through bands of k_band_tiles tiles of query groups, and
+// in a band through the key groups; at its diagonal a band has a few that are empty.
 struct product_place {
     int64_t row, column;  // of the first group; the row counts from the wave's first
     bool empty;
@@ -81,8 +81,7 @@ __device__ inline void store_stretch(const group_params & p, int64_t head, int64
     const auto end = static_cast<int32_t>(exists ? smaller(i + 1 - column, k_stretch) : 0);
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int first = lane % 4 * 2;
-    const float factor =
-        p.scale_log2 / static_cast<float>(exists ? logit_divisor(p.values, p.ranks, i) : int64_t{1});
+    const float factor = p.scale_log2 / static_cast<float>(exists ? logit_divisor(p.values, p.ranks, i) : int64_t{1});
     float largest = -INFINITY;
 #pragma unroll
     for (int j = 0; j < 16; ++j) {

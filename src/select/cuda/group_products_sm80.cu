@@ -89,8 +89,8 @@ class group_multiplier {
             uint32_t a[4][4];
 #pragma unroll
             for (int band = 0; band < 4; ++band) {
-                ptx::load_matrices(a[band], step + chunk_offset<1>(first_row() + band * 16 + lane % 16,
-                                                                   part * 2 + lane / 16));
+                ptx::load_matrices(a[band],
+                                   step + chunk_offset<1>(first_row() + band * 16 + lane % 16, part * 2 + lane / 16));
             }
 #pragma unroll
             for (int pair = 0; pair < 4; ++pair) {
@@ -131,8 +131,7 @@ class group_multiplier {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(k_threads, 1)
-    group_kernel(const __grid_constant__ group_params p, int32_t n_stages) {
+__global__ void __launch_bounds__(k_threads, 1) group_kernel(const __grid_constant__ group_params p, int32_t n_stages) {
     extern __shared__ __align__(128) uint8_t raw[];
     group_multiplier<T>(p, n_stages, ptx::shared_address(raw)).run();
 }

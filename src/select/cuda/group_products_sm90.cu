@@ -95,8 +95,8 @@ class multiplier {
         int last = 0;  // the slot that instructions in flight read
         for (int32_t depth = 0; depth < p_.depth; depth += k_depth) {
             ptx::barrier_wait(shared_.full[ring_.slot], ring_.parity);
-            const uint64_t q = ptx::matrix_descriptor(
-                ptx::shared_address(shared_.q[ring_.slot]) + warpgroup_ * 64 * k_row_bytes, 16);
+            const uint64_t q =
+                ptx::matrix_descriptor(ptx::shared_address(shared_.q[ring_.slot]) + warpgroup_ * 64 * k_row_bytes, 16);
             const uint64_t k = ptx::matrix_descriptor(ptx::shared_address(shared_.k[ring_.slot]), 16);
             ptx::wgmma_fence();
 #pragma unroll
@@ -124,8 +124,8 @@ class multiplier {
     }
 
     __device__ void store(int64_t head, const product_place & place, const float (&products)[k_group_columns / 2]) {
-        const int own_row = warpgroup_ * 64 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 +
-                            static_cast<int>(threadIdx.x) % 32 / 4;
+        const int own_row =
+            warpgroup_ * 64 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4;
 #pragma unroll
         for (int stretch = 0; stretch < k_group_columns / k_stretch; ++stretch) {
 #pragma unroll
@@ -151,8 +151,7 @@ __global__ void __launch_bounds__(k_threads, 1)
     group_kernel(const __grid_constant__ group_params p, int64_t n_heads, const __grid_constant__ CUtensorMap q_map,
                  const __grid_constant__ CUtensorMap k_map) {
     extern __shared__ uint8_t raw[];
-    shared_memory & shared =
-        *reinterpret_cast<shared_memory *>(raw + (1024 - ptx::shared_address(raw) % 1024) % 1024);
+    shared_memory & shared = *reinterpret_cast<shared_memory *>(raw + (1024 - ptx::shared_address(raw) % 1024) % 1024);
     if (threadIdx.x == 0) {
         for (int i = 0; i < k_stages; ++i) {
             ptx::barrier_init(shared.full[i], 1);

@@ -67,7 +67,7 @@ template <typename T>
 __device__ inline float sum_of_rows(const T * rows, int64_t stride_row, bool by_16, int32_t n_rows, int32_t d) {
     constexpr int k_values = k_load_values<T>;
     __shared__ float parts[k_mean_threads * k_values];  // [part][dim]
-    const int32_t n_loads = d / k_values;  // of a row
+    const int32_t n_loads = d / k_values;               // of a row
     const int32_t n_parts = k_mean_threads / n_loads;
     const int32_t own = static_cast<int32_t>(threadIdx.x) / n_loads;
     const int32_t dim = static_cast<int32_t>(threadIdx.x) % n_loads * k_values;

@@ -125,9 +125,17 @@ status select_rows(const means_values & values, const cuda_selection_call & call
     }
     const auto group = static_cast<int32_t>(args.n_head / args.n_head_kv);
     constexpr float k_log2_e = 1.44269504088896f;
-    score_params params{queries_of(args, rows), means,        layout.n_padded,  scores,
-                        layout.row_scores,      rows.shape.ranks, {},           group,
-                        d,                      std::fabs(args.scale) * k_log2_e, args.scale < 0 ? -1.0f : 1.0f,
+    score_params params{queries_of(args, rows),
+                        means,
+                        layout.n_padded,
+                        scores,
+                        layout.row_scores,
+                        rows.shape.ranks,
+                        {},
+                        group,
+                        d,
+                        std::fabs(args.scale) * k_log2_e,
+                        args.scale < 0 ? -1.0f : 1.0f,
                         values.reference};
     pick_params picked{rows.shape, rows.bits, scores, layout.row_scores, {}, group, values};
     return for_each_wave(layout.waves, args.n_head_kv, rows.shape.n_tiles(), [&](const wave & part) {

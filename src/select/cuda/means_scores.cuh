@@ -161,7 +161,8 @@ class tile_scorer {
         }
         ptx::copy_commit();
     }
-    // The chunk is there, nobody reads the one before, and the one after it is on its way; after the last comes the first.
+    // The chunk is there, nobody reads the one before, and the one after it is on its way; after the last comes the
+    // first.
     __device__ uint32_t next_chunk(int32_t chunk) {
         ptx::copy_wait<0>();
         __syncthreads();
@@ -205,8 +206,8 @@ class tile_scorer {
         return first_key + static_cast<int>(threadIdx.x) % 4 * 2;
     }
 
-    // Largest products of each row. All rows of a tile see the first keys of all blocks that its last row sees whole: each
-    // votes on every scored block.
+    // Largest products of each row. All rows of a tile see the first keys of all blocks that its last row sees whole:
+    // each votes on every scored block.
     __device__ void find_peaks() {
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {

@@ -101,7 +101,7 @@ __device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
         return cut_of_all();
     }
     part high{0, 0};
-    uint32_t low_bits = 0;                             // reaches the target
+    uint32_t low_bits = 0;                               // reaches the target
     uint32_t high_bits = __float_as_uint(INFINITY) + 1;  // does not
     while (high_bits - low_bits > 1 && low.n - high.n > 1) {
         const uint32_t bits = low_bits + (high_bits - low_bits) / 2;

@@ -227,12 +227,28 @@ status enqueue_means(const prism_values & values, const cuda_selection_call & ca
     const query_rows queries = queries_of(args, rows);
     const key_rows keys = keys_of(args, rows);
     const auto d = static_cast<int32_t>(args.d_qk);
-    const mean_params q{queries.data, queries.stride_head,   queries.stride_row, rows.shape.ranks.size(),
-                        q_means,      rows.shape.n_tiles(),  call.rotary,        static_cast<int32_t>(args.n_head),
-                        d,            queries.by_16,         values.reference};
-    const mean_params k{keys.data, keys.stride_head, keys.stride_row, rows.shape.ranks.end,
-                        k_means,   layout.n_blocks,  call.rotary,     static_cast<int32_t>(args.n_head_kv),
-                        d,         true,             values.reference};
+    const mean_params q{queries.data,
+                        queries.stride_head,
+                        queries.stride_row,
+                        rows.shape.ranks.size(),
+                        q_means,
+                        rows.shape.n_tiles(),
+                        call.rotary,
+                        static_cast<int32_t>(args.n_head),
+                        d,
+                        queries.by_16,
+                        values.reference};
+    const mean_params k{keys.data,
+                        keys.stride_head,
+                        keys.stride_row,
+                        rows.shape.ranks.end,
+                        k_means,
+                        layout.n_blocks,
+                        call.rotary,
+                        static_cast<int32_t>(args.n_head_kv),
+                        d,
+                        true,
+                        values.reference};
     mean_kernel<float><<<static_cast<unsigned>(q.n_head * q.n_means), k_mean_threads, 0, stream>>>(q);
     if (status s = launched("mean queries"); !s.ok()) {
         return s;

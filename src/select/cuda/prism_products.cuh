@@ -14,9 +14,9 @@ TMX_HOST_DEVICE constexpr index_range stretch_of_band(int32_t band, int64_t d) {
 }
 
 struct product_params {
-    const float * q_means;   // [query head][tile of the segment][d]
-    const float * k_means;   // [key head][block][d]
-    float * products;        // [query head of the wave][tile of the wave][band][row_products]
+    const float * q_means;  // [query head][tile of the segment][d]
+    const float * k_means;  // [key head][block][d]
+    float * products;       // [query head of the wave][tile of the wave][band][row_products]
     int64_t row_products;
     int64_t n_blocks;
     bitmap_shape shape;

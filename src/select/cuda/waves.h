@@ -22,7 +22,8 @@ struct wave_size {
         constexpr int64_t k_most_heads = 4096;  // that a grid takes on any axis
         constexpr int64_t k_wave_bytes = int64_t{384} << 20;
         const int64_t n = larger(k_wave_bytes / bytes, 1);  // tiles of a wave
-        return n >= n_tiles ? wave_size{smaller(smaller(n / n_tiles, n_heads), k_most_heads), n_tiles} : wave_size{1, n};
+        return n >= n_tiles ? wave_size{smaller(smaller(n / n_tiles, n_heads), k_most_heads), n_tiles}
+                            : wave_size{1, n};
     }
 
     constexpr int64_t n_rows() const { return n_heads * n_tiles; }
@@ -34,8 +35,8 @@ auto for_each_wave(const wave_size & size, int64_t n_heads, int64_t n_tiles, fun
     decltype(run(wave{})) result{};
     for (int64_t head = 0; head < n_heads; head += size.n_heads) {
         for (int64_t tile = 0; tile < n_tiles; tile += size.n_tiles) {
-            result = run(
-                wave{head, smaller(size.n_heads, n_heads - head), tile, smaller(size.n_tiles, n_tiles - tile)});
+            result =
+                run(wave{head, smaller(size.n_heads, n_heads - head), tile, smaller(size.n_tiles, n_tiles - tile)});
             if (!result.ok()) {
                 return result;
             }

@@ -228,8 +228,7 @@ group_layout layout_of(const xattention_values & values, const attention_args & 
     l.row_blocks = rounded_up(shape.n_words() * k_word_bits, k_group_columns / tile_groups);
     const int64_t row_bytes = values.stride * args.d_qk * 2;
     const int64_t result_bytes = l.row_blocks * 4 + l.k_rows / k_stretch * 8;
-    l.waves = wave_size::of(args.n_head, shape.n_tiles(),
-                            tile_groups * (row_bytes + result_bytes) + l.row_blocks * 4);
+    l.waves = wave_size::of(args.n_head, shape.n_tiles(), tile_groups * (row_bytes + result_bytes) + l.row_blocks * 4);
     if (l.waves.n_heads > group) {
         l.waves.n_heads -= l.waves.n_heads % group;
     }
@@ -278,13 +277,32 @@ class group_selection {
         const key_rows keys = keys_of(args_, rows_);
         const auto stride = static_cast<int32_t>(values_.stride);
         const auto d = static_cast<int32_t>(args_.d_qk);
-        const pack_params q{queries.data, queries.stride_head, queries.stride_row,    rows_.shape.ranks.begin,
-                            rows_.shape.ranks,   groups,       part.head_begin,       workspace_ + layout_.q,
-                            layout_.q_rows,      stride,       d,                     args_.scale < 0 ? -1.0f : 1.0f,
+        const pack_params q{queries.data,
+                            queries.stride_head,
+                            queries.stride_row,
+                            rows_.shape.ranks.begin,
+                            rows_.shape.ranks,
+                            groups,
+                            part.head_begin,
+                            workspace_ + layout_.q,
+                            layout_.q_rows,
+                            stride,
+                            d,
+                            args_.scale < 0 ? -1.0f : 1.0f,
                             queries.by_16};
-        const pack_params k{keys.data, keys.stride_head, keys.stride_row, 0, {0, rows_.shape.ranks.end},
-                            {0, groups.end}, heads_kv.begin, workspace_ + layout_.k, layout_.k_rows,
-                            stride, d, 1, true};
+        const pack_params k{keys.data,
+                            keys.stride_head,
+                            keys.stride_row,
+                            0,
+                            {0, rows_.shape.ranks.end},
+                            {0, groups.end},
+                            heads_kv.begin,
+                            workspace_ + layout_.k,
+                            layout_.k_rows,
+                            stride,
+                            d,
+                            1,
+                            true};
         const dim3 q_grid(static_cast<unsigned>(groups.size()), static_cast<unsigned>(part.n_heads));
         if (is_bf16()) {
             pack_queries_kernel<__nv_bfloat16><<<q_grid, k_pack_threads, 0, stream_>>>(q);
@@ -354,8 +372,8 @@ class group_selection {
 
 int64_t cuda_xattention_workspace_bytes(const selection_rule & rule, const attention_args & args,
                                         std::span<const cuda_selected_rows> rows) noexcept {
-    return most_bytes(
-        rows, [&](const bitmap_shape & shape) { return layout_of(xattention_of(rule), args, shape).bytes; });
+    return most_bytes(rows,
+                      [&](const bitmap_shape & shape) { return layout_of(xattention_of(rule), args, shape).bytes; });
 }
 
 status cuda_select_xattention(const selection_rule & rule, const cuda_selection_call & call) {
