@@ -19,8 +19,9 @@
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
                    folders named cuda, and in the one file of glue that makes executors for GPUs
 
-pattern, kernels, products, select and plan are included through include/trianglemix/ only, but for the texts of kernels that
-are compiled anew for each instruction set (src/kernels/cpu/*-inl.h): select has steps of the same kind. Nothing in src/ or include/ includes cli, bench
+pattern, kernels, products, select and plan are included through include/trianglemix/ only, but for two things of kernels
+of which select has the like: the texts that are compiled anew for each instruction set of a CPU (src/kernels/cpu/*-inl.h), and
+NVIDIA's instructions as functions, with what they are told (SHARED_KERNEL_PARTS). Nothing in src/ or include/ includes cli, bench
 or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
 (unit, kernels, products, backend, support, fuzz) include no header of ggml or llama.cpp.
 """
@@ -54,6 +55,8 @@ PUBLIC = {
     "expert_products.h": "products",
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
+SHARED_KERNEL_PARTS = re.compile(
+    r"src/kernels/(cpu/[^/]*-inl\.h|cuda/ptx\.cuh|cuda/sm90/(config|wgmma)\.cuh|cuda/sm90/tensor_map\.h)")
 ALLOWED = {
     "base": set(),
     "control": set(),
@@ -154,7 +157,7 @@ def own_problem(target, file, module):
     if owner not in ALLOWED[module]:
         allowed = ", ".join(sorted(ALLOWED[module])) or "no module"
         return f"{module} must not include {owner}; it may include: {allowed}"
-    if module == "select" and re.fullmatch(r"src/kernels/cpu/[^/]*-inl\.h", target):
+    if module == "select" and SHARED_KERNEL_PARTS.fullmatch(target):
         return None
     if owner in HAS_PUBLIC_HEADERS and target.startswith("src/") and module not in ("bench", "tests", "support"):
         return f"{owner} is included through include/trianglemix/ only"

@@ -129,9 +129,9 @@ TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * str
     return result.release();
 }
 
-// The same rows with blocks selected in all of them but the prompt's last n_last: by a method with n_values values of its
-// parameters, in their order; the rest are the usual ones. Dimensions turn as if all of a head were rotated in halves.
-// What it keeps is known after tmx_bench_count().
+// The same rows with blocks selected in all of them but the prompt's last n_last: by a method with n_values values of
+// its parameters, in their order; the rest are the usual ones. Dimensions turn as if all of a head were rotated in
+// halves. What it keeps is known after tmx_bench_count().
 TMX_BENCH_API chunk_work * tmx_bench_prepare_selected(tmx::cuda_context * ctx, void * stream, int64_t n,
                                                       int64_t row_begin, int64_t row_end, int64_t n_head,
                                                       int64_t n_head_kv, int64_t dim, int type, int64_t n_last,

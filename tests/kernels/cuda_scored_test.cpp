@@ -1,15 +1,17 @@
-// Methods that score blocks, on a GPU: their bits against the oracle and against the CPU's, the same ones in every call,
-// and a call that waits for nothing.
+// Methods that score blocks, on a GPU: their bits against the oracle and against the CPU's, the same ones in every
+// call, and a call that waits for nothing.
 //
-// Queries are rounded to the type of keys there, and so are mean keys of "means": scores within k_rounding of each other
-// may stand in either order. Methods that round neither are held to the oracle's own bounds.
+// Queries are rounded to the type of keys there, and so are mean keys of "means": scores within k_rounding of each
+// other may stand in either order. Methods that round neither are held to the oracle's own bounds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
 #include <bit>
 #include <chrono>
+#include <cstdint>
 #include <future>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -127,7 +129,8 @@ class cuda_scored_test : public testing::Test {
                 }
             }
         }
-        EXPECT_LE(n_different, n_visible / 100) << text_of(a, layer.shape) << ": of " << n_visible << " blocks";
+        EXPECT_LE(n_different, n_visible / 100 + layer.args.n_head)
+            << text_of(a, layer.shape) << ": of " << n_visible << " blocks";
     }
 
     void check(const scored_layer & layer, const asked & a, int64_t n_checked) {
@@ -205,7 +208,8 @@ TEST_F(cuda_scored_test, keeps_what_oracle_and_cpu_keep) {
     }
 }
 
-// Enough blocks for several words, chunks of mean keys and stretches of key groups; all rows at once, and the last ones.
+// Enough blocks for several words, chunks of mean keys and stretches of key groups; all rows at once, and the last
+// ones.
 TEST_F(cuda_scored_test, keeps_what_the_cpu_keeps_of_long_prompts) {
     for (const bool last : {true, false}) {
         layer_shape shape;

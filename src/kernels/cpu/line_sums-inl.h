@@ -132,12 +132,12 @@ class slab_runner {
     logit_rule logits_;
 };
 
-void measure_slab(const line_slab & slab, const line_scratch & scratch, float * largest, float * sum) {
+inline void measure_slab(const line_slab & slab, const line_scratch & scratch, float * largest, float * sum) {
     slab_runner(slab, scratch).measure(largest, sum);
 }
 
-void add_slab(const line_slab & slab, const line_scratch & scratch, const float * shift, float * vertical,
-              int64_t vertical_stride, float * slash, int64_t slash_stride) {
+inline void add_slab(const line_slab & slab, const line_scratch & scratch, const float * shift, float * vertical,
+                     int64_t vertical_stride, float * slash, int64_t slash_stride) {
     slab_runner(slab, scratch).add(shift, vertical, vertical_stride, slash, slash_stride);
 }
 

@@ -107,7 +107,8 @@ class group_runner {
                 if (rank < ranks.begin || rank >= ranks.end) {
                     std::memset(target, 0, static_cast<size_t>(elements<fast>(dim_)) * sizeof(float));
                 } else if constexpr (fast) {
-                    tiles::pack_adjacent_bf16(item_.rows.query(head, rank), dim_, reinterpret_cast<uint32_t *>(target));
+                    tiles::pack_adjacent_bf16(item_.rows.query(head, rank), dim_,
+                                              reinterpret_cast<uint32_t *>(target));
                 } else {
                     std::memcpy(target, item_.rows.query(head, rank), static_cast<size_t>(dim_) * sizeof(float));
                 }
@@ -127,10 +128,11 @@ class group_runner {
                 for (int64_t column = first; column < seen; column += tiles::k_panel_width) {
                     const int64_t width = shape_.width(column);
                     const float * panel = item_.panels + column * elements<fast>(stride_ * dim_);
-                    tiles::product<fast>(
-                        count, width,
-                        {scratch_.q + (piece * n_rows_ + m) * depth, depth, panel + piece * depth * width, depth,
-                         scratch_.logits + m * k_span + column - first, k_span, piece > 0 ? k_ones : nullptr});
+                    tiles::product<fast>(count, width,
+                                         {scratch_.q + (piece * n_rows_ + m) * depth, depth,
+                                          panel + piece * depth * width, depth,
+                                          scratch_.logits + m * k_span + column - first, k_span,
+                                          piece > 0 ? k_ones : nullptr});
                 }
             }
         }

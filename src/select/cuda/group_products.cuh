@@ -35,8 +35,8 @@ struct group_params {
     xattention_values values;
 };
 
-// Tiles of products lie below the diagonal. Their numbers go through bands of k_band_tiles tiles of query groups, and in
-// a band through the key groups; at its diagonal a band has a few that are empty.
+// Tiles of products lie below the diagonal. Their numbers go through bands of k_band_tiles tiles of query groups, and
+// in a band through the key groups; at its diagonal a band has a few that are empty.
 struct product_place {
     int64_t row, column;  // of the first group; the row counts from the wave's first
     bool empty;

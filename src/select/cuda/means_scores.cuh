@@ -23,7 +23,7 @@ struct score_params {
     query_rows queries;
     const void * means;  // [key head][n_padded][k_dim], elements at their fragment_place()
     int64_t n_padded;
-    float * scores;  // [key head of the wave][tile of the wave][row_scores]
+    float * scores;      // [key head of the wave][tile of the wave][row_scores]
     int64_t row_scores;
     index_range ranks;
     wave part;  // of key heads
@@ -40,12 +40,17 @@ struct score_config {
     static constexpr int k_dim = k_dim_;
     static constexpr int k_warps = 4;
     static constexpr int k_threads = 32 * k_warps;
-    static constexpr int k_bands = k_dim <= 128 ? 4 : 1;  // of 16 rows a warp: half of a thread's registers
+    static constexpr int k_bands = k_dim <= 128 ? 4 : 2;  // of 16 rows a warp
     static constexpr int k_steps = k_dim / 16;
+    // Of the steps of a product, those whose queries a thread has in registers. What it has no room for lies in shared
+    // memory, where nobody else looks at it.
+    static constexpr int k_held = k_dim == 64 ? 4 : k_dim == 128 ? 6 : 11;
     static constexpr int k_rows = k_warps * k_bands * 16;
     static constexpr int k_blocks = 2;  // on a multiprocessor: one loads queries while the other computes
     static constexpr int k_chunk_bytes = k_score_columns * k_dim * 2;
-    static constexpr int k_shared_bytes = 2 * k_chunk_bytes + 2 * k_warps * k_score_columns * 4;
+    static constexpr int k_sums_bytes = 2 * k_warps * k_score_columns * 4;
+    static constexpr int k_queries_bytes = (k_steps - k_held) * k_bands * k_threads * 16;
+    static constexpr int k_shared_bytes = 2 * k_chunk_bytes + k_sums_bytes + k_queries_bytes;
 };
 
 // What a block works at. It lies in shared memory: registers are for queries.
@@ -67,11 +72,8 @@ __device__ inline scored_tile tile_of_block(const score_params & p) {
     const index_range rows = {p.ranks.begin + row, smaller(p.ranks.begin + row + k_bitmap_rows, p.ranks.end)};
     return {p.queries.data + head_kv * p.group * p.queries.stride_head + row * p.queries.stride_row,
             static_cast<const uint16_t *>(p.means) + head_kv * p.n_padded * score_dim(p.d),
-            p.scores + (head * p.part.n_tiles + tile) * p.row_scores,
-            static_cast<int32_t>(rows.size()),
-            static_cast<int32_t>(scored_blocks(rows)),
-            -INFINITY,
-            1};
+            p.scores + (head * p.part.n_tiles + tile) * p.row_scores, static_cast<int32_t>(rows.size()),
+            static_cast<int32_t>(scored_blocks(rows)), -INFINITY, 1};
 }
 
 template <typename C>
@@ -81,10 +83,8 @@ class tile_scorer {
   public:
     // REQUIRES a tile that all threads see, with blocks to score.
     __device__ tile_scorer(const score_params & p, scored_tile & tile, uint8_t * shared)
-        : p_(p),
-          tile_(tile),
-          chunks_(ptx::shared_address(shared)),
-          sums_(reinterpret_cast<float *>(shared + 2 * C::k_chunk_bytes)) {}
+        : p_(p), tile_(tile), chunks_(ptx::shared_address(shared)), sums_(reinterpret_cast<float *>(shared + 2 * C::k_chunk_bytes)),
+          others_(reinterpret_cast<uint32_t *>(shared + 2 * C::k_chunk_bytes + C::k_sums_bytes)) {}
 
     __device__ void run() {
         copy_chunk(0, 0);
@@ -107,7 +107,9 @@ class tile_scorer {
         return row < p_.group * static_cast<int>(k_bitmap_rows) && row % static_cast<int>(k_bitmap_rows) < tile_.n_rows;
     }
 
-    __device__ int32_t n_chunks() const { return (tile_.n_scored + k_score_columns - 1) / k_score_columns; }
+    __device__ int32_t n_chunks() const {
+        return (tile_.n_scored + k_score_columns - 1) / k_score_columns;
+    }
 
     __device__ void load_queries() {
         const int quarter = static_cast<int>(threadIdx.x) % 4 * 4;
@@ -128,12 +130,17 @@ class tile_scorer {
                     if (there && step * 16 < p_.d) {
                         four = load_four(source + step * 16);
                     }
-                    queries_[band][step][r] = ptx::pack<T>(four.x * p_.q_sign, four.y * p_.q_sign);
-                    queries_[band][step][r + 2] = ptx::pack<T>(four.z * p_.q_sign, four.w * p_.q_sign);
+                    uint32_t * target = step < C::k_held ? queries_[band][step] : other(band, step);
+                    target[r] = ptx::pack<T>(four.x * p_.q_sign, four.y * p_.q_sign);
+                    target[r + 2] = ptx::pack<T>(four.z * p_.q_sign, four.w * p_.q_sign);
                 }
                 asm volatile("" ::: "memory");  // no loads of more rows ahead: registers
             }
         }
+    }
+    // The thread's own four registers that lie in shared memory.
+    __device__ uint32_t * other(int band, int step) {
+        return others_ + (((step - C::k_held) * C::k_bands + band) * C::k_threads + static_cast<int>(threadIdx.x)) * 4;
     }
     __device__ float4 load_four(const float * from) const {
         if (p_.queries.by_16) {
@@ -154,7 +161,8 @@ class tile_scorer {
         }
         ptx::copy_commit();
     }
-    // The chunk is there, nobody reads the one before, and the one after it is on its way; after the last comes the first.
+    // The chunk is there, nobody reads the one before, and the one after it is on its way; after the last comes the
+    // first.
     __device__ uint32_t next_chunk(int32_t chunk) {
         ptx::copy_wait<0>();
         __syncthreads();
@@ -164,36 +172,42 @@ class tile_scorer {
         return chunks_ + buffer * C::k_chunk_bytes;
     }
 
-    // Logits of 8 mean keys.
-    __device__ void multiply(uint32_t keys, int first_key, float (&logits)[C::k_bands][4]) {
+    // Logits of 16 mean keys, [band][key / 8][4].
+    __device__ void multiply(uint32_t keys, int first_key, float (&logits)[C::k_bands][2][4]) {
         const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                logits[band][i] = 0;
+            for (int i = 0; i < 8; ++i) {
+                logits[band][i / 4][i % 4] = 0;
             }
         }
 #pragma unroll
-        for (int step = 0; step < C::k_steps; step += 2) {
+        for (int step = 0; step < C::k_steps; ++step) {
             uint32_t b[4];
-            ptx::load_matrices(b, keys + chunk_offset<k_score_columns>(first_key + lane % 8, step * 2 + lane / 8));
+            ptx::load_matrices(b, keys + chunk_offset<k_score_columns>(first_key + lane / 16 * 8 + lane % 8,
+                                                                       step * 2 + lane / 8 % 2));
 #pragma unroll
-            for (int half = 0; half < 2; ++half) {
-#pragma unroll
-                for (int band = 0; band < C::k_bands; ++band) {
-                    ptx::mma<T>(logits[band], queries_[band][step + half], b[half * 2], b[half * 2 + 1]);
+            for (int band = 0; band < C::k_bands; ++band) {
+                if (step < C::k_held) {
+                    ptx::mma<T>(logits[band][0], queries_[band][step], b[0], b[1]);
+                    ptx::mma<T>(logits[band][1], queries_[band][step], b[2], b[3]);
+                } else {
+                    uint32_t a[4];
+                    *reinterpret_cast<uint4 *>(a) = *reinterpret_cast<const uint4 *>(other(band, step));
+                    ptx::mma<T>(logits[band][0], a, b[0], b[1]);
+                    ptx::mma<T>(logits[band][1], a, b[2], b[3]);
                 }
             }
         }
     }
-    // The thread's first of a chunk's 8 keys from first_key on; the other one is behind it.
+    // The thread's first of 8 keys of a chunk; the other one is behind it.
     __device__ static int column(int first_key) {
         return first_key + static_cast<int>(threadIdx.x) % 4 * 2;
     }
 
-    // Largest products of each row. All rows of a tile see the first keys of all blocks that its last row sees whole: each
-    // votes on every scored block.
+    // Largest products of each row. All rows of a tile see the first keys of all blocks that its last row sees whole:
+    // each votes on every scored block.
     __device__ void find_peaks() {
 #pragma unroll
         for (int band = 0; band < C::k_bands; ++band) {
@@ -203,16 +217,16 @@ class tile_scorer {
             const uint32_t keys = next_chunk(chunk);
             const int32_t end = tile_.n_scored - chunk * k_score_columns;
 #pragma unroll 1
-            for (int first = 0; first < k_score_columns; first += 8) {
-                float logits[C::k_bands][4];
+            for (int first = 0; first < k_score_columns; first += 16) {
+                float logits[C::k_bands][2][4];
                 multiply(keys, first, logits);
 #pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    const bool scored = column(first) + i % 2 < end;
+                for (int i = 0; i < 8; ++i) {
+                    const bool scored = column(first + i / 4 * 8) + i % 2 < end;
 #pragma unroll
                     for (int band = 0; band < C::k_bands; ++band) {
-                        float & peak = peaks_[band][i / 2];
-                        peak = fmaxf(peak, scored ? logits[band][i] : -INFINITY);
+                        float & peak = peaks_[band][i % 4 / 2];
+                        peak = fmaxf(peak, scored ? logits[band][i / 4][i % 4] : -INFINITY);
                     }
                 }
             }
@@ -282,24 +296,29 @@ class tile_scorer {
             }
             float * sums = sums_ + ((chunk & 1) * C::k_warps + threadIdx.x / 32) * k_score_columns;
 #pragma unroll 1
-            for (int first = 0; first < k_score_columns; first += 8) {
-                float logits[C::k_bands][4];
+            for (int first = 0; first < k_score_columns; first += 16) {
+                float logits[C::k_bands][2][4];
                 multiply(keys, first, logits);
-                float columns[2] = {};
 #pragma unroll
-                for (int band = 0; band < C::k_bands; ++band) {
+                for (int eight = 0; eight < 2; ++eight) {
+                    float columns[2] = {};
 #pragma unroll
-                    for (int i = 0; i < 4; ++i) {
-                        columns[i % 2] += ptx::exp2(fmaf(logits[band][i], p_.scale_log2, peaks_[band][i / 2]));
+                    for (int band = 0; band < C::k_bands; ++band) {
+#pragma unroll
+                        for (int i = 0; i < 4; ++i) {
+                            const float logit = logits[band][eight][i];
+                            columns[i % 2] += ptx::exp2(fmaf(logit, p_.scale_log2, peaks_[band][i / 2]));
+                        }
                     }
-                }
 #pragma unroll
-                for (int step = 4; step < 32; step *= 2) {
-                    columns[0] += __shfl_xor_sync(0xffffffff, columns[0], step);
-                    columns[1] += __shfl_xor_sync(0xffffffff, columns[1], step);
-                }
-                if (threadIdx.x % 32 < 4) {
-                    *reinterpret_cast<float2 *>(sums + column(first)) = make_float2(columns[0], columns[1]);
+                    for (int step = 4; step < 32; step *= 2) {
+                        columns[0] += __shfl_xor_sync(0xffffffff, columns[0], step);
+                        columns[1] += __shfl_xor_sync(0xffffffff, columns[1], step);
+                    }
+                    if (threadIdx.x % 32 < 4) {
+                        *reinterpret_cast<float2 *>(sums + column(first + eight * 8)) =
+                            make_float2(columns[0], columns[1]);
+                    }
                 }
             }
         }
@@ -327,9 +346,10 @@ class tile_scorer {
     scored_tile & tile_;
     const uint32_t chunks_;  // two, in turns
     float * const sums_;     // [2][warp][k_score_columns]
+    uint32_t * const others_;
     int32_t first_row_ = 0;  // of the set
     int32_t turn_ = 0;       // chunks taken so far
-    uint32_t queries_[C::k_bands][C::k_steps][4];
+    uint32_t queries_[C::k_bands][C::k_held][4];
     float peaks_[C::k_bands][2];
 };
 

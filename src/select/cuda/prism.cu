@@ -161,7 +161,7 @@ __device__ inline cut cut_of_share(const pick_params & p, index_range rows, floa
 }
 
 // A warp a tile.
-__global__ void __launch_bounds__(k_pick_threads) pick_kernel(const __grid_constant__ pick_params p) {
+__global__ void __launch_bounds__(k_pick_threads, 8) pick_kernel(const __grid_constant__ pick_params p) {
     picked_tile at;
     if (!tile_of_warp(p.part, at)) {
         return;

@@ -8,7 +8,7 @@
 
 #include "select/cuda/largest.cuh"
 #include "select/cuda/launches.h"
-#include "select/cuda/line_words.cuh"
+#include "select/cuda/line_words.h"
 #include "select/methods.h"
 #include "trianglemix/cuda_line_sums.h"
 
@@ -195,7 +195,7 @@ status select_rows(const vertical_slash_values & values, const cuda_selection_ca
     auto * lines = reinterpret_cast<uint32_t *>(workspace + at.lines);
     make_line_words<<<dim3(word_blocks(shape.n_words() * 32), n_head, 2), k_word_threads, 0, stream>>>(shape, tokens,
                                                                                                        lines);
-    write_line_bits<<<word_blocks(shape.total_words()), k_word_threads, 0, stream>>>(shape, lines, rows.bits);
+    write_line_bits(shape, lines, rows.bits, stream);
     return launched("vertical_slash");
 }
 

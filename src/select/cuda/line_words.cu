@@ -1,15 +1,11 @@
-// From what heads keep to all tiles' bits (line_bits.h).
-#pragma once
-
-#include "select/line_bits.h"
+#include "select/cuda/line_words.h"
 
 namespace tmx::cuda {
+namespace {
 
-constexpr int k_word_threads = 256;
-
-// A thread a word. lines: [head][verticals, distances][words].
+// A thread a word.
 __global__ void __launch_bounds__(k_word_threads)
-    write_line_bits(const __grid_constant__ bitmap_shape shape, const uint32_t * lines, uint32_t * bits) {
+    line_bits_kernel(const __grid_constant__ bitmap_shape shape, const uint32_t * lines, uint32_t * bits) {
     const int64_t at = int64_t{blockIdx.x} * k_word_threads + threadIdx.x;
     if (at >= shape.total_words()) {
         return;
@@ -22,8 +18,10 @@ __global__ void __launch_bounds__(k_word_threads)
                mandatory_bits(shape.rows_of(tile), word, shape.block_keys);
 }
 
-inline unsigned word_blocks(int64_t n) {
-    return static_cast<unsigned>((n + k_word_threads - 1) / k_word_threads);
+}  // namespace
+
+void write_line_bits(const bitmap_shape & shape, const uint32_t * lines, uint32_t * bits, cudaStream_t stream) {
+    line_bits_kernel<<<word_blocks(shape.total_words()), k_word_threads, 0, stream>>>(shape, lines, bits);
 }
 
 }  // namespace tmx::cuda
