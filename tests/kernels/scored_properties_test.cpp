@@ -7,6 +7,7 @@
 
 #include "scored_layer.h"
 #include "scored_rules.h"
+#include "select/xattention.h"
 #include "tested_kernels.h"
 
 namespace tmx::test {
@@ -236,6 +237,51 @@ TEST(scored_properties, votes_as_worked_by_hand) {
     EXPECT_EQ(0b101100u, kept(0.07, 0));
     EXPECT_EQ(0b101100u, kept(0.31, 0));
     EXPECT_EQ(0b100100u, kept(0.32, 0));
+}
+
+// The published chunks: 2048 tokens of a prompt of 128K, 8192 of 32K, 16384 of 16K.
+TEST(scored_properties, where_the_published_code_loses_the_sinks_mark) {
+    EXPECT_EQ(2048, published_chunk(131072));
+    EXPECT_EQ(8192, published_chunk(32768));
+    EXPECT_EQ(16384, published_chunk(16384));
+    EXPECT_EQ(4096, published_chunk(3000));
+    EXPECT_EQ(2048, published_chunk(300));
+    const xattention_values published{16, 0.9, 0, true};
+    const auto loses = [&](const xattention_values & values, index_range ranks, int64_t first) {
+        return loses_sink_mark(values, ranks, {first, first + 128});
+    };
+    EXPECT_FALSE(loses(published, {0, 131072}, 0));
+    EXPECT_TRUE(loses(published, {0, 131072}, 128));
+    EXPECT_TRUE(loses(published, {0, 131072}, 2048 - 128));
+    EXPECT_FALSE(loses(published, {0, 131072}, 2048));
+    EXPECT_FALSE(loses(published, {128, 131072}, 256));
+    EXPECT_FALSE(loses({16, 0.9, 0, false}, {0, 131072}, 128));
+}
+
+// Chunks that lie on the grid have no partial groups, so apart from that mark both rules say the same.
+TEST(scored_properties, the_published_xattention_keeps_more_in_its_first_chunk) {
+    const layer_shape shape{.n_rows = 1280, .seed = 5};
+    const scored_layer layer(shape);
+    const asked ours = rule_of("xattention", {16, 0.5, 0, 0});
+    const asked published = rule_of("xattention", {16, 0.5, 0, 1});
+    const block_bitmap first_ours = bits_of(layer, ours, 1);
+    const block_bitmap first_published = bits_of(layer, published, 1);
+    attention_segment second = layer.segment;
+    second.row_begin = second.rank_begin = 512;
+    block_bitmap second_ours({4, {512, 1280}});
+    block_bitmap second_published({4, {512, 1280}});
+    ASSERT_TRUE(select_blocks(ours.rule, layer.args, second, 1, second_ours).ok());
+    ASSERT_TRUE(select_blocks(published.rule, layer.args, second, 1, second_published).ok());
+    EXPECT_EQ(second_ours.words, second_published.words);
+    for (int64_t head = 0; head < 4; ++head) {
+        for (int64_t tile = 4; tile < 10; ++tile) {
+            const uint32_t fewer = *first_ours.of(head, tile);
+            const uint32_t more = *first_published.of(head, tile);
+            EXPECT_EQ(fewer, fewer & more);
+            EXPECT_EQ(fewer, *second_ours.of(head, tile - 4));
+        }
+    }
+    EXPECT_GT(kept_pairs(first_published), kept_pairs(first_ours));
 }
 
 TEST(scored_properties, refuses_what_it_must_know_and_is_not_told) {

@@ -17,7 +17,7 @@ using namespace select_cpu;
 
 // Rows of an item's products, about: their queries, d_qk * stride numbers each, are to stay near, and every panel of
 // keys that is read serves all of them.
-constexpr int64_t k_item_rows = 128;
+constexpr int64_t k_item_rows = 96;
 
 struct xattention_scratch {
     group_scratch groups;
