@@ -195,8 +195,8 @@ TEST(scored_selection, keeps_what_the_oracle_keeps_on_random_layers) {
         const scored_layer layer(shape);
         for (int64_t rule = 0; rule < 2; ++rule) {
             asked a = random_rule(random, shape.d);
-            const tested_kernel kernel = tested_kernels()[static_cast<size_t>(
-                random.below(static_cast<int64_t>(tested_kernels().size())))];
+            const tested_kernel kernel =
+                tested_kernels()[static_cast<size_t>(random.below(static_cast<int64_t>(tested_kernels().size())))];
             a.options.kernel = kernel.name;
             a.options.arithmetic = kernel.arithmetic;
             check(layer, a, count);
