@@ -47,16 +47,17 @@ class contest {
     }
 
     int run() {
-        const timed dense =
-            time_of(options_.repeats, [&] { return attention_forward(args_, {&segment_, 1}, context_); });
+        const timed dense = time_of(options_.repeats, [&] {
+            return attention_forward(args_, {&segment_, 1}, context_);
+        });
         if (!dense.result.ok()) {
             return failed("dense", dense.result);
         }
         dense_ = median(dense.seconds);
         fmt::print("{}: {}/{} heads of {}, {} tokens, rows {} to {}, {} threads, {}; dense {:.4f} s\n",
                    options_.shape.model, options_.shape.n_head, options_.shape.n_head_kv, options_.shape.dim,
-                   options_.n, segment_.row_begin, segment_.row_end, options_.n_threads, bench::name_of(options_.arithmetic),
-                   dense_);
+                   options_.n, segment_.row_begin, segment_.row_end, options_.n_threads,
+                   bench::name_of(options_.arithmetic), dense_);
         fmt::print("{:<24}{:>12}{:>12}{:>12}{:>10}{:>14}\n", "rule", "select s", "of dense", "with attn s", "density",
                    "attn / dense");
         for (const std::string & rule : options_.rules) {
@@ -75,8 +76,7 @@ class contest {
             return 1;
         }
         const selection_rule & rule = read.value.rule;
-        const selection_options how{
-            {rotary_pairs::halves, options_.shape.dim}, options_.arithmetic, context_.kernel};
+        const selection_options how{{rotary_pairs::halves, options_.shape.dim}, options_.arithmetic, context_.kernel};
         const timed select = time_of(options_.repeats, [&] {
             block_bitmap bits({args_.n_head, {segment_.rank_begin, options_.n}});
             return select_blocks(rule, args_, segment_, options_.n_threads, bits, how);

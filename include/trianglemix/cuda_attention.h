@@ -19,8 +19,8 @@
 
 #include "trianglemix/attention.h"
 #include "trianglemix/block_bitmap.h"
-#include "trianglemix/rotary_layout.h"
 #include "trianglemix/block_lists.h"
+#include "trianglemix/rotary_layout.h"
 #include "trianglemix/status.h"
 
 namespace tmx {

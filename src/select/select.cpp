@@ -143,8 +143,7 @@ status selected_attention_forward(const selection_request & request, const atten
             continue;
         }
         block_bitmap bits(shape_of(args, segments[i]));
-        const cpu_selection_call call{args, segments[i], ctx.n_threads,
-                                      {request.rotary, ctx.arithmetic, ctx.kernel}};
+        const cpu_selection_call call{args, segments[i], ctx.n_threads, {request.rotary, ctx.arithmetic, ctx.kernel}};
         if (status s = visited_bits(request, call, bits); !s.ok()) {
             return s;
         }

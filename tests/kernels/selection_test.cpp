@@ -47,8 +47,7 @@ TEST(selection, every_method_keeps_what_is_mandatory_and_nothing_unseen) {
         const scored_layer layer({.rank_begin = rank_begin});
         for (int32_t method = 0; method < selection_methods(); ++method) {
             block_bitmap bits({4, {rank_begin, rank_begin + 300}});
-            ASSERT_TRUE(
-                select_blocks(usual_rule(method), layer.args, layer.segment, 2, bits, options).ok());
+            ASSERT_TRUE(select_blocks(usual_rule(method), layer.args, layer.segment, 2, bits, options).ok());
             for (int64_t head = 0; head < 4; ++head) {
                 for (int64_t tile = 0; tile < bits.shape.n_tiles(); ++tile) {
                     const index_range rows = bits.shape.rows_of(tile);

@@ -57,7 +57,8 @@ class cuda_executor final : public attention_executor {
                    const selection_request * selection, std::shared_ptr<const void> & work) override {
         cuda_selection on_device;
         if (selection != nullptr) {
-            on_device = {cuda_selector_of(selection->rule, selection->rotary), selection->selected, selection->per_query_head};
+            on_device = {cuda_selector_of(selection->rule, selection->rotary), selection->selected,
+                         selection->per_query_head};
             if (on_device.selector == nullptr) {
                 return status::error(status_code::unsupported, "the plan's dynamic method has no CUDA form");
             }
