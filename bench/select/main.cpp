@@ -12,8 +12,10 @@
 int main(int argc, char ** argv) {
     using namespace tmx::bench;
     CLI::App app{
-        "Times one attention layer of a real model's shape whose blocks are selected: the selection alone, selection and\n"
-        "attention over what it keeps, and dense attention, in one process. The layer's numbers are random, so how much\n"
+        "Times one attention layer of a real model's shape whose blocks are selected: the selection alone, selection "
+        "and\n"
+        "attention over what it keeps, and dense attention, in one process. The layer's numbers are random, so how "
+        "much\n"
         "a threshold keeps says nothing; give `keep` for a density.\n"};
     app.footer(
         "Examples\n"
@@ -31,9 +33,7 @@ int main(int argc, char ** argv) {
     app.add_option("--model", model, "Whose heads: n_head, n_head_kv, head dim")
         ->check(CLI::IsMember(models))
         ->capture_default_str();
-    app.add_option("-n,--tokens", options.n, "Tokens of the prompt")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
+    app.add_option("-n,--tokens", options.n, "Tokens of the prompt")->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--rows", options.rows, "Only the last so many rows, as one ubatch; 0: all")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();

@@ -171,7 +171,9 @@ bool layer_rules::settle_rotary(int32_t layer, layer_rule & rule, const ubatch_r
         return true;
     }
     const bool goes_on = note_fallback(layer, rule, rotary.unknown_because);
-    rule = layer_rule{.way = rule.way};
+    const std::string * way = rule.way;
+    rule = {};
+    rule.way = way;
     return goes_on;
 }
 

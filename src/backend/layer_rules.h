@@ -46,8 +46,8 @@ class layer_rules {
     // the next begin(). Counts a layer of the plan that falls back whatever its rows are.
     layer_rule decide_rule(int32_t layer, int64_t n_head);
 
-    // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks(), settle_rotary() and make_segments() in
-    // one. None: strict mode forbids to go on.
+    // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks(), settle_rotary() and make_segments()
+    // in one. None: strict mode forbids to go on.
     std::optional<planned_layer> plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
                                             int64_t least_rows, const layer_rotary & rotary = {});
 
@@ -57,8 +57,8 @@ class layer_rules {
     // False: strict mode forbids to go on, or the plan does not fit; why is in the log.
     [[nodiscard]] bool note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
                                       int64_t least_rows);
-    // Tells the rule how the layer's dimensions are paired. Where rows would be selected by a method that must know that,
-    // and it is unknown, the layer falls back: the rule becomes that of exact attention. False as above.
+    // Tells the rule how the layer's dimensions are paired. Where rows would be selected by a method that must know
+    // that, and it is unknown, the layer falls back: the rule becomes that of exact attention. False as above.
     [[nodiscard]] bool settle_rotary(int32_t layer, layer_rule & rule, const ubatch_runs & found,
                                      const layer_rotary & rotary);
     // As note_fallbacks(), for a layer of the plan that falls back for another reason than its rows.

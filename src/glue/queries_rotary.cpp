@@ -54,8 +54,8 @@ layer_rotary rotary_of_queries(const ggml_tensor * attention) {
     }
     // Before it quantises keys llama.cpp spreads outliers over a head's dimensions, by a product with one matrix for
     // queries and keys.
-    const bool spread = t != nullptr && t->op == GGML_OP_MUL_MAT && ggml_is_quantized(keys->type) &&
-                        queries->ne[0] % 64 == 0;
+    const bool spread =
+        t != nullptr && t->op == GGML_OP_MUL_MAT && ggml_is_quantized(keys->type) && queries->ne[0] % 64 == 0;
     return {{}, spread ? "rotated_cache" : "rotary_unknown"};
 }
 

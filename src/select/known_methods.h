@@ -12,8 +12,8 @@ inline constexpr selection_parameter k_stride_parameters[] = {
     {.name = "stride", .least = 1, .most = 1 << 20, .usual = 10, .whole = true},
 };
 
-// Of the methods that score blocks. keep > 0: that share of the blocks that a tile sees, instead of what the method's own
-// threshold keeps. reference = 1: the published rule, without our corrections.
+// Of the methods that score blocks. keep > 0: that share of the blocks that a tile sees, instead of what the method's
+// own threshold keeps. reference = 1: the published rule, without our corrections.
 inline constexpr selection_parameter k_keep{.name = "keep", .least = 0, .most = 1, .usual = 0};
 inline constexpr selection_parameter k_reference{.name = "reference", .least = 0, .most = 1, .usual = 0, .whole = true};
 

@@ -23,8 +23,8 @@ struct method_row {
     std::string_view name;
     bool sees_sizes_only;  // its bits do not depend on Q and K
     status (*on_cpu)(const selection_rule & rule, const cpu_selection_call & call, block_bitmap & bits);
-    // Null in builds without CUDA, and of methods that have no CUDA form. Must set mandatory_bits(), too. CUDA functions do not throw; only of this one
-    // exceptions are caught, should its host code run out of memory.
+    // Null in builds without CUDA, and of methods that have no CUDA form. Must set mandatory_bits(), too. CUDA
+    // functions do not throw; only of this one exceptions are caught, should its host code run out of memory.
     status (*on_cuda)(const selection_rule & rule, const cuda_selection_call & call);
     // Null: it needs no workspace.
     int64_t (*cuda_workspace_bytes)(const selection_rule & rule, const attention_args & args,

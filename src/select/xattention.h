@@ -6,8 +6,8 @@
 // in which queries outside the segment's rows and keys behind its last one count as zeros, and n_i is how many queries
 // of the group there are (reference = 1: S). P = softmax over j <= i. A tile is scored by every group that holds one of
 // its rows: M[J] = sum over these i, and over j in block J, of P[i, j]. Of the masses M, mandatory blocks are taken
-// first, then others by falling mass, ties to the lower index, until tau times the sum of all is reached. Tiles that see
-// fewer than four blocks keep all of them. Softcap and sink logits of the attention are not looked at.
+// first, then others by falling mass, ties to the lower index, until tau times the sum of all is reached. Tiles that
+// see fewer than four blocks keep all of them. Softcap and sink logits of the attention are not looked at.
 #pragma once
 
 #include "select/block_budget.h"

@@ -57,8 +57,8 @@ TEST_F(queries_rotary_test, what_mixes_or_lacks_them_is_unknown) {
     ggml_tensor * half = ggml_new_tensor_3d(ctx(), GGML_TYPE_F32, k_dim / 2, 4, k_rows);
     ggml_tensor * beside = ggml_concat(ctx(), half, rope(half, 32, GGML_ROPE_TYPE_NORMAL), 0);
     EXPECT_FALSE(found(beside).layout.known());
-    ggml_tensor * part = ggml_view_3d(ctx(), rope(q_, 64, GGML_ROPE_TYPE_NORMAL), k_dim / 2, 4, k_rows, q_->nb[1],
-                                      q_->nb[2], 0);
+    ggml_tensor * part =
+        ggml_view_3d(ctx(), rope(q_, 64, GGML_ROPE_TYPE_NORMAL), k_dim / 2, 4, k_rows, q_->nb[1], q_->nb[2], 0);
     EXPECT_FALSE(found(part).layout.known()) << "other dimensions than those that were paired";
 }
 

@@ -35,13 +35,17 @@ using blocks = std::vector<int>;
 
 // Rows of a tile's masses, each row 16 in all.
 const std::vector<std::vector<float>> k_masses = {
-    {8, 2, 6},           {6, 1, 3, 6},           {5, 0.5f, 4, 2.5f, 4},
-    {4, 0.5f, 6, 1, 0.5f, 4}, {4, 1, 1, 5, 0.5f, 1.5f, 3}, {3, 0.5f, 0.5f, 1, 6, 0.5f, 1.5f, 3},
+    {8, 2, 6},
+    {6, 1, 3, 6},
+    {5, 0.5f, 4, 2.5f, 4},
+    {4, 0.5f, 6, 1, 0.5f, 4},
+    {4, 1, 1, 5, 0.5f, 1.5f, 3},
+    {3, 0.5f, 0.5f, 1, 6, 0.5f, 1.5f, 3},
 };
 
 TEST(choose_blocks, masses_of_xattention_as_worked_by_hand) {
     const std::vector<blocks> by_80 = {{0, 2}, {0, 2, 3}, {0, 2, 4}, {0, 2, 5}, {0, 3, 5, 6}, {0, 4, 6, 7}};
-    const std::vector<blocks> by_90 = {{0, 1, 2},    {0, 2, 3},          {0, 2, 3, 4},
+    const std::vector<blocks> by_90 = {{0, 1, 2},    {0, 2, 3},       {0, 2, 3, 4},
                                        {0, 2, 3, 5}, {0, 1, 3, 5, 6}, {0, 3, 4, 6, 7}};
     const std::vector<blocks> published = {{0, 1, 2},       {0, 1, 2, 3},       {0, 1, 2, 3, 4},
                                            {0, 1, 2, 3, 5}, {0, 1, 2, 3, 5, 6}, {0, 1, 3, 4, 6, 7}};
@@ -60,9 +64,7 @@ TEST(choose_blocks, votes_of_means_as_worked_by_hand) {
 
 TEST(choose_blocks, a_share_counts_what_is_mandatory_and_ties_go_to_the_lower_index) {
     const std::vector<float> scores = {0, 5, 1, 5, 5, 1, 0, 1, 9, 9};
-    const auto share = [&](double keep) {
-        return kept(scores, [&](const scored_tile & t) { keep_share(t, keep); });
-    };
+    const auto share = [&](double keep) { return kept(scores, [&](const scored_tile & t) { keep_share(t, keep); }); };
     EXPECT_EQ((blocks{0, 9}), share(0.01));
     EXPECT_EQ((blocks{0, 9}), share(0.2));
     EXPECT_EQ((blocks{0, 8, 9}), share(0.21));
@@ -74,9 +76,7 @@ TEST(choose_blocks, a_share_counts_what_is_mandatory_and_ties_go_to_the_lower_in
 
 TEST(choose_blocks, the_mass_before_a_block_decides_in_order) {
     const std::vector<float> masses = {0.05f, 0.5f, 0.125f, 0.25f, 0.05f, 0.025f};
-    const auto before = [&](double p) {
-        return kept(masses, [&](const scored_tile & t) { keep_before_mass(t, p); });
-    };
+    const auto before = [&](double p) { return kept(masses, [&](const scored_tile & t) { keep_before_mass(t, p); }); };
     EXPECT_EQ((blocks{0, 5}), before(0));
     EXPECT_EQ((blocks{0, 1, 5}), before(0.5));
     EXPECT_EQ((blocks{0, 1, 3, 5}), before(0.51));

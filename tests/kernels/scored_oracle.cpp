@@ -151,8 +151,7 @@ block_scores xattention_scores(const scored_layer & layer, int64_t head, int64_t
                     continue;
                 }
                 for (int64_t i = 0; i < s.d; ++i) {
-                    const double product =
-                        layer.query(head, query, i, rounded) * layer.key(key_head, key, i, rounded);
+                    const double product = layer.query(head, query, i, rounded) * layer.key(key_head, key, i, rounded);
                     dot += product;
                     magnitude += std::abs(product);
                 }
@@ -168,7 +167,8 @@ block_scores xattention_scores(const scored_layer & layer, int64_t head, int64_t
             const double mass = std::exp(row[other].value - largest_of(row)) / sum;
             known_score & score = scores[other * static_cast<size_t>(stride) / 128];
             score.value += mass;
-            score.tolerance += mass * (2 * weight_error(largest_error(row)) + wander(static_cast<int64_t>(row.size()), 1));
+            score.tolerance +=
+                mass * (2 * weight_error(largest_error(row)) + wander(static_cast<int64_t>(row.size()), 1));
         }
     }
     for (known_score & score : scores) {
@@ -307,7 +307,9 @@ std::vector<verdict> judged(const budget_question & question, Judge judge) {
 
 // Kept while `amount` is below `limit`, both of which may be wrong by as much as said.
 verdict below(double least, double most, double limit, double limit_error) {
-    return most < limit - limit_error ? verdict::kept : least >= limit + limit_error ? verdict::dropped : verdict::unsure;
+    return most < limit - limit_error     ? verdict::kept
+           : least >= limit + limit_error ? verdict::dropped
+                                          : verdict::unsure;
 }
 
 }  // namespace

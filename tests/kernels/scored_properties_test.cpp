@@ -7,6 +7,7 @@
 
 #include "scored_layer.h"
 #include "scored_rules.h"
+#include "select/xattention.h"
 #include "tested_kernels.h"
 
 namespace tmx::test {
@@ -66,10 +67,9 @@ TEST(scored_properties, the_full_budget_gives_dense_attention_bit_for_bit) {
     constexpr uint8_t k_selected[] = {1};
     for (const char * method : {"means", "prism", "xattention"}) {
         for (const bool by_keep : {false, true}) {
-            const std::vector<double> values = std::string(method) == "means" ? std::vector<double>{0, 0, 0}
-                                               : std::string(method) == "prism"
-                                                   ? std::vector<double>{1, 0, 0}
-                                                   : std::vector<double>{16, 1, 0, 0};
+            const std::vector<double> values = std::string(method) == "means"   ? std::vector<double>{0, 0, 0}
+                                               : std::string(method) == "prism" ? std::vector<double>{1, 0, 0}
+                                                                                : std::vector<double>{16, 1, 0, 0};
             asked a = rule_of(method, values);
             if (by_keep) {
                 a.rule.values[std::string(method) == "xattention" ? 2 : 1] = 1;
@@ -100,8 +100,9 @@ TEST(scored_properties, the_full_budget_gives_dense_attention_bit_for_bit) {
 TEST(scored_properties, a_chunk_that_begins_on_a_block_selects_what_the_whole_does) {
     const layer_shape shape{.n_rows = 1500, .seed = 3};
     const scored_layer whole(shape);
-    for (const asked & a : {rule_of("means", {0.9, 0, 0}), rule_of("means", {0.9, 0.3, 0}), rule_of("means", {0.9, 0, 1}),
-                            rule_of("xattention", {16, 0.5, 0, 0}), rule_of("xattention", {4, 0.5, 0.2, 0})}) {
+    for (const asked & a :
+         {rule_of("means", {0.9, 0, 0}), rule_of("means", {0.9, 0.3, 0}), rule_of("means", {0.9, 0, 1}),
+          rule_of("xattention", {16, 0.5, 0, 0}), rule_of("xattention", {4, 0.5, 0.2, 0})}) {
         const block_bitmap all = bits_of(whole, a, 1);
         int64_t n_dropped = 0;
         for (const index_range & ranks : {index_range{0, 640}, index_range{640, 1500}, index_range{1408, 1500}}) {
@@ -127,8 +128,8 @@ TEST(scored_properties, a_chunk_that_begins_on_a_block_selects_what_the_whole_do
 
 TEST(scored_properties, heads_do_not_see_each_other) {
     const scored_layer layer({.n_head = 6, .n_head_kv = 3, .rank_begin = 128, .n_rows = 900});
-    for (const asked & a : {rule_of("means", {0.3, 0, 0}), rule_of("prism", {0.7, 0, 0}),
-                            rule_of("xattention", {16, 0.7, 0, 0})}) {
+    for (const asked & a :
+         {rule_of("means", {0.3, 0, 0}), rule_of("prism", {0.7, 0, 0}), rule_of("xattention", {16, 0.7, 0, 0})}) {
         const block_bitmap bits = bits_of(layer, a, 2);
         // The key heads in another order, by pointers: 1, then 2 (one group after the other).
         for (const int64_t first : {1, 2}) {
@@ -176,16 +177,14 @@ TEST(scored_properties, the_same_bits_for_any_number_of_threads) {
 TEST(scored_properties, antidiagonals_as_worked_by_hand) {
     constexpr int64_t k_stride = 4;
     constexpr int64_t k_begin = 512 - k_stride;
-    scored_layer layer({.n_head = 1, .n_head_kv = 1, .d = 16, .rank_begin = k_begin, .n_rows = k_stride,
-                        .k_type = dtype::f32});
+    scored_layer layer(
+        {.n_head = 1, .n_head_kv = 1, .d = 16, .rank_begin = k_begin, .n_rows = k_stride, .k_type = dtype::f32});
     std::vector<float> q(k_stride * 16);
     std::vector<float> k(512 * 16);
     for (int64_t rank = 0; rank < 512; ++rank) {
         k[static_cast<size_t>(rank * 16 + 1)] = -50;
     }
-    const auto key = [&](int64_t rank, float value) {
-        k[static_cast<size_t>(rank * 16)] = value;
-    };
+    const auto key = [&](int64_t rank, float value) { k[static_cast<size_t>(rank * 16)] = value; };
     for (int64_t rank : {128, 129, 130, 131, 256, 257, 258, 259}) {
         k[static_cast<size_t>(rank * 16 + 1)] = 0;
     }
@@ -201,13 +200,15 @@ TEST(scored_properties, antidiagonals_as_worked_by_hand) {
     layer.args.q = q.data();
     layer.args.k = k.data();
     layer.args.scale = 2;
-    const auto kept = [&](double tau) { return *bits_of(layer, rule_of("xattention", {k_stride, tau, 0, 0}), 1).of(0, 0); };
+    const auto kept = [&](double tau) {
+        return *bits_of(layer, rule_of("xattention", {k_stride, tau, 0, 0}), 1).of(0, 0);
+    };
     EXPECT_EQ(0b1101u, kept(0.97));
     EXPECT_EQ(0b1111u, kept(0.971));
 }
 
-// Two rows with base-2 logits 3 0 -1 2 and 2 1 -2 1 for blocks 2 to 5, worked by hand: E = 1.5 0.375 0.094 0.75 with the
-// tile's maximum; with each row's own 2 0.625 0.125 1.
+// Two rows with base-2 logits 3 0 -1 2 and 2 1 -2 1 for blocks 2 to 5, worked by hand: E = 1.5 0.375 0.094 0.75 with
+// the tile's maximum; with each row's own 2 0.625 0.125 1.
 TEST(scored_properties, votes_as_worked_by_hand) {
     scored_layer layer({.n_head = 1, .n_head_kv = 1, .d = 16, .rank_begin = 1278, .n_rows = 2, .k_type = dtype::f32});
     const float logits[2][4] = {{3, 0, -1, 2}, {2, 1, -2, 1}};
@@ -238,6 +239,51 @@ TEST(scored_properties, votes_as_worked_by_hand) {
     EXPECT_EQ(0b100100u, kept(0.32, 0));
 }
 
+// The published chunks: 2048 tokens of a prompt of 128K, 8192 of 32K, 16384 of 16K.
+TEST(scored_properties, where_the_published_code_loses_the_sinks_mark) {
+    EXPECT_EQ(2048, published_chunk(131072));
+    EXPECT_EQ(8192, published_chunk(32768));
+    EXPECT_EQ(16384, published_chunk(16384));
+    EXPECT_EQ(4096, published_chunk(3000));
+    EXPECT_EQ(2048, published_chunk(300));
+    const xattention_values published{16, 0.9, 0, true};
+    const auto loses = [&](const xattention_values & values, index_range ranks, int64_t first) {
+        return loses_sink_mark(values, ranks, {first, first + 128});
+    };
+    EXPECT_FALSE(loses(published, {0, 131072}, 0));
+    EXPECT_TRUE(loses(published, {0, 131072}, 128));
+    EXPECT_TRUE(loses(published, {0, 131072}, 2048 - 128));
+    EXPECT_FALSE(loses(published, {0, 131072}, 2048));
+    EXPECT_FALSE(loses(published, {128, 131072}, 256));
+    EXPECT_FALSE(loses({16, 0.9, 0, false}, {0, 131072}, 128));
+}
+
+// Chunks that lie on the grid have no partial groups, so apart from that mark both rules say the same.
+TEST(scored_properties, the_published_xattention_keeps_more_in_its_first_chunk) {
+    const layer_shape shape{.n_rows = 1280, .seed = 5};
+    const scored_layer layer(shape);
+    const asked ours = rule_of("xattention", {16, 0.5, 0, 0});
+    const asked published = rule_of("xattention", {16, 0.5, 0, 1});
+    const block_bitmap first_ours = bits_of(layer, ours, 1);
+    const block_bitmap first_published = bits_of(layer, published, 1);
+    attention_segment second = layer.segment;
+    second.row_begin = second.rank_begin = 512;
+    block_bitmap second_ours({4, {512, 1280}});
+    block_bitmap second_published({4, {512, 1280}});
+    ASSERT_TRUE(select_blocks(ours.rule, layer.args, second, 1, second_ours).ok());
+    ASSERT_TRUE(select_blocks(published.rule, layer.args, second, 1, second_published).ok());
+    EXPECT_EQ(second_ours.words, second_published.words);
+    for (int64_t head = 0; head < 4; ++head) {
+        for (int64_t tile = 4; tile < 10; ++tile) {
+            const uint32_t fewer = *first_ours.of(head, tile);
+            const uint32_t more = *first_published.of(head, tile);
+            EXPECT_EQ(fewer, fewer & more);
+            EXPECT_EQ(fewer, *second_ours.of(head, tile - 4));
+        }
+    }
+    EXPECT_GT(kept_pairs(first_published), kept_pairs(first_ours));
+}
+
 TEST(scored_properties, refuses_what_it_must_know_and_is_not_told) {
     const scored_layer layer({});
     block_bitmap bits({4, {0, 300}});
@@ -245,8 +291,7 @@ TEST(scored_properties, refuses_what_it_must_know_and_is_not_told) {
     EXPECT_EQ(status_code::invalid_argument, select_blocks(a.rule, layer.args, layer.segment, 1, bits).code());
     selection_options options = a.options;
     options.kernel = "abacus";
-    EXPECT_EQ(status_code::invalid_argument,
-              select_blocks(a.rule, layer.args, layer.segment, 1, bits, options).code());
+    EXPECT_EQ(status_code::invalid_argument, select_blocks(a.rule, layer.args, layer.segment, 1, bits, options).code());
 }
 
 // The numbers of a tile are none: it keeps everything, and nothing breaks.

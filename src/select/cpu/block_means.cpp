@@ -33,8 +33,7 @@ block_means::block_means(const kernel & steps, const layer_rows & rows, int64_t 
 #pragma omp parallel for num_threads(n_workers) schedule(static) default(none) shared(steps, n_heads)
     for (int64_t head = 0; head < n_heads; ++head) {
         alignas(64) float convert[k_convert_floats];
-        steps.pack_means(means(head), n_blocks_, dim_, convert,
-                         panels_ + head * padded_columns(n_blocks_) * dim_);
+        steps.pack_means(means(head), n_blocks_, dim_, convert, panels_ + head * padded_columns(n_blocks_) * dim_);
     }
 }
 

@@ -2,8 +2,8 @@
 // Highway target.
 //
 // A group of S keys, one after another, is one vector of S * d numbers; so is a group of queries in reversed order. One
-// product of such vectors is the sum over an antidiagonal. Its depth is long, so it is taken in pieces of k_depth numbers
-// or a little less, which the caches hold for all rows.
+// product of such vectors is the sum over an antidiagonal. Its depth is long, so it is taken in pieces of k_depth
+// numbers or a little less, which the caches hold for all rows.
 
 #if defined(TMX_GROUPS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TMX_GROUPS_INL_H
@@ -107,8 +107,7 @@ class group_runner {
                 if (rank < ranks.begin || rank >= ranks.end) {
                     std::memset(target, 0, static_cast<size_t>(elements<fast>(dim_)) * sizeof(float));
                 } else if constexpr (fast) {
-                    tiles::pack_adjacent_bf16(item_.rows.query(head, rank), dim_,
-                                              reinterpret_cast<uint32_t *>(target));
+                    tiles::pack_adjacent_bf16(item_.rows.query(head, rank), dim_, reinterpret_cast<uint32_t *>(target));
                 } else {
                     std::memcpy(target, item_.rows.query(head, rank), static_cast<size_t>(dim_) * sizeof(float));
                 }
@@ -128,11 +127,10 @@ class group_runner {
                 for (int64_t column = first; column < seen; column += tiles::k_panel_width) {
                     const int64_t width = shape_.width(column);
                     const float * panel = item_.panels + column * elements<fast>(stride_ * dim_);
-                    tiles::product<fast>(count, width,
-                                         {scratch_.q + (piece * n_rows_ + m) * depth, depth,
-                                          panel + piece * depth * width, depth,
-                                          scratch_.logits + m * k_span + column - first, k_span,
-                                          piece > 0 ? k_ones : nullptr});
+                    tiles::product<fast>(
+                        count, width,
+                        {scratch_.q + (piece * n_rows_ + m) * depth, depth, panel + piece * depth * width, depth,
+                         scratch_.logits + m * k_span + column - first, k_span, piece > 0 ? k_ones : nullptr});
                 }
             }
         }

@@ -1,5 +1,5 @@
-// What selection computes with vectors, compiled for each instruction set: the steps that its methods are made of. Their
-// threads and memory are the callers'.
+// What selection computes with vectors, compiled for each instruction set: the steps that its methods are made of.
+// Their threads and memory are the callers'.
 #pragma once
 
 #include <cstdint>
@@ -71,7 +71,8 @@ struct kernel {
                      float * mean);
     // [n, d] f32 rows as panels.
     void (*pack_means)(const float * means, int64_t n, int64_t d, float * convert, float * panels);
-    // logits[r, i] = a[r] . mean i, of the first n means. a [n_rows, a_stride], logits [n_rows, padded_columns(means.n)].
+    // logits[r, i] = a[r] . mean i, of the first n means, of n_rows rows. a: [n_rows, a_stride]; logits: [n_rows,
+    // padded_columns(means.n)].
     void (*row_products)(const float * a, int64_t a_stride, int64_t n_rows, int64_t d, const mean_panels & means,
                          int64_t n, float * logits);
     // E of means.h, of every scored block. logits: [k_product_rows, padded_columns(means.n)].

@@ -24,9 +24,8 @@ namespace {
 
 using cpu_base::k_any_cpu;
 
-#define TMX_STEPS(ns)                                                                                       \
-    &ns::mean_key, &ns::pack_means, &ns::row_products, &ns::means_votes, &ns::pack_groups<false>,           \
-        &ns::group_sums<false>
+#define TMX_STEPS(ns) \
+    &ns::mean_key, &ns::pack_means, &ns::row_products, &ns::means_votes, &ns::pack_groups<false>, &ns::group_sums<false>
 #define TMX_FAST_STEPS(ns) &ns::pack_groups<true>, &ns::group_sums<true>
 
 constexpr kernel k_kernels[] = {

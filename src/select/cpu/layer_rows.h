@@ -11,9 +11,7 @@ struct layer_rows {
     const attention_args & args;
     const attention_segment & segment;
 
-    index_range ranks() const {
-        return {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin};
-    }
+    index_range ranks() const { return {segment.rank_begin, segment.rank_begin + segment.row_end - segment.row_begin}; }
     int64_t group() const { return args.n_head / args.n_head_kv; }  // query heads of a key head
 
     // REQUIRES a rank of the segment's rows.

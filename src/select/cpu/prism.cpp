@@ -108,10 +108,9 @@ class prism_call {
     void find_factors(int64_t head) {
         const auto root = [](double x) { return std::sqrt(x); };
         for (int32_t band = 0; band < k_prism_bands; ++band) {
-            factor_of(head, band) = static_cast<float>(
-                prism_factor(values_, static_cast<double>(rows_.args.scale), dim_, band,
-                             squares(mean_of(head, 0), n_tiles_, band),
-                             squares(keys_.means(head / rows_.group()), keys_.n_blocks(), band), root));
+            factor_of(head, band) = static_cast<float>(prism_factor(
+                values_, static_cast<double>(rows_.args.scale), dim_, band, squares(mean_of(head, 0), n_tiles_, band),
+                squares(keys_.means(head / rows_.group()), keys_.n_blocks(), band), root));
         }
     }
 

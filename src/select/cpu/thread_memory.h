@@ -1,4 +1,4 @@
-// Scratch of a method's threads: one aligned piece each, taken before they start, because nothing may be thrown in them.
+// Scratch of a method's threads: one aligned piece each, taken before they start because they must not throw.
 #pragma once
 
 #include <algorithm>

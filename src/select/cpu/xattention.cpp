@@ -17,7 +17,7 @@ using namespace select_cpu;
 
 // Rows of an item's products, about: their queries, d_qk * stride numbers each, are to stay near, and every panel of
 // keys that is read serves all of them.
-constexpr int64_t k_item_rows = 128;
+constexpr int64_t k_item_rows = 96;
 
 struct xattention_scratch {
     group_scratch groups;
@@ -59,8 +59,8 @@ class xattention_call {
                 alignas(64) float convert[k_convert_floats];
 #pragma omp for schedule(dynamic, 1)
                 for (int64_t panel = 0; panel < n_panels; ++panel) {
-                    (fast_ ? steps_.pack_groups_fast : steps_.pack_groups)(
-                        rows_, key_head, values_.stride, panel * k_panel_columns, convert, panels_);
+                    (fast_ ? steps_.pack_groups_fast : steps_.pack_groups)(rows_, key_head, values_.stride,
+                                                                           panel * k_panel_columns, convert, panels_);
                 }
                 // The last tiles see most: they come first.
 #pragma omp for schedule(dynamic, 1)
@@ -73,7 +73,9 @@ class xattention_call {
     }
 
   private:
-    int64_t blocks_of_span() const { return k_span * values_.stride / k_bitmap_keys; }
+    int64_t blocks_of_span() const {
+        return k_span * values_.stride / k_bitmap_keys;
+    }
 
     xattention_scratch carve(cpu_base::carver & pieces) const {
         // Tiles that do not begin on the grid have a group more.
@@ -96,7 +98,7 @@ class xattention_call {
         const int64_t first_head = key_head * rows_.group() + head_part;
         const int64_t end_head = smaller(first_head + heads_together_, (key_head + 1) * rows_.group());
         const index_range positions{bits_.shape.rows_of(first_tile).begin, bits_.shape.rows_of(end_tile - 1).end};
-        const group_item item{rows_,       values_, groups_of(positions, values_.stride), {first_head, end_head},
+        const group_item item{rows_,   values_,      groups_of(positions, values_.stride), {first_head, end_head},
                               panels_, n_key_groups_};
         (fast_ ? steps_.group_sums_fast : steps_.group_sums)(item, scratch.groups);
         for (int64_t tile = first_tile; tile < end_tile; ++tile) {

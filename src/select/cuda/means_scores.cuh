@@ -23,7 +23,7 @@ struct score_params {
     query_rows queries;
     const void * means;  // [key head][n_padded][k_dim], elements at their fragment_place()
     int64_t n_padded;
-    float * scores;      // [key head of the wave][tile of the wave][row_scores]
+    float * scores;  // [key head of the wave][tile of the wave][row_scores]
     int64_t row_scores;
     index_range ranks;
     wave part;  // of key heads
@@ -72,8 +72,11 @@ __device__ inline scored_tile tile_of_block(const score_params & p) {
     const index_range rows = {p.ranks.begin + row, smaller(p.ranks.begin + row + k_bitmap_rows, p.ranks.end)};
     return {p.queries.data + head_kv * p.group * p.queries.stride_head + row * p.queries.stride_row,
             static_cast<const uint16_t *>(p.means) + head_kv * p.n_padded * score_dim(p.d),
-            p.scores + (head * p.part.n_tiles + tile) * p.row_scores, static_cast<int32_t>(rows.size()),
-            static_cast<int32_t>(scored_blocks(rows)), -INFINITY, 1};
+            p.scores + (head * p.part.n_tiles + tile) * p.row_scores,
+            static_cast<int32_t>(rows.size()),
+            static_cast<int32_t>(scored_blocks(rows)),
+            -INFINITY,
+            1};
 }
 
 template <typename C>
@@ -83,7 +86,10 @@ class tile_scorer {
   public:
     // REQUIRES a tile that all threads see, with blocks to score.
     __device__ tile_scorer(const score_params & p, scored_tile & tile, uint8_t * shared)
-        : p_(p), tile_(tile), chunks_(ptx::shared_address(shared)), sums_(reinterpret_cast<float *>(shared + 2 * C::k_chunk_bytes)),
+        : p_(p),
+          tile_(tile),
+          chunks_(ptx::shared_address(shared)),
+          sums_(reinterpret_cast<float *>(shared + 2 * C::k_chunk_bytes)),
           others_(reinterpret_cast<uint32_t *>(shared + 2 * C::k_chunk_bytes + C::k_sums_bytes)) {}
 
     __device__ void run() {
@@ -107,9 +113,7 @@ class tile_scorer {
         return row < p_.group * static_cast<int>(k_bitmap_rows) && row % static_cast<int>(k_bitmap_rows) < tile_.n_rows;
     }
 
-    __device__ int32_t n_chunks() const {
-        return (tile_.n_scored + k_score_columns - 1) / k_score_columns;
-    }
+    __device__ int32_t n_chunks() const { return (tile_.n_scored + k_score_columns - 1) / k_score_columns; }
 
     __device__ void load_queries() {
         const int quarter = static_cast<int>(threadIdx.x) % 4 * 4;
@@ -185,8 +189,8 @@ class tile_scorer {
 #pragma unroll
         for (int step = 0; step < C::k_steps; ++step) {
             uint32_t b[4];
-            ptx::load_matrices(b, keys + chunk_offset<k_score_columns>(first_key + lane / 16 * 8 + lane % 8,
-                                                                       step * 2 + lane / 8 % 2));
+            ptx::load_matrices(
+                b, keys + chunk_offset<k_score_columns>(first_key + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
 #pragma unroll
             for (int band = 0; band < C::k_bands; ++band) {
                 if (step < C::k_held) {
