@@ -21,7 +21,7 @@ struct layer_rule {
     tail_policy tail = tail_policy::chunk;
     int64_t prompt_length = -1;         // < 0: unknown
     const std::string * way = nullptr;  // for the counters: kernel, precision and plan in force; null: unknown
-    rotary_layout rotary;               // of the layer's queries and keys, for a method that must know it
+    rotary_layout rotary = {};          // of the layer's queries and keys, for a method that must know it
 
     // Layers of one evaluation with the same number are treated alike; 0: exactly.
     int32_t id() const { return heads != nullptr ? heads->id : 0; }
