@@ -319,9 +319,9 @@ TEST_P(cuda_calls, forward_refuses_what_the_work_is_not_for) {
         return cuda_attention_forward(args, *work, *ctx, nullptr).code();
     };
     const float per_head[8] = {};
-    EXPECT_EQ(status_code::unsupported, code_of([&](attention_args & a) { a.sink_logit = per_head; }));
     EXPECT_EQ(status_code::unsupported, code_of([&](attention_args & a) { a.alibi_slope = per_head; }));
-    EXPECT_EQ(status_code::unsupported, code_of([](attention_args & a) { a.logit_softcap = 30; }));
+    EXPECT_EQ(status_code::invalid_argument, code_of([](attention_args & a) { a.logit_softcap = 30; }));
+    EXPECT_EQ(status_code::invalid_argument, code_of([](attention_args & a) { a.skip_factor = 30; }));
     EXPECT_EQ(status_code::invalid_argument,
               code_of([](attention_args & a) { a.scale = std::numeric_limits<float>::infinity(); }));
     // The context that made the work is gone, and a new one may have its address.

@@ -56,18 +56,26 @@ __device__ inline void mask_logits(float (&logits)[k_blocks * 4], int first_row,
     }
 }
 
-// Logits become weights; rescale[r] is what earlier sums of row r must be multiplied by.
+// The largest of a row's logits in a tile and of `maximum`.
 template <int k_blocks>
-__device__ inline void weigh(float (&logits)[k_blocks * 4], row_pair & rows, float scale_log2, float (&rescale)[2]) {
+__device__ inline float tile_maximum(const float (&logits)[k_blocks * 4], int r, float maximum) {
+#pragma unroll
+    for (int block = 0; block < k_blocks; ++block) {
+        maximum = fmaxf(maximum, fmaxf(logits[block * 4 + r * 2], logits[block * 4 + r * 2 + 1]));
+    }
+    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 1));
+    return fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 2));
+}
+
+// Logits become weights; rescale[r] is what earlier sums of row r must be multiplied by. `maxima`: of the tile, if
+// they are known.
+template <int k_blocks>
+__device__ inline void weigh(float (&logits)[k_blocks * 4], row_pair & rows, float scale_log2, float (&rescale)[2],
+                             const float * maxima = nullptr) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        float maximum = rows.maximum[r];
-#pragma unroll
-        for (int block = 0; block < k_blocks; ++block) {
-            maximum = fmaxf(maximum, fmaxf(logits[block * 4 + r * 2], logits[block * 4 + r * 2 + 1]));
-        }
-        maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 1));
-        maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffff, maximum, 2));
+        const float maximum =
+            maxima != nullptr ? fmaxf(rows.maximum[r], maxima[r]) : tile_maximum<k_blocks>(logits, r, rows.maximum[r]);
         const float base = maximum == -INFINITY ? 0.0f : maximum;
         rescale[r] = ptx::exp2((rows.maximum[r] - base) * scale_log2);
         rows.maximum[r] = maximum;
@@ -86,6 +94,44 @@ __device__ inline void weigh(float (&logits)[k_blocks * 4], row_pair & rows, flo
     }
 }
 
+// Softcap: logits to tanh(logit * scale). From 1 - 2 / (e^2x + 1): an error of some 2^-22, whatever x.
+template <int k_blocks>
+__device__ inline void cap_logits(float (&logits)[k_blocks * 4], float scale) {
+    constexpr float k_twice_log2_e = 2.88539008177793f;
+#pragma unroll
+    for (int i = 0; i < k_blocks * 4; ++i) {
+        const float power = ptx::exp2(logits[i] * (scale * k_twice_log2_e));
+        logits[i] = fmaf(-2.0f, ptx::reciprocal(power + 1.0f), 1.0f);
+    }
+}
+
+// How far below a row's largest logit, before scaling, an item skips those of a tile: SKIPS of attention.h.
+__device__ inline float skip_distance(const kernel_params & params, const item_place & place) {
+    const float n_keys = static_cast<float>(place.rank_begin + place.n_rows);
+    return params.skip_factor < n_keys ? log2f(n_keys / params.skip_factor) / params.scale_log2 : INFINITY;
+}
+
+// Whether a tile with these maxima matters to the thread's packed rows first_row and first_row + 8. Rows beyond the
+// item's last do not count.
+__device__ inline bool wants_tile(const item_place & place, const row_pair & rows, const float (&maxima)[2],
+                                  int first_row, float distance) {
+    const int n_rows = place.packed_rows();
+    bool wanted = false;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        wanted |= (first_row + r * 8 < n_rows) & (maxima[r] != -INFINITY) & !(maxima[r] < rows.maximum[r] - distance);
+    }
+    return wanted;
+}
+
+__device__ inline void count_skips(const kernel_params & params, int visited, int skipped) {
+    using count = unsigned long long;  // what atomicAdd() knows of 64 bits
+    if (params.skips != nullptr) {
+        atomicAdd(reinterpret_cast<count *>(&params.skips->visited), static_cast<count>(visited));
+        atomicAdd(reinterpret_cast<count *>(&params.skips->skipped), static_cast<count>(skipped));
+    }
+}
+
 // Sum of a row over the four threads that share it.
 __device__ inline float whole_sum(float sum) {
     sum += __shfl_xor_sync(0xffffffff, sum, 1);
@@ -96,6 +142,24 @@ __device__ inline float whole_sum(float sum) {
 __device__ inline float natural_lse(float maximum_log2, float sum) {
     constexpr float k_ln_2 = 0.693147180559945f;
     return sum > 0 ? k_ln_2 * (maximum_log2 + log2f(sum) - k_weight_shift) : -INFINITY;
+}
+
+// A row's maximum, in base 2, and sum of weights once its head's sink logit has joined; `shrink` is what its other sums
+// must be multiplied by. A sink of -inf is none.
+struct joined_row {
+    float maximum;
+    float sum;
+    float shrink;
+};
+__device__ inline joined_row join_sink(float maximum, float sum, float sink_logit) {
+    constexpr float k_log2_e = 1.44269504088896f;
+    const float sink = sink_logit * k_log2_e;
+    if (sink == -INFINITY) {
+        return {maximum, sum, 1.0f};
+    }
+    const float raised = fmaxf(maximum, sink);
+    const float shrink = ptx::exp2(maximum - raised);
+    return {raised, fmaf(sum, shrink, ptx::exp2(sink - raised + k_weight_shift)), shrink};
 }
 
 // One row of a thread's sums, times a factor, from its first column on.
@@ -146,10 +210,15 @@ __device__ inline void write_rows(const kernel_params & params, const item_place
         const int64_t head = place.head_begin + at.head;
         float * target = params.out + place.batch * params.out_stride_batch + out_row * params.out_stride_row +
                          head * params.out_stride_head + column;
-        write_row<k_blocks>(target, sums, r, sum > 0 ? 1.0f / sum : 0.0f, params.d_v, params.out_by_8);
+        joined_row whole{maximum, sum, 1.0f};
+        if (params.sink_logit != nullptr) {
+            whole = join_sink(maximum, sum, __ldg(params.sink_logit + head));
+        }
+        write_row<k_blocks>(target, sums, r, whole.sum > 0 ? whole.shrink / whole.sum : 0.0f, params.d_v,
+                            params.out_by_8);
         if (params.lse != nullptr && column == 0) {
             params.lse[(int64_t{place.batch} * params.n_head + head) * params.n_q + out_row] =
-                natural_lse(maximum, sum);
+                natural_lse(whole.maximum, whole.sum);
         }
     }
 }
