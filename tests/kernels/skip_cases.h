@@ -1,5 +1,5 @@
-// skip_cases.h -- calls with a skip factor, for CPU and GPU: keys planted so low that they must be skipped (their values
-// are NaN), others just high enough that they must not be, and keys as they come.
+// skip_cases.h -- calls with a skip factor, for CPU and GPU: keys planted so low that they must be skipped (their
+// values are NaN), others just high enough that they must not be, and keys as they come.
 #pragma once
 
 #include <algorithm>
@@ -145,7 +145,7 @@ class skip_oracle {
     }
 
   private:
-    static constexpr int64_t k_row_step = 7;
+    static constexpr int64_t k_row_step = 13;
 
     bool keeps(const band & kept, int64_t row, int64_t rank) const {
         const int64_t own = c_.n_kv - c_.n_q + row;

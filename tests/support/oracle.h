@@ -43,9 +43,9 @@ struct oracle_row {
 std::vector<oracle_row> oracle_attention(const attention_args & args, std::span<const attention_segment> segments,
                                          int64_t row_step = 1);
 
-// What a call with args.skip_factor may leave out of each row, by weights alone and whatever the tiles: keys whose weight
-// is below lambda of the row's largest. `segment`: masked, of rows that are the last ranks of the key axis. Logits near
-// that border count, as far as operands rounded to bf16 may move them.
+// What a call with args.skip_factor may leave out of each row, by weights alone and whatever the tiles: keys whose
+// weight is below lambda of the row's largest. `segment`: masked, of rows that are the last ranks of the key axis.
+// Logits near that border count, as far as operands rounded to bf16 may move them.
 void allow_skips(const attention_args & args, const attention_segment & segment, std::vector<oracle_row> & rows);
 
 // The rows that oracle_attention() computes of one segment.

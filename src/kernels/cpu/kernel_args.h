@@ -63,8 +63,8 @@ struct thread_scratch {
 };
 
 // One kernel: an instruction set's build of the algorithm. Returns what it skipped of the item.
-using run_item_fn = skip_counts (*)(const attention_args & args, const attention_segment & segment, const work_item & item,
-                             const thread_scratch & scratch);
+using run_item_fn = skip_counts (*)(const attention_args & args, const attention_segment & segment,
+                                    const work_item & item, const thread_scratch & scratch);
 
 struct kernel {
     const char * name;

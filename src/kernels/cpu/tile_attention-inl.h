@@ -266,8 +266,8 @@ class item_runner {
         }
     }
 
-    // Logits of the block become weights; factor[r] is what the row's earlier sums are multiplied by. False: the tile is
-    // skipped, and all stays as it was.
+    // Logits of the block become weights; factor[r] is what the row's earlier sums are multiplied by. False: the tile
+    // is skipped, and all stays as it was.
     bool weigh(index_range tile, index_range columns, int64_t m, int64_t count, float * factor) {
         const tag_f32 d;
         const bool all = !segment_.masked && columns.end <= tile.size() &&

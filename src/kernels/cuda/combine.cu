@@ -1,6 +1,6 @@
 // Joins the partial results of items that were split over their keys, always in the order of their parts.
 #include "kernels/cuda/combine.h"
-#include "kernels/cuda/softmax.cuh"
+#include "kernels/cuda/results.cuh"
 
 namespace tmx::cuda {
 namespace {

@@ -4,7 +4,9 @@
 #pragma once
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/options.cuh"
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/results.cuh"
 #include "kernels/cuda/softmax.cuh"
 
 namespace tmx::cuda::sm80 {

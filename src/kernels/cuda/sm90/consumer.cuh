@@ -5,7 +5,9 @@
 // other computes its softmax.
 #pragma once
 
+#include "kernels/cuda/options.cuh"
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/results.cuh"
 #include "kernels/cuda/sm90/config.cuh"
 #include "kernels/cuda/sm90/wgmma.cuh"
 #include "kernels/cuda/softmax.cuh"
