@@ -8,6 +8,8 @@
 #endif
 
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "hwy/highway.h"
