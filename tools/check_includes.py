@@ -12,7 +12,8 @@
     runtime <- measure <- prompts
     kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
     plan, measure, prompts, probe <- profile
-    plan, runtime, measure, prompts, profile <- cli    (which may also include attention.h, for the list of kernels)
+    plan, runtime, measure, prompts, profile <- planner
+    plan, runtime, measure, prompts, profile, planner <- cli    (which may also include attention.h, for the list of kernels)
     commit <- glue, cli
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
                    folders named cuda, and in the one file of glue that makes executors for GPUs
@@ -66,14 +67,15 @@ ALLOWED = {
     "prompts": {"base", "runtime", "measure"},
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
-    "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "header:attention.h"},
+    "planner": {"base", "control", "pattern", "selection_rule", "plan", "runtime", "measure", "prompts", "probe", "profile"},
+    "cli": {"base", "control", "pattern", "commit", "plan", "runtime", "measure", "prompts", "profile", "planner", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
     "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
+              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "planner", "cli", "support"},
     "tests": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli", "support"},
+              "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "planner", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")

@@ -1,5 +1,5 @@
-// profile/svg.h -- the drawings of reports and benchmarks: scalable, without scripts, fonts or anything from elsewhere.
-// Each is a whole SVG that looks the same in a page, in a file of its own, and turned into pixels.
+// profile/page/svg.h -- the drawings of reports and benchmarks: scalable, without scripts, fonts or anything from
+// elsewhere. Each is a whole SVG that looks the same in a page, in a file of its own, and turned into pixels.
 #pragma once
 
 #include <optional>
@@ -53,7 +53,8 @@ struct svg_heat_map {
     std::string title;
     std::string x_label;
     std::string y_label;
-    std::string mark_name;  // what a dot means
+    std::string mark_name;                    // what a dot means
+    std::vector<std::string> row_names = {};  // shown on hovering; empty: their numbers
     std::vector<std::vector<double>> values;
     std::vector<std::vector<bool>> marked;
 };
