@@ -54,9 +54,9 @@ struct svg_heat_map {
     std::string x_label;
     std::string y_label;
     std::string mark_name;                    // what a dot means
-    std::vector<std::string> row_names = {};  // shown on hovering; empty: their numbers
     std::vector<std::vector<double>> values;
     std::vector<std::vector<bool>> marked;
+    std::vector<std::string> row_names = {};  // shown on hovering; empty: their numbers
 };
 std::string draw_heat_map(const svg_heat_map & map);
 
