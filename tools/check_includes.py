@@ -38,6 +38,7 @@ PUBLIC = {
     "attention.h": "kernels",
     "selection.h": "select",
     "selection_rule.h": "selection_rule",
+    "environment_plan.h": "plan",
     "head_rules.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",

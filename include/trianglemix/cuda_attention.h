@@ -16,6 +16,7 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "trianglemix/attention.h"
 #include "trianglemix/block_bitmap.h"
@@ -41,6 +42,12 @@ struct cuda_scratch_limit {
     constexpr int64_t allows(int64_t free_bytes, int64_t held_bytes) const noexcept {
         return std::min((free_bytes + held_bytes) / share, most_bytes);
     }
+};
+
+// The pairs that the selected segments of one call kept.
+struct cuda_kept_pairs {
+    uint64_t call = 0;           // as cuda_attention_forward() numbered it
+    std::vector<int64_t> pairs;  // [selected segments][n_head]
 };
 
 // What one thread drives one device with: the kernel in use, pinned upload buffers, scratch. All calls with one context
@@ -71,6 +78,10 @@ class cuda_context {
     // Gives back all that no work holds, if the stream is idle; false: it is not. The next call that needs it takes it
     // again. May wait for the device.
     bool release_scratch(void * stream) noexcept;
+
+    // What the calls kept whose counting has arrived here, each told once, in no order. Has the device send what it has
+    // not sent yet, behind all that the stream holds; waits for nothing. Throws bad_alloc.
+    std::vector<cuda_kept_pairs> take_kept(void * stream);
 
     struct state;
     state & internals() noexcept { return *state_; }
@@ -159,8 +170,12 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 //          option that cuda_declines() names. out_of_memory: scratch was released since, and cannot be had again. In
 //          all three out is unchanged. device_error: a launch failed; out is then undefined. Later faults surface at
 //          the caller's next synchronisation of the stream.
-status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
-                              void * stream) noexcept;
+//
+// `call`, if not null: the device counts the pairs that the selected segments keep, and *call is the number by which
+// take_kept() tells them; 0: none is selected, or there is no memory to count. The counters' memory, some 32 KB, is no
+// part of the context's limit.
+status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx, void * stream,
+                              uint64_t * call = nullptr) noexcept;
 
 // What a work holds, for statistics and logs.
 struct cuda_work_facts {

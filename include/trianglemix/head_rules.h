@@ -1,14 +1,13 @@
 // trianglemix/head_rules.h -- what a plan means for the heads of each layer: compiled once from the plan, asked for
 // every attention node.
 //
-// Every rule has a number, and so has what all heads of a layer do together: within one compiled plan, equal numbers
-// mean the same treatment, so what was prepared for one layer serves every layer of its number.
+// What all heads of a layer do together has a number: within one compiled plan, equal numbers mean the same treatment,
+// so what was prepared for one layer serves every layer of its number.
 //
 // THREADS  Plain values; a compiled plan may be read by any number of threads.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "trianglemix/plan.h"
@@ -16,24 +15,33 @@
 
 namespace tmx {
 
-// What a head keeps, but for a prompt's last rows, which keep everything: all keys (neither of the two), those of the
-// plan's band, those of selected blocks, or both.
-struct head_rule {
-    int32_t id = 0;  // 0: all keys
-    bool banded = false;
-    std::optional<selection_rule> selection;
-
-    bool dense() const { return !banded && !selection; }
-};
-
+// What the heads of a layer keep, but for a prompt's last rows, which keep everything: all keys (neither of the two),
+// those of a band, those of selected blocks, or both.
 struct layer_heads {
-    int32_t id = 0;  // 0: every head is dense
-    head_rule rule;  // of every head that is not exempt
+    int32_t id = 0;       // 0: every head is dense
+    bool banded = false;  // heads that are not exempt keep a band
+    own_band own;         // sink and window of it, where they are not the plan's
+    // By what blocks are selected, in ascending order of min_tokens; empty: none are.
+    std::vector<dynamic_rule> rules;
+    // [n_head] as in head_selections: a number in `rules`, or what the head does instead; empty: every head selects by
+    // the first, if there is one.
+    std::vector<int32_t> rule_of_head;
     // [n_head] as in attention_args: non-zero: exempt, that head is dense; empty: none
     std::vector<uint8_t> dense_head;
 
+    bool dense() const { return !banded && rules.empty(); }
+
+    // What heads do whose rule is not in force.
+    int32_t otherwise() const { return banded ? k_keeps_band : k_keeps_all; }
+
+    // How many of the rules, the first ones, are in force for a sequence of that many keys.
+    size_t n_in_force(int64_t n_keys) const;
+
     // False: the rule is made for another number of heads.
-    bool fits(int64_t n_head) const { return dense_head.empty() || static_cast<int64_t>(dense_head.size()) == n_head; }
+    bool fits(int64_t n_head) const;
+
+    // But for the number.
+    bool does_the_same(const layer_heads & other) const;
 };
 
 class compiled_rules {
@@ -45,7 +53,6 @@ class compiled_rules {
     const layer_heads & of_layer(int32_t layer) const;
 
   private:
-    std::vector<head_rule> rules_;    // by id
     std::vector<layer_heads> heads_;  // by id
     std::vector<int32_t> layers_;     // [layers of the plan] id in heads_
 };

@@ -30,13 +30,34 @@ struct model_shape {
 
 enum class layer_kind : uint8_t { dense, triangle };
 
+// What a layer has in place of the plan's sink or window; < 0: the plan's.
+struct own_band {
+    int64_t n_sink = -1;
+    int64_t n_window = -1;
+
+    bool any() const { return n_sink >= 0 || n_window >= 0; }
+    bool operator==(const own_band &) const = default;
+};
+
 struct layer_plan {
     layer_kind kind = layer_kind::dense;
     std::vector<uint8_t> dense_head;  // [n_head] of a triangle layer: non-zero keeps that head dense; empty: none
     int32_t dynamic = -1;             // number in plan::dynamic of the rule by which blocks are selected, besides
-                                      // what `kind` says; then no head is dense. < 0: none
+                                      // what `kind` says, in every head that is not dense. < 0: none
+    std::vector<int32_t> head_dynamic;  // [n_head] the same head by head, where heads differ; then `dynamic` is < 0.
+                                        // A head with none does what `kind` says. Empty: they do not differ
+    own_band own;                       // of a triangle layer
 
+    bool is_dynamic() const { return dynamic >= 0 || !head_dynamic.empty(); }
     bool operator==(const layer_plan &) const = default;
+};
+
+// By what blocks are selected, and from which length on.
+struct dynamic_rule {
+    selection_rule selection;
+    int64_t min_tokens = 0;  // where a row's sequence has fewer keys, its layers are what `kind` says
+
+    bool operator==(const dynamic_rule &) const = default;
 };
 
 struct plan {
@@ -45,9 +66,13 @@ struct plan {
     triangle_shape shape;
     tail_policy tail = tail_policy::chunk;
     precision arithmetic = precision::exact;
-    std::vector<layer_plan> layers;       // [n_layer]; layers beyond its end are dense
-    std::vector<selection_rule> dynamic;  // each is some layer's
+    std::vector<layer_plan> layers;     // [n_layer]; layers beyond its end are dense
+    std::vector<dynamic_rule> dynamic;  // each is some layer's
     std::string provenance;  // JSON text of the file's "provenance" object, white space removed; "" if none
+
+    // What a triangle layer keeps: the plan's shape, or its own sink and window with the plan's last rows.
+    // REQUIRES layer < layers.size().
+    triangle_shape shape_of_layer(size_t layer) const;
 
     bool any_triangle() const;
     bool any_sparse() const;  // a layer that is triangle, or dynamic, or both
@@ -76,10 +101,12 @@ parsed<plan> read_plan_file(const std::string & path) noexcept;
 // A plan as users name it: "preset:NAME" for a shipped one, anything else is the path of a file.
 parsed<plan> load_plan(const std::string & reference) noexcept;
 
-// Pretty JSON that parse_plan reads back as an equal plan: of version 2 if a layer is dynamic, else of version 1.
-// REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's (others are left out) and good for
-//          check_rule(); every dense_head is empty, or is [model.n_head] with at least one head dense and one not; a
-//          dynamic layer has none; provenance is "" or the text of a JSON object.
+// Pretty JSON that parse_plan reads back as an equal plan: of version 2 if a layer is dynamic or has a band of its own,
+// else of version 1.
+// REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's (others are left out), good for
+//          check_rule(), and in all its layers of the same heads; every dense_head is empty, or is [model.n_head] with
+//          at least one head dense and one not, all of them of no rule in head_dynamic; a layer that is not triangle
+//          has neither a dense_head nor a band of its own; provenance is "" or the text of a JSON object.
 std::string write_plan(const plan & p);
 
 // Layer sets as users type them: "16-31", "0,4,7-9", "all", "none"; the result ascends. Duplicates and descending
@@ -89,13 +116,19 @@ parsed<std::vector<int32_t>> parse_layer_set(std::string_view text, int32_t n_la
 // The shortest text parse_layer_set reads back: "0,4,7-9"; "none" if empty. REQUIRES layers ascending.
 std::string format_layer_set(const std::vector<int32_t> & layers);
 
-// A method with its parameters' values in their order, and the layers it is for, as users type them:
-// "stride:10@0-9". What is left out has its usual value.
+// A rule as users type it: a method with its parameters' values, named or in their order: "stride:stride=10,
+// min_tokens=4096", "stride:10". What is left out has its usual value. format_selection() names all parameters.
+std::string format_selection(const selection_rule & rule);
+
+// Rules, and the layers that each is for, none in two of them: "stride:10@0-9;stride:3@12,14".
 struct dynamic_layers {
-    selection_rule rule;
+    dynamic_rule rule;
     std::vector<int32_t> layers;
 };
-parsed<dynamic_layers> parse_dynamic_layers(std::string_view text, int32_t n_layer) noexcept;
+parsed<std::vector<dynamic_layers>> parse_dynamic_layers(std::string_view text, int32_t n_layer) noexcept;
+
+// Puts them into the plan, which grows to hold their layers. REQUIRES a plan in which nothing is dynamic.
+void add_dynamic_layers(const std::vector<dynamic_layers> & rules, plan & p);
 
 // The words files, options and the environment use: "prompt", "chunk", "output"; "exact", "fast".
 std::string_view name_of(tail_policy tail);

@@ -42,6 +42,14 @@ struct selection_rule {
     bool operator==(const selection_rule &) const = default;
 };
 
+// Where the heads of a layer differ, each has the number of a rule, or one of these: it selects by none, and keeps every
+// key; or the blocks of a band, and those that every selection keeps.
+constexpr int32_t k_keeps_all = -1;
+constexpr int32_t k_keeps_band = -2;
+
+// As many rules the heads of one layer may have.
+constexpr size_t k_most_rules = 255;
+
 // How many methods there are; they are numbered from 0.
 int32_t selection_methods();
 // REQUIRES 0 <= method < selection_methods().

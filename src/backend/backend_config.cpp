@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
+#include <iterator>
 #include <map>
 #include <string_view>
+#include <utility>
 
 namespace tmx {
 namespace {
@@ -142,18 +142,7 @@ class config_reader {
 
     std::optional<int64_t> number(const std::string & name, int64_t least) {
         const std::string * text = find(name);
-        if (text == nullptr) {
-            return std::nullopt;
-        }
-        constexpr int64_t k_most = std::numeric_limits<int32_t>::max();  // a position of llama.cpp is an int32
-        int64_t value = 0;
-        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-        if (error != std::errc{} || end != text->data() + text->size() || value < least || value > k_most) {
-            bad(name, "found " + shown(*text) + ", expected a whole number from " + std::to_string(least) + " to " +
-                          std::to_string(k_most));
-            return std::nullopt;
-        }
-        return value;
+        return text != nullptr ? checked(name, parse_whole_number(*text, least)) : std::nullopt;
     }
 
     template <class T>
@@ -166,78 +155,9 @@ class config_reader {
     }
 
     void read_plan() {
-        const std::string * reference = find("PLAN");
-        const std::string * layers = find("LAYERS");
-        const std::string * dynamic = find("DYNAMIC");
-        if (reference != nullptr && (layers != nullptr || dynamic != nullptr)) {
-            const std::string other = layers != nullptr ? "LAYERS" : "DYNAMIC";
-            bad("PLAN", "TRIANGLEMIX_" + other + " is set as well; use one of the two");
-            return;
-        }
-        warn_without_effect(layers != nullptr, dynamic != nullptr);
-        if (reference != nullptr) {
-            result_.config.chosen = checked("PLAN", load_(*reference));
-        }
-        if (layers == nullptr && dynamic == nullptr) {
-            return;
-        }
-        const size_t problems_before = result_.problems.size();
-        plan made;
-        made.shape.n_sink = number("SINK", 0).value_or(made.shape.n_sink);
-        made.shape.n_window = number("WINDOW", 1).value_or(made.shape.n_window);
-        made.shape.n_last = number("LAST", 0).value_or(made.shape.n_last);
-        if (const std::string * tail = find("TAIL")) {
-            made.tail = checked("TAIL", parse_tail_policy(*tail)).value_or(made.tail);
-        }
-        if (layers != nullptr) {
-            add_layers(*layers, made);
-        }
-        if (dynamic != nullptr) {
-            add_dynamic(*dynamic, made);
-        }
-        if (result_.problems.size() == problems_before) {  // half a plan is none
-            result_.config.chosen = std::move(made);
-        }
-    }
-
-    void warn_without_effect(bool any_layers, bool any_dynamic) {
-        for (const char * name : {"SINK", "WINDOW", "LAST", "TAIL"}) {
-            const bool of_bands = name == std::string_view("SINK") || name == std::string_view("WINDOW");
-            if (find(name) != nullptr && !any_layers && (of_bands || !any_dynamic)) {
-                const char * needed = of_bands ? "TRIANGLEMIX_LAYERS" : "TRIANGLEMIX_LAYERS or TRIANGLEMIX_DYNAMIC";
-                result_.problems.push_back({false, std::string(k_prefix) + name + " has no effect without " + needed});
-            }
-        }
-    }
-
-    static layer_plan & layer_of(plan & made, int32_t layer) {
-        made.layers.resize(std::max(made.layers.size(), static_cast<size_t>(layer) + 1));
-        return made.layers[static_cast<size_t>(layer)];
-    }
-
-    void add_layers(const std::string & text, plan & made) {
-        made.name = "TRIANGLEMIX_LAYERS=" + text;
-        if (const auto set = checked("LAYERS", parse_layer_set(text, -1))) {
-            for (const int32_t layer : *set) {
-                layer_of(made, layer).kind = layer_kind::triangle;
-            }
-        }
-    }
-
-    void add_dynamic(const std::string & text, plan & made) {
-        if (!made.name.empty()) {
-            made.name += ' ';
-        }
-        made.name += "TRIANGLEMIX_DYNAMIC=";
-        made.name += text;
-        if (const auto wanted = checked("DYNAMIC", parse_dynamic_layers(text, -1))) {
-            for (const int32_t layer : wanted->layers) {
-                layer_of(made, layer).dynamic = 0;
-            }
-            if (!wanted->layers.empty()) {
-                made.dynamic.push_back(wanted->rule);
-            }
-        }
+        environment_plan read = plan_of_environment([&](const char * name) { return text_of(name); }, load_);
+        result_.config.chosen = std::move(read.chosen);
+        std::move(read.problems.begin(), read.problems.end(), std::back_inserter(result_.problems));
     }
 
     plan_loader load_;
@@ -264,7 +184,7 @@ const char * name_of(product_way way) {
 }
 
 bool config_result::any_bad_value() const {
-    return std::any_of(problems.begin(), problems.end(), [](const config_problem & p) { return p.bad_value; });
+    return std::any_of(problems.begin(), problems.end(), [](const environment_problem & p) { return p.bad_value; });
 }
 
 config_result read_config(std::span<const std::string> environment, plan_loader load) {

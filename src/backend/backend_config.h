@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "trianglemix/backend_control.h"
-#include "trianglemix/plan.h"
+#include "trianglemix/environment_plan.h"
 
 namespace tmx {
 
@@ -31,8 +31,7 @@ const char * name_of(product_way way);
 struct backend_config {
     bool disabled = false;  // TRIANGLEMIX_DISABLE
     bool strict = false;    // TRIANGLEMIX_STRICT
-    // TRIANGLEMIX_PLAN; or _LAYERS with _SINK, _WINDOW, and/or _DYNAMIC; both with _LAST, _TAIL
-    std::optional<plan> chosen;
+    std::optional<plan> chosen;  // plan_of_environment()
     std::optional<precision> arithmetic;    // TRIANGLEMIX_PRECISION; none: the plan's
     int64_t min_rows = k_default_min_rows;  // TRIANGLEMIX_MIN_ROWS: claim attention of at least that many rows; >= 1
     int64_t min_keys = k_default_min_keys;  // TRIANGLEMIX_MIN_KEYS: on a GPU, of at least that many keys; >= 1
@@ -44,19 +43,12 @@ struct backend_config {
     std::string status;  // TRIANGLEMIX_STATUS: a file that gets one line on how registration went
 };
 
-struct config_problem {
-    bool bad_value = false;  // false: only worth a warning (an unknown name, a setting without effect)
-    std::string text;        // names the variable, its value, and what is allowed
-};
-
 struct config_result {
     backend_config config;  // what was good; a bad value leaves its default, a bad plan leaves none
-    std::vector<config_problem> problems;
+    std::vector<environment_problem> problems;
 
     bool any_bad_value() const;
 };
-
-using plan_loader = parsed<plan> (*)(const std::string & reference) noexcept;
 
 // `environment`: "NAME=VALUE" strings; those not starting with TRIANGLEMIX_ are ignored, a later one replaces an
 // earlier one of the same name, an empty value is as good as none.

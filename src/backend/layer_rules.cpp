@@ -1,7 +1,9 @@
 #include "backend/layer_rules.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backend/selection_text.h"
@@ -10,8 +12,8 @@
 namespace tmx {
 namespace {
 
-std::string name_of_layer(int32_t layer, const head_rule & rule) {
-    const char * kind = rule.banded ? "triangle layer " : "dynamic layer ";
+std::string name_of_layer(int32_t layer, const layer_heads & heads) {
+    const char * kind = heads.banded ? "triangle layer " : "dynamic layer ";
     return layer >= 0 ? kind + std::to_string(layer) : "attention of a layer that is not known";
 }
 
@@ -51,25 +53,26 @@ void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model
 
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
     const plan & chosen = *snapshot_.chosen;
-    std::vector<int32_t> triangle;
+    std::map<std::pair<int64_t, int64_t>, std::vector<int32_t>> triangle;  // by sink and window
     std::vector<int32_t> dense;
     for (int32_t layer = 0; layer < running.n_layer; ++layer) {
-        const head_rule & rule = compiled_.of_layer(layer).rule;
-        if (rule.banded) {
-            triangle.push_back(layer);
+        const layer_heads & heads = compiled_.of_layer(layer);
+        if (heads.banded) {
+            const triangle_shape shape = chosen.shape_of_layer(static_cast<size_t>(layer));
+            triangle[{shape.n_sink, shape.n_window}].push_back(layer);
         }
-        if (rule.dense()) {
+        if (heads.dense()) {
             dense.push_back(layer);
         }
     }
-    if (!triangle.empty()) {
+    for (const auto & [shape, layers] : triangle) {
         say(log_, log_level::info, "plan %s: triangle layers %s (sink %lld, window %lld)", chosen.name.c_str(),
-            format_layer_set(triangle).c_str(), static_cast<long long>(chosen.shape.n_sink),
-            static_cast<long long>(chosen.shape.n_window));
+            format_layer_set(layers).c_str(), static_cast<long long>(shape.first),
+            static_cast<long long>(shape.second));
     }
     for (const selection_text & dynamic : selection_texts(chosen)) {
         say(log_, log_level::info, "plan %s: dynamic layers %s (%s)", chosen.name.c_str(), dynamic.layers.c_str(),
-            dynamic.rule.c_str());
+            dynamic.text().c_str());
     }
     say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
         chosen.name.c_str(), format_layer_set(dense).c_str(), static_cast<long long>(chosen.shape.n_last),
@@ -109,7 +112,7 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
         return rule;
     }
     rule.heads = &heads;
-    rule.shape = snapshot_.chosen->shape;
+    rule.shape = snapshot_.chosen->shape_of_layer(static_cast<size_t>(layer));
     rule.tail = snapshot_.chosen->tail;
     rule.prompt_length = snapshot_.prompt_length;
     return rule;
@@ -122,7 +125,7 @@ std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_he
         return std::nullopt;
     }
     planned_layer planned{rule, make_segments(found, rule), {}};
-    planned.marks = selected_marks(planned.segments, rule);
+    planned.marks = selected_marks(found, planned.segments, rule);
     return planned;
 }
 
@@ -140,7 +143,7 @@ void layer_rules::say_once(int32_t layer, const char * reason) {
     }
     say(log_, log_level::warning,
         "%s is computed exactly, not by plan %s: %s (docs/backend.md). From now on this is only counted",
-        name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), snapshot_.chosen->name.c_str(), reason);
+        name_of_layer(layer, compiled_.of_layer(layer)).c_str(), snapshot_.chosen->name.c_str(), reason);
 }
 
 bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const ubatch_runs & found,
@@ -181,7 +184,7 @@ bool layer_rules::note_fallback(int32_t layer, const layer_rule & rule, const ch
     }
     statistics_.count_strict_failure(reason);
     say(log_, log_level::error, "strict: %s can only be computed exactly, not by plan %s: %s (docs/backend.md)",
-        name_of_layer(layer, compiled_.of_layer(layer).rule).c_str(), snapshot_.chosen->name.c_str(), reason);
+        name_of_layer(layer, compiled_.of_layer(layer)).c_str(), snapshot_.chosen->name.c_str(), reason);
     return false;
 }
 

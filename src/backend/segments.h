@@ -25,10 +25,13 @@ struct layer_rule {
     // Layers of one evaluation with the same number are treated alike; 0: exactly.
     int32_t id() const { return heads != nullptr ? heads->id : 0; }
     bool planned() const { return id() != 0; }
-    // By which blocks are selected; null: by none.
-    const selection_rule * selection() const {
-        return heads != nullptr && heads->rule.selection ? &*heads->rule.selection : nullptr;
+    bool banded() const { return heads != nullptr && heads->banded; }
+    // How many rules select blocks of a run, the first ones of the layer's.
+    size_t n_in_force(const causal_run & run) const {
+        return heads != nullptr ? heads->n_in_force(run.rank_begin + run.rows()) : 0;
     }
+    // Whether the plan leaves out keys of a run, if the order of these is certain; else it is dense.
+    bool treats(const causal_run & run) const { return banded() || n_in_force(run) > 0; }
     // [n_head] as in attention_args; null: none.
     const uint8_t * dense_head() const {
         return heads != nullptr && !heads->dense_head.empty() ? heads->dense_head.data() : nullptr;
@@ -37,17 +40,31 @@ struct layer_rule {
 
 // Segments of one attention node. Their `cells` point into `found`, which must outlive them.
 //
-// A dense layer's runs, runs in which the order of the keys is not certain, and all masked rows take one segment each.
-// A planned layer's run is cut by resolve_segments; the prompt's length counts only where the ubatch holds one run and
-// that run lies inside the prompt. The rows have no band (k_no_band) if the layer is dynamic and not triangle, too.
+// A dense layer's runs, runs that the plan does not treat or in which the order of the keys is not certain, and all
+// masked rows take one segment each. Any other run is cut by resolve_segments; the prompt's length counts only where
+// the ubatch holds one run and that run lies inside the prompt. The rows have no band (k_no_band) if the layer is
+// dynamic and not triangle, too.
 std::vector<attention_segment> make_segments(const ubatch_runs & found, const layer_rule & rule);
 
-// Which of a layer's segments are selected, one mark each; empty where none is: the rule selects nothing, or every row
-// is dense.
-std::vector<uint8_t> selected_marks(const std::vector<attention_segment> & segments, const layer_rule & rule);
+// The marks of these segments: how many of the layer's rules are in force. Empty where no segment is selected: no rule
+// is in force, or every row is dense.
+std::vector<uint8_t> selected_marks(const ubatch_runs & found, const std::vector<attention_segment> & segments,
+                                    const layer_rule & rule);
 
-// The request for a layer with these marks, which must outlive it. REQUIRES rule.selection(), and marks.
-selection_request request_of(const layer_rule & rule, std::span<const uint8_t> marks);
+// The request for a layer with these marks.
+class layer_request {
+  public:
+    // REQUIRES a rule with selections; `marks`, one of them not 0. Rule and marks must outlive this.
+    layer_request(const layer_rule & rule, std::span<const uint8_t> marks, int64_t n_head_kv);
+    layer_request(const layer_request &) = delete;  // a request points into it
+    layer_request & operator=(const layer_request &) = delete;
+
+    const selection_request & request() const { return request_; }
+
+  private:
+    std::vector<selection_rule> rules_;
+    selection_request request_;
+};
 
 // Rows of a planned layer that keep all their keys only because the order of these is not certain.
 int64_t unordered_rows(const ubatch_runs & found, const layer_rule & rule);
@@ -71,16 +88,13 @@ struct node_shape {
     int64_t d_v = 0;
     int64_t n_dense_head = 0;  // heads that keep all keys in a planned layer
     double kv_bytes_per_elem = 0;
+
+    double pair_flops() const { return 2.0 * static_cast<double>(d_qk + d_v); }
 };
 
-// What selection kept of a node's selected segments.
-struct selected_pairs {
-    std::span<const uint8_t> marks;  // selected_marks()
-    double kept = 0;                 // over all heads
-};
-
-// REQUIRES `segments` are make_segments() of `found`.
+// What count_pairs() says of all segments but those that are selected; of these it counts the bytes.
+// REQUIRES `segments` are make_segments() of `found`, `marks` are theirs or empty.
 pair_count count_pairs(const ubatch_runs & found, const std::vector<attention_segment> & segments,
-                       const node_shape & shape, const selected_pairs & selected = {});
+                       const node_shape & shape, std::span<const uint8_t> marks = {});
 
 }  // namespace tmx

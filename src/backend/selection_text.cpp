@@ -1,43 +1,64 @@
 #include "backend/selection_text.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <utility>
 
 namespace tmx {
 namespace {
 
-std::string text_of(const selection_rule & rule) {
-    const selection_method & method = selection_method_of(rule.method);
-    std::string text(method.name);
-    for (size_t i = 0; i < method.parameters.size(); ++i) {
-        char value[32];
-        std::snprintf(value, sizeof(value), "%s%g", i == 0 ? " " : ", ", rule.values[i]);
-        text += value;
+// The layers and heads for which a plan has a rule.
+struct rule_use {
+    dynamic_rule rule;
+    std::vector<int32_t> heads;  // empty: every head
+    std::vector<int32_t> layers;
+};
+
+// The rules of a layer, in the order of their first heads.
+std::vector<rule_use> uses_in(const plan & p, const layer_plan & layer) {
+    std::vector<rule_use> uses;
+    if (layer.dynamic >= 0) {
+        uses.push_back({p.dynamic[static_cast<size_t>(layer.dynamic)], {}, {}});
     }
-    return text;
+    for (size_t head = 0; head < layer.head_dynamic.size(); ++head) {
+        if (layer.head_dynamic[head] < 0) {
+            continue;
+        }
+        const dynamic_rule & rule = p.dynamic[static_cast<size_t>(layer.head_dynamic[head])];
+        auto known = std::find_if(uses.begin(), uses.end(), [&](const rule_use & use) { return use.rule == rule; });
+        if (known == uses.end()) {
+            known = uses.insert(known, {rule, {}, {}});
+        }
+        known->heads.push_back(static_cast<int32_t>(head));
+    }
+    return uses;
 }
 
 }  // namespace
 
+std::string selection_text::text() const {
+    return rule + (heads.empty() ? "" : ", heads " + heads) +
+           (min_tokens > 0 ? ", from " + std::to_string(min_tokens) + " tokens on" : "");
+}
+
 std::vector<selection_text> selection_texts(const plan & p) {
-    std::vector<std::pair<selection_rule, std::vector<int32_t>>> layers_of;
+    std::vector<rule_use> all;
     for (size_t layer = 0; layer < p.layers.size(); ++layer) {
-        if (p.layers[layer].dynamic < 0) {
-            continue;
+        for (const rule_use & use : uses_in(p, p.layers[layer])) {
+            auto known = std::find_if(all.begin(), all.end(), [&](const rule_use & other) {
+                return other.rule == use.rule && other.heads == use.heads;
+            });
+            if (known == all.end()) {
+                known = all.insert(known, use);
+            }
+            known->layers.push_back(static_cast<int32_t>(layer));
         }
-        const selection_rule & rule = p.dynamic[static_cast<size_t>(p.layers[layer].dynamic)];
-        auto known =
-            std::find_if(layers_of.begin(), layers_of.end(), [&](const auto & each) { return each.first == rule; });
-        if (known == layers_of.end()) {
-            known = layers_of.insert(known, {rule, {}});
-        }
-        known->second.push_back(static_cast<int32_t>(layer));
     }
     std::vector<selection_text> texts;
-    texts.reserve(layers_of.size());
-    for (const auto & [rule, layers] : layers_of) {
-        texts.push_back({text_of(rule), format_layer_set(layers)});
+    texts.reserve(all.size());
+    for (const rule_use & use : all) {
+        texts.push_back({.rule = format_selection(use.rule.selection),
+                         .layers = format_layer_set(use.layers),
+                         .heads = use.heads.empty() ? "" : format_layer_set(use.heads),
+                         .min_tokens = use.rule.min_tokens});
     }
     return texts;
 }

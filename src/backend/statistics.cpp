@@ -30,26 +30,42 @@ node_shape shape_of_node(const attention_args & args) {
 
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
                           const ubatch_runs & found, const std::vector<attention_segment> & segments,
-                          const selected_pairs & selected, double seconds) {
+                          std::span<const uint8_t> marks, double seconds) {
     node_record record{.kind = node_kind::dense,
                        .layer = layer,
-                       .planned_layer = rule.planned(),
+                       .rule = rule,
                        .unordered_rows = unordered_rows(found, rule),
                        .found = &found,
-                       .pairs = {},
-                       .seconds = seconds,
-                       .way = rule.way};
+                       .pairs = count_pairs(found, segments, shape_of_node(args), marks),
+                       .seconds = seconds};
     const bool ordered =
         std::any_of(found.runs.begin(), found.runs.end(), [](const causal_run & run) { return run.ordered; });
-    if (!selected.marks.empty()) {
+    if (!marks.empty()) {
         record.kind = node_kind::dynamic;
-    } else if (rule.planned() && rule.selection() == nullptr && ordered) {
+    } else if (rule.banded() && ordered) {
         record.kind = node_kind::triangle;
     } else if (!found.masked.empty()) {
         record.kind = node_kind::masked;
     }
-    record.pairs = count_pairs(found, segments, shape_of_node(args), selected);
     return record;
+}
+
+selection_counts layer_counts::selected() const {
+    selection_counts sum;
+    for (const auto & [rule, counts] : selections) {
+        sum += counts;
+    }
+    return sum;
+}
+
+std::map<std::string, selection_counts> all_counts::selections() const {
+    std::map<std::string, selection_counts> sums;
+    for (const auto & [index, layer] : layers) {
+        for (const auto & [rule, counts] : layer.selections) {
+            sums[rule] += counts;
+        }
+    }
+    return sums;
 }
 
 void statistics::count_ubatch(const ubatch_record & record) {
@@ -77,7 +93,7 @@ void statistics::count_node(const node_record & record) {
     const std::lock_guard lock(mutex_);
     sums_.nodes[kind]++;
     for (const causal_run & run : record.found->runs) {
-        const bool planned = record.planned_layer && run.ordered;
+        const bool planned = run.ordered && record.rule.treats(run);
         (planned ? sums_.planned_runs : sums_.dense_runs)++;
         (planned ? sums_.planned_rows : sums_.dense_rows) += run.rows();
     }
@@ -89,13 +105,28 @@ void statistics::count_node(const node_record & record) {
     }
     sums_.pairs += record.pairs;
     sums_.seconds += record.seconds;
-    if (record.way != nullptr && sums_.ways.size() < k_most_ways) {
-        sums_.ways.insert(*record.way);
+    if (record.rule.way != nullptr && sums_.ways.size() < k_most_ways) {
+        sums_.ways.insert(*record.rule.way);
     }
     layer_counts & layer = sums_.layers[record.layer];
     layer.nodes[kind]++;
     layer.pairs += record.pairs;
     layer.seconds += record.seconds;
+}
+
+void statistics::count_selected(int32_t layer, const selected_record & record) {
+    if (whole_ != nullptr) {
+        whole_->count_selected(layer, record);
+    }
+    const std::lock_guard lock(mutex_);
+    layer_counts & counts = sums_.layers[layer];
+    sums_.pairs += record.pairs;
+    counts.pairs += record.pairs;
+    for (const named_counts & each : record.rules) {
+        if (counts.selections.size() < k_most_selections || counts.selections.contains(each.rule)) {
+            counts.selections[each.rule] += each.counts;
+        }
+    }
 }
 
 void statistics::count_product(product_kind kind, const product_counts & done) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -18,13 +19,14 @@
 #include "backend/product_decline.h"
 #include "backend/runs/ubatch_runs.h"
 #include "backend/segments.h"
+#include "backend/selected_node.h"
 #include "trianglemix/products.h"
 
 namespace tmx {
 
 enum class node_kind : uint8_t {
-    triangle,  // a triangle layer, not dynamic, in which the plan treated at least one run
-    dense,     // no plan for this layer, or a dynamic one without a selected row; every row in a causal run
+    triangle,  // a triangle layer in which the plan treated at least one run, and no row was selected
+    dense,     // no plan for this layer, or one by which no row was selected; every row in a causal run
     masked,    // some rows went through the mask, and the plan treated none
     dynamic,   // a layer, triangle or not, in which blocks were selected for at least one run
 };
@@ -34,21 +36,20 @@ constexpr int k_node_kinds = 4;
 struct node_record {
     node_kind kind = node_kind::dense;
     int32_t layer = -1;
-    bool planned_layer = false;  // the plan treats it
-    int64_t unordered_rows = 0;  // of such a layer, dense because the order of their keys is not certain
+    layer_rule rule;
+    int64_t unordered_rows = 0;  // dense only because the order of their keys is not certain
     const ubatch_runs * found = nullptr;
-    pair_count pairs;
+    pair_count pairs;  // but for those of selected segments
     double seconds = 0;
-    const std::string * way = nullptr;  // kernel, precision and plan that were in force; null: unknown
 };
 
 // For count_pairs(). What is left of `args`: mask and pointers do not count.
 node_shape shape_of_node(const attention_args & args);
 
-// REQUIRES `found` outlives the record.
+// REQUIRES `found`, and what the rule points to, outlive the record. marks: selected_marks() of the segments.
 node_record describe_node(const attention_args & args, int32_t layer, const layer_rule & rule,
                           const ubatch_runs & found, const std::vector<attention_segment> & segments,
-                          const selected_pairs & selected, double seconds);
+                          std::span<const uint8_t> marks, double seconds);
 
 // One classification of a ubatch.
 struct ubatch_record {
@@ -68,7 +69,12 @@ struct layer_counts {
     std::array<int64_t, k_node_kinds> nodes{};
     pair_count pairs;
     double seconds = 0;
+    std::map<std::string, selection_counts> selections;  // by rule; the first k_most_selections that differ
+
+    // All of them together.
+    selection_counts selected() const;
 };
+constexpr size_t k_most_selections = 32;  // a host may change plans without end
 
 // Matrix products of one type of weights in one arithmetic.
 struct product_kind {
@@ -106,6 +112,7 @@ struct all_counts {
     int64_t reordered_ubatches = 0;
     double classify_seconds = 0;
     std::map<int32_t, layer_counts> layers;
+    std::map<std::string, selection_counts> selections() const;  // of all layers, by rule
     std::string refusal;
     int64_t cut_graphs = 0;
     int64_t whole_graphs = 0;
@@ -133,6 +140,8 @@ class statistics {
     void count_product(product_kind kind, const product_counts & done);
     void count_ubatch(const ubatch_record & record);
     void count_node(const node_record & record);
+    // Once a node, when it is known what its selected segments kept.
+    void count_selected(int32_t layer, const selected_record & record);
     void count_fallback(const char * reason);  // a planned layer, or something asked for, was computed exactly instead
     // One graph of a GPU proxy: cut up to compute attention nodes, or passed on whole.
     void count_graph(bool cut);

@@ -23,6 +23,31 @@ ordered_json pairs_json(const pair_count & pairs) {
     return {{"kept", pairs.kept}, {"skipped", pairs.skipped}, {"masked", pairs.masked}};
 }
 
+ordered_json selections_json(const std::map<std::string, selection_counts> & selections) {
+    ordered_json out = ordered_json::array();
+    for (const auto & [rule, counts] : selections) {
+        const bool timed = counts.timed_nodes == counts.nodes;
+        out.push_back({{"rule", rule},
+                       {"nodes", counts.nodes},
+                       {"kept", counts.kept},
+                       {"causal", counts.causal},
+                       {"density", counts.causal > 0 ? counts.kept / counts.causal : 1},
+                       {"seconds", timed ? ordered_json(counts.seconds) : ordered_json(nullptr)}});
+    }
+    return out;
+}
+
+ordered_json layer_json(int32_t index, const layer_counts & layer) {
+    const selection_counts selected = layer.selected();
+    const bool timed = selected.timed_nodes == selected.nodes;
+    return {{"layer", index},
+            {"nodes", nodes_json(layer.nodes)},
+            {"pairs", pairs_json(layer.pairs)},
+            {"seconds", layer.seconds},
+            {"selection_seconds", timed ? ordered_json(selected.seconds) : ordered_json(nullptr)},
+            {"selected", selections_json(layer.selections)}};
+}
+
 ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counted) {
     ordered_json declined = ordered_json::object();
     for (size_t reason = 0; reason < counted.size(); ++reason) {
@@ -81,7 +106,11 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["dynamic"] = ordered_json::array();
     if (snapshot.chosen) {
         for (const selection_text & dynamic : selection_texts(*snapshot.chosen)) {
-            out["dynamic"].push_back({{"layers", dynamic.layers}, {"rule", dynamic.rule}});
+            out["dynamic"].push_back(
+                {{"layers", dynamic.layers},
+                 {"rule", dynamic.rule},
+                 {"heads", dynamic.heads.empty() ? ordered_json(nullptr) : ordered_json(dynamic.heads)},
+                 {"min_tokens", dynamic.min_tokens}});
         }
     }
 
@@ -112,6 +141,7 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
                    {"masked", masked_rows_sum}};
     out["masked_rows"] = std::move(reasons);
     out["pairs"] = pairs_json(sums.pairs);
+    out["selected"] = selections_json(sums.selections());
     out["flops"] = sums.pairs.flops;
     out["bytes"] = sums.pairs.bytes;
     out["seconds"] = sums.seconds;
@@ -130,10 +160,7 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     }
     out["layers"] = ordered_json::array();
     for (const auto & [index, layer] : sums.layers) {
-        out["layers"].push_back({{"layer", index},
-                                 {"nodes", nodes_json(layer.nodes)},
-                                 {"pairs", pairs_json(layer.pairs)},
-                                 {"seconds", layer.seconds}});
+        out["layers"].push_back(layer_json(index, layer));
     }
     return out.dump(2, ' ', true, ordered_json::error_handler_t::replace);
 }

@@ -4,6 +4,15 @@
 #include <numeric>
 
 namespace tmx {
+namespace {
+
+std::string seconds_text(double seconds) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.3f s", seconds);
+    return text;
+}
+
+}  // namespace
 
 std::string statistics_summary(const all_counts & sums, const settings & current) {
     std::string text;
@@ -57,6 +66,13 @@ std::string statistics_summary(const all_counts & sums, const settings & current
         const double all = sums.pairs.kept + sums.pairs.skipped + sums.pairs.masked;
         line("pairs kept %.4g, skipped %.4g (%.1f%% of all), through a mask %.4g", sums.pairs.kept, sums.pairs.skipped,
              all > 0 ? 100.0 * sums.pairs.skipped / all : 0.0, sums.pairs.masked);
+        for (const auto & [rule, counts] : sums.selections()) {
+            const bool timed = counts.timed_nodes == counts.nodes;
+            const std::string took = timed ? ", selected in " + seconds_text(counts.seconds) : "";
+            line("selected by %s: %lld nodes, %.1f%% of their pairs kept%s", rule.c_str(),
+                 static_cast<long long>(counts.nodes), counts.causal > 0 ? 100 * counts.kept / counts.causal : 100.0,
+                 took.c_str());
+        }
         line("%lld ubatches, %lld with several runs, %lld with masked rows; classified in %.3f s",
              static_cast<long long>(sums.ubatches), static_cast<long long>(sums.mixed_ubatches),
              static_cast<long long>(sums.masked_ubatches), sums.classify_seconds);

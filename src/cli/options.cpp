@@ -40,17 +40,33 @@ std::vector<std::string> words_of(std::string_view text) {
     return words;
 }
 
+// "--layers 16-31 --dynamic stride:10@0-9"
+std::string typed_layers(const plan_options & options) {
+    const std::string layers = options.layers.empty() ? "" : "--layers " + options.layers;
+    const std::string dynamic = options.dynamic.empty() ? "" : "--dynamic " + options.dynamic;
+    return layers + (layers.empty() || dynamic.empty() ? "" : " ") + dynamic;
+}
+
 plan plan_of_layers(const plan_options & options, const model_facts & facts) {
-    const parsed<std::vector<int32_t>> layers = parse_layer_set(options.layers, facts.n_layer);
-    if (!layers.ok()) {
-        throw failure("--layers: " + layers.error);
-    }
     plan p;
-    p.name = "--layers " + options.layers;
+    p.name = typed_layers(options);
     p.model = shape_of(facts);
     p.layers.resize(static_cast<size_t>(facts.n_layer));
-    for (const int32_t layer : layers.value) {
-        p.layers[static_cast<size_t>(layer)].kind = layer_kind::triangle;
+    if (!options.layers.empty()) {
+        const parsed<std::vector<int32_t>> layers = parse_layer_set(options.layers, facts.n_layer);
+        if (!layers.ok()) {
+            throw failure("--layers: " + layers.error);
+        }
+        for (const int32_t layer : layers.value) {
+            p.layers[static_cast<size_t>(layer)].kind = layer_kind::triangle;
+        }
+    }
+    if (!options.dynamic.empty()) {
+        const parsed<std::vector<dynamic_layers>> rules = parse_dynamic_layers(options.dynamic, facts.n_layer);
+        if (!rules.ok()) {
+            throw failure("--dynamic: " + rules.error);
+        }
+        add_dynamic_layers(rules.value, p);
     }
     return p;
 }
@@ -169,9 +185,15 @@ void add_plan_options(CLI::App & app, plan_options & options) {
                                     "FILE|preset:NAME", "the measured preset of this very model, if there is one");
     CLI::Option * layers =
         shown(app.add_option("--layers", options.layers, "triangle layers, e.g. 16-31 or 0,4,12-29 or all"), "SET", "");
+    CLI::Option * dynamic =
+        shown(app.add_option("--dynamic", options.dynamic,
+                             "layers in which a method selects blocks of keys, e.g. 'stride:stride=10@0-9'; rules are "
+                             "separated by ; (docs/env.md)"),
+              "RULES", "");
     CLI::Option * exact = app.add_flag("--exact", options.exact, "no plan: dense attention, exactly, by our kernels");
-    reference->excludes(layers)->excludes(exact);
+    reference->excludes(layers)->excludes(dynamic)->excludes(exact);
     layers->excludes(exact);
+    dynamic->excludes(exact);
     shown(app.add_option("--sink", options.sink, "first tokens that every row sees")
               ->check(whole_number(0, k_most_tokens)),
           "N", "the plan's, else 8");
@@ -205,7 +227,7 @@ int64_t chosen_plan::n_planned() const {
 
 bool chosen_plan::any_dynamic() const {
     return std::any_of(value.layers.begin(), value.layers.end(),
-                       [](const layer_plan & layer) { return layer.dynamic >= 0; });
+                       [](const layer_plan & layer) { return layer.is_dynamic(); });
 }
 
 std::string chosen_plan::layers() const {
@@ -215,7 +237,7 @@ std::string chosen_plan::layers() const {
         if (value.layers[i].kind == layer_kind::triangle) {
             indices.push_back(static_cast<int32_t>(i));
         }
-        if (value.layers[i].dynamic >= 0) {
+        if (value.layers[i].is_dynamic()) {
             dynamic.push_back(static_cast<int32_t>(i));
         }
     }
@@ -251,9 +273,15 @@ std::string length_note(const plan & p, int64_t n_tokens, const std::string & wh
 }
 
 std::string nothing_skipped_note(const chosen_plan & chosen, int64_t n_prompt) {
-    const triangle_shape & shape = chosen.value.shape;
-    if (!chosen.sparse || chosen.any_dynamic() || n_prompt > shape.n_sink + shape.n_window + shape.n_last) {
+    if (!chosen.sparse || chosen.any_dynamic()) {
         return "";
+    }
+    for (size_t layer = 0; layer < chosen.value.layers.size(); ++layer) {
+        const triangle_shape shape = chosen.value.shape_of_layer(layer);
+        if (chosen.value.layers[layer].kind == layer_kind::triangle &&
+            n_prompt > shape.n_sink + shape.n_window + shape.n_last) {
+            return "";
+        }
     }
     return fmt::format("{} tokens are within sink + window + last, so the plan has nothing to skip", n_prompt);
 }
@@ -271,9 +299,9 @@ chosen_plan choose_plan(const plan_options & options, const model_facts & facts,
         }
         chosen.value = read.value;
         chosen.source = options.reference;
-    } else if (!options.layers.empty()) {
+    } else if (options.types_layers()) {
         chosen.value = plan_of_layers(options, facts);
-        chosen.source = "--layers " + options.layers;
+        chosen.source = typed_layers(options);
     } else if (options.exact) {
         chosen.source = "--exact";
     } else if (const plan_preset * preset = preset_of(facts)) {

@@ -39,10 +39,13 @@ void add_model_options(CLI::App & app, model_options & options);
 struct plan_options {
     std::string reference;  // --plan
     std::string layers;     // --layers
+    std::string dynamic;    // --dynamic
     std::optional<int64_t> sink, window, last;
     std::string tail;  // "" = prompt where the length is known
     bool exact = false;
     std::string precision;  // "" = the plan's, else exact
+
+    bool types_layers() const { return !layers.empty() || !dynamic.empty(); }
 };
 void add_plan_options(CLI::App & app, plan_options & options);
 
@@ -57,7 +60,7 @@ struct chosen_plan {
     std::string layers() const;  // "20 of 30 layers triangle: 10-29"
 };
 
-// --plan / --layers / --exact, else the preset made for this very model (its name and its shape both fit) if it was
+// --plan / --layers and --dynamic / --exact, else the preset made for this very model (its name and its shape both fit) if it was
 // measured here, else exact: a preset that was not is only named, in `note`.
 // length_known: prompts come through us, so the tail policy is `prompt` unless --tail says otherwise; else it is the
 // plan's. ERRORS failure: unreadable, or it does not fit the model.

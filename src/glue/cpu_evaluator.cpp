@@ -35,15 +35,22 @@ ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor 
     }
 
     view.args.dense_head = planned->rule.dense_head();
-    selected_pairs selected{.marks = planned->marks, .kept = 0};
+    std::optional<layer_request> selection;
+    if (!planned->marks.empty()) {
+        selection.emplace(planned->rule, planned->marks, view.args.n_head_kv);
+    }
+    selected_record selected;
     const stopwatch watch;
-    const status result = run(view.args, *planned, selected);
+    const status result = run(view.args, planned->segments, selection ? &selection->request() : nullptr, selected);
     if (!result.ok()) {
         GGML_LOG_ERROR("TriangleMix: attention of layer %d failed: %s\n", layer, result.message());
         return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;
     }
     statistics_.count_node(
-        describe_node(view.args, layer, planned->rule, found, planned->segments, selected, watch.seconds()));
+        describe_node(view.args, layer, planned->rule, found, planned->segments, planned->marks, watch.seconds()));
+    if (selection) {
+        statistics_.count_selected(layer, selected);
+    }
     return GGML_STATUS_SUCCESS;
 }
 
@@ -87,15 +94,17 @@ void cpu_evaluator::repair_precision(settings_snapshot & snapshot) {
     }
 }
 
-status cpu_evaluator::run(const attention_args & args, const planned_layer & layer, selected_pairs & selected) {
+status cpu_evaluator::run(const attention_args & args, const std::vector<attention_segment> & segments,
+                          const selection_request * selection, selected_record & selected) {
     const auto compute = [&] {
-        if (layer.marks.empty()) {
-            return attention_forward(args, layer.segments, context_);
+        if (selection == nullptr) {
+            return attention_forward(args, segments, context_);
         }
-        int64_t kept = 0;
+        std::vector<int64_t> kept(selection->n_sums());
+        std::vector<double> seconds(selection->n_sums());
         const status result =
-            selected_attention_forward(request_of(layer.rule, layer.marks), args, layer.segments, context_, &kept);
-        selected.kept = static_cast<double>(kept);
+            selected_attention_forward(*selection, args, segments, context_, kept.data(), seconds.data());
+        selected = selected_node(*selection, segments, shape_of_node(args)).record(kept, seconds);
         return result;
     };
     status result = compute();

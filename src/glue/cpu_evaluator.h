@@ -40,7 +40,8 @@ class cpu_evaluator {
                                 int32_t layer);
     void begin_rules(const ggml_cgraph * graph, int32_t layer);
     void repair_precision(settings_snapshot & snapshot);
-    status run(const attention_args & args, const planned_layer & layer, selected_pairs & selected);
+    status run(const attention_args & args, const std::vector<attention_segment> & segments,
+               const selection_request * selection, selected_record & selected);
 
     settings & settings_;
     statistics & statistics_;

@@ -163,7 +163,7 @@ std::string check_settings(config_result & read) {
         read.problems.push_back({true, std::move(problem)});
     }
     std::string bad_values;
-    for (const config_problem & problem : read.problems) {
+    for (const environment_problem & problem : read.problems) {
         if (problem.bad_value) {
             GGML_LOG_ERROR("TriangleMix: %s\n", problem.text.c_str());
             bad_values += bad_values.empty() ? "" : "; ";

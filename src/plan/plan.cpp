@@ -70,8 +70,14 @@ bool plan::any_triangle() const {
 
 bool plan::any_sparse() const {
     return std::any_of(layers.begin(), layers.end(), [](const layer_plan & layer) {
-        return layer.kind == layer_kind::triangle || layer.dynamic >= 0;
+        return layer.kind == layer_kind::triangle || layer.is_dynamic();
     });
+}
+
+triangle_shape plan::shape_of_layer(size_t layer) const {
+    const own_band & own = layers[layer].own;
+    return {own.n_sink >= 0 ? own.n_sink : shape.n_sink, own.n_window >= 0 ? own.n_window : shape.n_window,
+            shape.n_last};
 }
 
 bool plan::operator==(const plan & other) const {
@@ -111,7 +117,7 @@ std::string plan_mismatch(const plan & p, const model_shape & running) {
     // A plan that records no shape (layers typed by hand) still names layers and heads that must exist.
     if (p.model.n_layer == 0 && running.n_layer > 0 && p.layers.size() > static_cast<size_t>(running.n_layer)) {
         for (size_t layer = p.layers.size(); layer-- > static_cast<size_t>(running.n_layer);) {
-            if (p.layers[layer].kind == layer_kind::triangle || p.layers[layer].dynamic >= 0) {
+            if (p.layers[layer].kind == layer_kind::triangle || p.layers[layer].is_dynamic()) {
                 found.add("a model with a layer " + std::to_string(layer),
                           "has layers 0 to " + std::to_string(running.n_layer - 1));
                 break;
@@ -120,7 +126,7 @@ std::string plan_mismatch(const plan & p, const model_shape & running) {
     }
     if (p.model.n_head == 0 && running.n_head > 0) {
         for (size_t layer = 0; layer < p.layers.size(); ++layer) {
-            const size_t n_head = p.layers[layer].dense_head.size();
+            const size_t n_head = std::max(p.layers[layer].dense_head.size(), p.layers[layer].head_dynamic.size());
             if (n_head != 0 && n_head != static_cast<size_t>(running.n_head)) {
                 found.add(std::to_string(n_head) + " heads in layer " + std::to_string(layer),
                           "has " + std::to_string(running.n_head));

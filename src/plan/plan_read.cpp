@@ -8,6 +8,7 @@
 #include "plan/limits.h"
 #include "plan/object_reader.h"
 #include "plan/plan_text.h"
+#include "plan/read_bands.h"
 #include "plan/read_dynamic.h"
 
 namespace tmx {
@@ -15,15 +16,18 @@ namespace {
 
 using namespace plan_limits;
 
-// The last one is a key of version 2.
-constexpr std::array<std::string_view, 13> file_keys = {
-    "format",    "version",         "name",     "model",      "sink",   "window", "last", "tail",
-    "precision", "triangle_layers", "per_head", "provenance", "dynamic"};
-constexpr std::span<const std::string_view> version_1_keys(file_keys.data(), file_keys.size() - 1);
+// The last two are keys of version 2.
+constexpr std::array<std::string_view, 14> file_keys = {
+    "format",    "version",         "name",     "model",      "sink",    "window", "last", "tail",
+    "precision", "triangle_layers", "per_head", "provenance", "dynamic", "bands"};
+constexpr std::span<const std::string_view> version_1_keys(file_keys.data(), file_keys.size() - 2);
 constexpr std::array<std::string_view, 5> model_keys = {"architecture", "layers", "heads", "kv_heads", "head_dim"};
 constexpr std::array<std::string_view, 1> head_keys = {"dense_heads"};
 
 const char * hint_of_version_1(std::string_view key) {
+    if (key == "bands") {
+        return "a key of version 2; ";
+    }
     return key.starts_with("dynamic") ? "a file of version 2 names its dynamic layers in \"dynamic\"; " : "";
 }
 
@@ -90,10 +94,6 @@ void read_heads(const json & object, plan & p, std::string & error) {
             per_head.fail(path, "layer " + member.key() + " is dense; only layers in triangle_layers take heads");
             return;
         }
-        if (target.dynamic >= 0) {
-            per_head.fail(path, "layer " + member.key() + " is dynamic; its heads all do the same");
-            return;
-        }
         std::vector<int32_t> heads;
         object_reader entry(member.value(), path, error);
         entry.allow_only(head_keys);
@@ -112,6 +112,12 @@ void read_heads(const json & object, plan & p, std::string & error) {
         target.dense_head.assign(static_cast<size_t>(p.model.n_head), 0);
         for (const int32_t head : heads) {
             target.dense_head[static_cast<size_t>(head)] = 1;
+            const int32_t rule = target.head_dynamic.empty() ? -1 : target.head_dynamic[static_cast<size_t>(head)];
+            if (rule >= 0) {
+                entry.fail(path + ".dense_heads",
+                           "head " + std::to_string(head) + " is in dynamic[" + std::to_string(rule) + "]");
+                return;
+            }
         }
     }
 }
@@ -170,6 +176,9 @@ parsed<plan> read_tree(const json & tree) {
         for (const int32_t layer : triangle) {
             p.layers[static_cast<size_t>(layer)].kind = layer_kind::triangle;
         }
+    }
+    if (const json * bands = file.find("bands", false)) {
+        read_bands(*bands, p, error);
     }
     if (const json * dynamic = file.find("dynamic", false)) {
         read_dynamic(*dynamic, p, error);

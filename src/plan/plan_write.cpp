@@ -1,7 +1,10 @@
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "plan/checked_json.h"
 #include "plan/limits.h"
+#include "plan/read_bands.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
@@ -41,19 +44,37 @@ json heads_to_json(const plan & p) {
     return per_head;
 }
 
-// What a file of version 2 has more than one of version 1.
+// The layers of a rule, and its heads where it is not every head's.
+struct rule_layers {
+    std::vector<int32_t> layers;
+    std::vector<int32_t> heads;
+};
+
+rule_layers layers_of_rule(const plan & p, int32_t number) {
+    rule_layers found;
+    for (size_t layer = 0; layer < p.layers.size(); ++layer) {
+        const layer_plan & planned = p.layers[layer];
+        std::vector<int32_t> heads;
+        for (size_t head = 0; head < planned.head_dynamic.size(); ++head) {
+            if (planned.head_dynamic[head] == number) {
+                heads.push_back(static_cast<int32_t>(head));
+            }
+        }
+        if (planned.dynamic == number || !heads.empty()) {
+            found.layers.push_back(static_cast<int32_t>(layer));
+            found.heads = std::move(heads);
+        }
+    }
+    return found;
+}
+
 json dynamic_to_json(const plan & p) {
     json entries = json::array();
     for (size_t number = 0; number < p.dynamic.size(); ++number) {
-        const selection_rule & rule = p.dynamic[number];
+        const selection_rule & rule = p.dynamic[number].selection;
         const selection_method & method = selection_method_of(rule.method);
-        std::vector<int32_t> layers;
-        for (size_t layer = 0; layer < p.layers.size(); ++layer) {
-            if (p.layers[layer].dynamic == static_cast<int32_t>(number)) {
-                layers.push_back(static_cast<int32_t>(layer));
-            }
-        }
-        if (layers.empty()) {
+        const rule_layers found = layers_of_rule(p, static_cast<int32_t>(number));
+        if (found.layers.empty()) {
             continue;  // a rule of no layer says nothing
         }
         json entry = {{"method", method.name}};
@@ -62,7 +83,13 @@ json dynamic_to_json(const plan & p) {
             entry[std::string(parameter.name)] =
                 parameter.whole ? json(static_cast<int64_t>(rule.values[i])) : json(rule.values[i]);
         }
-        entry["layers"] = format_layer_set(layers);
+        entry["layers"] = format_layer_set(found.layers);
+        if (!found.heads.empty()) {
+            entry["heads"] = format_layer_set(found.heads);
+        }
+        if (p.dynamic[number].min_tokens > 0) {
+            entry["min_tokens"] = p.dynamic[number].min_tokens;
+        }
         entries.push_back(std::move(entry));
     }
     return entries;
@@ -72,7 +99,8 @@ json dynamic_to_json(const plan & p) {
 
 std::string write_plan(const plan & p) {
     json dynamic = dynamic_to_json(p);
-    json file = {{"format", "trianglemix-plan"}, {"version", dynamic.empty() ? 1 : 2}};
+    json bands = bands_to_json(p);
+    json file = {{"format", "trianglemix-plan"}, {"version", dynamic.empty() && bands.empty() ? 1 : 2}};
     if (!p.name.empty()) {
         file["name"] = p.name;
     }
@@ -90,6 +118,9 @@ std::string write_plan(const plan & p) {
         }
     }
     file["triangle_layers"] = format_layer_set(triangle);
+    if (!bands.empty()) {
+        file["bands"] = std::move(bands);
+    }
     json per_head = heads_to_json(p);
     if (!per_head.empty()) {
         file["per_head"] = std::move(per_head);

@@ -1,26 +1,16 @@
 #include "plan/read_dynamic.h"
 
-#include <charconv>
-#include <exception>
+#include <algorithm>
+#include <set>
 #include <vector>
 
+#include "plan/dynamic_text.h"
+#include "plan/index_set.h"
+#include "plan/limits.h"
 #include "plan/object_reader.h"
-#include "plan/quote.h"
 
 namespace tmx {
 namespace {
-
-parsed<int32_t> parse_method(std::string_view name) {
-    if (const std::optional<int32_t> method = find_selection_method(name)) {
-        return {*method, ""};
-    }
-    std::string known;
-    for (int32_t method = 0; method < selection_methods(); ++method) {
-        known += known.empty() ? "" : ", ";
-        known += selection_method_of(method).name;
-    }
-    return {0, "found " + quote(name) + ", expected one of: " + known};
-}
 
 void read_parameter(object_reader & entry, const selection_parameter & parameter, double & value) {
     const std::string key(parameter.name);
@@ -38,7 +28,7 @@ selection_rule read_rule(object_reader & entry) {
     int32_t method = 0;
     entry.word("method", true, "a string such as \"stride\"", method, parse_method);
     selection_rule rule = usual_rule(method);
-    std::vector<std::string_view> keys = {"method", "layers"};
+    std::vector<std::string_view> keys = {"method", "layers", "heads", "min_tokens"};
     const std::span<const selection_parameter> parameters = selection_method_of(method).parameters;
     for (const selection_parameter & parameter : parameters) {
         keys.push_back(parameter.name);
@@ -54,51 +44,82 @@ std::string entry_path(size_t number) {
     return "dynamic[" + std::to_string(number) + "]";
 }
 
-std::string shown_as(const selection_parameter & parameter, double value) {
-    return parameter.whole ? std::to_string(static_cast<int64_t>(value)) : json(value).dump();
-}
-
-// The value of one parameter, as users type it.
-parsed<double> parse_value(const selection_parameter & parameter, std::string_view text) {
-    double value = 0;
-    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool read = problem == std::errc{} && end == text.data() + text.size();
-    const bool good = read && value >= parameter.least && value <= parameter.most &&
-                      (!parameter.whole || value == static_cast<double>(static_cast<int64_t>(value)));
-    if (good) {
-        return {value, ""};
-    }
-    return {0, std::string(parameter.name) + ": found " + quote(text) + ", expected a " +
-                   (parameter.whole ? "whole " : "") + "number from " + shown_as(parameter, parameter.least) + " to " +
-                   shown_as(parameter, parameter.most)};
-}
-
-parsed<selection_rule> parse_rule(std::string_view text) {
-    const size_t colon = text.find(':');
-    const parsed<int32_t> method = parse_method(text.substr(0, colon));
-    if (!method.ok()) {
-        return {{}, method.error};
-    }
-    selection_rule rule = usual_rule(method.value);
-    const std::span<const selection_parameter> parameters = selection_method_of(method.value).parameters;
-    size_t n_values = 0;
-    for (size_t at = colon; at != std::string_view::npos; ++n_values) {
-        const size_t next = text.find(':', at + 1);
-        const std::string_view value = text.substr(at + 1, next == std::string_view::npos ? next : next - at - 1);
-        if (n_values == parameters.size()) {
-            return {
-                {},
-                "more values than the method has parameters, of which there are " + std::to_string(parameters.size())};
+// What is read of an entry besides its rule, and put into the plan as rule `number`.
+class entry_layers {
+  public:
+    entry_layers(object_reader & entry, size_t number, plan & p) : entry_(entry), number_(number), plan_(p) {
+        entry.word("layers", true, "a string such as \"0-9\"", layers_,
+                   [&](const std::string & text) { return parse_layer_set(text, p.model.n_layer); });
+        if (entry.ok() && layers_.empty()) {
+            entry.fail(path("layers"), "names no layer; leave the entry out");
         }
-        const parsed<double> read = parse_value(parameters[n_values], value);
-        if (!read.ok()) {
-            return {{}, read.error};
+        if (entry.find("heads", false) != nullptr) {
+            read_heads();
         }
-        rule.values[n_values] = read.value;
-        at = next;
     }
-    return {rule, ""};
-}
+
+    void add() const {
+        for (const int32_t layer : layers_) {
+            add_to(layer, plan_.layers[static_cast<size_t>(layer)]);
+        }
+    }
+
+  private:
+    std::string path(const char * key) const { return entry_path(number_) + "." + key; }
+
+    void read_heads() {
+        if (plan_.model.n_head == 0) {
+            entry_.fail(path("heads"), "needs model.heads, which is missing");
+            return;
+        }
+        entry_.word("heads", false, "a string such as \"0-3,7\"", heads_, [&](const std::string & text) {
+            return parse_index_set(text, plan_.model.n_head, plan_limits::max_heads, "head");
+        });
+        if (entry_.ok() && heads_.empty()) {
+            entry_.fail(path("heads"), "names no head; leave the entry out");
+        }
+        if (entry_.ok() && heads_.size() == static_cast<size_t>(plan_.model.n_head)) {
+            entry_.fail(path("heads"), "names every head; leave the key out instead");
+        }
+    }
+
+    void fail_twice(const std::string & what, int32_t other) const {
+        entry_.fail(path("layers"), what + " is in " + entry_path(static_cast<size_t>(other)) + " already");
+    }
+
+    void add_to(int32_t layer, layer_plan & target) const {
+        const std::string name = "layer " + std::to_string(layer);
+        const auto number = static_cast<int32_t>(number_);
+        if (target.dynamic >= 0 || (heads_.empty() && !target.head_dynamic.empty())) {
+            const auto first = std::find_if(target.head_dynamic.begin(), target.head_dynamic.end(),
+                                            [](int32_t rule) { return rule >= 0; });
+            fail_twice(name, target.dynamic >= 0 ? target.dynamic : *first);
+            return;
+        }
+        if (heads_.empty()) {
+            target.dynamic = number;
+            return;
+        }
+        target.head_dynamic.resize(static_cast<size_t>(plan_.model.n_head), -1);
+        for (const int32_t head : heads_) {
+            int32_t & rule = target.head_dynamic[static_cast<size_t>(head)];
+            if (rule >= 0) {
+                fail_twice("head " + std::to_string(head) + " of " + name, rule);
+            }
+            rule = number;
+        }
+        const std::set<int32_t> rules(target.head_dynamic.begin(), target.head_dynamic.end());
+        if (rules.size() - rules.count(-1) > k_most_rules) {
+            entry_.fail(path("layers"), name + " is in more than " + std::to_string(k_most_rules) + " entries");
+        }
+    }
+
+    object_reader & entry_;
+    size_t number_;
+    plan & plan_;
+    std::vector<int32_t> layers_;
+    std::vector<int32_t> heads_;  // empty: every head
+};
 
 }  // namespace
 
@@ -114,48 +135,26 @@ void read_dynamic(const json & value, plan & p, std::string & error) {
         error = "dynamic: names no layer; leave it out";
         return;
     }
+    if (value.size() > plan_limits::max_rules) {
+        error = "dynamic: found " + std::to_string(value.size()) + " entries, at most " +
+                std::to_string(plan_limits::max_rules);
+        return;
+    }
     for (size_t i = 0; i < value.size(); ++i) {
         object_reader entry(value[i], entry_path(i), error);
-        const selection_rule rule = entry.ok() ? read_rule(entry) : selection_rule{};
-        std::vector<int32_t> layers;
-        entry.word("layers", true, "a string such as \"0-9\"", layers,
-                   [&](const std::string & text) { return parse_layer_set(text, p.model.n_layer); });
-        const std::string where = entry_path(i) + ".layers";
-        if (entry.ok() && layers.empty()) {
-            entry.fail(where, "names no layer; leave the entry out");
+        dynamic_rule rule;
+        if (entry.ok()) {
+            rule.selection = read_rule(entry);
+            entry.integer("min_tokens", false, 0, plan_limits::max_tokens, rule.min_tokens);
         }
-        for (const int32_t layer : layers) {
-            int32_t & dynamic = p.layers[static_cast<size_t>(layer)].dynamic;
-            if (dynamic >= 0) {
-                entry.fail(where, "layer " + std::to_string(layer) + " is in " +
-                                      entry_path(static_cast<size_t>(dynamic)) + " already");
-            }
-            dynamic = static_cast<int32_t>(i);
+        const entry_layers layers(entry, i, p);
+        if (entry.ok()) {
+            layers.add();
         }
         if (!entry.ok()) {
             return;
         }
         p.dynamic.push_back(rule);
-    }
-}
-
-parsed<dynamic_layers> parse_dynamic_layers(std::string_view text, int32_t n_layer) noexcept {
-    try {
-        const size_t at = text.find('@');
-        if (at == std::string_view::npos) {
-            return {{}, "found " + quote(text) + ", expected a method and layers such as \"stride:10@0-9\""};
-        }
-        parsed<selection_rule> rule = parse_rule(text.substr(0, at));
-        if (!rule.ok()) {
-            return {{}, rule.error};
-        }
-        parsed<std::vector<int32_t>> layers = parse_layer_set(text.substr(at + 1), n_layer);
-        if (!layers.ok()) {
-            return {{}, layers.error};
-        }
-        return {{rule.value, std::move(layers.value)}, ""};
-    } catch (const std::exception &) {
-        return {{}, "out of memory"};
     }
 }
 

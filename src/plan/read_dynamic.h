@@ -1,4 +1,4 @@
-// plan/read_dynamic.h -- layers whose blocks are selected: the file's "dynamic", and as users type them.
+// plan/read_dynamic.h -- layers whose blocks are selected: the file's "dynamic".
 #pragma once
 
 #include <string>

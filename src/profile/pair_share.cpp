@@ -26,7 +26,6 @@ double triangle_share(const layer_plan & layer) {
 }  // namespace
 
 double pairs_kept(const plan & p, int64_t n_tokens, std::span<const int32_t> windows) {
-    const std::array<int64_t, 3> pairs = section_pairs(p.shape, n_tokens);
     double all = 0;
     double kept = 0;
     for (size_t layer = 0; layer < p.layers.size(); ++layer) {
@@ -37,6 +36,7 @@ double pairs_kept(const plan & p, int64_t n_tokens, std::span<const int32_t> win
             kept += seen;
             continue;
         }
+        const std::array<int64_t, 3> pairs = section_pairs(p.shape_of_layer(layer), n_tokens);
         all += sum_of(pairs);
         kept += sum_of(pairs) - triangle_share(p.layers[layer]) * static_cast<double>(pairs[index_of(section::middle)]);
     }

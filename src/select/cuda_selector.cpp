@@ -1,7 +1,11 @@
+#include <algorithm>
 #include <exception>
 #include <new>
 
 #include "select/methods.h"
+#ifdef TMX_CUDA
+#include "select/cuda/heads_selector.h"
+#endif
 
 namespace tmx {
 namespace {
@@ -28,13 +32,26 @@ class rule_selector final : public cuda_selector {
     selection_rule rule_;
 };
 
+bool has_cuda_form(const selection_rule & rule) {
+    return check_rule(rule).ok() && row_of_method(rule.method).on_cuda != nullptr;
+}
+
 }  // namespace
 
 std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_rule & rule) {
-    if (!check_rule(rule).ok() || row_of_method(rule.method).on_cuda == nullptr) {
-        return nullptr;
+    return has_cuda_form(rule) ? std::make_shared<rule_selector>(rule) : nullptr;
+}
+
+std::shared_ptr<const cuda_selector> cuda_selector_of(const selection_request & request) {
+    if (!request.heads_differ()) {
+        return cuda_selector_of(request.rule);
     }
-    return std::make_shared<rule_selector>(rule);
+#ifdef TMX_CUDA
+    const std::span<const selection_rule> rules = request.heads.rules;
+    return std::all_of(rules.begin(), rules.end(), has_cuda_form) ? make_heads_selector(request) : nullptr;
+#else
+    return nullptr;
+#endif
 }
 
 }  // namespace tmx

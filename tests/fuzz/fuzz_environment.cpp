@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
     const std::vector<std::string> environment = split({reinterpret_cast<const char *>(data), size});
     const tmx::config_result result = tmx::read_config(environment, load_presets_only);
     bool any_bad = false;
-    for (const tmx::config_problem & problem : result.problems) {
+    for (const tmx::environment_problem & problem : result.problems) {
         TMX_PROPERTY(is_showable(problem.text));
         TMX_PROPERTY(problem.text.find("TRIANGLEMIX_") != std::string::npos);
         any_bad = any_bad || problem.bad_value;

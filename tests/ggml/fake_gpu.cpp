@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 namespace tmx::test {
 namespace {
@@ -186,7 +187,36 @@ struct cpu_work {
     std::deque<std::vector<int32_t>> cells;
     std::vector<uint8_t> dense_head;
     std::vector<uint8_t> selected;
-    std::optional<selection_request> selection;  // of `selected`
+    std::vector<selection_rule> rules;
+    std::vector<int32_t> rule_of_head;
+    std::optional<selection_request> selection;  // of the three before
+
+    void copy(const selection_request & request) {
+        selected.assign(request.selected.begin(), request.selected.end());
+        rules.assign(request.heads.rules.begin(), request.heads.rules.end());
+        rule_of_head.assign(request.heads.of_head.begin(), request.heads.of_head.end());
+        selection = request;
+        selection->selected = selected;
+        selection->heads.rules = rules;
+        selection->heads.of_head = rule_of_head;
+    }
+};
+
+// What calls kept, once they are computed.
+class kept_by_calls {
+  public:
+    void add(kept_by_call kept) {
+        const std::lock_guard lock(mutex_);
+        done_.push_back(std::move(kept));
+    }
+    std::vector<kept_by_call> take() {
+        const std::lock_guard lock(mutex_);
+        return std::exchange(done_, {});
+    }
+
+  private:
+    std::mutex mutex_;
+    std::vector<kept_by_call> done_;
 };
 
 class cpu_executor final : public attention_executor {
@@ -226,9 +256,7 @@ class cpu_executor final : public attention_executor {
             made->dense_head.assign(args.dense_head, args.dense_head + args.n_head);
         }
         if (selection != nullptr) {
-            made->selected.assign(selection->selected.begin(), selection->selected.end());
-            made->selection = *selection;
-            made->selection->selected = made->selected;
+            made->copy(*selection);
         }
         work = std::move(made);
         if (faults_ != nullptr) {
@@ -237,26 +265,34 @@ class cpu_executor final : public attention_executor {
         return {};
     }
 
-    status forward(const attention_args & args, const std::shared_ptr<const void> & work) override {
+    status forward(const attention_args & args, const std::shared_ptr<const void> & work, uint64_t & call) override {
         if (faults_ != nullptr) {
             if (!faults_->forward.ok()) {
                 return faults_->forward;
             }
             faults_->n_forwarded++;
         }
-        queue_.push([this, args, work] {
+        const bool selects = static_cast<const cpu_work *>(work.get())->selection.has_value();
+        call = selects && (faults_ == nullptr || !faults_->counts_nothing) ? ++n_calls_ : 0;
+        queue_.push([this, args, work, call] {
             const auto & made = *static_cast<const cpu_work *>(work.get());
             attention_args late = args;
             late.dense_head = made.dense_head.empty() ? nullptr : made.dense_head.data();
+            std::vector<int64_t> kept(made.selection ? made.selection->n_sums() : 0);
             const status computed =
-                made.selection ? selected_attention_forward(*made.selection, late, made.segments, context_, nullptr)
+                made.selection ? selected_attention_forward(*made.selection, late, made.segments, context_, kept.data())
                                : attention_forward(late, made.segments, context_);
+            if (call != 0) {
+                kept_.add({call, std::move(kept)});
+            }
             if (!computed.ok()) {
                 std::memset(late.out, 0xff, sizeof(float));  // NaN
             }
         });
         return {};
     }
+
+    std::vector<kept_by_call> take_kept() override { return kept_.take(); }
 
     status wait_for(ggml_backend_event_t event) override {
         event_of(event).hold(queue_);
@@ -286,6 +322,8 @@ class cpu_executor final : public attention_executor {
     cuda_scratch_limit limit_;
     int64_t scratch_ = 0;
     cpu_context context_;
+    uint64_t n_calls_ = 0;
+    kept_by_calls kept_;
     task_queue queue_;  // last: its tasks use the others
 };
 

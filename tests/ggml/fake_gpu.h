@@ -94,7 +94,8 @@ class fake_gpu {
 struct executor_faults {
     const char * declines = nullptr;
     status prepare;
-    bool no_selection = false;  // prepare() has no form of any method
+    bool no_selection = false;    // prepare() has no form of any method
+    bool counts_nothing = false;  // nobody knows what selection keeps
     status forward;
     int n_prepared = 0;
     int n_refused = 0;  // prepare() failed

@@ -180,7 +180,7 @@ json collect(const info_options & options) {
     ours["cuda_kernels"] = false;
 #endif
     j["backend"] = ours;
-    const bool plan_asked = !options.plan.reference.empty() || !options.plan.layers.empty();
+    const bool plan_asked = !options.plan.reference.empty() || options.plan.types_layers();
     if (!options.model.empty()) {
         const model m(options.model, {}, false);
         const model_facts & f = m.facts();
@@ -189,8 +189,8 @@ json collect(const info_options & options) {
                       {"kv_heads", f.n_head_kv}, {"head_dim", f.d_head}, {"context", f.n_ctx_train}};
         j["plan"] = plan_json(choose_plan(options.plan, f, true), f);
     } else if (plan_asked) {
-        if (!options.plan.layers.empty()) {
-            throw failure("--layers needs a model: add -m");
+        if (options.plan.types_layers()) {
+            throw failure("--layers and --dynamic need a model: add -m");
         }
         model_facts made_for = facts_of_plan(options.plan.reference);
         made_for.n_ctx_train = 131072;

@@ -8,6 +8,7 @@
 #include "cli/commands/server_command.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
+#include "trianglemix/environment_plan.h"
 
 namespace tmx {
 namespace {
@@ -15,40 +16,23 @@ namespace {
 // Whether TRIANGLEMIX_* variables of this process choose a plan. ERRORS failure: they are wrong, which the backend
 // would only log, among many other lines.
 bool plan_in_environment() {
-    const auto value_of = [](const char * name) {
-        const char * value = std::getenv(name);
+    const environment_plan read = plan_of_environment([](const char * name) {
+        const char * value = std::getenv((std::string("TRIANGLEMIX_") + name).c_str());
         return std::string(value != nullptr ? value : "");
-    };
-    const std::string reference = value_of("TRIANGLEMIX_PLAN");
-    const std::string layers = value_of("TRIANGLEMIX_LAYERS");
-    const std::string dynamic = value_of("TRIANGLEMIX_DYNAMIC");
-    if (!reference.empty() && !(layers.empty() && dynamic.empty())) {
-        throw failure(fmt::format("TRIANGLEMIX_PLAN: {} is set as well; use one of the two",
-                                  layers.empty() ? "TRIANGLEMIX_DYNAMIC" : "TRIANGLEMIX_LAYERS"));
-    }
-    if (!reference.empty()) {
-        if (const parsed<plan> read = load_plan(reference); !read.ok()) {
-            throw failure("TRIANGLEMIX_PLAN: " + read.error);
+    });
+    for (const environment_problem & problem : read.problems) {
+        if (problem.bad_value) {
+            throw failure(problem.text);
         }
     }
-    if (!layers.empty()) {
-        if (const parsed<std::vector<int32_t>> read = parse_layer_set(layers, -1); !read.ok()) {
-            throw failure("TRIANGLEMIX_LAYERS: " + read.error);
-        }
-    }
-    if (!dynamic.empty()) {
-        if (const parsed<dynamic_layers> read = parse_dynamic_layers(dynamic, -1); !read.ok()) {
-            throw failure("TRIANGLEMIX_DYNAMIC: " + read.error);
-        }
-    }
-    return !reference.empty() || !layers.empty() || !dynamic.empty();
+    return read.chosen.has_value();
 }
 
 }  // namespace
 
 std::unique_ptr<temporary_file> plan_file(const plan_options & asked, const std::vector<std::string> & server,
                                           environment & env) {
-    const bool named = !asked.reference.empty() || !asked.layers.empty() || asked.exact;
+    const bool named = !asked.reference.empty() || asked.types_layers() || asked.exact;
     if (!named && plan_in_environment()) {
         tell("trianglemix: using the plan of the TRIANGLEMIX_* environment");
         return nullptr;
@@ -63,9 +47,10 @@ std::unique_ptr<temporary_file> plan_file(const plan_options & asked, const std:
     if (!model_file.empty()) {
         keep_log_messages(false);
         chosen = choose_plan(asked, model(model_file, {}, false).facts(), false);
-    } else if (!asked.layers.empty()) {
+    } else if (asked.types_layers()) {
         throw failure(
-            "--layers needs the model's shape, and the server's command has no -m FILE that can be read; use --plan");
+            "--layers and --dynamic need the model's shape, and the server's command has no -m FILE that can be read; "
+            "use --plan");
     } else if (!asked.reference.empty()) {
         chosen = choose_plan(asked, facts_of_plan(asked.reference), false);
     } else if (!asked.exact) {

@@ -7,6 +7,7 @@
 // THREADS  One call at a time.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -19,6 +20,12 @@
 #include "trianglemix/selection.h"
 
 namespace tmx {
+
+// The pairs that the selected segments of one call kept, as selected_attention_forward() adds them up.
+struct kept_by_call {
+    uint64_t call = 0;
+    std::vector<int64_t> kept;
+};
 
 class attention_executor {
   public:
@@ -38,8 +45,13 @@ class attention_executor {
     virtual status prepare(const attention_args & args, std::span<const attention_segment> segments,
                            const selection_request * selection, std::shared_ptr<const void> & work) = 0;
 
-    // Enqueues one layer; waits for nothing.
-    virtual status forward(const attention_args & args, const std::shared_ptr<const void> & work) = 0;
+    // Enqueues one layer; waits for nothing. `call`: the number by which take_kept() will name it if it has selected
+    // segments; 0: it will not.
+    virtual status forward(const attention_args & args, const std::shared_ptr<const void> & work, uint64_t & call) = 0;
+
+    // What calls kept that the device has finished, each told once. Has the device send what it still counts; waits
+    // for nothing.
+    virtual std::vector<kept_by_call> take_kept() = 0;
 
     // What is enqueued from now on waits for the event; the event happens when everything enqueued so far is done.
     virtual status wait_for(ggml_backend_event_t event) = 0;

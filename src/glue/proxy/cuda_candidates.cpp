@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,28 @@ status failed(const char * doing, cudaError_t error) {
 status checked(const char * doing, cudaError_t error) {
     return error == cudaSuccess ? status() : failed(doing, error);
 }
+
+// Which sum counts each head of each selected segment.
+struct kept_sums {
+    std::vector<size_t> sum;  // [selected segments][n_head]
+    size_t n_sums = 0;
+};
+
+kept_sums sums_of(const selection_request & request, int64_t n_head) {
+    kept_sums sums;
+    sums.n_sums = request.n_sums();
+    for (const uint8_t mark : request.selected) {
+        for (int64_t head = 0; head < n_head && mark != 0; ++head) {
+            sums.sum.push_back(request.sum_of(static_cast<size_t>(head), mark));
+        }
+    }
+    return sums;
+}
+
+struct executor_work {
+    std::shared_ptr<cuda_work> work;
+    std::shared_ptr<const kept_sums> sums;  // null: nothing is selected
+};
 
 class cuda_executor final : public attention_executor {
   public:
@@ -56,22 +79,48 @@ class cuda_executor final : public attention_executor {
     status prepare(const attention_args & args, std::span<const attention_segment> segments,
                    const selection_request * selection, std::shared_ptr<const void> & work) override {
         cuda_selection on_device;
+        auto made = std::make_shared<executor_work>();
         if (selection != nullptr) {
-            on_device = {cuda_selector_of(selection->rule), selection->selected, selection->per_query_head};
+            on_device = {cuda_selector_of(*selection), selection->selected, selection->per_query_head};
             if (on_device.selector == nullptr) {
                 return status::error(status_code::unsupported, "the plan's dynamic method has no CUDA form");
             }
+            made->sums = std::make_shared<const kept_sums>(sums_of(*selection, args.n_head));
         }
-        std::shared_ptr<cuda_work> made;
-        status result = cuda_prepare(args, segments, {}, *context_, stream_, made, on_device);
+        status result = cuda_prepare(args, segments, {}, *context_, stream_, made->work, on_device);
         if (result.ok()) {
             work = std::move(made);
         }
         return result;
     }
 
-    status forward(const attention_args & args, const std::shared_ptr<const void> & work) override {
-        return cuda_attention_forward(args, *static_cast<const cuda_work *>(work.get()), *context_, stream_);
+    status forward(const attention_args & args, const std::shared_ptr<const void> & work, uint64_t & call) override {
+        const auto & made = *static_cast<const executor_work *>(work.get());
+        status result =
+            cuda_attention_forward(args, *made.work, *context_, stream_, made.sums != nullptr ? &call : nullptr);
+        if (result.ok() && call != 0) {
+            counted_[call] = made.sums;
+        }
+        return result;
+    }
+
+    std::vector<kept_by_call> take_kept() override {
+        std::vector<kept_by_call> all;
+        for (const cuda_kept_pairs & each : context_->take_kept(stream_)) {
+            const auto found = counted_.find(each.call);
+            if (found == counted_.end()) {
+                continue;  // of a call that failed
+            }
+            const kept_sums & sums = *found->second;
+            kept_by_call & call = all.emplace_back();
+            call.call = each.call;
+            call.kept.resize(sums.n_sums);
+            for (size_t i = 0; i < sums.sum.size(); ++i) {
+                call.kept[sums.sum[i]] += each.pairs[i];
+            }
+            counted_.erase(found);
+        }
+        return all;
     }
 
     status wait_for(ggml_backend_event_t event) override {
@@ -92,6 +141,7 @@ class cuda_executor final : public attention_executor {
   private:
     std::unique_ptr<cuda_context> context_;
     cudaStream_t stream_ = nullptr;
+    std::map<uint64_t, std::shared_ptr<const kept_sums>> counted_;  // by call: what take_kept() will tell
 };
 
 // The CUDA runtime's number of a ggml device: by its bus address, else by its name ("CUDA1"). -1: unknown.

@@ -8,8 +8,13 @@
 namespace tmx {
 
 graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor, layer_rules & rules,
-                           statistics & counters, const passed_on_notes & notes)
-    : wrapped_(wrapped), executor_(executor), rules_(rules), statistics_(counters), notes_(notes) {
+                           statistics & counters, pending_counts & pending, const passed_on_notes & notes)
+    : wrapped_(wrapped),
+      executor_(executor),
+      rules_(rules),
+      statistics_(counters),
+      pending_(pending),
+      notes_(notes) {
     const ggml_backend_i & iface = wrapped_->iface;
     if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
         ready_.reset(ggml_backend_event_new(wrapped_->device));
@@ -49,11 +54,15 @@ ggml_status graph_cutter::run(ggml_cgraph * graph, int begin, const std::vector<
 // A node that the executor fails at is passed on after all.
 ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
     const stopwatch watch;
-    const status result = forward(planned);
+    uint64_t call = 0;
+    const status result = forward(planned, call);
     if (result.ok()) {
-        statistics_.count_node(describe_node(planned.view->args, planned.layer, planned.rule,
-                                             planned.how->ubatch->found, planned.how->segments, planned.how->selected,
-                                             watch.seconds()));
+        const prepared_layers & how = *planned.how;
+        statistics_.count_node(describe_node(planned.view->args, planned.layer, planned.rule, how.ubatch->found,
+                                             how.segments, how.marks, watch.seconds()));
+        if (how.selected != nullptr) {
+            pending_.expect(call, planned.layer, how.selected);
+        }
         return GGML_STATUS_SUCCESS;
     }
     notes_.note(failure_name(result), result.message());
@@ -63,17 +72,17 @@ ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
     return pass_on(graph, planned.node, planned.node + 1);
 }
 
-status graph_cutter::forward(const step & planned) {
+status graph_cutter::forward(const step & planned, uint64_t & call) {
     if (ready_ == nullptr || done_ == nullptr) {
         ggml_backend_synchronize(wrapped_);
-        status result = executor_->forward(planned.view->args, planned.how->work);
+        status result = executor_->forward(planned.view->args, planned.how->work, call);
         const status finished = executor_->synchronize();
         return result.ok() ? finished : result;
     }
     wrapped_->iface.event_record(wrapped_, ready_.get());
     status result = executor_->wait_for(ready_.get());
     if (result.ok()) {
-        result = executor_->forward(planned.view->args, planned.how->work);
+        result = executor_->forward(planned.view->args, planned.how->work, call);
     }
     // After a failure too: what was enqueued before it must be over before others write the same memory.
     const status recorded = executor_->record(done_.get());

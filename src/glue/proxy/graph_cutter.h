@@ -3,6 +3,7 @@
 // possible, and nothing is waited for where the device has events.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "backend/layer_rules.h"
@@ -11,6 +12,7 @@
 #include "glue/abi.h"
 #include "glue/proxy/attention_executor.h"
 #include "glue/proxy/passed_on.h"
+#include "glue/proxy/pending_counts.h"
 #include "glue/proxy/step_planner.h"
 
 namespace tmx {
@@ -19,7 +21,7 @@ class graph_cutter {
   public:
     // All of it must outlive this. `executor` may be null: then there are no steps to run.
     graph_cutter(ggml_backend_t wrapped, attention_executor * executor, layer_rules & rules, statistics & counters,
-                 const passed_on_notes & notes);
+                 pending_counts & pending, const passed_on_notes & notes);
 
     // The whole graph, as the same ggml_cgraph, so that the wrapped backend's own graph caching (CUDA graphs in
     // decoding) finds what it knows.
@@ -33,12 +35,13 @@ class graph_cutter {
 
   private:
     ggml_status run_step(ggml_cgraph * graph, const step & planned);
-    status forward(const step & planned);
+    status forward(const step & planned, uint64_t & call);
 
     ggml_backend_t wrapped_;
     attention_executor * executor_;
     layer_rules & rules_;
     statistics & statistics_;
+    pending_counts & pending_;
     const passed_on_notes & notes_;
     ggml_backend_event_ptr ready_;  // the wrapped backend has the node's inputs; null: no events
     ggml_backend_event_ptr done_;   // the executor has its output

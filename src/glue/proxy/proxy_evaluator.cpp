@@ -18,6 +18,7 @@ proxy_evaluator::proxy_evaluator(const std::string & device, ggml_backend_t wrap
       ubatches_(counters, limits.deferred_mask_bytes),
       scratch_(executor_.get(), limits, held, counters),
       notes_(device, counters),
+      pending_(executor_.get(), counters),
       planner_({.executor = executor_.get(),
                 .current = current,
                 .rules = rules_,
@@ -26,13 +27,14 @@ proxy_evaluator::proxy_evaluator(const std::string & device, ggml_backend_t wrap
                 .ubatches = ubatches_,
                 .scratch = scratch_,
                 .notes = notes_}),
-      cutter_(wrapped, executor_.get(), rules_, counters, notes_) {}
+      cutter_(wrapped, executor_.get(), rules_, counters, pending_, notes_) {}
 
 proxy_evaluator::~proxy_evaluator() {
     ubatches_.clear();
     planner_.drop_prepared();
     if (executor_ != nullptr) {
         static_cast<void>(executor_->synchronize());
+        pending_.finish();
         executor_.reset();
         scratch_.end();
     }
@@ -41,6 +43,7 @@ proxy_evaluator::~proxy_evaluator() {
 void proxy_evaluator::synchronize() {
     // Our work comes before an event that the wrapped backend's queue waits for, so its end is the end of all.
     ggml_backend_synchronize(wrapped_);
+    pending_.finish();
 }
 
 ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
@@ -111,6 +114,7 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
         scratch_.use();
     }
     const ggml_status result = cutter_.run(graph, passed, planner_.steps());
+    pending_.collect();
     return confirm_masks() ? result : GGML_STATUS_FAILED;
 }
 

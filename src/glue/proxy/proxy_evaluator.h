@@ -19,6 +19,7 @@
 #include "glue/proxy/graph_cutter.h"
 #include "glue/proxy/known_graph.h"
 #include "glue/proxy/passed_on.h"
+#include "glue/proxy/pending_counts.h"
 #include "glue/proxy/proxy_cells.h"
 #include "glue/proxy/proxy_limits.h"
 #include "glue/proxy/scratch_keeper.h"
@@ -58,6 +59,7 @@ class proxy_evaluator {
     ubatch_cache ubatches_;
     scratch_keeper scratch_;
     passed_on_notes notes_;
+    pending_counts pending_;
     step_planner planner_;
     graph_cutter cutter_;
 

@@ -24,24 +24,6 @@ bool same_shape(const attention_args & a, const attention_args & b) {
            alignment(a.k) == alignment(b.k) && alignment(a.v) == alignment(b.v);
 }
 
-// What the device will keep, as far as it is known before; else all that the rows see: nothing is claimed to be
-// skipped.
-selected_pairs pairs_ahead(const selection_request & selection, const attention_args & args,
-                           const std::vector<attention_segment> & segments) {
-    selected_pairs ahead{.marks = selection.selected, .kept = 0};
-    if (const auto known = pairs_known_ahead(selection, args, segments)) {
-        ahead.kept = static_cast<double>(*known);
-        return ahead;
-    }
-    for (size_t i = 0; i < segments.size(); ++i) {
-        if (selection.selected[i] != 0) {
-            const int64_t end = segments[i].rank_begin + segments[i].row_end - segments[i].row_begin;
-            ahead.kept += static_cast<double>(kept_pairs(band{}, {segments[i].rank_begin, end}) * args.n_head);
-        }
-    }
-    return ahead;
-}
-
 }  // namespace
 
 void step_planner::begin_evaluation() {
@@ -156,14 +138,15 @@ const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const
     made.rule = rule;
     made.shape = args;
     made.segments = make_segments(ubatch.found, rule);
-    std::optional<selection_request> selection;
-    made.marks = selected_marks(made.segments, rule);
+    std::optional<layer_request> selection;
+    made.marks = selected_marks(ubatch.found, made.segments, rule);
     if (!made.marks.empty()) {
-        selection = request_of(rule, made.marks);
-        made.selected = pairs_ahead(*selection, args, made.segments);
+        selection.emplace(rule, made.marks, args.n_head_kv);
+        made.selected =
+            std::make_shared<const selected_node>(selection->request(), made.segments, shape_of_node(args));
     }
     use_.scratch.limit();
-    made.made = use_.executor->prepare(args, made.segments, selection ? &*selection : nullptr, made.work);
+    made.made = use_.executor->prepare(args, made.segments, selection ? &selection->request() : nullptr, made.work);
     use_.scratch.note();
     return made;
 }

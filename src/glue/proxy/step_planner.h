@@ -9,6 +9,7 @@
 
 #include "backend/layer_rules.h"
 #include "backend/segments.h"
+#include "backend/selected_node.h"
 #include "backend/settings.h"
 #include "backend/ubatch_cache.h"
 #include "glue/abi.h"
@@ -27,8 +28,8 @@ struct prepared_layers {
     layer_rule rule;
     attention_args shape;
     std::vector<attention_segment> segments;
-    std::vector<uint8_t> marks;  // selected_marks() of them
-    selected_pairs selected;
+    std::vector<uint8_t> marks;                     // selected_marks() of them
+    std::shared_ptr<const selected_node> selected;  // null: none is
     std::shared_ptr<const void> work;
     status made;  // of `work`
 };

@@ -311,6 +311,11 @@ int64_t cuda_context::scratch_bytes() const noexcept {
     return static_cast<int64_t>(state_->scratch.bytes() + state_->slabs->bytes());
 }
 
+std::vector<cuda_kept_pairs> cuda_context::take_kept(void * stream) {
+    const cuda::device_scope scope(state_->device);
+    return state_->counts.take(static_cast<cudaStream_t>(stream));
+}
+
 bool cuda_context::release_scratch(void * stream) noexcept {
     const cuda::device_scope scope(state_->device);
     const auto on = static_cast<cudaStream_t>(stream);

@@ -10,6 +10,7 @@
 
 #include "cuda_device/device.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/pair_counts.h"
 #include "kernels/cuda/stage.h"
 #include "kernels/cuda/work_list.h"
 #include "trianglemix/cuda_attention.h"
@@ -98,6 +99,7 @@ struct cuda_context::state {
     cuda::upload_buffers uploads;
     cuda_scratch_limit limit;
     cuda::scratch scratch;
+    cuda::pair_counts counts;
     int32_t * counter = nullptr;  // kernel_params::next_item; null: not made yet
     bool counter_is_zero = false;
 };
@@ -123,6 +125,7 @@ struct cuda_work {
     void * workspace = nullptr;                     // the selector's
     std::shared_ptr<const cuda_selector> selector;  // null: the host has made all walks
     std::vector<cuda_selected_rows> selected;       // one per selected segment
+    std::shared_ptr<const cuda::counted_work> counted;
     int32_t n_walk_jobs = 0;
     int32_t n_items = 0;
     int32_t n_combines = 0;

@@ -1,5 +1,6 @@
 // Once per layer: fills in the kernel's parameters and launches.
 #include <cmath>
+#include <new>
 
 #include "kernels/cuda/combine.h"
 #include "kernels/cuda/context.h"
@@ -92,7 +93,7 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
 
 // Bits of the selected segments, and from them the walks of their items.
 status enqueue_selection(const attention_args & args, const cuda_work & work, const kernel_params & params,
-                         cudaStream_t stream) {
+                         unsigned long long * kept, cudaStream_t stream) {
     attention_args read = args_as_read(args, work.n_staged_keys);
     read.k = params.k;
     read.v = params.v;
@@ -101,7 +102,7 @@ status enqueue_selection(const attention_args & args, const cuda_work & work, co
         return selected;
     }
     const cudaError_t error = make_walks({work.walk_jobs, work.walk_job_items, work.bits, work.first_ranks, work.items,
-                                          work.n_walk_jobs, work.variant->tile_keys},
+                                          work.n_walk_jobs, work.variant->tile_keys, kept},
                                          stream);
     if (error != cudaSuccess) {
         (void)cudaGetLastError();
@@ -137,8 +138,11 @@ cudaError_t stage_both(const attention_args & args, const cuda_work & work, cons
 
 }  // namespace
 
-status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx,
-                              void * stream) noexcept {
+status cuda_attention_forward(const attention_args & args, const cuda_work & work, cuda_context & ctx, void * stream,
+                              uint64_t * call) noexcept try {
+    if (call != nullptr) {
+        *call = 0;
+    }
     cuda_context::state & s = ctx.internals();
     if (work.slabs != s.slabs) {
         return status::error(status_code::invalid_argument, "the work was prepared with another context");
@@ -176,7 +180,8 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
         error = stage_both(args, work, s, on);
     }
     if (error == cudaSuccess && work.selector != nullptr) {
-        if (status selected = enqueue_selection(args, work, params, on); !selected.ok()) {
+        unsigned long long * kept = call != nullptr ? s.counts.add(work.counted, on, *call) : nullptr;
+        if (status selected = enqueue_selection(args, work, params, kept, on); !selected.ok()) {
             return selected;
         }
     }
@@ -191,6 +196,8 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
         return device_status(error, "launching attention");
     }
     return {};
+} catch (const std::bad_alloc &) {
+    return status::error(status_code::out_of_memory, "no host memory to count pairs");
 }
 
 }  // namespace tmx

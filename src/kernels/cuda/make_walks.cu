@@ -38,6 +38,9 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
         }
         n_blocks += __shfl_sync(k_all_lanes, up_to, k_warp - 1);
     }
+    if (all.kept != nullptr && lane == 0) {
+        atomicAdd(all.kept + job.counter, static_cast<unsigned long long>(pairs_in_blocks(job.rows(), n_blocks)));
+    }
     for (int32_t i = job.item_begin + lane; i < job.item_end; i += k_warp) {
         work_item & item = all.items[all.job_items[i]];
         item.walk = list_walk(item.place, seen_by(item.place, job, n_blocks), all.tile_keys);

@@ -332,6 +332,10 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     result->shape = args;
     result->selected = rows_to_select(args, segments, by_device, plan.places);
     result->selector = result->selected.empty() ? nullptr : selection.selector;
+    if (result->selector != nullptr) {
+        result->counted = std::make_shared<const counted_work>(counted_work{
+            std::move(list.counted), static_cast<int32_t>(result->selected.size()), args.n_head});
+    }
     result->n_walk_jobs = static_cast<int32_t>(list.jobs.size());
     result->n_items = static_cast<int32_t>(list.items.size());
     result->n_combines = static_cast<int32_t>(list.combines.size());

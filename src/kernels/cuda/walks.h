@@ -23,7 +23,7 @@ struct walk_job {
     int32_t list_begin;  // of the list, in the list of first ranks; it has room for all blocks that the rows can see
     int32_t item_begin;  // of its items' numbers, [item_begin, item_end)
     int32_t item_end;
-    int32_t unused;
+    int32_t counter;  // of the pairs that one of its heads keeps, among those of the call
 
     TMX_HOST_DEVICE constexpr index_range rows() const { return {rank_begin, rank_end}; }
     TMX_HOST_DEVICE constexpr band kept() const {
@@ -64,6 +64,7 @@ struct walk_jobs {
     work_item * items = nullptr;          // all of them; the walks of those of the jobs are written
     int32_t n_jobs = 0;
     int32_t tile_keys = 0;
+    unsigned long long * kept = nullptr;  // what `counter` counts in, added to; null: nothing is counted
 };
 
 }  // namespace tmx::cuda

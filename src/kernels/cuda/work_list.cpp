@@ -115,6 +115,7 @@ class list_maker {
             }
         }
         result_.n_bit_words += selected ? shape.total_words() : 0;
+        n_selected_ += selected ? 1 : 0;
     }
 
     work_list finish() {
@@ -176,6 +177,8 @@ class list_maker {
     // One job a tile of rows, for `n_heads` heads' bits from `head` on. Split and ordered as if all blocks were kept.
     void add_selected(const item_place & first, const attention_segment & segment, const bitmap_shape & shape,
                       int64_t head, int64_t n_heads) {
+        const auto counter = static_cast<int32_t>(result_.counted.size());
+        result_.counted.push_back({n_selected_, first.head_begin, first.n_heads});
         for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
             const index_range ranks = shape.rows_of(tile);
             const auto n_blocks = static_cast<int32_t>(blocks_of(ranks).end);
@@ -189,6 +192,7 @@ class list_maker {
             job.n_sink = narrow(segment.kept.n_sink);
             job.n_window = narrow(segment.kept.n_window);
             job.list_begin = static_cast<int32_t>(result_.n_selected_ranks);
+            job.counter = counter;
             const auto number = static_cast<int32_t>(result_.jobs.size());
             const int64_t end = ranks.end - shape.ranks.begin;
             for (int64_t row = ranks.begin - shape.ranks.begin; row < end;) {
@@ -286,6 +290,7 @@ class list_maker {
     const attention_args & args_;
     list_config config_;
     std::vector<made_item> items_;
+    int32_t n_selected_ = 0;     // segments
     std::vector<int32_t> jobs_;  // of each item, once they are ordered
     work_list result_;
 };
