@@ -111,12 +111,4 @@ std::vector<combination> make_frontier(const choice_table & table) {
     return frontier;
 }
 
-size_t within_budget(const std::vector<combination> & frontier, double budget) {
-    size_t best = 0;
-    for (size_t i = 0; i < frontier.size(); ++i) {
-        best = frontier[i].damage <= budget ? i : best;
-    }
-    return best;
-}
-
 }  // namespace tmx

@@ -6,7 +6,6 @@
 // THREADS  Pure functions; the same table gives the same result.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -36,8 +35,5 @@ struct combination {
 // are the steps of the layers' lower convex hulls in the order of damage per second saved; equal ones in the order of
 // layers. A damage below 0 counts as 0, one that is no number as infinite; infinite ones are not taken.
 std::vector<combination> make_frontier(const choice_table & table);
-
-// The fastest combination whose sum of damages is at most the budget. REQUIRES a frontier.
-size_t within_budget(const std::vector<combination> & frontier, double budget);
 
 }  // namespace tmx

@@ -5,7 +5,8 @@
 namespace tmx {
 namespace {
 
-int32_t number_of(const selection_rule & rule, std::vector<selection_rule> & known) {
+int32_t number_of(const selection_rule & selection, std::vector<dynamic_rule> & known) {
+    const dynamic_rule rule{selection};
     const auto found = std::find(known.begin(), known.end(), rule);
     const auto number = static_cast<int32_t>(found - known.begin());
     if (found == known.end()) {
@@ -54,7 +55,7 @@ plan plan_of_mix(const layer_mix & mix, std::span<const menu_entry> menu, const 
         const menu_entry & entry = menu[static_cast<size_t>(mix[layer])];
         if (entry.n_window > 0) {
             p.layers[layer].kind = layer_kind::triangle;
-            p.shape.n_window = entry.n_window;
+            p.layers[layer].own.n_window = entry.n_window == shape.n_window ? -1 : entry.n_window;
         }
         if (entry.rule) {
             p.layers[layer].dynamic = number_of(*entry.rule, p.dynamic);

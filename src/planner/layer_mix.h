@@ -21,8 +21,8 @@ layer_mix mix_of(int32_t n_layer, std::span<const int32_t> layers, int32_t entry
 // The same mix gives the same text: "triangle 0-3,7; stride:stride=10 8-9", in the menu's order; "dense".
 std::string text_of(const layer_mix & mix, std::span<const menu_entry> menu);
 
-// Its tail policy is `prompt`: whoever measures knows the length. The window is that of the entries with Triangle
-// attention; shape's, where the mix has none. REQUIRES entries of one window.
+// Its tail policy is `prompt`: whoever measures knows the length. An entry's window that is not shape's is its layers'
+// own.
 plan plan_of_mix(const layer_mix & mix, std::span<const menu_entry> menu, const model_shape & model,
                  const triangle_shape & shape);
 

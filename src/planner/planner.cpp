@@ -70,7 +70,7 @@ class planner_run {
             table = table_of();
             drop_useless(table, settings_.budget());
         }
-        result_.mix = search_in(best_frontier(table));
+        result_.mix = search_in(make_frontier(table));
         if (const int32_t entry = plain_triangle(); entry >= 0 && settings_.menu.size() > 1 && !settings_.base.quick) {
             result_.triangle = search_in(make_frontier(only(table_of(), entry)));
         }
@@ -271,35 +271,6 @@ class planner_run {
             }
         }
         return -1;
-    }
-
-    // A plan has one window: of each on the menu a frontier, and the one that promises most within the budget.
-    std::vector<combination> best_frontier(const choice_table & table) const {
-        std::set<int64_t> windows;
-        for (const menu_entry & entry : settings_.menu) {
-            windows.insert(entry.n_window);
-        }
-        if (windows.size() > 1) {
-            windows.erase(0);
-        }
-        std::vector<combination> best;
-        double most = -1;
-        for (const int64_t window : windows) {
-            choice_table own = table;
-            for (std::vector<choice_cost> & layer : own) {
-                for (size_t entry = 0; entry < layer.size(); ++entry) {
-                    const int64_t its = settings_.menu[entry].n_window;
-                    layer[entry].offered = layer[entry].offered && (its == 0 || its == window);
-                }
-            }
-            std::vector<combination> frontier = make_frontier(own);
-            const double saved = frontier[within_budget(frontier, settings_.budget())].saved;
-            if (saved > most) {
-                most = saved;
-                best = std::move(frontier);
-            }
-        }
-        return best;
     }
 
     search search_in(std::vector<combination> frontier) {
