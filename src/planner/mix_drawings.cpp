@@ -46,7 +46,7 @@ svg_chart frontier_chart(const planner_settings & settings, const planner_result
     svg_chart chart;
     chart.y_label = "first-token KL, nats";
     chart.log_y = true;
-    const bool whole_menu = settings.menu.size() > 1;
+    const bool whole_menu = r.menu.size() > 1;
     add_series(chart, whole_menu ? "mix, expected" : "expected", predicted_line(r.mix, cost), true);
     add_series(chart, "measured", measured_points(r.mix, cost, false), false);
     add_series(chart, "on prompts kept back", measured_points(r.mix, cost, true), false);
@@ -57,7 +57,7 @@ svg_chart frontier_chart(const planner_settings & settings, const planner_result
     std::map<std::string, points> families;
     for (size_t entry = 0; entry < r.everywhere.size(); ++entry) {
         const measured_mix & m = r.everywhere[entry];
-        families[settings.menu[entry].family].emplace_back(cost.measured(m), m.worst_kl);
+        families[r.menu[entry].family].emplace_back(cost.measured(m), m.worst_kl);
     }
     for (auto & [family, found] : families) {
         add_series(chart, family + " in every layer", std::move(found), false);
@@ -90,7 +90,7 @@ std::string seconds_chart(const planner_settings & settings, const planner_resul
     return draw_chart(chart);
 }
 
-std::string choices_map(const planner_settings & settings, const planner_result & r) {
+std::string choices_map(const planner_result & r) {
     svg_heat_map map;
     map.title = "Damage of each entry in each layer alone, nats";
     map.mark_name = "in the plan";
@@ -98,8 +98,8 @@ std::string choices_map(const planner_settings & settings, const planner_result 
     map.y_label = "entry";
     const layer_mix mix = mix_of_combination(r, r.mix.taken());
     const auto n_layer = static_cast<size_t>(r.facts.n_layer);
-    for (size_t entry = 0; entry < settings.menu.size(); ++entry) {
-        map.row_names.push_back(settings.menu[entry].text);
+    for (size_t entry = 0; entry < r.menu.size(); ++entry) {
+        map.row_names.push_back(r.menu[entry].text);
         map.values.emplace_back(n_layer);
         map.marked.emplace_back(n_layer);
         for (size_t i = 0; i < r.layers.size(); ++i) {
@@ -123,7 +123,7 @@ std::vector<report_drawing> mix_drawings(const planner_settings & settings, cons
             {"choices", "Choices",
              "The larger of the first token's mean KL divergence from dense and that of the following tokens. Darker "
              "does more; the scale is logarithmic; white does nothing, or was not measured since it saves no time.",
-             choices_map(settings, r)}};
+             choices_map(r)}};
 }
 
 }  // namespace tmx

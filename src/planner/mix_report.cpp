@@ -61,8 +61,8 @@ std::string how_many(const planner_result & r) {
     return fmt::format("{} of {} layers are not dense", n_taken, r.layers.size());
 }
 
-std::string text_of_search(const planner_settings & settings, const planner_result & r, const search & s) {
-    return text_of(mix_of_combination(r, s.taken()), settings.menu);
+std::string text_of_search(const planner_result & r, const search & s) {
+    return text_of(mix_of_combination(r, s.taken()), r.menu);
 }
 
 std::string check_table(const planner_result & r, const measured_mix & check) {
@@ -91,11 +91,11 @@ void add_row(std::string & table, const planner_result & r, const std::string & 
                     html_number(median_prefill(longest)) + " s"});
 }
 
-std::string ways_table(const planner_settings & settings, const planner_result & r) {
+std::string ways_table(const planner_result & r) {
     std::string table = "<table>\n" + cells({"way", "first-token KL", "attention pairs", "time to first token"}, "th");
     add_row(table, r, "dense", r.dense);
     for (size_t entry = 0; entry < r.everywhere.size(); ++entry) {
-        add_row(table, r, settings.menu[entry].text + " in every layer", r.everywhere[entry]);
+        add_row(table, r, r.menu[entry].text + " in every layer", r.everywhere[entry]);
     }
     const auto add_search = [&](const std::string & what, const search & s) {
         for (const measured_mix & m : s.measured) {
@@ -131,13 +131,13 @@ std::string choice_table_html(const planner_settings & settings, const planner_r
                           : std::pair(std::string("-"), std::string("-"));
     };
     for (size_t i = 0; i < r.layers.size(); ++i) {
-        for (size_t entry = 0; entry < settings.menu.size(); ++entry) {
+        for (size_t entry = 0; entry < r.menu.size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
             const auto [short_first, short_following] = pair(choice.at_short);
             const auto [long_first, long_following] = pair(choice.at_long);
             const bool taken = r.mix.taken().entries[i] == static_cast<int32_t>(entry);
-            table += cells({std::to_string(r.layers[i]), html_text(settings.menu[entry].text), short_first,
-                            short_following, long_first, long_following, percent(choice.kept_share),
+            table += cells({std::to_string(r.layers[i]), html_text(r.menu[entry].text), short_first, short_following,
+                            long_first, long_following, percent(choice.kept_share),
                             html_number(1000 * choice.saved) + " ms", outcome_of(settings, choice, taken)});
         }
     }
@@ -149,7 +149,8 @@ std::string choice_table_html(const planner_settings & settings, const planner_r
 std::vector<std::string> mix_summary(const planner_settings & settings, const planner_result & r) {
     const int64_t longest = r.choosing.back().n_tokens;
     const double dense = median_prefill(at_longest(r, r.dense));
-    std::vector<std::string> lines = {fmt::format("{}: {}", how_many(r), text_of_search(settings, r, r.mix))};
+    std::vector<std::string> lines = {fmt::format("{}: {}", how_many(r), text_of_search(r, r.mix))};
+    lines.insert(lines.end(), r.left_out.begin(), r.left_out.end());
     const measured_mix * check = r.mix.check();
     if (check == nullptr) {
         lines.push_back(
@@ -172,7 +173,7 @@ std::vector<std::string> mix_summary(const planner_settings & settings, const pl
     if (r.triangle) {
         const combination & alone = r.triangle->taken();
         lines.push_back(fmt::format("Triangle alone, within the same budget: {}; {} of the pairs, {} expected",
-                                    text_of_search(settings, r, *r.triangle), percent(predicted_share(r, alone)),
+                                    text_of_search(r, *r.triangle), percent(predicted_share(r, alone)),
                                     seconds(predicted_seconds(r, alone))));
     }
     return lines;
@@ -201,7 +202,7 @@ std::string mix_report_html(const planner_settings & settings, const planner_res
     if (const measured_mix * check = r.mix.check()) {
         page += check_table(r, *check);
     }
-    page += ways_table(settings, r) + choice_table_html(settings, r) + how_made(facts, r.model_sha256);
+    page += ways_table(r) + choice_table_html(settings, r) + how_made(facts, r.model_sha256);
     return page + page_end();
 }
 

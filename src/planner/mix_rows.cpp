@@ -18,10 +18,10 @@ void add_damage(json & row, const std::string & where, const damage & d) {
     }
 }
 
-std::string mix_lines(const planner_settings & settings, const measured_mix & m) {
+std::string mix_lines(const planner_result & r, const measured_mix & m) {
     std::string text;
     for (const mix_effect & e : m.effects) {
-        json row = set_json(e.effect, text_of(m.mix, settings.menu));
+        json row = set_json(e.effect, text_of(m.mix, r.menu));
         row["type"] = "mix";
         row["held_out"] = m.held_out;
         row["pairs"] = kept_share(e.layers);
@@ -69,7 +69,7 @@ void add_chosen(std::vector<json> & rows, const planner_settings & settings, con
     for (const prompt_group & group : r.held_out) {
         json row = {{"finding", "chosen"},
                     {"way", way},
-                    {"mix", text_of(check->mix, settings.menu)},
+                    {"mix", text_of(check->mix, r.menu)},
                     {"kl_budget", settings.budget()},
                     {"tokens", group.n_tokens},
                     {"damage_expected", s.taken().damage},
@@ -83,14 +83,14 @@ void add_chosen(std::vector<json> & rows, const planner_settings & settings, con
 
 }  // namespace
 
-std::string mix_scores_jsonl(const planner_settings & settings, const planner_result & r) {
+std::string mix_scores_jsonl(const planner_result & r) {
     std::string text;
     for (size_t i = 0; i < r.layers.size(); ++i) {
-        for (size_t entry = 0; entry < settings.menu.size(); ++entry) {
+        for (size_t entry = 0; entry < r.menu.size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
             json row = {{"type", "choice"},
                         {"layer", r.layers[i]},
-                        {"entry", settings.menu[entry].text},
+                        {"entry", r.menu[entry].text},
                         {"saved_s", choice.saved},
                         {"pairs", choice.kept_share}};
             add_damage(row, "at_shortest", choice.at_short);
@@ -98,16 +98,16 @@ std::string mix_scores_jsonl(const planner_settings & settings, const planner_re
             text += line_of(row);
         }
     }
-    text += mix_lines(settings, r.dense);
+    text += mix_lines(r, r.dense);
     for (const measured_mix & m : r.everywhere) {
-        text += mix_lines(settings, m);
+        text += mix_lines(r, m);
     }
     for (const measured_mix & m : r.mix.measured) {
-        text += mix_lines(settings, m);
+        text += mix_lines(r, m);
     }
     if (r.triangle) {
         for (const measured_mix & m : r.triangle->measured) {
-            text += mix_lines(settings, m);
+            text += mix_lines(r, m);
         }
     }
     return text;
@@ -117,7 +117,7 @@ std::string mix_findings_jsonl(const planner_settings & settings, const planner_
                                const report_facts & facts) {
     std::vector<json> rows;
     for (size_t entry = 0; entry < r.everywhere.size(); ++entry) {
-        rows.push_back({{"finding", "everywhere"}, {"entry", settings.menu[entry].text}});
+        rows.push_back({{"finding", "everywhere"}, {"entry", r.menu[entry].text}});
         rows.back().update(distances(r, r.everywhere[entry]));
     }
     if (r.triangle) {
@@ -125,7 +125,7 @@ std::string mix_findings_jsonl(const planner_settings & settings, const planner_
     }
     add_chosen(rows, settings, r, r.mix, "the plan");
     json menu = json::array();
-    for (const menu_entry & entry : settings.menu) {
+    for (const menu_entry & entry : r.menu) {
         menu.push_back(entry.text);
     }
     rows.push_back({{"finding", "run"},

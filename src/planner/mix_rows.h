@@ -10,7 +10,7 @@
 namespace tmx {
 
 // Every measurement that the result rests on: "choice", an entry in one layer; "mix", what a mix did to a prompt.
-std::string mix_scores_jsonl(const planner_settings & settings, const planner_result & r);
+std::string mix_scores_jsonl(const planner_result & r);
 
 // What was found, each line with the command, machine, version and date: "everywhere", an entry in every layer;
 // "chosen", the mix and Triangle alone at each length of held-out prompts; "run", what it took.

@@ -4,7 +4,6 @@
 
 #include "planner/mix_applied.h"
 #include "runtime/answer_rows.h"
-#include "runtime/failure.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -101,7 +100,7 @@ logit_rows mix_stage::compute_rows(const layer_mix & mix, size_t prompt, std::ve
     const std::string problem =
         why_not_applied(counted, mix, settings_.menu, shape_, settings_.base.shape, static_cast<int64_t>(ids.size()));
     if (!problem.empty()) {
-        throw failure(problem);
+        throw not_applied(problem);
     }
     costs.effect.seconds = prefilled.seconds;
     costs.layers = layer_costs(counted, shape_.n_layer);

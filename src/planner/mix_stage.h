@@ -19,6 +19,7 @@
 #include "profile/set_stage.h"
 #include "prompts/prompt_pool.h"
 #include "runtime/arm.h"
+#include "runtime/failure.h"
 
 namespace tmx {
 
@@ -27,8 +28,13 @@ struct mix_effect {
     std::vector<layer_cost> layers;  // [n_layer]
 };
 
-// REQUIRES everything it is given to outlive it; our backend loaded. ERRORS failure, interrupted; a mix that the
-// backend did not compute as planned is a failure, never a measurement.
+// The backend did not compute a mix as planned, which is never a measurement. The text says which layer, and why.
+class not_applied : public failure {
+  public:
+    using failure::failure;
+};
+
+// REQUIRES everything it is given to outlive it; our backend loaded. ERRORS failure, not_applied, interrupted.
 class mix_stage {
   public:
     mix_stage(const planner_settings & settings, const record_keys & keys, backend & b, const model & m,

@@ -31,11 +31,11 @@ json numbers(const planner_result & r, size_t entry, double (*value)(const measu
 }
 
 // What each entry does in each candidate layer.
-json menu_json(const planner_settings & settings, const planner_result & r) {
-    const bool whole = r.layers.size() * settings.menu.size() <= k_most_choices;
+json menu_json(const planner_result & r) {
+    const bool whole = r.layers.size() * r.menu.size() <= k_most_choices;
     json menu = json::array();
-    for (size_t entry = 0; entry < settings.menu.size(); ++entry) {
-        json row = {{"entry", settings.menu[entry].text}};
+    for (size_t entry = 0; entry < r.menu.size(); ++entry) {
+        json row = {{"entry", r.menu[entry].text}};
         if (whole) {
             row["damage"] = numbers(r, entry, [](const measured_choice & c) { return c.damage_counted(); });
             row["saved_ms"] = numbers(r, entry, [](const measured_choice & c) { return 1000 * c.saved; });
@@ -72,7 +72,7 @@ std::string provenance_of(const planner_settings & settings, const planner_resul
     file["measured_up_to"] = r.measured_up_to;
     file["chosen_by"] = {{"kl_budget", settings.budget()}};
     file["candidates"] = format_layer_set(r.layers);
-    file["menu"] = menu_json(settings, r);
+    file["menu"] = menu_json(r);
     const combination & taken = r.mix.taken();
     file["predicted"] = {{"damage", rounded(taken.damage)},
                          {"saved_ms", rounded(1000 * taken.saved)},
@@ -87,7 +87,7 @@ std::string provenance_of(const planner_settings & settings, const planner_resul
 
 plan plan_of_result(const planner_settings & settings, const planner_result & r) {
     const profile_settings & base = settings.base;
-    plan p = plan_of_mix(mix_of_combination(r, r.mix.taken()), settings.menu, shape_of(r.facts), base.shape);
+    plan p = plan_of_mix(mix_of_combination(r, r.mix.taken()), r.menu, shape_of(r.facts), base.shape);
     p.tail = tail_policy::chunk;  // a host that does not know the length is the usual user of a file
     p.arithmetic = parse_precision(base.precision).value;
     p.name = plan_name_of(r.facts.name);

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "measure/hash.h"
@@ -42,7 +43,7 @@ class planner_run {
           records_(settings.base.record_path),
           model_sha256_(sha256_of_file(settings.base.model_path)),
           keys_(settings.base, model_sha256_, arithmetic_of(b)),
-          stage_(settings, keys_, b, m, prompts, records_) {
+          stage_(settings_, keys_, b, m, prompts, records_) {
         result_.facts = m.facts();
         result_.model_sha256 = model_sha256_;
         result_.choosing = group_prompts(prompts, false);
@@ -60,6 +61,7 @@ class planner_run {
 
     planner_result run() {
         foresee();
+        leave_out_what_fails();
         measure_everywhere();
         predict_times();
         measure_alone("layers", short_, all_choices(), &measured_choice::at_short);
@@ -79,7 +81,7 @@ class planner_run {
     }
 
   private:
-    const planner_settings & settings_;
+    planner_settings settings_;  // its menu loses what cannot be computed here
     run_clock clock_;
     const prompt_pool & prompts_;
     record_store records_;
@@ -165,12 +167,34 @@ class planner_run {
         return measured;
     }
 
-    void measure_everywhere() {
-        const int32_t n_layer = result_.facts.n_layer;
-        result_.dense = measure("dense", mix_of(n_layer, {}, k_dense), 0, false);
+    layer_mix everywhere(size_t entry) const {
+        return mix_of(result_.facts.n_layer, result_.layers, static_cast<int32_t>(entry));
+    }
+
+    // Some methods cannot treat every model, or have no form for this device. ERRORS not_applied: that is so of all.
+    void leave_out_what_fails() {
+        std::optional<not_applied> problem;
         for (size_t entry = 0; entry < n_entries(); ++entry) {
-            const layer_mix mix = mix_of(n_layer, result_.layers, static_cast<int32_t>(entry));
-            result_.everywhere.push_back(measure("methods", mix, 0, false));
+            try {
+                run_jobs("methods", {{everywhere(entry), result_.choosing.front().prompts.front(), menu_text(entry)}});
+                result_.menu.push_back(settings_.menu[entry]);
+            } catch (const not_applied & error) {
+                problem = problem ? problem : error;
+                result_.left_out.push_back(menu_text(entry) + " is left out: " + error.what());
+            }
+        }
+        if (result_.menu.empty()) {
+            throw not_applied(*problem);
+        }
+        settings_.menu = result_.menu;
+    }
+
+    const std::string & menu_text(size_t entry) const { return settings_.menu[entry].text; }
+
+    void measure_everywhere() {
+        result_.dense = measure("dense", mix_of(result_.facts.n_layer, {}, k_dense), 0, false);
+        for (size_t entry = 0; entry < n_entries(); ++entry) {
+            result_.everywhere.push_back(measure("methods", everywhere(entry), 0, false));
         }
     }
 
@@ -229,7 +253,7 @@ class planner_run {
             for (const auto & [layer, entry] : list) {
                 const int32_t number = result_.layers[layer];
                 jobs.push_back({mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(entry)), prompt,
-                                fmt::format("{} alone {}", number, settings_.menu[entry].text)});
+                                fmt::format("{} alone {}", number, menu_text(entry))});
             }
         }
         const std::vector<mix_effect> effects = run_jobs(name, jobs);

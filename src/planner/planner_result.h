@@ -64,6 +64,8 @@ struct planner_result {
     int64_t n_on_file = 0;  // records that an earlier run left
     int64_t n_prompts = 0;  // that choose
     int64_t measured_up_to = 0;
+    std::vector<menu_entry> menu;       // what of it can be computed here
+    std::vector<std::string> left_out;  // why others cannot, for people
     std::vector<prompt_group> choosing, held_out;
     std::vector<int32_t> layers;                        // candidates: those without a window
     measured_mix dense;                                 // on prompts that choose

@@ -15,8 +15,8 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-// sink 1, window 2, last 1: of the 21 pairs of a prompt of 6 tokens a triangle layer drops key 1 of row 3, and keys 1 and
-// 2 of row 4.
+// sink 1, window 2, last 1: of the 21 pairs of a prompt of 6 tokens a triangle layer drops key 1 of row 3, and keys 1
+// and 2 of row 4.
 const triangle_shape k_shape{1, 2, 1};
 const model_shape k_model{"llama", 3, 2, 1, 64};
 constexpr int64_t k_tokens = 6;
@@ -44,7 +44,8 @@ class MixApplied : public ::testing::Test {
 };
 
 TEST_F(MixApplied, EveryLayerAsPlanned) {
-    const backend_statistics s = statistics_of({layer_json(0, 0, 36, 6), layer_json(1, 1, 30, 12), layer_json(2, 1, 42, 0)});
+    const backend_statistics s =
+        statistics_of({layer_json(0, 0, 36, 6), layer_json(1, 1, 30, 12), layer_json(2, 1, 42, 0)});
     EXPECT_EQ(why(s, {0, 1, 2}), "");
     EXPECT_EQ(why(s, {k_dense, k_dense, k_dense}), "");
 }
@@ -54,7 +55,8 @@ TEST_F(MixApplied, ALayerThatWasNotIsNamed) {
         EXPECT_NE(why(s, mix).find(what), std::string::npos) << why(s, mix);
     };
     const json good = layer_json(0, 0, 36, 6);
-    names(statistics_of({layer_json(0, 0, 37, 5)}), {0, k_dense, k_dense}, "did not compute layer 0 as triangle on 6 tokens");
+    names(statistics_of({layer_json(0, 0, 37, 5)}), {0, k_dense, k_dense},
+          "did not compute layer 0 as triangle on 6 tokens");
     names(statistics_of({good, layer_json(1, 0, 30, 12)}), {0, 1, k_dense}, "layer 1 as stride:stride=3");
     names(statistics_of({good, layer_json(1, 1, 29, 12)}), {0, 1, k_dense}, "layer 1");
     names(statistics_of({good, layer_json(1, 1, 30, 11, 1)}), {0, 1, k_dense}, "layer 1");
@@ -99,7 +101,7 @@ class MadeUp {
         settings.base.how = choose_by::kl_budget;
         settings.base.value = 0.5;
         settings.base.prompts.lengths = {100};
-        settings.menu = parse_menu(menu, settings.base.shape, false);
+        settings.menu = r.menu = parse_menu(menu, settings.base.shape, false);
         const auto n = static_cast<size_t>(n_layer);
         r.facts.n_layer = n_layer;
         r.facts.n_head = 2;
@@ -119,14 +121,19 @@ class MadeUp {
         choice.kept_share = 0.25;
         r.choices.assign(n, std::vector<measured_choice>(settings.menu.size(), choice));
         for (size_t entry = 0; entry < settings.menu.size(); ++entry) {
-            r.everywhere.push_back({mix_of(n_layer, r.layers, static_cast<int32_t>(entry)), 0, false, 0.3, {effect_of(0.3, 1, 0.25, n)}});
+            r.everywhere.push_back(
+                {mix_of(n_layer, r.layers, static_cast<int32_t>(entry)), 0, false, 0.3, {effect_of(0.3, 1, 0.25, n)}});
         }
         choice_table table(n, std::vector<choice_cost>(settings.menu.size(), {0.02, choice.saved, saves}));
         r.mix.frontier = make_frontier(table);
         r.mix.chosen.size = static_cast<int64_t>(r.mix.frontier.size()) - 1;
         if (saves) {
             for (const bool held_out : {false, true}) {
-                r.mix.measured.push_back({mix_of_combination(r, r.mix.taken()), r.mix.chosen.size, held_out, 0.1, {effect_of(0.1, 1.2, 0.25, n)}});
+                r.mix.measured.push_back({mix_of_combination(r, r.mix.taken()),
+                                          r.mix.chosen.size,
+                                          held_out,
+                                          0.1,
+                                          {effect_of(0.1, 1.2, 0.25, n)}});
             }
         }
         r.value = plan_of_result(settings, r);
@@ -174,13 +181,19 @@ TEST(PlannersReport, SaysWhatWasFound) {
     const std::vector<std::string> lines = mix_summary(made.settings, made.r);
     EXPECT_EQ(lines[0], "3 of 3 layers are not dense: triangle 0-2");
     EXPECT_EQ(lines[1], "checked on 1 other prompts: mean first-token KL 0.1 at 98 tokens (budget 0.5)");
-    EXPECT_EQ(lines[2], "attention pairs computed: 25.0% at 99 tokens; time to first token 1.2 s (1.97 s expected), dense 2 s");
+    EXPECT_EQ(lines[2],
+              "attention pairs computed: 25.0% at 99 tokens; time to first token 1.2 s (1.97 s expected), dense 2 s");
     const std::string page = mix_report_html(made.settings, made.r, {});
-    for (const char * text : {"triangle in every layer", "stride in every layer", "the plan, on prompts kept back", "another is better", "1.67x"}) {
+    for (const char * text : {"triangle in every layer", "stride in every layer", "the plan, on prompts kept back",
+                              "another is better", "1.67x"}) {
         EXPECT_NE(page.find(text), std::string::npos) << text;
     }
     EXPECT_EQ(mix_drawings(made.settings, made.r).size(), 3U);
-    EXPECT_NE(mix_findings_jsonl(made.settings, made.r, {}).find("\"prefill_s_expected_at_longest\":1.97"), std::string::npos);
+    MadeUp other = made;
+    other.r.left_out = {"stride:stride=9 is left out: no form for this device"};
+    EXPECT_NE(mix_report_html(other.settings, other.r, {}).find("no form for this device"), std::string::npos);
+    EXPECT_NE(mix_findings_jsonl(made.settings, made.r, {}).find("\"prefill_s_expected_at_longest\":1.97"),
+              std::string::npos);
 }
 
 TEST(PlannersReport, NothingThatSavesTimeIsAResultToo) {

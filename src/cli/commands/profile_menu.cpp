@@ -20,7 +20,7 @@ void run_menu(const profile_options & options, const planner_settings & settings
     const report_facts facts = facts_of_run(settings.base, call, seconds_now() - start);
     write_file(options.out, write_plan(result.value));
     if (!options.scores.empty()) {
-        write_file(options.scores, mix_scores_jsonl(settings, result));
+        write_file(options.scores, mix_scores_jsonl(result));
     }
     if (!options.findings.empty()) {
         append_to_file(options.findings, mix_findings_jsonl(settings, result, facts));

@@ -53,7 +53,7 @@ struct svg_heat_map {
     std::string title;
     std::string x_label;
     std::string y_label;
-    std::string mark_name;                    // what a dot means
+    std::string mark_name;  // what a dot means
     std::vector<std::vector<double>> values;
     std::vector<std::vector<bool>> marked;
     std::vector<std::string> row_names = {};  // shown on hovering; empty: their numbers
