@@ -44,8 +44,8 @@ class heads_selector final : public cuda_selector {
             const rule_part part = part_of(number, args, rows, nullptr);
             const method_row & method = row_of_method(rule(number).method);
             if (!part.rows.empty() && method.cuda_workspace_bytes != nullptr) {
-                most = larger(most, part.bits_bytes + method.cuda_workspace_bytes(
-                                                          rule(number), without_pointers(part.args), part.rows));
+                most = larger(most, part.bits_bytes +
+                                        method.cuda_workspace_bytes(rule(number), without_pointers(part.args), part.rows));
             } else {
                 most = larger(most, part.bits_bytes);
             }
@@ -59,7 +59,8 @@ class heads_selector final : public cuda_selector {
         for (size_t i = 0; i < call.rows.size(); ++i) {
             const cuda_selected_rows & rows = call.rows[i];
             const auto bytes = static_cast<size_t>(rows.shape.total_words()) * sizeof(uint32_t);
-            if (const cudaError_t error = cudaMemsetAsync(rows.bits, 0, bytes, static_cast<cudaStream_t>(call.stream));
+            if (const cudaError_t error =
+                    cudaMemsetAsync(rows.bits, 0, bytes, static_cast<cudaStream_t>(call.stream));
                 error != cudaSuccess) {
                 return status::error(status_code::device_error, "clearing bits: %s", cudaGetErrorString(error));
             }
