@@ -40,6 +40,7 @@ PUBLIC = {
     "selection_rule.h": "selection_rule",
     "environment_plan.h": "plan",
     "head_rules.h": "plan",
+    "layer_texts.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",

@@ -74,7 +74,8 @@ TMX_HOST_DEVICE constexpr uint32_t band_bits(const band & kept, index_range rows
     return range_bits(blocks_of(keys.sink), word) | range_bits(blocks_of(keys.window), word);
 }
 
-// Causal pairs of a tile's rows and `n_blocks` blocks that begin before its end, those of the rows' own keys among them.
+// Causal pairs of a tile's rows and `n_blocks` blocks that begin before its end. REQUIRES those of the rows' own keys
+// among them.
 TMX_HOST_DEVICE constexpr int64_t pairs_in_blocks(index_range rows, int64_t n_blocks) {
     const index_range own = blocks_of(rows);
     const int64_t before = n_blocks - own.size();  // each row sees all keys of those

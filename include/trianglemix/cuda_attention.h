@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -47,7 +48,7 @@ struct cuda_scratch_limit {
 // The pairs that the selected segments of one call kept.
 struct cuda_kept_pairs {
     uint64_t call = 0;           // as cuda_attention_forward() numbered it
-    std::vector<int64_t> pairs;  // [selected segments][n_head]
+    std::vector<int64_t> pairs;  // [segments][n_head]; 0 where a segment is not selected
 };
 
 // What one thread drives one device with: the kernel in use, pinned upload buffers, scratch. All calls with one context
@@ -101,6 +102,7 @@ struct cuda_work;
 //
 // One selected segment, as its selector finds it on the device.
 struct cuda_selected_rows {
+    size_t segment = 0;         // its number
     bitmap_shape shape;         // of its bits: every query head; the ranks of its rows
     uint32_t * bits = nullptr;  // DEVICE [shape.total_words()]: the selector writes every word
     int64_t batch = 0;          // of q

@@ -41,9 +41,9 @@ struct own_band {
 
 struct layer_plan {
     layer_kind kind = layer_kind::dense;
-    std::vector<uint8_t> dense_head;  // [n_head] of a triangle layer: non-zero keeps that head dense; empty: none
-    int32_t dynamic = -1;             // number in plan::dynamic of the rule by which blocks are selected, besides
-                                      // what `kind` says, in every head that is not dense. < 0: none
+    std::vector<uint8_t> dense_head;    // [n_head] of a triangle layer: non-zero keeps that head dense; empty: none
+    int32_t dynamic = -1;               // number in plan::dynamic of the rule by which blocks are selected, besides
+                                        // what `kind` says, in every head that is not dense. < 0: none
     std::vector<int32_t> head_dynamic;  // [n_head] the same head by head, where heads differ; then `dynamic` is < 0.
                                         // A head with none does what `kind` says. Empty: they do not differ
     own_band own;                       // of a triangle layer
@@ -68,7 +68,7 @@ struct plan {
     precision arithmetic = precision::exact;
     std::vector<layer_plan> layers;     // [n_layer]; layers beyond its end are dense
     std::vector<dynamic_rule> dynamic;  // each is some layer's
-    std::string provenance;  // JSON text of the file's "provenance" object, white space removed; "" if none
+    std::string provenance;             // JSON text of the file's "provenance" object, white space removed; "" if none
 
     // What a triangle layer keeps: the plan's shape, or its own sink and window with the plan's last rows.
     // REQUIRES layer < layers.size().

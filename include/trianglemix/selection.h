@@ -37,9 +37,7 @@ struct head_selections {
     int32_t otherwise = k_keeps_all;        // or k_keeps_band
 
     // Of a head in a segment with that mark: the number of the rule in force, or what it does instead.
-    int32_t at(size_t head, uint8_t mark) const {
-        return of_head[head] >= int32_t{mark} ? otherwise : of_head[head];
-    }
+    int32_t at(size_t head, uint8_t mark) const { return of_head[head] >= int32_t{mark} ? otherwise : of_head[head]; }
 };
 
 // Which of a call's segments are selected, and how their bits are used: each query head visits its own blocks, or the

@@ -42,8 +42,8 @@ struct selection_rule {
     bool operator==(const selection_rule &) const = default;
 };
 
-// Where the heads of a layer differ, each has the number of a rule, or one of these: it selects by none, and keeps every
-// key; or the blocks of a band, and those that every selection keeps.
+// Where the heads of a layer differ, each has the number of a rule, or one of these: it selects by none, and keeps
+// every key; or the blocks of a band, and those that every selection keeps.
 constexpr int32_t k_keeps_all = -1;
 constexpr int32_t k_keeps_band = -2;
 

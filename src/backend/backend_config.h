@@ -29,9 +29,9 @@ enum class product_way : uint8_t {
 const char * name_of(product_way way);
 
 struct backend_config {
-    bool disabled = false;  // TRIANGLEMIX_DISABLE
-    bool strict = false;    // TRIANGLEMIX_STRICT
-    std::optional<plan> chosen;  // plan_of_environment()
+    bool disabled = false;                  // TRIANGLEMIX_DISABLE
+    bool strict = false;                    // TRIANGLEMIX_STRICT
+    std::optional<plan> chosen;             // plan_of_environment()
     std::optional<precision> arithmetic;    // TRIANGLEMIX_PRECISION; none: the plan's
     int64_t min_rows = k_default_min_rows;  // TRIANGLEMIX_MIN_ROWS: claim attention of at least that many rows; >= 1
     int64_t min_keys = k_default_min_keys;  // TRIANGLEMIX_MIN_KEYS: on a GPU, of at least that many keys; >= 1

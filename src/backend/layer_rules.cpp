@@ -1,12 +1,10 @@
 #include "backend/layer_rules.h"
 
 #include <algorithm>
-#include <map>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "backend/selection_text.h"
+#include "trianglemix/layer_texts.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
@@ -53,29 +51,16 @@ void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model
 
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
     const plan & chosen = *snapshot_.chosen;
-    std::map<std::pair<int64_t, int64_t>, std::vector<int32_t>> triangle;  // by sink and window
-    std::vector<int32_t> dense;
-    for (int32_t layer = 0; layer < running.n_layer; ++layer) {
-        const layer_heads & heads = compiled_.of_layer(layer);
-        if (heads.banded) {
-            const triangle_shape shape = chosen.shape_of_layer(static_cast<size_t>(layer));
-            triangle[{shape.n_sink, shape.n_window}].push_back(layer);
-        }
-        if (heads.dense()) {
-            dense.push_back(layer);
-        }
-    }
-    for (const auto & [shape, layers] : triangle) {
+    for (const band_text & band : band_texts(chosen)) {
         say(log_, log_level::info, "plan %s: triangle layers %s (sink %lld, window %lld)", chosen.name.c_str(),
-            format_layer_set(layers).c_str(), static_cast<long long>(shape.first),
-            static_cast<long long>(shape.second));
+            band.layers.c_str(), static_cast<long long>(band.n_sink), static_cast<long long>(band.n_window));
     }
     for (const selection_text & dynamic : selection_texts(chosen)) {
         say(log_, log_level::info, "plan %s: dynamic layers %s (%s)", chosen.name.c_str(), dynamic.layers.c_str(),
             dynamic.text().c_str());
     }
     say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
-        chosen.name.c_str(), format_layer_set(dense).c_str(), static_cast<long long>(chosen.shape.n_last),
+        chosen.name.c_str(), dense_layers(chosen, running.n_layer).c_str(), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
 }
 

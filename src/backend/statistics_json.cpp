@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "backend/selection_text.h"
+#include "trianglemix/layer_texts.h"
 
 namespace tmx {
 namespace {

@@ -60,8 +60,8 @@ struct chosen_plan {
     std::string layers() const;  // "20 of 30 layers triangle: 10-29"
 };
 
-// --plan / --layers and --dynamic / --exact, else the preset made for this very model (its name and its shape both fit) if it was
-// measured here, else exact: a preset that was not is only named, in `note`.
+// --plan / --layers and --dynamic / --exact, else the preset made for this very model (its name and its shape both fit)
+// if it was measured here, else exact: a preset that was not is only named, in `note`.
 // length_known: prompts come through us, so the tail policy is `prompt` unless --tail says otherwise; else it is the
 // plan's. ERRORS failure: unreadable, or it does not fit the model.
 chosen_plan choose_plan(const plan_options & options, const model_facts & facts, bool length_known);

@@ -118,8 +118,7 @@ class environment_reader {
 
 }  // namespace
 
-environment_plan plan_of_environment(const std::function<std::string(const char * name)> & value_of,
-                                     plan_loader load) {
+environment_plan plan_of_environment(const std::function<std::string(const char * name)> & value_of, plan_loader load) {
     return environment_reader(value_of, load).read();
 }
 

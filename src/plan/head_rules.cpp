@@ -54,7 +54,7 @@ layer_heads compile(const plan & p, const layer_plan & planned) {
     } else {
         for (size_t head = 0; head < planned.head_dynamic.size(); ++head) {
             const int32_t rule = planned.head_dynamic[head];
-            heads.rule_of_head.push_back(rule >= 0 ? number_in(heads.rules, p.dynamic[static_cast<size_t>(rule)])
+            heads.rule_of_head.push_back(rule >= 0      ? number_in(heads.rules, p.dynamic[static_cast<size_t>(rule)])
                                          : exempt(head) ? k_keeps_all
                                                         : heads.otherwise());
         }
@@ -69,8 +69,8 @@ layer_heads compile(const plan & p, const layer_plan & planned) {
 }  // namespace
 
 size_t layer_heads::n_in_force(int64_t n_keys) const {
-    const auto none = std::find_if(rules.begin(), rules.end(),
-                                   [&](const dynamic_rule & rule) { return n_keys < rule.min_tokens; });
+    const auto none =
+        std::find_if(rules.begin(), rules.end(), [&](const dynamic_rule & rule) { return n_keys < rule.min_tokens; });
     return static_cast<size_t>(none - rules.begin());
 }
 

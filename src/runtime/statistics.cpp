@@ -38,6 +38,11 @@ backend_statistics parse_statistics(const std::string & json_text) {
         s.plan_refused = s.raw.at("plan_refused").is_string() ? s.raw.at("plan_refused").get<std::string>() : "";
         s.pairs_kept = s.raw.at("pairs").at("kept").get<double>() + s.raw.at("pairs").at("masked").get<double>();
         s.pairs_skipped = s.raw.at("pairs").at("skipped");
+        for (const auto & each : s.raw.at("selected")) {
+            const auto & seconds = each.at("seconds");
+            s.selections.push_back({each.at("rule"), each.at("density"),
+                                    seconds.is_null() ? std::nullopt : std::optional<double>(seconds.get<double>())});
+        }
         s.seconds = s.raw.at("seconds");
         for (const auto & product : s.raw.at("products").at("computed")) {
             s.n_products += product.at("nodes").get<int64_t>();

@@ -16,7 +16,7 @@ struct merged_heads {
     uint32_t * to = nullptr;          // DEVICE, of the same heads
     int64_t head_words = 0;
     int32_t n_heads = 0;
-    int32_t group = 1;     // heads that share blocks among the marked of them; 1: none do
+    int32_t group = 1;  // heads that share blocks among the marked of them; 1: none do
     std::array<uint32_t, k_most_merged_heads / 32> marked{};
 };
 

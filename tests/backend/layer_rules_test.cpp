@@ -75,26 +75,52 @@ TEST_F(layer_rules_test, each_rule_of_dynamic_layers_has_a_line) {
     config.chosen.emplace();
     config.chosen->name = "test";
     config.chosen->layers.resize(4);
-    config.chosen->dynamic = {usual_rule(0), often, often};
+    config.chosen->dynamic = {{usual_rule(0), 0}, {often, 0}, {often, 0}};
     for (const size_t layer : {0, 1, 2}) {
         config.chosen->layers[layer].dynamic = static_cast<int32_t>(layer);
     }
     current_.apply(config);
     begin();
     const std::string last = "plan test: dense layers 3; last 128, tail chunk; precision exact, kernel k";
-    EXPECT_EQ(lines, (std::vector<std::string>{"plan test: dynamic layers 0 (stride 10)",
-                                               "plan test: dynamic layers 1-2 (stride 3)", last}))
+    EXPECT_EQ(lines, (std::vector<std::string>{"plan test: dynamic layers 0 (stride:stride=10)",
+                                               "plan test: dynamic layers 1-2 (stride:stride=3)", last}))
         << "no band where no layer has one";
     const std::string json = statistics_json(counters_.read(), current_, {"", ""});
-    EXPECT_NE(json.find("\"rule\": \"stride 3\""), std::string::npos) << json;
+    EXPECT_NE(json.find("\"rule\": \"stride:stride=3\""), std::string::npos) << json;
 
     lines.clear();
     config.chosen->layers[2].kind = layer_kind::triangle;
     current_.apply(config);
     begin();
     EXPECT_EQ(lines, (std::vector<std::string>{"plan test: triangle layers 2 (sink 8, window 512)",
-                                               "plan test: dynamic layers 0 (stride 10)",
-                                               "plan test: dynamic layers 1-2 (stride 3)", last}));
+                                               "plan test: dynamic layers 0 (stride:stride=10)",
+                                               "plan test: dynamic layers 1-2 (stride:stride=3)", last}));
+}
+
+TEST_F(layer_rules_test, rules_of_heads_and_lengths_have_lines_of_their_own) {
+    backend_config config;
+    config.chosen.emplace();
+    config.chosen->name = "test";
+    config.chosen->layers.resize(4);
+    config.chosen->dynamic = {{usual_rule(0), 4096}, {usual_rule(0), 0}};
+    config.chosen->layers[0].head_dynamic = {0, 0, 1, -1, -1, -1, -1, 1};
+    config.chosen->layers[1].dynamic = 0;
+    config.chosen->layers[2].kind = config.chosen->layers[3].kind = layer_kind::triangle;
+    config.chosen->layers[3].own.n_window = 64;
+    current_.apply(config);
+    begin();
+    EXPECT_EQ(lines, (std::vector<std::string>{
+                         "plan test: triangle layers 2 (sink 8, window 512)",
+                         "plan test: triangle layers 3 (sink 8, window 64)",
+                         "plan test: dynamic layers 0 (stride:stride=10, heads 0-1, from 4096 tokens on)",
+                         "plan test: dynamic layers 0 (stride:stride=10, heads 2,7)",
+                         "plan test: dynamic layers 1 (stride:stride=10, from 4096 tokens on)",
+                         "plan test: dense layers none; last 128, tail chunk; precision exact, kernel k"}));
+    EXPECT_EQ(rules_.decide_rule(2, 8).shape.n_window, 512);
+    EXPECT_EQ(rules_.decide_rule(3, 8).shape.n_window, 64);
+    EXPECT_TRUE(rules_.decide_rule(0, 8).planned());
+    EXPECT_FALSE(rules_.decide_rule(0, 16).planned()) << "the heads of another layer";
+    EXPECT_EQ(counters_.read().fallbacks["head_count"], 1);
 }
 
 TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {

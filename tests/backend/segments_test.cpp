@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/selected_node.h"
+
 namespace tmx::test {
 namespace {
 
@@ -20,7 +22,12 @@ causal_run run_of(int64_t row_begin, int64_t row_end, int64_t rank_begin, std::v
 }
 
 layer_rule rule(tail_policy tail, int64_t prompt_length = -1) {
-    static const layer_heads banded{.id = 1, .rule = {.id = 1, .banded = true, .selection = {}}, .dense_head = {}};
+    static const layer_heads banded = [] {
+        layer_heads heads;
+        heads.id = 1;
+        heads.banded = true;
+        return heads;
+    }();
     return {.heads = &banded, .shape = k_shape, .tail = tail, .prompt_length = prompt_length, .way = nullptr};
 }
 
@@ -143,6 +150,115 @@ TEST(count_pairs, sums_over_heads_and_keeps_dense_heads_apart) {
     EXPECT_EQ(pairs.masked, 10.0 * 128 * 6) << "all keys, where nobody looked";
     masked.masked[0].n_visible = 77;
     EXPECT_EQ(count_pairs(masked, make_segments(masked, {}), shape).masked, 77.0 * 6);
+}
+
+// Rows of two runs, the first of which ends at key 100, the second at key 150.
+const ubatch_runs k_two_runs{{run_of(0, 100, 0), run_of(100, 150, 100)}, {}};
+
+layer_heads dynamic_heads(std::vector<int64_t> min_tokens, bool banded) {
+    layer_heads heads;
+    heads.id = 1;
+    heads.banded = banded;
+    for (const int64_t least : min_tokens) {
+        heads.rules.push_back({.selection = usual_rule(0), .min_tokens = least});
+    }
+    return heads;
+}
+
+std::vector<uint8_t> marks_of(const layer_heads & heads) {
+    layer_rule of_heads = rule(tail_policy::chunk);
+    of_heads.heads = &heads;
+    return selected_marks(k_two_runs, make_segments(k_two_runs, of_heads), of_heads);
+}
+
+TEST(selected_marks, say_how_many_rules_are_in_force) {
+    using marks = std::vector<uint8_t>;
+    EXPECT_EQ(marks_of(dynamic_heads({0}, false)), (marks{1, 0, 1, 0})) << "the last rows are dense";
+    EXPECT_EQ(marks_of(dynamic_heads({100}, false)), (marks{1, 0, 1, 0}));
+    EXPECT_EQ(marks_of(dynamic_heads({101}, false)), (marks{0, 1, 0})) << "a run below is one dense stretch";
+    EXPECT_EQ(marks_of(dynamic_heads({101}, true)), (marks{0, 0, 1, 0})) << "or two of the layer's triangle";
+    EXPECT_EQ(marks_of(dynamic_heads({0, 120, 151}, false)), (marks{1, 0, 2, 0}));
+    EXPECT_EQ(marks_of(dynamic_heads({151}, false)), marks{}) << "none";
+    EXPECT_EQ(marks_of(dynamic_heads({}, true)), marks{});
+}
+
+TEST(make_segments, a_run_below_the_crossover_is_what_its_layer_is_without) {
+    for (const bool banded : {false, true}) {
+        const layer_heads heads = dynamic_heads({500}, banded);
+        layer_rule of_heads = rule(tail_policy::chunk);
+        of_heads.heads = &heads;
+        const ubatch_runs found{{run_of(0, 100, 0)}, {}};
+        EXPECT_EQ(
+            stretches(make_segments(found, of_heads)),
+            banded ? (std::vector<stretch>{{0, 84, false}, {84, 100, true}}) : (std::vector<stretch>{{0, 100, true}}));
+        EXPECT_EQ(of_heads.treats(found.runs[0]), banded);
+    }
+}
+
+TEST(unordered_rows, are_those_that_the_plan_would_have_thinned) {
+    ubatch_runs found{{run_of(0, 100, 0)}, {}};
+    found.runs[0].ordered = false;
+    const auto n_rows = [&](const layer_heads & heads) {
+        layer_rule of_heads = rule(tail_policy::chunk);
+        of_heads.heads = &heads;
+        return unordered_rows(found, of_heads);
+    };
+    EXPECT_GT(n_rows(dynamic_heads({}, true)), 0);
+    EXPECT_GT(n_rows(dynamic_heads({100}, false)), 0);
+    EXPECT_EQ(n_rows(dynamic_heads({101}, false)), 0) << "dense in any order";
+}
+
+TEST(layer_request, heads_of_one_group_that_differ_visit_their_own_blocks) {
+    layer_heads heads = dynamic_heads({0, 0}, false);
+    heads.rules[1].selection.values[0] = 3;
+    const std::vector<uint8_t> marks{2};
+    layer_rule of_heads = rule(tail_policy::chunk);
+    of_heads.heads = &heads;
+    const auto apart = [&](std::vector<int32_t> of_head) {
+        heads.rule_of_head = std::move(of_head);
+        const layer_request made(of_heads, marks, 2);
+        EXPECT_EQ(made.request().heads_differ(), !heads.rule_of_head.empty());
+        return made.request().per_query_head;
+    };
+    EXPECT_FALSE(apart({}));
+    EXPECT_FALSE(apart({0, 0, 1, 1}));
+    EXPECT_TRUE(apart({0, 1, 1, 1}));
+    EXPECT_TRUE(apart({0, 0, 1, k_keeps_all}));
+}
+
+// Two rules, the second not in force for the first of two selected segments.
+TEST(selected_node, counts_by_rule) {
+    const std::vector<selection_rule> rules{usual_rule(0), selection_rule{0, {3}}};
+    const std::vector<int32_t> of_head{0, 1, 0, k_keeps_band};
+    const std::vector<uint8_t> marks{1, 0, 2};
+    const selection_request request{.rule = rules[0],
+                                    .selected = marks,
+                                    .per_query_head = true,
+                                    .heads = {.rules = rules, .of_head = of_head, .otherwise = k_keeps_all}};
+    std::vector<attention_segment> segments(3);
+    segments[0].row_end = 10;  // 55 pairs a head
+    segments[2].row_end = 2;   // 2 rows of ranks 100 and 101: 203 pairs a head
+    segments[2].rank_begin = 100;
+    node_shape shape;
+    shape.n_head = 4;
+    shape.d_qk = shape.d_v = 8;
+    const selected_node node(request, segments, shape);
+    const std::vector<int64_t> kept{300, 150, 160};
+    const std::vector<double> seconds{0.5, 0.25, 0};
+    const selected_record record = node.record(kept, seconds);
+    EXPECT_EQ(record.pairs.kept, 610);
+    EXPECT_EQ(record.pairs.skipped, 4 * (55 + 203) - 610);
+    EXPECT_EQ(record.pairs.flops, 610.0 * 32);
+    ASSERT_EQ(record.rules.size(), 2u);
+    EXPECT_EQ(record.rules[0].rule, "stride:stride=10");
+    EXPECT_EQ(record.rules[0].counts.causal, 2 * (55 + 203));
+    EXPECT_EQ(record.rules[0].counts.kept, 300);
+    EXPECT_EQ(record.rules[0].counts.seconds, 0.5);
+    EXPECT_EQ(record.rules[1].rule, "stride:stride=3");
+    EXPECT_EQ(record.rules[1].counts.causal, 203);
+    const selected_record all = node.record_of_all();
+    EXPECT_EQ(all.pairs.skipped, 0);
+    EXPECT_EQ(all.rules[0].counts.timed_nodes, 0);
 }
 
 }  // namespace

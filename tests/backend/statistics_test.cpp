@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
 #include "backend/log.h"
 #include "backend/statistics_json.h"
 #include "backend/statistics_summary.h"
@@ -80,10 +84,12 @@ TEST(statistics_test, json_and_words) {
 }
 
 TEST(statistics_test, a_node_is_dynamic_if_a_row_is_selected) {
-    const layer_heads heads{.id = 1, .rule = {.id = 1, .banded = false, .selection = usual_rule(0)}, .dense_head = {}};
+    layer_heads heads;
+    heads.id = 1;
+    heads.rules = {{.selection = usual_rule(0), .min_tokens = 250}};
     const layer_rule rule{
         .heads = &heads, .shape = {}, .tail = tail_policy::chunk, .prompt_length = -1, .way = nullptr};
-    const auto kind_of = [&](int64_t n_rows) {
+    const auto kind_of = [&](int64_t n_rows, int64_t n_planned) {
         ubatch_runs found;
         found.runs.push_back({.stream = 0,
                               .row_begin = 0,
@@ -96,14 +102,76 @@ TEST(statistics_test, a_node_is_dynamic_if_a_row_is_selected) {
         args.n_head = args.n_head_kv = 1;
         args.n_kv = n_rows;
         const std::vector<attention_segment> segments = make_segments(found, rule);
-        const std::vector<uint8_t> marks = selected_marks(segments, rule);
-        const node_record record = describe_node(args, 0, rule, found, segments, {.marks = marks, .kept = 0}, 0);
+        const std::vector<uint8_t> marks = selected_marks(found, segments, rule);
+        const node_record record = describe_node(args, 0, rule, found, segments, marks, 0);
         EXPECT_EQ(record.kind == node_kind::dynamic, !marks.empty());
-        EXPECT_EQ(record.pairs.skipped > 0, !marks.empty());
+        EXPECT_EQ(record.pairs.kept < static_cast<double>(n_rows * (n_rows + 1) / 2), !marks.empty() || heads.banded);
+        statistics counters;
+        counters.count_node(record);
+        EXPECT_EQ(counters.read().planned_runs, n_planned);
         return record.kind;
     };
-    EXPECT_EQ(kind_of(300), node_kind::dynamic);
-    EXPECT_EQ(kind_of(100), node_kind::dense) << "every row is one of the last 128";
+    EXPECT_EQ(kind_of(300, 1), node_kind::dynamic);
+    EXPECT_EQ(kind_of(249, 0), node_kind::dense) << "fewer keys than the rule is for";
+    heads.rules[0].min_tokens = 0;
+    EXPECT_EQ(kind_of(100, 1), node_kind::dense) << "every row is one of the last 128";
+    heads.rules[0].min_tokens = 1000;
+    heads.banded = true;
+    EXPECT_EQ(kind_of(900, 1), node_kind::triangle) << "fewer keys than the rule is for";
+}
+
+TEST(statistics_test, selection_is_counted_by_layer_and_rule) {
+    statistics process;
+    statistics context(&process);
+    const auto record = [](const char * rule, double kept, double seconds, int64_t timed) {
+        const selection_counts counts{
+            .nodes = 1, .timed_nodes = timed, .kept = kept, .causal = 100, .seconds = seconds};
+        selected_record made;
+        made.pairs = {.kept = kept, .skipped = 100 - kept, .masked = 0, .flops = kept, .bytes = 0};
+        made.rules = {{rule, counts}};
+        return made;
+    };
+    context.count_selected(3, record("a:x=1", 20, 0.5, 1));
+    context.count_selected(3, record("a:x=1", 40, 0.25, 1));
+    context.count_selected(3, record("b", 10, 0, 0));
+    context.count_selected(4, record("b", 30, 0, 0));
+    for (const statistics * each : {&process, &context}) {
+        const all_counts read = each->read();
+        EXPECT_EQ(read.pairs.kept, 100);
+        EXPECT_EQ(read.pairs.skipped, 300);
+        EXPECT_EQ(read.layers.at(3).pairs.kept, 70);
+        EXPECT_EQ(read.layers.at(3).selections.at("a:x=1").seconds, 0.75);
+        EXPECT_EQ(read.selections().at("b").kept, 40);
+    }
+    const settings current;
+    const auto json = nlohmann::json::parse(statistics_json(context.read(), current, {"", ""}));
+    EXPECT_EQ(json["layers"][0]["selected"][0]["density"], 0.3);
+    EXPECT_EQ(json["layers"][0]["selected"][0]["seconds"], 0.75);
+    EXPECT_TRUE(json["layers"][0]["selected"][1]["seconds"].is_null()) << "not known";
+    EXPECT_TRUE(json["layers"][0]["selection_seconds"].is_null());
+    EXPECT_EQ(json["selected"].size(), 2u);
+    EXPECT_EQ(json["selected"][1]["nodes"], 2);
+    context.count_product({weight_type::q8_0, product_arithmetic::host}, {});
+    for (int i = 0; i < 100; ++i) {
+        context.count_selected(5, record(std::to_string(i).c_str(), 1, 0, 1));
+    }
+    EXPECT_EQ(context.read().layers.at(5).selections.size(), k_most_selections)
+        << "a host may change plans without end";
+    EXPECT_EQ(context.read().layers.at(5).pairs.kept, 100);
+}
+
+TEST(statistics_test, the_summary_says_what_was_selected) {
+    statistics counters;
+    const settings current;
+    layer_heads heads;
+    const ubatch_runs found = all_masked(1, 10, mask_reason::visible_count);
+    counters.count_node(describe_node({.n_head = 1, .n_head_kv = 1, .n_q = 10, .n_kv = 10}, 0, {}, found, {}, {}, 0));
+    const selection_counts timed{.nodes = 2, .timed_nodes = 2, .kept = 25, .causal = 100, .seconds = 0.5};
+    counters.count_selected(0, {{}, {{"a:x=1", timed}}});
+    const std::string text = statistics_summary(counters.read(), current);
+    EXPECT_NE(text.find("selected by a:x=1: 2 nodes, 25.0% of their pairs kept, selected in 0.500 s\n"),
+              std::string::npos)
+        << text;
 }
 
 TEST(log_test, lines_of_any_length) {

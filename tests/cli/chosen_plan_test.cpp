@@ -126,6 +126,23 @@ TEST(ServePlan, OptionsTakeThePlaceOfAllThatTheEnvironmentSays) {
     EXPECT_TRUE(unsets_dynamic(planned)) << "the backend refuses both together";
 }
 
+TEST(ChosenPlan, DynamicLayersTypedAsInTheEnvironment) {
+    model_facts facts;
+    facts.n_layer = 8;
+    facts.n_head = 4;
+    plan_options asked;
+    asked.layers = "6-7";
+    asked.dynamic = "stride:stride=3,min_tokens=4096@0-2;stride:5@6";
+    const chosen_plan chosen = choose_plan(asked, facts, true);
+    EXPECT_TRUE(chosen.sparse);
+    EXPECT_EQ(chosen.source, "--layers 6-7 --dynamic stride:stride=3,min_tokens=4096@0-2;stride:5@6");
+    EXPECT_EQ(chosen.layers(), "2 of 8 layers triangle: 6-7; 4 dynamic: 0-2,6");
+    EXPECT_EQ(chosen.value.dynamic[0].min_tokens, 4096);
+    EXPECT_EQ(parse_plan(write_plan(chosen.value)).value, chosen.value);
+    asked.dynamic = "stride:3@8";
+    EXPECT_THROW(choose_plan(asked, facts, true), failure) << "there is no such layer";
+}
+
 TEST(ServePlan, AWrongOneIsSaidBeforeTheServerStarts) {
     const set_variable dynamic("TRIANGLEMIX_DYNAMIC", "stride@9-0");
     environment env;

@@ -353,7 +353,12 @@ TEST(Statistics, SharesAndReasons) {
             "gpu":{"graphs":{"cut":1,"whole":7},"passed_on":{"keys":2}},"declined":{"rows":9},"plan_refused":null,
             "products":{"computed":[{"weights":"f16","arithmetic":"bf16","nodes":2,"flops":1,"seconds":0.5},
                                     {"weights":"q8_0","arithmetic":"host","nodes":3,"flops":1,"seconds":1.5}]},
-            "pairs":{"kept":25,"skipped":75,"masked":100},"seconds":0.5})");
+            "pairs":{"kept":25,"skipped":75,"masked":100},"seconds":0.5,
+            "selected":[{"rule":"a:x=1","density":0.25,"seconds":0.5},{"rule":"b","density":1,"seconds":null}]})");
+    ASSERT_EQ(s.selections.size(), 2U);
+    EXPECT_EQ(s.selections[0].density, 0.25);
+    EXPECT_EQ(s.selections[0].seconds, 0.5);
+    EXPECT_EQ(s.selections[1].seconds, std::nullopt);
     EXPECT_EQ(s.n_planned, 8);
     EXPECT_EQ(s.n_dense, 3);
     EXPECT_DOUBLE_EQ(s.kept_share(), 0.625) << "layers that the plan does not reach count, too";

@@ -22,7 +22,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
         TMX_PROPERTY(layer.dense_head.empty() || layer.dense_head.size() == static_cast<size_t>(p.model.n_head));
         TMX_PROPERTY(layer.dense_head.empty() || layer.kind == tmx::layer_kind::triangle);
         TMX_PROPERTY(layer.dynamic < static_cast<int32_t>(p.dynamic.size()));
-        TMX_PROPERTY(layer.dense_head.empty() || layer.dynamic < 0);
+        TMX_PROPERTY(layer.head_dynamic.empty() || layer.head_dynamic.size() == static_cast<size_t>(p.model.n_head));
+        TMX_PROPERTY(layer.head_dynamic.empty() || layer.dynamic < 0);
+        TMX_PROPERTY(!layer.own.any() || layer.kind == tmx::layer_kind::triangle);
     }
     TMX_PROPERTY(tmx::plan_mismatch(p, p.model).empty());
 

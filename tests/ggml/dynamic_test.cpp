@@ -2,13 +2,13 @@
 // that spells out which blocks are kept; what cannot be treated so is exact, and counted.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <string>
 
 #include "backend/statistics.h"
 #include "glue/accel_device.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
+#include "spelled_blocks.h"
 
 namespace tmx::test {
 namespace {
@@ -20,51 +20,13 @@ plan dynamic_plan() {
     plan p = triangle_plan({1, 2});
     selection_rule rule = usual_rule(*find_selection_method("stride"));
     rule.values[0] = k_stride;
-    p.dynamic = {rule};
+    p.dynamic = {{.selection = rule, .min_tokens = 0}};
     p.layers[0].dynamic = 0;
     p.layers[1].dynamic = 0;
     return p;
 }
 
 const mini_shape k_layers{.n_layer = 4};
-
-// The mask of a ubatch of one run that ends with k_shape.n_last dense rows, for a layer that selects blocks.
-fake_ubatch spelled_blocks(fake_ubatch ubatch, const fake_cache & cache, bool banded) {
-    const int64_t n_selected = ubatch.n_rows - k_shape.n_last;
-    const auto position = [&](int64_t row) { return int64_t{ubatch.positions[static_cast<size_t>(row)]}; };
-    for (int64_t row = 0; row < n_selected; ++row) {
-        const int64_t first = row / 128 * 128;
-        const int64_t last = std::min(first + 128, n_selected) - 1;
-        const auto in_band = [&](int64_t block) {
-            for (int64_t other = first; other <= last; ++other) {
-                const int64_t begin = position(other) - k_shape.n_window + 1;
-                if (block * 128 <= position(other) && block * 128 + 127 >= begin) {
-                    return true;
-                }
-            }
-            return false;
-        };
-        for (int64_t cell = 0; cell < ubatch.n_kv; ++cell) {
-            const int64_t block = cache.cells()[static_cast<size_t>(cell)].position / 128;
-            const bool kept = block == 0 || block >= position(first) / 128 ||
-                              (position(last) / 128 - block) % k_stride == 0 || (banded && in_band(block));
-            if (ubatch.visible(0, row, cell) && !kept) {
-                ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
-            }
-        }
-    }
-    return ubatch;
-}
-
-int64_t visible_entries(const fake_ubatch & ubatch) {
-    int64_t n = 0;
-    for (int64_t row = 0; row < ubatch.n_rows; ++row) {
-        for (int64_t cell = 0; cell < ubatch.n_kv; ++cell) {
-            n += ubatch.visible(0, row, cell) ? 1 : 0;
-        }
-    }
-    return n;
-}
 
 class dynamic_test : public proxy_test {
   protected:
@@ -86,8 +48,8 @@ class dynamic_test : public proxy_test {
                 cache.force_cells(cell_range(1400 - 650 * chunk, 2000 - 650 * chunk));
             }
             const step now = prompt_step(cache, 0, 600, last_rows(600));
-            const fake_ubatch of_blocks = spelled_blocks(now.ubatch, now.after, false);
-            const fake_ubatch of_both = spelled_blocks(now.ubatch, now.after, true);
+            const fake_ubatch of_blocks = spelled_blocks(now.ubatch, now.after, k_stride, false);
+            const fake_ubatch of_both = spelled_blocks(now.ubatch, now.after, k_stride, true);
             const fake_ubatch of_band = spelled_out(now.ubatch, now.after, now.dense);
             ASSERT_TRUE(tested.compute(now.ubatch, now.users));
             ASSERT_TRUE(blocks.compute(of_blocks, now.users));
@@ -137,7 +99,7 @@ TEST_F(dynamic_test, cells_in_any_order_through_a_proxy) {
 TEST_F(dynamic_test, layers_of_one_rule_share_what_a_proxy_prepares) {
     plan p = triangle_plan({});
     p.layers.resize(4);
-    p.dynamic = {usual_rule(0), usual_rule(0)};
+    p.dynamic = {{usual_rule(0), 0}, {usual_rule(0), 0}};
     for (size_t layer = 0; layer < 4; ++layer) {
         p.layers[layer].dynamic = static_cast<int32_t>(layer % 2);  // two names for one rule
     }
@@ -202,6 +164,19 @@ TEST_F(dynamic_test, what_an_executor_cannot_select_is_passed_on_and_counted) {
     EXPECT_LT(nmse(tested.output(0), exact.output(0)), k_same);
     EXPECT_EQ(stats()["fallbacks"]["device"], 3);
     EXPECT_EQ(stats()["gpu"]["passed_on"]["unsupported: no form of that method"], 4);
+}
+
+TEST_F(dynamic_test, what_nobody_counted_is_not_claimed_to_be_skipped) {
+    faults_.counts_nothing = true;
+    apply(with_plan(dynamic_plan()));
+    fake_cache cache(1024);
+    const step now = prompt_step(cache, 0, 900, last_rows(900));
+    mini_model tested(k_layers, 900, 1024, 1, proxy_.handle());
+    ASSERT_TRUE(tested.compute(now.ubatch, now.users));
+    const nlohmann::json layers = stats()["layers"];
+    EXPECT_EQ(layers[0]["pairs"]["skipped"], 0);
+    EXPECT_EQ(layers[0]["selected"][0]["density"], 1);
+    EXPECT_GT(layers[2]["pairs"]["skipped"], 0) << "a triangle layer's pairs need no counting";
 }
 
 TEST_F(dynamic_test, rows_that_are_all_dense_need_no_method) {

@@ -13,12 +13,12 @@ dense_row last_rows(int64_t n_rows) {
     return [n_rows](int64_t row) { return row >= n_rows - k_shape.n_last; };
 }
 
-fake_ubatch spelled_out(fake_ubatch ubatch, const fake_cache & cache, const dense_row & dense) {
+fake_ubatch spelled_out(fake_ubatch ubatch, const fake_cache & cache, const dense_row & dense, int64_t window) {
     for (int64_t row = 0; row < ubatch.n_rows; ++row) {
         const int32_t i = ubatch.positions[static_cast<size_t>(row)];
         for (int64_t cell = 0; cell < ubatch.n_kv && !dense(row); ++cell) {
             const int32_t j = cache.cells()[static_cast<size_t>(cell)].position;
-            if (ubatch.visible(0, row, cell) && !(j < k_shape.n_sink || i - j < k_shape.n_window)) {
+            if (ubatch.visible(0, row, cell) && !(j < k_shape.n_sink || i - j < window)) {
                 ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
             }
         }

@@ -23,7 +23,8 @@ dense_row last_rows(int64_t n_rows);
 const inline dense_row k_every_row = [](int64_t) { return true; };
 
 // The ubatch's mask with what a triangle layer drops taken out, from the definition: positions, not ranks.
-fake_ubatch spelled_out(fake_ubatch ubatch, const fake_cache & cache, const dense_row & dense);
+fake_ubatch spelled_out(fake_ubatch ubatch, const fake_cache & cache, const dense_row & dense,
+                        int64_t window = k_shape.n_window);
 
 struct step {
     fake_ubatch ubatch;

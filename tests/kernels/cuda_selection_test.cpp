@@ -175,7 +175,7 @@ TEST_P(cuda_selection_test, same_bits_in_every_call_beside_banded_rows) {
     EXPECT_EQ(0, std::memcmp(once.out.data(), again.out.data(), once.out.size()));
 }
 
-// The stream is held by a host function: a call that waited for the device would never come back.
+// The stream is held by a host function: a call that waited for the device, or for its count, would never come back.
 TEST_P(cuda_selection_test, a_call_waits_for_nothing) {
     const test_case c = one_chunk(1000, 200, k_no_band);
     const std::unique_ptr<problem> p = selection_problem(c);
@@ -187,8 +187,12 @@ TEST_P(cuda_selection_test, a_call_waits_for_nothing) {
     ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, stream, work,
                              {cuda_selector_of(stride_rule(3)), k_selected, false})
                     .ok());
-    ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, stream).ok());  // loads the kernels
+    uint64_t first = 0;
+    ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, stream, &first).ok());  // loads the kernels
     check_cuda(cudaStreamSynchronize(stream), "the first call");
+    static_cast<void>(ctx->take_kept(stream));
+    check_cuda(cudaStreamSynchronize(stream), "its count");
+    EXPECT_EQ(1u, ctx->take_kept(stream).size());
 
     std::atomic<bool> released{false};
     const auto hold = [](void * flag) {
@@ -197,8 +201,11 @@ TEST_P(cuda_selection_test, a_call_waits_for_nothing) {
         }
     };
     check_cuda(cudaLaunchHostFunc(stream, hold, &released), "holding the stream");
-    auto call =
-        std::async(std::launch::async, [&] { return cuda_attention_forward(device.args, *work, *ctx, stream).ok(); });
+    auto call = std::async(std::launch::async, [&] {
+        uint64_t number = 0;
+        const bool done = cuda_attention_forward(device.args, *work, *ctx, stream, &number).ok();
+        return done && number != 0 && ctx->take_kept(stream).empty();
+    });
     const bool returned = call.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
     EXPECT_TRUE(returned) << "the call waits for the device";
     EXPECT_EQ(cudaErrorNotReady, cudaStreamQuery(stream));

@@ -57,6 +57,29 @@ TEST(block_bitmap, mandatory_and_visible_bits) {
     }
 }
 
+TEST(block_bitmap, pairs_in_blocks_are_counted_one_by_one) {
+    for (const bitmap_shape & shape : k_shapes) {
+        std::mt19937 random(7);
+        for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
+            const index_range rows = shape.rows_of(tile);
+            int64_t n_blocks = 0;
+            int64_t pairs = 0;
+            for (int64_t block = 0; block * k_bitmap_keys < rows.end; ++block) {
+                if (block * k_bitmap_keys < rows.begin / k_bitmap_keys * k_bitmap_keys && random() % 2 == 0) {
+                    continue;
+                }
+                ++n_blocks;
+                for (int64_t row = rows.begin; row < rows.end; ++row) {
+                    for (int64_t key = block * k_bitmap_keys; key < (block + 1) * k_bitmap_keys; ++key) {
+                        pairs += key <= row ? 1 : 0;
+                    }
+                }
+            }
+            EXPECT_EQ(pairs, pairs_in_blocks(rows, n_blocks)) << rows.begin << " " << rows.end;
+        }
+    }
+}
+
 TEST(block_bitmap, band_bits_are_the_blocks_of_kept_pairs) {
     for (const bitmap_shape & shape : k_shapes) {
         for (const band & kept : {band{}, band{8, 512}, band{0, 1}, band{200, 3}, band{4, 129}, band{5000, 7}}) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/work_list.h"
@@ -241,8 +242,9 @@ TEST(cuda_work_list, blocks_reach_behind_the_last_key) {
     }
 }
 
-// What the device does with the bits of selected blocks (make_walks.cu), one job after the other.
-void run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile_keys) {
+// What the device does with the bits of selected blocks (make_walks.cu), one job after the other. Returns the counters.
+std::vector<int64_t> run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile_keys) {
+    std::vector<int64_t> counters(list.counted.size());
     list.first_ranks.resize(list.first_ranks.size() + static_cast<size_t>(list.n_selected_ranks), -1);
     for (const walk_job & job : list.jobs) {
         int32_t n_blocks = 0;
@@ -254,12 +256,14 @@ void run_jobs(work_list & list, const std::vector<uint32_t> & bits, int32_t tile
                 }
             }
         }
+        counters[static_cast<size_t>(job.counter)] += pairs_in_blocks(job.rows(), n_blocks);
         for (int32_t i = job.item_begin; i < job.item_end; ++i) {
             const auto item = static_cast<size_t>(list.job_items[static_cast<size_t>(i)]);
             auto & [place, walk] = list.items[item];
             walk = list_walk(place, seen_by(place, job, n_blocks), tile_keys);
         }
     }
+    return counters;
 }
 
 TEST(cuda_work_list, selected_blocks) {
@@ -279,7 +283,14 @@ TEST(cuda_work_list, selected_blocks) {
                 for (uint32_t & word : bits) {
                     word = static_cast<uint32_t>(random()) & static_cast<uint32_t>(random());
                 }
-                run_jobs(list, bits, 64);
+                const std::vector<int64_t> kept = run_jobs(list, bits, 64);
+                std::map<std::pair<size_t, int32_t>, int64_t> kept_by_head;  // of segment and head
+                for (size_t i = 0; i < kept.size(); ++i) {
+                    for (int32_t head = 0; head < list.counted[i].n_heads; ++head) {
+                        kept_by_head[{static_cast<size_t>(list.counted[i].segment),
+                                      list.counted[i].head_begin + head}] += kept[i];
+                    }
+                }
                 pair_counts counts = walk(list, 64);
                 size_t n_kept = 0;
                 size_t first_word = 0;
@@ -316,6 +327,7 @@ TEST(cuda_work_list, selected_blocks) {
                                     continue;
                                 }
                                 ++n_kept;
+                                kept_by_head[{i, head}] -= c.selected[i] != 0 ? 1 : 0;
                                 const int found = counts[{s.batch, head, static_cast<int32_t>(row), key}];
                                 ASSERT_EQ(1, found) << "segment " << i << " head " << head << " row " << row << " key "
                                                     << key << " from rank " << rank_begin;
@@ -325,6 +337,9 @@ TEST(cuda_work_list, selected_blocks) {
                     first_word += c.selected[i] != 0 ? static_cast<size_t>(shape.total_words()) : 0;
                 }
                 EXPECT_EQ(n_kept, counts.size()) << "pairs computed that nobody keeps";
+                for (const auto & [who, rest] : kept_by_head) {
+                    EXPECT_EQ(0, rest) << "pairs counted of segment " << who.first << ", head " << who.second;
+                }
             }
         }
     }

@@ -10,6 +10,14 @@
 namespace tmx {
 namespace {
 
+std::string known_methods() {
+    std::string known;
+    for (int32_t method = 0; method < selection_methods(); ++method) {
+        known += (known.empty() ? "" : ", ") + std::string(selection_method_of(method).name);
+    }
+    return known;
+}
+
 std::string file_with(const std::string & dynamic, const std::string & version = "2",
                       const std::string & triangle = "16-31") {
     return R"({"format": "trianglemix-plan", "version": )" + version +
@@ -23,8 +31,8 @@ TEST(plan_dynamic, is_read) {
     ASSERT_EQ(read.error, "");
     const plan & p = read.value;
     ASSERT_EQ(p.dynamic.size(), 2u);
-    EXPECT_EQ(p.dynamic[0].values[0], 7);
-    EXPECT_EQ(p.dynamic[1], usual_rule(*find_selection_method("stride")));
+    EXPECT_EQ(p.dynamic[0].selection.values[0], 7);
+    EXPECT_EQ(p.dynamic[1].selection, usual_rule(*find_selection_method("stride")));
     for (int32_t layer = 0; layer < 32; ++layer) {
         const layer_plan & planned = p.layers[static_cast<size_t>(layer)];
         EXPECT_EQ(planned.kind, layer >= 16 ? layer_kind::triangle : layer_kind::dense);
@@ -64,7 +72,8 @@ TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
         {"[]", "dynamic: names no layer; leave it out"},
         {"[3]", "dynamic[0]: found 3, expected an object"},
         {R"([{"layers": "0"}])", "dynamic[0].method: missing; it is required"},
-        {R"([{"method": "strid", "layers": "0"}])", R"(dynamic[0].method: found "strid", expected one of: stride)"},
+        {R"([{"method": "strid", "layers": "0"}])",
+         R"(dynamic[0].method: found "strid", expected one of: )" + known_methods()},
         {R"([{"method": 5, "layers": "0"}])", R"(dynamic[0].method: found 5, expected a string such as "stride")"},
         {R"([{"method": "stride"}])", "dynamic[0].layers: missing; it is required"},
         {R"([{"method": "stride", "layers": "none"}])", "dynamic[0].layers: names no layer; leave the entry out"},
@@ -75,7 +84,7 @@ TEST(plan_dynamic, errors_say_where_what_and_what_is_allowed) {
         {R"([{"method": "stride", "stride": 2.5, "layers": "0"}])",
          "dynamic[0].stride: found 2.5, expected an integer from 1 to 1048576"},
         {R"([{"method": "stride", "steps": 2, "layers": "0"}])",
-         "dynamic[0].steps: unknown key; allowed here: method, layers, stride"},
+         "dynamic[0].steps: unknown key; allowed here: method, layers, heads, min_tokens, stride"},
         {R"([{"method": "stride", "layers": "0-5"}, {"method": "stride", "layers": "5"}])",
          "dynamic[1].layers: layer 5 is in dynamic[0] already"},
     };
@@ -95,45 +104,17 @@ TEST(plan_dynamic, the_file_of_a_wrong_version_is_told_the_right_one) {
         "dynamic: unknown key; a file of version 2 names its dynamic layers in \"dynamic\"; allowed here: " + keys);
     // One that is of version 2 already is not told to be.
     EXPECT_EQ(parse_plan(R"({"format": "trianglemix-plan", "version": 2, "dynamic_layers": "3"})").error,
-              "dynamic_layers: unknown key; allowed here: " + keys + ", dynamic");
-}
-
-TEST(plan_dynamic, heads_of_a_dynamic_layer_are_not_told_apart) {
-    const std::string text = R"({"format": "trianglemix-plan", "version": 2, "model": {"layers": 4, "heads": 4}, )"
-                             R"("triangle_layers": "2", "dynamic": [{"method": "stride", "layers": "2"}], )"
-                             R"("per_head": {"2": {"dense_heads": "1"}}})";
-    EXPECT_EQ(parse_plan(text).error, "per_head.2: layer 2 is dynamic; its heads all do the same");
+              "dynamic_layers: unknown key; allowed here: " + keys + ", dynamic, bands");
 }
 
 TEST(plan_dynamic, a_layer_that_the_model_lacks_is_a_mismatch) {
     plan p;
     p.layers.resize(21);
     p.layers[20].dynamic = 0;
-    p.dynamic = {usual_rule(0)};
+    p.dynamic = {{.selection = usual_rule(0), .min_tokens = 0}};
     model_shape running;
     running.n_layer = 16;
     EXPECT_EQ(plan_mismatch(p, running), "plan is for a model with a layer 20, the model has layers 0 to 15");
-}
-
-TEST(dynamic_layers, as_users_type_them) {
-    const parsed<dynamic_layers> full = parse_dynamic_layers("stride:12@0-2,5", -1);
-    ASSERT_EQ(full.error, "");
-    EXPECT_EQ(full.value.rule.values[0], 12);
-    EXPECT_EQ(full.value.layers, (std::vector<int32_t>{0, 1, 2, 5}));
-    EXPECT_EQ(parse_dynamic_layers("stride@3", -1).value.rule, usual_rule(0));
-
-    const std::vector<std::pair<std::string, std::string>> bad = {
-        {"stride:10", R"(found "stride:10", expected a method and layers such as "stride:10@0-9")"},
-        {"strode:10@0", R"(found "strode", expected one of: stride)"},
-        {"stride:x@0", R"(stride: found "x", expected a whole number from 1 to 1048576)"},
-        {"stride:2.5@0", R"(stride: found "2.5", expected a whole number from 1 to 1048576)"},
-        {"stride:0@0", R"(stride: found "0", expected a whole number from 1 to 1048576)"},
-        {"stride:1:2@0", "more values than the method has parameters, of which there are 1"},
-        {"stride:1@9", R"(layer set "9": layer 9 does not exist; layers are 0 to 3)"},
-    };
-    for (const auto & [text, error] : bad) {
-        EXPECT_EQ(parse_dynamic_layers(text, 4).error, error);
-    }
 }
 
 }  // namespace

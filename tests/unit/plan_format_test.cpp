@@ -220,8 +220,8 @@ TEST(plan_format, files_are_read_and_named_in_errors) {
     EXPECT_EQ(read_plan_file(path).error,
               "plan file \"" + path + "\": is a pipe, and a plan is read from a regular file");
     std::remove(path.c_str());
-    std::ofstream(path) << std::string((4 << 20) + 1, ' ');
-    EXPECT_NE(read_plan_file(path).error.find("a plan has at most 4194304"), std::string::npos);
+    std::ofstream(path) << std::string((8 << 20) + 1, ' ');
+    EXPECT_NE(read_plan_file(path).error.find("a plan has at most 8388608"), std::string::npos);
     std::remove(path.c_str());
 }
 

@@ -59,7 +59,8 @@ TEST(plan_mismatch, layers_without_a_recorded_shape_must_exist) {
 TEST(plan_mismatch, heads_without_a_recorded_shape_must_match) {
     plan p;
     p.layers.resize(4);
-    p.layers[2] = {layer_kind::triangle, {1, 0, 0, 0}};
+    p.layers[2].kind = layer_kind::triangle;
+    p.layers[2].dense_head = {1, 0, 0, 0};
     EXPECT_EQ(plan_mismatch(p, {"llama", 4, 4, 4, 64}), "");
     EXPECT_EQ(plan_mismatch(p, {"llama", 4, 8, 4, 64}), "plan is for 4 heads in layer 2, the model has 8");
 }

@@ -19,6 +19,7 @@
 #include "runtime/failure.h"
 #include "trianglemix/attention.h"
 #include "trianglemix/geometry.h"
+#include "trianglemix/layer_texts.h"
 
 namespace tmx {
 namespace {
@@ -118,6 +119,22 @@ double kept_share(const triangle_shape & shape, int64_t n_tokens) {
     return kept / (static_cast<double>(n_tokens) * static_cast<double>(n_tokens + 1) / 2);
 }
 
+// What is done in which layers.
+json kinds_json(const plan & p, int32_t n_layer) {
+    json kinds = {{"dense", dense_layers(p, n_layer)}, {"triangle", json::array()}, {"dynamic", json::array()}};
+    for (const band_text & band : band_texts(p)) {
+        kinds["triangle"].push_back({{"layers", band.layers}, {"sink", band.n_sink}, {"window", band.n_window}});
+    }
+    for (const selection_text & dynamic : selection_texts(p)) {
+        kinds["dynamic"].push_back({{"layers", dynamic.layers},
+                                    {"rule", dynamic.rule},
+                                    {"heads", dynamic.heads.empty() ? json() : json(dynamic.heads)},
+                                    {"min_tokens", dynamic.min_tokens},
+                                    {"text", dynamic.text()}});
+    }
+    return kinds;
+}
+
 json plan_json(const chosen_plan & chosen, const model_facts & facts) {
     json j = {{"source", chosen.source}, {"planned", chosen.sparse}};
     if (!chosen.note.empty()) {
@@ -133,6 +150,7 @@ json plan_json(const chosen_plan & chosen, const model_facts & facts) {
     j["window"] = p.shape.n_window;
     j["last"] = p.shape.n_last;
     j["precision"] = name_of(p.arithmetic);
+    j["kinds"] = kinds_json(p, facts.n_layer);
     j["lengths"] = json::array();
     if (chosen.any_dynamic()) {
         j["lengths_note"] = "how many pairs remain is not known before: dynamic layers choose while they compute";
@@ -297,6 +315,15 @@ void print(const json & j, int width) {
     line("plan", fmt::format("{}: {}; sink {}, window {}, last {}, {} precision", text_of(p["source"]),
                              text_of(p["layers"]), p["sink"].get<int64_t>(), p["window"].get<int64_t>(),
                              p["last"].get<int64_t>(), text_of(p["precision"])));
+    for (const json & band : p["kinds"]["triangle"]) {
+        if (band["sink"] != p["sink"] || band["window"] != p["window"]) {
+            line("", fmt::format("layers {} have their own band: sink {}, window {}", text_of(band["layers"]),
+                                 band["sink"].get<int64_t>(), band["window"].get<int64_t>()));
+        }
+    }
+    for (const json & dynamic : p["kinds"]["dynamic"]) {
+        line("", fmt::format("layers {} select by {}", text_of(dynamic["layers"]), text_of(dynamic["text"])));
+    }
     if (p.contains("note")) {
         line("", text_of(p["note"]));
     }

@@ -154,6 +154,11 @@ void print_summary(const task & asked, const model & m, const prompt_setup & pro
                               show_count(s.pairs_kept), show_count(s.pairs_skipped), 100 * s.kept_share()));
     line("attention", fmt::format("{} in kernel {}, {} nodes; computed exactly instead of by the plan: {}",
                                   show_seconds(s.seconds), s.kernel, s.n_planned + s.n_dense, s.fallback_text()));
+    for (const rule_statistics & each : s.selections) {
+        line("selected",
+             fmt::format("by {}: {:.1f}% of the pairs of its rows and heads{}", each.rule, 100 * each.density,
+                         each.seconds ? ", in " + show_seconds(*each.seconds) + " of the above" : ""));
+    }
     line("products", s.n_products == 0 ? "all by llama.cpp"
                                        : fmt::format("{}, {} matrix products with weights of type {}",
                                                      show_seconds(s.product_seconds), s.n_products, s.product_ways));

@@ -24,9 +24,9 @@ status checked(const char * doing, cudaError_t error) {
     return error == cudaSuccess ? status() : failed(doing, error);
 }
 
-// Which sum counts each head of each selected segment.
+// Which sum counts each head of each segment.
 struct kept_sums {
-    std::vector<size_t> sum;  // [selected segments][n_head]
+    std::vector<size_t> sum;  // [segments][n_head]
     size_t n_sums = 0;
 };
 
@@ -34,7 +34,7 @@ kept_sums sums_of(const selection_request & request, int64_t n_head) {
     kept_sums sums;
     sums.n_sums = request.n_sums();
     for (const uint8_t mark : request.selected) {
-        for (int64_t head = 0; head < n_head && mark != 0; ++head) {
+        for (int64_t head = 0; head < n_head; ++head) {
             sums.sum.push_back(request.sum_of(static_cast<size_t>(head), mark));
         }
     }

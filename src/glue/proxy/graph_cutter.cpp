@@ -9,12 +9,7 @@ namespace tmx {
 
 graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor, layer_rules & rules,
                            statistics & counters, pending_counts & pending, const passed_on_notes & notes)
-    : wrapped_(wrapped),
-      executor_(executor),
-      rules_(rules),
-      statistics_(counters),
-      pending_(pending),
-      notes_(notes) {
+    : wrapped_(wrapped), executor_(executor), rules_(rules), statistics_(counters), pending_(pending), notes_(notes) {
     const ggml_backend_i & iface = wrapped_->iface;
     if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
         ready_.reset(ggml_backend_event_new(wrapped_->device));

@@ -15,8 +15,7 @@ namespace tmx {
 class pending_counts {
   public:
     // `executor` may be null: then nothing is ever expected.
-    pending_counts(attention_executor * executor, statistics & counters)
-        : executor_(executor), statistics_(counters) {}
+    pending_counts(attention_executor * executor, statistics & counters) : executor_(executor), statistics_(counters) {}
 
     // The executor has enqueued a layer with selected segments. `call`: as its forward() says.
     void expect(uint64_t call, int32_t layer, const std::shared_ptr<const selected_node> & node);

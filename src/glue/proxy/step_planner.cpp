@@ -142,8 +142,7 @@ const prepared_layers & step_planner::prepare(const known_ubatch & ubatch, const
     made.marks = selected_marks(ubatch.found, made.segments, rule);
     if (!made.marks.empty()) {
         selection.emplace(rule, made.marks, args.n_head_kv);
-        made.selected =
-            std::make_shared<const selected_node>(selection->request(), made.segments, shape_of_node(args));
+        made.selected = std::make_shared<const selected_node>(selection->request(), made.segments, shape_of_node(args));
     }
     use_.scratch.limit();
     made.made = use_.executor->prepare(args, made.segments, selection ? &selection->request() : nullptr, made.work);

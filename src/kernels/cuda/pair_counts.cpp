@@ -106,10 +106,10 @@ void pair_counts::read(batch & all, std::vector<cuda_kept_pairs> & kept) {
         const counted_work & work = *each.work;
         cuda_kept_pairs & call = kept.emplace_back();
         call.call = each.call;
-        call.pairs.resize(static_cast<size_t>(work.n_selected * work.n_head));
+        call.pairs.resize(static_cast<size_t>(work.n_segments * work.n_head));
         for (size_t i = 0; i < work.heads.size(); ++i) {
             const counted_heads & heads = work.heads[i];
-            const auto begin = static_cast<size_t>(heads.selected * work.n_head + heads.head_begin);
+            const auto begin = static_cast<size_t>(heads.segment * work.n_head + heads.head_begin);
             const auto pairs = static_cast<int64_t>(all.host[each.first + i]);
             std::fill_n(call.pairs.begin() + static_cast<std::ptrdiff_t>(begin), heads.n_heads, pairs);
         }

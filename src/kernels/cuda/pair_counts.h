@@ -16,7 +16,7 @@ namespace tmx::cuda {
 // Whose pairs the counters of a work's calls are.
 struct counted_work {
     std::vector<counted_heads> heads;  // by counter
-    int32_t n_selected = 0;            // selected segments
+    int64_t n_segments = 0;
     int64_t n_head = 0;
 };
 

@@ -279,6 +279,7 @@ std::vector<cuda_selected_rows> rows_to_select(const attention_args & args, std:
         const attention_segment & s = segments[i];
         if (selection.at(i) && s.row_begin < s.row_end) {
             cuda_selected_rows rows;
+            rows.segment = i;
             rows.shape = {args.n_head, {s.rank_begin, n_ranks(s)}};
             rows.batch = s.batch;
             rows.row_begin = s.row_begin;
@@ -333,8 +334,8 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     result->selected = rows_to_select(args, segments, by_device, plan.places);
     result->selector = result->selected.empty() ? nullptr : selection.selector;
     if (result->selector != nullptr) {
-        result->counted = std::make_shared<const counted_work>(counted_work{
-            std::move(list.counted), static_cast<int32_t>(result->selected.size()), args.n_head});
+        result->counted = std::make_shared<const counted_work>(
+            counted_work{std::move(list.counted), static_cast<int64_t>(segments.size()), args.n_head});
     }
     result->n_walk_jobs = static_cast<int32_t>(list.jobs.size());
     result->n_items = static_cast<int32_t>(list.items.size());

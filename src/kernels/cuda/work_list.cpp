@@ -115,7 +115,7 @@ class list_maker {
             }
         }
         result_.n_bit_words += selected ? shape.total_words() : 0;
-        n_selected_ += selected ? 1 : 0;
+        ++n_segments_;
     }
 
     work_list finish() {
@@ -178,7 +178,7 @@ class list_maker {
     void add_selected(const item_place & first, const attention_segment & segment, const bitmap_shape & shape,
                       int64_t head, int64_t n_heads) {
         const auto counter = static_cast<int32_t>(result_.counted.size());
-        result_.counted.push_back({n_selected_, first.head_begin, first.n_heads});
+        result_.counted.push_back({n_segments_, first.head_begin, first.n_heads});
         for (int64_t tile = 0; tile < shape.n_tiles(); ++tile) {
             const index_range ranks = shape.rows_of(tile);
             const auto n_blocks = static_cast<int32_t>(blocks_of(ranks).end);
@@ -290,7 +290,7 @@ class list_maker {
     const attention_args & args_;
     list_config config_;
     std::vector<made_item> items_;
-    int32_t n_selected_ = 0;     // segments
+    int32_t n_segments_ = 0;     // added
     std::vector<int32_t> jobs_;  // of each item, once they are ordered
     work_list result_;
 };

@@ -31,9 +31,9 @@ struct selected_segments {
     bool at(size_t segment) const { return !selected.empty() && selected[segment] != 0; }
 };
 
-// Whose pairs a counter counts: of the selected segment of that number, the pairs that each of these heads keeps.
+// Whose pairs a counter counts: those that each of these heads keeps of a segment.
 struct counted_heads {
-    int32_t selected = 0;
+    int32_t segment = 0;
     int32_t head_begin = 0;
     int32_t n_heads = 0;
 };
@@ -46,8 +46,8 @@ struct work_list {
     std::vector<walk_job> jobs;
     std::vector<int32_t> job_items;
     std::vector<counted_heads> counted;  // by the jobs' counters
-    int64_t n_selected_ranks = 0;  // room for the first ranks of selected blocks, behind those given
-    int64_t n_bit_words = 0;       // of all selected segments, one behind the other
+    int64_t n_selected_ranks = 0;        // room for the first ranks of selected blocks, behind those given
+    int64_t n_bit_words = 0;             // of all selected segments, one behind the other
     int32_t n_partials = 0;
     int64_t n_key_tiles = 0;  // at most
 

@@ -26,13 +26,9 @@ class heads_selector final : public cuda_selector {
     explicit heads_selector(const selection_request & request)
         : rules_(request.heads.rules.begin(), request.heads.rules.end()),
           of_head_(request.heads.of_head.begin(), request.heads.of_head.end()),
+          marks_(request.selected.begin(), request.selected.end()),
           request_(request) {
-        for (const uint8_t mark : request.selected) {
-            if (mark != 0) {
-                marks_.push_back(mark);
-            }
-        }
-        request_.selected = {};
+        request_.selected = marks_;
         request_.heads.rules = rules_;
         request_.heads.of_head = of_head_;
     }
@@ -44,8 +40,8 @@ class heads_selector final : public cuda_selector {
             const rule_part part = part_of(number, args, rows, nullptr);
             const method_row & method = row_of_method(rule(number).method);
             if (!part.rows.empty() && method.cuda_workspace_bytes != nullptr) {
-                most = larger(most, part.bits_bytes +
-                                        method.cuda_workspace_bytes(rule(number), without_pointers(part.args), part.rows));
+                most = larger(most, part.bits_bytes + method.cuda_workspace_bytes(
+                                                          rule(number), without_pointers(part.args), part.rows));
             } else {
                 most = larger(most, part.bits_bytes);
             }
@@ -56,16 +52,14 @@ class heads_selector final : public cuda_selector {
     }
 
     status select(const cuda_selection_call & call) const noexcept override try {
-        for (size_t i = 0; i < call.rows.size(); ++i) {
-            const cuda_selected_rows & rows = call.rows[i];
+        for (const cuda_selected_rows & rows : call.rows) {
             const auto bytes = static_cast<size_t>(rows.shape.total_words()) * sizeof(uint32_t);
-            if (const cudaError_t error =
-                    cudaMemsetAsync(rows.bits, 0, bytes, static_cast<cudaStream_t>(call.stream));
+            if (const cudaError_t error = cudaMemsetAsync(rows.bits, 0, bytes, static_cast<cudaStream_t>(call.stream));
                 error != cudaSuccess) {
                 return status::error(status_code::device_error, "clearing bits: %s", cudaGetErrorString(error));
             }
             const index_range all{0, call.args.n_head_kv};
-            if (status s = merge(k_keeps_all, marks_[i], rows, nullptr, all, call); !s.ok()) {
+            if (status s = merge(k_keeps_all, rows, nullptr, all, call); !s.ok()) {
                 return s;
             }
         }
@@ -111,7 +105,7 @@ class heads_selector final : public cuda_selector {
         }
         part.args = with_key_heads(args, part.key_heads);
         for (size_t i = 0; i < rows.size(); ++i) {
-            if (int32_t{marks_[i]} <= number) {
+            if (int32_t{marks_[rows[i].segment]} <= number) {
                 continue;
             }
             cuda_selected_rows own = rows[i];
@@ -138,17 +132,18 @@ class heads_selector final : public cuda_selector {
             return selected;
         }
         for (size_t i = 0; i < part.rows.size(); ++i) {
-            const size_t at = part.numbers[i];
-            if (status s = merge(number, marks_[at], call.rows[at], part.rows[i].bits, part.key_heads, call); !s.ok()) {
+            const cuda_selected_rows & all = call.rows[part.numbers[i]];
+            if (status s = merge(number, all, part.rows[i].bits, part.key_heads, call); !s.ok()) {
                 return s;
             }
         }
         return {};
     }
 
-    // Gives the heads of these key heads that do `what` in a segment of that mark the bits `from`; null: all bits.
-    status merge(int32_t what, uint8_t mark, const cuda_selected_rows & rows, const uint32_t * from,
-                 index_range key_heads, const cuda_selection_call & call) const {
+    // Gives the heads of these key heads that do `what` in these rows the bits `from`; null: all bits.
+    status merge(int32_t what, const cuda_selected_rows & rows, const uint32_t * from, index_range key_heads,
+                 const cuda_selection_call & call) const {
+        const uint8_t mark = marks_[rows.segment];
         const int64_t group = call.args.n_head / call.args.n_head_kv;
         const int64_t first = key_heads.begin * group;
         merged_heads heads;
@@ -169,8 +164,8 @@ class heads_selector final : public cuda_selector {
 
     std::vector<selection_rule> rules_;
     std::vector<int32_t> of_head_;
-    std::vector<uint8_t> marks_;  // of the selected segments
-    selection_request request_;   // of the first two
+    std::vector<uint8_t> marks_;
+    selection_request request_;  // of these
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
-#include "backend/selection_text.h"
+#include "trianglemix/layer_texts.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tmx {
 namespace {
@@ -33,6 +34,40 @@ std::vector<rule_use> uses_in(const plan & p, const layer_plan & layer) {
 }
 
 }  // namespace
+
+std::vector<band_text> band_texts(const plan & p) {
+    std::vector<std::pair<triangle_shape, std::vector<int32_t>>> all;
+    for (size_t layer = 0; layer < p.layers.size(); ++layer) {
+        if (p.layers[layer].kind != layer_kind::triangle) {
+            continue;
+        }
+        const triangle_shape shape = p.shape_of_layer(layer);
+        auto known = std::find_if(all.begin(), all.end(), [&](const auto & each) {
+            return each.first.n_sink == shape.n_sink && each.first.n_window == shape.n_window;
+        });
+        if (known == all.end()) {
+            known = all.insert(known, {shape, {}});
+        }
+        known->second.push_back(static_cast<int32_t>(layer));
+    }
+    std::vector<band_text> texts;
+    texts.reserve(all.size());
+    for (const auto & [shape, layers] : all) {
+        texts.push_back({format_layer_set(layers), shape.n_sink, shape.n_window});
+    }
+    return texts;
+}
+
+std::string dense_layers(const plan & p, int32_t n_layer) {
+    std::vector<int32_t> dense;
+    for (int32_t layer = 0; layer < n_layer; ++layer) {
+        const auto at = static_cast<size_t>(layer);
+        if (at >= p.layers.size() || (p.layers[at].kind == layer_kind::dense && !p.layers[at].is_dynamic())) {
+            dense.push_back(layer);
+        }
+    }
+    return format_layer_set(dense);
+}
 
 std::string selection_text::text() const {
     return rule + (heads.empty() ? "" : ", heads " + heads) +
