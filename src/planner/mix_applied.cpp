@@ -44,7 +44,8 @@ std::string why_not_applied(const backend_statistics & s, const layer_mix & mix,
         const menu_entry & entry = menu[static_cast<size_t>(mix[layer])];
         const triangle_shape own{shape.n_sink, entry.n_window, shape.n_last};
         // Whole numbers below 2^53: exact in the statistics, too.
-        const auto n_all = static_cast<double>(model.n_head * (n_tokens * (n_tokens + 1) / 2));
+        const int64_t n_causal = n_tokens * (n_tokens + 1) / 2;
+        const auto n_all = static_cast<double>(model.n_head * n_causal);
         const auto n_middle =
             entry.n_window > 0
                 ? static_cast<double>(model.n_head * section_pairs(own, n_tokens)[index_of(section::middle)])
