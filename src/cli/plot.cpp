@@ -7,7 +7,7 @@
 
 #include "cli/child_process.h"
 #include "cli/output_file.h"
-#include "profile/svg.h"
+#include "profile/page/svg.h"
 #include "runtime/failure.h"
 
 namespace tmx {

@@ -35,6 +35,14 @@ std::string reasons_of(const backend_statistics & s) {
 
 }  // namespace
 
+std::string reasons_and_remedies(const backend_statistics & s) {
+    return fmt::format(
+        "{}. docs/backend.md explains the reasons: rows and keys go away with TRIANGLEMIX_MIN_ROWS={} and "
+        "TRIANGLEMIX_MIN_KEYS=1 or with longer prompts, others with --precision exact or without --device; where none "
+        "helps, the backend cannot accelerate this model here",
+        reasons_of(s), TMX_DEFAULT_MIN_ROWS);
+}
+
 std::string why_not_applied(const backend_statistics & s, std::span<const unit> set, const model_shape & model,
                             const triangle_shape & shape, int64_t n_tokens) {
     int64_t n_heads = 0;
@@ -48,10 +56,8 @@ std::string why_not_applied(const backend_statistics & s, std::span<const unit> 
     }
     return fmt::format(
         "the backend did not compute the triangle set {} as planned on {} tokens ({:.0f} of {:.0f} pairs skipped), and "
-        "measured so it would look harmless. {}. docs/backend.md explains the reasons: rows and keys go away with "
-        "TRIANGLEMIX_MIN_ROWS={} and TRIANGLEMIX_MIN_KEYS=1 or with longer prompts, others with --precision exact or "
-        "without --device; where none helps, the backend cannot accelerate this model here",
-        format_units(set), n_tokens, s.pairs_skipped, wanted, reasons_of(s), TMX_DEFAULT_MIN_ROWS);
+        "measured so it would look harmless. {}",
+        format_units(set), n_tokens, s.pairs_skipped, wanted, reasons_and_remedies(s));
 }
 
 }  // namespace tmx

@@ -18,4 +18,7 @@ namespace tmx {
 std::string why_not_applied(const backend_statistics & s, std::span<const unit> set, const model_shape & model,
                             const triangle_shape & shape, int64_t n_tokens);
 
+// All the reasons that the statistics give for what was not computed by a plan, and what to do about it.
+std::string reasons_and_remedies(const backend_statistics & s);
+
 }  // namespace tmx

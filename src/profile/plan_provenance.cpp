@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 namespace tmx {
 namespace {
@@ -15,7 +14,8 @@ using json = nlohmann::ordered_json;
 // they are left out.
 constexpr size_t k_most_scores = 1500;
 
-// Six digits: enough to see, and the same text for the same bits.
+}  // namespace
+
 double rounded(double value) {
     char text[32];
     std::snprintf(text, sizeof(text), "%.6g", value);
@@ -51,17 +51,15 @@ json data_json(const profile_settings & settings) {
     return data;
 }
 
-json check_json(const profile_result & r) {
-    const effect_summary s = summarise(r.check);
-    return {{"prompts", r.check.size()},
+json check_json(std::span<const set_effect> effects) {
+    const effect_summary s = summarise(effects);
+    return {{"prompts", effects.size()},
             {"mean_first_kl", rounded(s.first_kl)},
             {"worst_first_kl", rounded(s.worst_first_kl)},
             {"mean_following_kl", rounded(s.following_kl)},
             {"same_top", s.n_same_top},
             {"positions", s.n_positions}};
 }
-
-}  // namespace
 
 std::string plan_name_of(const std::string & general_name) {
     const std::string utf8 =
@@ -108,7 +106,7 @@ std::string provenance_of(const profile_settings & settings, const profile_resul
         file["scores"] = std::move(scores);
     }
     if (!r.check.empty()) {
-        file["check"] = check_json(r);
+        file["check"] = check_json(r.check);
     }
     return file.dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -9,18 +9,12 @@
 #include "profile/gradient_stage.h"
 #include "profile/plan_provenance.h"
 #include "profile/run_estimate.h"
-#include "runtime/statistics.h"
 
 namespace tmx {
 namespace {
 
 constexpr double k_yardsticks = 3;      // that set_stage measures
 constexpr int64_t k_curve_points = 32;  // of the growing set; more units than that are taken some at a time
-
-// Libraries and CPU kernels whose roundings measurements hold.
-std::string arithmetic_of(const backend & b) {
-    return "ggml " + ggml_version_text() + ", " + parse_statistics(b.statistics()).kernel;
-}
 
 probe_options probe_of(const profile_settings & settings) {
     probe_options options;
@@ -76,7 +70,7 @@ class profile_run {
     profile_run(const profile_settings & settings, backend & b, const model & m, const prompt_pool & prompts,
                 const progress_sink & sink)
         : settings_(settings),
-          told_(sink),
+          clock_(sink),
           prompts_(prompts),
           records_(settings.record_path),
           model_sha256_(sha256_of_file(settings.model_path)),
@@ -96,7 +90,7 @@ class profile_run {
     profile_result run() {
         foresee();
         if (settings_.gradient) {
-            begin(work_kind::gradient, weight_of_gradients(keys_, prompts_, records_));
+            clock_.begin(work_kind::gradient, weight_of_gradients(keys_, prompts_, records_));
             result_.gradients = measure_gradients(keys_, prompts_, records_, probe_, sink_);
         }
         if (settings_.ablation) {
@@ -117,7 +111,7 @@ class profile_run {
         const bool checked = result_.chosen.checked && result_.chosen.size > 0;
         result_.measured_up_to = longest(checked ? held_out_ : choosing_);
         if (settings_.yardsticks) {
-            begin(work_kind::prefill, k_yardsticks * weight_of(held_out_));
+            clock_.begin(work_kind::prefill, k_yardsticks * weight_of(held_out_));
             result_.yardsticks = sets_.measure_yardsticks(held_out_, sink_);
         }
         add_measured_sizes();
@@ -127,8 +121,8 @@ class profile_run {
 
   private:
     const profile_settings & settings_;
-    const progress_sink & told_;
-    const progress_sink sink_ = [this](run_progress p) { show(std::move(p)); };
+    run_clock clock_;
+    const progress_sink & sink_ = clock_.sink();
     const prompt_pool & prompts_;
     record_store records_;
     std::string model_sha256_;
@@ -138,8 +132,6 @@ class profile_run {
     ablation_stage ablation_;
     std::vector<size_t> choosing_, held_out_;
     profile_result result_;
-    run_estimate estimate_;
-    work_kind running_ = work_kind::prefill;
 
     double weight_of(const std::vector<size_t> & prompts) const {
         double sum = 0;
@@ -164,10 +156,10 @@ class profile_run {
     // What is going to be done, as far as that is known before; sets on file are not, since their order is not known.
     void foresee() {
         if (settings_.gradient) {
-            estimate_.expect(work_kind::gradient, weight_of_gradients(keys_, prompts_, records_));
+            clock_.expect(work_kind::gradient, weight_of_gradients(keys_, prompts_, records_));
         }
         if (settings_.ablation) {
-            estimate_.expect(kind_of_ablation(), ablation_.weight(result_.units));
+            clock_.expect(kind_of_ablation(), ablation_.weight(result_.units));
         }
         const auto n_units = static_cast<double>(result_.units.size());
         const double n_curve = settings_.curve ? std::min(n_units, static_cast<double>(k_curve_points)) : 0;
@@ -175,44 +167,22 @@ class profile_run {
         const double n_tried = n_curve + (by_budget ? std::ceil(std::log2(n_units + 1)) : 0);
         const double n_checked = (by_budget ? 2 : 1) + (settings_.yardsticks ? k_yardsticks : 0);
         // And each prompt's dense answer, once.
-        estimate_.expect(work_kind::prefill, (n_tried > 0 ? n_tried + 1 : 0) * weight_of(choosing_) +
-                                                 (n_checked + 1) * weight_of(held_out_));
+        clock_.expect(work_kind::prefill,
+                      (n_tried > 0 ? n_tried + 1 : 0) * weight_of(choosing_) + (n_checked + 1) * weight_of(held_out_));
         constexpr int64_t k_timed = 256;
         constexpr double k_worth_timing = 100;  // a run of fewer such steps is over soon
-        if (estimate_.expected() < k_worth_timing * stage_clock::weight_of(k_timed)) {
+        if (clock_.expected() < k_worth_timing * stage_clock::weight_of(k_timed)) {
             return;
         }
         const int64_t n_timed = std::min(settings_.device.empty() ? k_timed : 8 * k_timed, prompts_.n_tokens(0));
-        estimate_.learn(work_kind::prefill, stage_clock::weight_of(n_timed), sets_.seconds_of_prefill(n_timed));
-        run_progress start;
-        start.item = fmt::format("{} prompts that choose, {} that check, of up to {} tokens", choosing_.size(),
-                                 held_out_.size(), std::max(longest(choosing_), longest(held_out_)));
-        start.item += result_.n_on_file > 0 ? ", less what is on file" : "";
-        start.seconds_left = estimate_.seconds_left(work_kind::prefill, 0);
-        start.item_ended = true;
-        if (told_) {
-            told_(start);
-        }
-    }
-
-    void begin(work_kind kind, double expected_weight) {
-        running_ = kind;
-        estimate_.begin(kind, expected_weight);
-    }
-
-    void show(run_progress p) {
-        // A speed from less than a thousandth of a stage's work is a guess.
-        if (p.weight_done > 0.001 * (p.weight_done + p.weight_left)) {
-            estimate_.learn(running_, p.weight_done, p.seconds);
-        }
-        p.seconds_left = estimate_.seconds_left(running_, p.weight_left);
-        if (told_) {
-            told_(p);
-        }
+        std::string what = fmt::format("{} prompts that choose, {} that check, of up to {} tokens", choosing_.size(),
+                                       held_out_.size(), std::max(longest(choosing_), longest(held_out_)));
+        what += result_.n_on_file > 0 ? ", less what is on file" : "";
+        clock_.announce(what, stage_clock::weight_of(n_timed), sets_.seconds_of_prefill(n_timed));
     }
 
     void ablate() {
-        begin(kind_of_ablation(), ablation_.weight(result_.units));
+        clock_.begin(kind_of_ablation(), ablation_.weight(result_.units));
         result_.ablation = ablation_.measure(result_.units, sink_);
         for (const std::vector<set_effect> & effects : result_.ablation.effects) {
             result_.unit_kl.push_back(mean_first_kl(effects));
@@ -246,7 +216,7 @@ class profile_run {
     double kl(std::span<const unit> set, bool held_out) {
         const std::string stage = std::to_string(set.size()) + (held_out ? " checked" : " tried");
         const std::vector<size_t> & prompts = held_out ? held_out_ : choosing_;
-        begin(work_kind::prefill, weight_of(prompts));
+        clock_.begin(work_kind::prefill, weight_of(prompts));
         return mean_first_kl(sets_.measure_all(stage, set, prompts, sink_));
     }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "runtime/statistics.h"
+
 namespace tmx {
 namespace {
 
@@ -9,6 +11,10 @@ namespace {
 constexpr int k_version = 2;
 
 }  // namespace
+
+std::string arithmetic_of(const backend & b) {
+    return "ggml " + ggml_version_text() + ", " + parse_statistics(b.statistics()).kernel;
+}
 
 record_keys::record_keys(const profile_settings & settings, const std::string & model_sha256,
                          const std::string & arithmetic) {

@@ -5,8 +5,12 @@
 
 #include "profile/settings.h"
 #include "prompts/prompt_list.h"
+#include "runtime/backend.h"
 
 namespace tmx {
+
+// Libraries and CPU kernels whose roundings measurements hold.
+std::string arithmetic_of(const backend & b);
 
 class record_keys {
   public:

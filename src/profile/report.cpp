@@ -6,32 +6,13 @@
 #include <map>
 #include <set>
 
+#include "profile/page/page_parts.h"
+#include "profile/page/svg.h"
 #include "profile/pair_share.h"
 #include "profile/report_drawings.h"
-#include "profile/svg.h"
 
 namespace tmx {
 namespace {
-
-constexpr const char * k_style = R"(
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2em auto; padding: 0 1em; color: #1a1a1a; background: #fff; }
-h1 { font-size: 1.6em; margin-bottom: 0; } h2 { font-size: 1.15em; margin-top: 2em; }
-svg { width: 100%; height: auto; }
-table { border-collapse: collapse; } td, th { padding: 2px 14px 2px 0; text-align: right; border-bottom: 1px solid #e3e3e3; }
-td:first-child, th:first-child { text-align: left; } .key { font-size: 1.15em; } .note { color: #555; } code { font-size: .92em; overflow-wrap: anywhere; }
-)";
-
-std::string section_of_page(const std::string & heading, const std::string & note, const std::string & body) {
-    return "<h2>" + html_text(heading) + "</h2>\n<p class=\"note\">" + note + "</p>\n" + body;
-}
-
-std::string cells(const std::vector<std::string> & texts, const char * tag = "td") {
-    std::string row = "<tr>";
-    for (const std::string & text : texts) {
-        row += fmt::format("<{0}>{1}</{0}>", tag, text);
-    }
-    return row + "</tr>\n";
-}
 
 std::string how_chosen(const profile_settings & settings) {
     if (settings.how == choose_by::given) {
@@ -192,10 +173,7 @@ std::string score_table(const profile_settings & settings, const profile_result 
 
 std::string report_html(const profile_settings & settings, const profile_result & r, const report_facts & facts) {
     const std::string file = std::filesystem::path(settings.model_path).filename().string();
-    std::string page =
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" "
-        "content=\"width=device-width\">\n<title>Profile of " +
-        html_text(file) + "</title>\n<style>" + k_style + "</style></head><body>\n";
+    std::string page = page_begin("Profile of " + file);
     page += "<h1>" + html_text(r.facts.name.empty() ? file : r.facts.name) + "</h1>\n<p class=\"note\">" +
             html_text(fmt::format("{}, {}: {} layers, {} heads, {} key heads; sink {}, window {}, last {}", file,
                                   r.facts.file_type, r.facts.n_layer, r.facts.n_head, r.facts.n_head_kv,
@@ -214,11 +192,8 @@ std::string report_html(const profile_settings & settings, const profile_result 
     if (settings.how != choose_by::given) {
         page += score_table(settings, r);
     }
-    page +=
-        "<h2>How</h2>\n<p><code>" + html_text(facts.command) + "</code></p>\n<p class=\"note\">" +
-        html_text(facts.date + "; " + facts.machine + "; trianglemix " + facts.version + " (" + facts.commit + ")") +
-        "<br>model sha256 <code>" + r.model_sha256 + "</code></p>\n";
-    return page + "</body></html>\n";
+    page += how_made(facts, r.model_sha256);
+    return page + page_end();
 }
 
 }  // namespace tmx

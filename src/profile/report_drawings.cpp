@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "profile/svg.h"
+#include "profile/page/svg.h"
 
 namespace tmx {
 namespace {

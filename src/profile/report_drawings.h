@@ -5,17 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "profile/page/page_parts.h"
 #include "profile/profiler.h"
 
 namespace tmx {
 
-// What the page shows, and what lies beside it as files: the same drawing.
-struct report_drawing {
-    std::string name;     // of a file: "kl", "gradient"
-    std::string heading;  // above it in the page
-    std::string note;     // below that, markup
-    std::string svg;
-};
 std::vector<report_drawing> report_drawings(const profile_settings & settings, const profile_result & r);
 
 // How long the prompts were: "7,600 tokens", "4,032 to 8,064 tokens"; "" without prompts.

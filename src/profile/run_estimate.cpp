@@ -65,4 +65,31 @@ double run_estimate::seconds_left(work_kind running, double weight_left) const {
     return sum;
 }
 
+void run_clock::announce(const std::string & what, double timed_weight, double seconds) {
+    estimate_.learn(work_kind::prefill, timed_weight, seconds);
+    run_progress start;
+    start.item = what;
+    start.seconds_left = estimate_.seconds_left(work_kind::prefill, 0);
+    start.item_ended = true;
+    if (told_) {
+        told_(start);
+    }
+}
+
+void run_clock::begin(work_kind kind, double expected_weight) {
+    running_ = kind;
+    estimate_.begin(kind, expected_weight);
+}
+
+void run_clock::show(run_progress p) {
+    // A speed from less than a thousandth of a stage's work is a guess.
+    if (p.weight_done > 0.001 * (p.weight_done + p.weight_left)) {
+        estimate_.learn(running_, p.weight_done, p.seconds);
+    }
+    p.seconds_left = estimate_.seconds_left(running_, p.weight_left);
+    if (told_) {
+        told_(p);
+    }
+}
+
 }  // namespace tmx

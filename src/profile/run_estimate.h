@@ -5,6 +5,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+
+#include "measure/progress.h"
 
 namespace tmx {
 
@@ -40,6 +43,33 @@ class run_estimate {
 
     static size_t index(work_kind kind) { return static_cast<size_t>(kind); }
     double seconds_a_weight(work_kind kind) const;
+};
+
+// Progress of stages, each with what is left of the whole run.
+class run_clock {
+  public:
+    // told: whom to tell; it must outlive this.
+    explicit run_clock(const progress_sink & told) : told_(told) {}
+    run_clock(const run_clock &) = delete;
+    run_clock & operator=(const run_clock &) = delete;
+
+    void expect(work_kind kind, double weight) { estimate_.expect(kind, weight); }
+    double expected() const { return estimate_.expected(); }
+
+    // Says what is going to be done, and how long it takes at the speed of one timed prefill.
+    void announce(const std::string & what, double timed_weight, double seconds);
+
+    // A stage begins, which tells sink().
+    void begin(work_kind kind, double expected_weight);
+    const progress_sink & sink() const { return sink_; }
+
+  private:
+    const progress_sink & told_;
+    const progress_sink sink_ = [this](run_progress p) { show(std::move(p)); };
+    run_estimate estimate_;
+    work_kind running_ = work_kind::prefill;
+
+    void show(run_progress p);
 };
 
 }  // namespace tmx

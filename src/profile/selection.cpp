@@ -12,13 +12,14 @@ namespace {
 // Steps back from a set of heads that broke the budget.
 constexpr int64_t k_most_steps = 32;
 
-class chooser {
+using size_kl = std::function<double(int64_t size, bool held_out)>;
+
+class size_chooser {
   public:
-    chooser(const ordered_units & order, const set_kl & measure) : order_(order), measure_(measure) {}
+    explicit size_chooser(const size_kl & measure) : measure_(measure) {}
 
     double kl(int64_t size, bool held_out) {
-        const double value =
-            size == 0 ? 0.0 : measure_(std::span(order_.units).first(static_cast<size_t>(size)), held_out);
+        const double value = size == 0 ? 0.0 : measure_(size, held_out);
         if (size > 0) {
             result.measured.push_back({size, held_out, value});
         }
@@ -34,10 +35,7 @@ class chooser {
         return within;
     }
 
-    int64_t step_back(int64_t size, double budget) {
-        const auto n_units = static_cast<int64_t>(order_.units.size());
-        const bool heads = order_.units.front().head >= 0;
-        const int64_t step = heads ? (n_units + k_most_steps - 1) / k_most_steps : 1;
+    int64_t step_back(int64_t size, int64_t step, double budget) {
         int64_t beyond = size + 1;
         while (!(kl(size, true) <= budget)) {
             beyond = size;
@@ -50,8 +48,7 @@ class chooser {
     selection result;
 
   private:
-    const ordered_units & order_;
-    const set_kl & measure_;
+    const size_kl & measure_;
 };
 
 }  // namespace
@@ -85,23 +82,34 @@ ordered_units order_units(const std::vector<unit> & units, const std::vector<dou
     return result;
 }
 
-selection choose(const ordered_units & order, choose_by how, double value, bool has_held_out, const set_kl & measure) {
-    chooser c(order, measure);
-    if (how != choose_by::kl_budget) {
-        const auto by_threshold =
-            std::count_if(order.scores.begin(), order.scores.end(), [&](double score) { return score <= value; });
-        c.result.size = how != choose_by::threshold ? static_cast<int64_t>(value) : static_cast<int64_t>(by_threshold);
-        if (has_held_out) {
-            c.kl(c.result.size, true);
-        }
-        c.result.checked = has_held_out;
-        return c.result;
-    }
-    c.result.size = c.bisect(0, static_cast<int64_t>(order.units.size()) + 1, value, false);
+selection choose_size(int64_t n_sizes, int64_t step, double budget, bool has_held_out, const size_kl & kl) {
+    size_chooser c(kl);
+    c.result.size = c.bisect(0, n_sizes + 1, budget, false);
     if (has_held_out) {
-        c.result.size = c.step_back(c.result.size, value);
+        c.result.size = c.step_back(c.result.size, step, budget);
         c.result.checked = true;
     }
+    return c.result;
+}
+
+selection choose(const ordered_units & order, choose_by how, double value, bool has_held_out, const set_kl & measure) {
+    const size_kl kl = [&](int64_t size, bool held_out) {
+        return measure(std::span(order.units).first(static_cast<size_t>(size)), held_out);
+    };
+    const auto n_units = static_cast<int64_t>(order.units.size());
+    if (how == choose_by::kl_budget) {
+        const bool heads = n_units > 0 && order.units.front().head >= 0;
+        const int64_t step = heads ? (n_units + k_most_steps - 1) / k_most_steps : 1;
+        return choose_size(n_units, step, value, has_held_out, kl);
+    }
+    size_chooser c(kl);
+    const auto by_threshold =
+        std::count_if(order.scores.begin(), order.scores.end(), [&](double score) { return score <= value; });
+    c.result.size = how != choose_by::threshold ? static_cast<int64_t>(value) : static_cast<int64_t>(by_threshold);
+    if (has_held_out) {
+        c.kl(c.result.size, true);
+    }
+    c.result.checked = has_held_out;
     return c.result;
 }
 

@@ -42,14 +42,19 @@ struct selection {
 // Mean first-token KL of a set over the prompts that choose, or over those held out.
 using set_kl = std::function<double(std::span<const unit> set, bool held_out)>;
 
+// Of a row of sets that grow from nothing (size 0, whose KL is 0) to n_sizes: a size that keeps the KL within the
+// budget, and whose next larger one does not, found by bisection on the prompts that choose; then smaller, `step` sizes
+// at a time, until it does on held-out prompts, too, where there are some. More than one at a time: then a bisection on
+// these gives back what the last step took too much. A KL that is no number is beyond every budget.
+// kl: of one size, held out or not; called for sizes >= 1.
+selection choose_size(int64_t n_sizes, int64_t step, double budget, bool has_held_out,
+                      const std::function<double(int64_t size, bool held_out)> & kl);
+
 // count and threshold need no measurement; the chosen set is checked on held-out prompts where there are some.
 //
-// kl_budget looks by bisection for a size within the budget, on the prompts that choose, whose next larger one is
-// beyond it. The KL need not grow with the size: behind such a size there may be larger ones that are within again, by
-// luck on these prompts. They are not looked for, so the same plan comes out whether or not the whole curve was
-// measured. Then held-out prompts must agree: units are taken away again, last first, until they do. Layers go one by
-// one; heads are many, so they go some at a time, and a bisection on the held-out prompts gives back what the last step
-// took too much. A set of no units has a KL of 0, so it always ends. A KL that is no number is beyond every budget.
+// kl_budget is choose_size(): layers go back one by one; heads are many, so they go some at a time. The KL need not
+// grow with the size: behind such a size there may be larger ones that are within again, by luck on these prompts. They
+// are not looked for, so the same plan comes out whether or not the whole curve was measured.
 //
 // REQUIRES a count of at most all units.
 selection choose(const ordered_units & order, choose_by how, double value, bool has_held_out, const set_kl & measure);

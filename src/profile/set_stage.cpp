@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
 
 #include "profile/plan_applied.h"
+#include "runtime/answer_rows.h"
 #include "runtime/failure.h"
 #include "trianglemix/backend_control.h"
 
@@ -151,24 +151,7 @@ logit_rows set_stage::rows_of(const arm & how, std::span<const unit> set, const 
             throw failure(problem);
         }
     }
-    logit_rows rows;
-    rows.emplace_back(s->last_logits().begin(), s->last_logits().end());
-    if (continuation.empty()) {
-        // Past an end token too: every prompt then gives the same number of positions.
-        token_id next = prefilled.first;
-        for (int64_t i = 0; i < settings_.n_following; ++i) {
-            continuation.push_back(next);
-            s->decode(next);
-            next = argmax(s->last_logits());
-        }
-        // A window's cache may have given away what the first tokens behind the prompt see.
-        if (!model_.facts().windows.empty() || !s->roll_back(static_cast<int64_t>(ids.size()))) {
-            static_cast<void>(prefill_arm(backend_, how, *s, ids));
-        }
-    }
-    logit_rows forced = s->force(continuation);
-    std::move(forced.begin(), forced.end(), std::back_inserter(rows));
-    return rows;
+    return answer_rows(backend_, model_, how, *s, ids, prefilled.first, settings_.n_following, continuation);
 }
 
 const set_stage::reference & set_stage::dense(size_t prompt) {

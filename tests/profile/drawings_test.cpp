@@ -3,7 +3,7 @@
 
 #include <regex>
 
-#include "profile/svg.h"
+#include "profile/page/svg.h"
 
 namespace tmx::test {
 namespace {

@@ -318,7 +318,8 @@ TEST(Report, PairsOfAPlan) {
     p.layers[1].dense_head = {1, 0, 0, 1};
     EXPECT_DOUBLE_EQ(pairs_kept(p, 40), 1 - skipped / 4);
     // A layer that sees ten tokens computes 10 * 11 / 2 + 30 * 10 pairs, as a triangle layer, too.
-    p.layers.assign(2, {layer_kind::triangle, {}});
+    p.layers.assign(2, {});
+    p.layers[0].kind = p.layers[1].kind = layer_kind::triangle;
     const double windowed = 10 * 11 / 2 + 30 * 10;
     EXPECT_DOUBLE_EQ(pairs_kept(p, 40, std::vector<int32_t>{10, 0}),
                      (windowed + 820 * (1 - skipped)) / (windowed + 820));

@@ -1,5 +1,5 @@
-// profile/svg.h -- the drawings of reports and benchmarks: scalable, without scripts, fonts or anything from elsewhere.
-// Each is a whole SVG that looks the same in a page, in a file of its own, and turned into pixels.
+// profile/page/svg.h -- the drawings of reports and benchmarks: scalable, without scripts, fonts or anything from
+// elsewhere. Each is a whole SVG that looks the same in a page, in a file of its own, and turned into pixels.
 #pragma once
 
 #include <optional>
@@ -56,6 +56,7 @@ struct svg_heat_map {
     std::string mark_name;  // what a dot means
     std::vector<std::vector<double>> values;
     std::vector<std::vector<bool>> marked;
+    std::vector<std::string> row_names = {};  // shown on hovering; empty: their numbers
 };
 std::string draw_heat_map(const svg_heat_map & map);
 

@@ -1,4 +1,4 @@
-// profile/svg_axis.h -- one axis of a drawing: values to pixels, and where its ticks are.
+// profile/page/svg_axis.h -- one axis of a drawing: values to pixels, and where its ticks are.
 #pragma once
 
 #include <vector>

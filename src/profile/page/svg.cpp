@@ -1,4 +1,4 @@
-#include "profile/svg.h"
+#include "profile/page/svg.h"
 
 #include <fmt/core.h>
 
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "profile/svg_axis.h"
+#include "profile/page/svg_axis.h"
 
 namespace tmx {
 namespace {
@@ -319,7 +319,8 @@ std::string draw_heat_map(const svg_heat_map & map) {
                 "<title>{} {}, {} {}: {}</title></rect>\n",
                 x + 0.5, y + 0.5, cell_w - 1, cell_h - 1,
                 value > 0 ? shade(std::log(value / values.low) / span) : "#ffffff", html_text(map.x_label), c,
-                html_text(map.y_label), r, show_number(value));
+                html_text(map.y_label), map.row_names.empty() ? std::to_string(r) : html_text(map.row_names[r]),
+                show_number(value));
             if (r < map.marked.size() && c < map.marked[r].size() && map.marked[r][c]) {
                 out += dot_at(x + cell_w / 2, y + cell_h / 2, dot);
             }

@@ -1,4 +1,4 @@
-#include "profile/svg_axis.h"
+#include "profile/page/svg_axis.h"
 
 #include <algorithm>
 #include <cmath>

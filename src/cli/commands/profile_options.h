@@ -1,0 +1,53 @@
+// cli/commands/profile_options.h -- the options of `profile`, and what they come to.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/commands/commands.h"
+#include "cli/options.h"
+#include "planner/settings.h"
+#include "profile/settings.h"
+
+namespace tmx {
+
+struct profile_options {
+    model_options model;
+    profile_settings settings;
+    std::vector<std::string> kinds;
+    std::vector<int64_t> lengths;  // empty: default_lengths()
+    std::optional<int64_t> samples, check_samples;
+    std::string data;
+    std::vector<std::string> texts;
+    std::vector<std::string> check_texts;
+    std::string method;
+    std::string ablate_in;
+    std::string score;
+    std::string layers;
+    std::optional<std::string> menu;  // the planner
+    std::optional<int64_t> select;
+    std::optional<double> threshold;
+    std::optional<double> kl_budget;
+    std::string out = "plan.json";
+    std::string report;
+    std::string scores;
+    std::string findings;
+};
+
+// Declares them; `options` must outlive the parser.
+void add_profile_options(CLI::App & app, profile_options & options);
+
+// The files that are written must be there to write, and no two of them the same, nor one that is read.
+// ERRORS usage_error, failure.
+void check_outputs(const profile_options & options);
+
+// What was left open is decided, and shown in notes. ERRORS usage_error, failure.
+profile_settings settings_of(const profile_options & options, const invocation & call);
+std::vector<menu_entry> menu_of(const profile_options & options);  // empty: none was given
+
+void show_note(const std::string & note);  // "": nothing is shown
+void show_notes(const std::vector<std::string> & notes);
+
+}  // namespace tmx

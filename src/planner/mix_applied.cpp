@@ -1,0 +1,71 @@
+#include "planner/mix_applied.h"
+
+#include <fmt/core.h>
+
+#include "probe/section_sums.h"
+#include "profile/plan_applied.h"
+
+namespace tmx {
+namespace {
+
+struct layer_seen {
+    int64_t n_dynamic = 0;  // attention nodes in which blocks were selected
+    double skipped = 0;     // pairs
+    double all = 0;
+};
+
+// [n_layer]
+std::vector<layer_seen> layers_seen(const backend_statistics & s, size_t n_layer) {
+    std::vector<layer_seen> seen(n_layer);
+    for (const auto & layer : s.raw.at("layers")) {
+        const auto number = layer.at("layer").get<int64_t>();
+        if (number < 0 || number >= static_cast<int64_t>(n_layer)) {
+            continue;
+        }
+        const auto & pairs = layer.at("pairs");
+        const double skipped = pairs.at("skipped");
+        seen[static_cast<size_t>(number)] = {layer.at("nodes").value("dynamic", int64_t{0}), skipped,
+                                             pairs.at("kept").get<double>() + skipped};
+    }
+    return seen;
+}
+
+}  // namespace
+
+std::string why_not_applied(const backend_statistics & s, const layer_mix & mix, std::span<const menu_entry> menu,
+                            const model_shape & model, const triangle_shape & shape, int64_t n_tokens) {
+    const std::vector<layer_seen> seen = layers_seen(s, mix.size());
+    bool sparse = false;
+    for (size_t layer = 0; layer < mix.size(); ++layer) {
+        if (mix[layer] == k_dense) {
+            continue;
+        }
+        sparse = true;
+        const menu_entry & entry = menu[static_cast<size_t>(mix[layer])];
+        const triangle_shape own{shape.n_sink, entry.n_window, shape.n_last};
+        // Whole numbers below 2^53: exact in the statistics, too.
+        const int64_t n_causal = n_tokens * (n_tokens + 1) / 2;
+        const auto n_all = static_cast<double>(model.n_head * n_causal);
+        const auto n_middle =
+            entry.n_window > 0
+                ? static_cast<double>(model.n_head * section_pairs(own, n_tokens)[index_of(section::middle)])
+                : 0;
+        const layer_seen & found = seen[layer];
+        const bool good = entry.rule ? found.n_dynamic > 0 && found.all == n_all : found.skipped == n_middle;
+        if (!good) {
+            return fmt::format(
+                "the backend did not compute layer {} as {} on {} tokens, and measured so it would look "
+                "harmless. {}",
+                layer, entry.text, n_tokens, reasons_and_remedies(s));
+        }
+    }
+    if (sparse && (!s.fallbacks.empty() || !s.plan_refused.empty())) {
+        return fmt::format(
+            "the backend did not compute {} as planned on {} tokens, and measured so it would look "
+            "harmless. {}",
+            text_of(mix, menu), n_tokens, reasons_and_remedies(s));
+    }
+    return "";
+}
+
+}  // namespace tmx

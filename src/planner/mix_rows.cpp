@@ -1,0 +1,153 @@
+#include "planner/mix_rows.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace tmx {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+std::string line_of(const json & row) {
+    return row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+void add_damage(json & row, const std::string & where, const damage & d) {
+    if (d.measured) {
+        row[where] = {{"first_kl", d.first_kl}, {"following_kl", d.following_kl}};
+    }
+}
+
+std::string mix_lines(const planner_result & r, const measured_mix & m) {
+    std::string text;
+    for (const mix_effect & e : m.effects) {
+        json row = set_json(e.effect, text_of(m.mix, r.menu));
+        row["type"] = "mix";
+        row["held_out"] = m.held_out;
+        row["pairs"] = kept_share(e.layers);
+        row["attention_s"] = sum_of(e.layers).seconds;
+        text += line_of(row);
+    }
+    return text;
+}
+
+json distances(const planner_result & r, const measured_mix & m) {
+    const std::span<const mix_effect> longest = at_longest(r, m);
+    return {{"first_kl_worst_length", m.worst_kl},
+            {"tokens", longest.front().effect.n_tokens},
+            {"pairs", share_of_pairs(longest)},
+            {"prefill_s", median_prefill(longest)}};
+}
+
+json row_of_length(std::span<const mix_effect> effects) {
+    std::vector<set_effect> plain;
+    std::vector<double> dense;
+    for (const mix_effect & e : effects) {
+        plain.push_back(e.effect);
+        dense.push_back(e.effect.dense_seconds);
+    }
+    const effect_summary s = summarise(plain);
+    return {{"prompts", effects.size()},
+            {"first_kl_mean", s.first_kl},
+            {"first_kl_worst", s.worst_first_kl},
+            {"following_kl_mean", s.following_kl},
+            {"same_top", s.n_same_top},
+            {"positions", s.n_positions},
+            {"pairs", share_of_pairs(effects)},
+            {"prefill_s", median_prefill(effects)},
+            {"dense_prefill_s", median(std::move(dense))}};
+}
+
+void add_chosen(std::vector<json> & rows, const planner_settings & settings, const planner_result & r, const search & s,
+                const char * way) {
+    const measured_mix * check = s.check();
+    if (check == nullptr) {
+        rows.push_back({{"finding", "chosen"}, {"way", way}, {"mix", "dense"}, {"kl_budget", settings.budget()}});
+        return;
+    }
+    size_t begin = 0;
+    for (const prompt_group & group : r.held_out) {
+        json row = {{"finding", "chosen"},
+                    {"way", way},
+                    {"mix", text_of(check->mix, r.menu)},
+                    {"kl_budget", settings.budget()},
+                    {"tokens", group.n_tokens},
+                    {"damage_expected", s.taken().damage},
+                    {"pairs_expected_at_longest", predicted_share(r, s.taken())},
+                    {"prefill_s_expected_at_longest", predicted_seconds(r, s.taken())}};
+        row.update(row_of_length(std::span(check->effects).subspan(begin, group.prompts.size())));
+        rows.push_back(std::move(row));
+        begin += group.prompts.size();
+    }
+}
+
+}  // namespace
+
+std::string mix_scores_jsonl(const planner_result & r) {
+    std::string text;
+    for (size_t i = 0; i < r.layers.size(); ++i) {
+        for (size_t entry = 0; entry < r.menu.size(); ++entry) {
+            const measured_choice & choice = r.choices[i][entry];
+            json row = {{"type", "choice"},
+                        {"layer", r.layers[i]},
+                        {"entry", r.menu[entry].text},
+                        {"saved_s", choice.saved},
+                        {"pairs", choice.kept_share}};
+            add_damage(row, "at_shortest", choice.at_short);
+            add_damage(row, "at_longest", choice.at_long);
+            text += line_of(row);
+        }
+    }
+    text += mix_lines(r, r.dense);
+    for (const measured_mix & m : r.everywhere) {
+        text += mix_lines(r, m);
+    }
+    for (const measured_mix & m : r.mix.measured) {
+        text += mix_lines(r, m);
+    }
+    if (r.triangle) {
+        for (const measured_mix & m : r.triangle->measured) {
+            text += mix_lines(r, m);
+        }
+    }
+    return text;
+}
+
+std::string mix_findings_jsonl(const planner_settings & settings, const planner_result & r,
+                               const report_facts & facts) {
+    std::vector<json> rows;
+    for (size_t entry = 0; entry < r.everywhere.size(); ++entry) {
+        rows.push_back({{"finding", "everywhere"}, {"entry", r.menu[entry].text}});
+        rows.back().update(distances(r, r.everywhere[entry]));
+    }
+    if (r.triangle) {
+        add_chosen(rows, settings, r, *r.triangle, "Triangle alone");
+    }
+    add_chosen(rows, settings, r, r.mix, "the plan");
+    json menu = json::array();
+    for (const menu_entry & entry : r.menu) {
+        menu.push_back(entry.text);
+    }
+    rows.push_back({{"finding", "run"},
+                    {"method", "menu"},
+                    {"menu", std::move(menu)},
+                    {"lengths", settings.base.prompts.lengths},
+                    {"prompts", r.n_prompts},
+                    {"on_file", r.n_on_file},
+                    {"seconds", facts.seconds},
+                    {"peak_rss_bytes", facts.peak_memory_bytes},
+                    {"threads", settings.base.n_threads}});
+    std::string text;
+    for (json & row : rows) {
+        row["model"] = std::filesystem::path(r.facts.path).filename().string();
+        row["model_sha256"] = r.model_sha256;
+        row["command"] = facts.command;
+        row["machine"] = facts.machine;
+        row["commit"] = facts.commit;
+        row["date"] = facts.date;
+        text += line_of(row);
+    }
+    return text;
+}
+
+}  // namespace tmx

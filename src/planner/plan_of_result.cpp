@@ -1,0 +1,98 @@
+#include "planner/plan_of_result.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "profile/plan_provenance.h"
+
+namespace tmx {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// The plan format allows 4,096 values, of which a choice takes four.
+constexpr size_t k_most_choices = 900;
+
+std::vector<set_effect> effects_of(const measured_mix & m) {
+    std::vector<set_effect> effects;
+    for (const mix_effect & e : m.effects) {
+        effects.push_back(e.effect);
+    }
+    return effects;
+}
+
+json numbers(const planner_result & r, size_t entry, double (*value)(const measured_choice & choice)) {
+    json row = json::array();
+    for (const std::vector<measured_choice> & layer : r.choices) {
+        const double number = value(layer[entry]);
+        row.push_back(layer[entry].at_short.measured ? json(rounded(number)) : json(nullptr));
+    }
+    return row;
+}
+
+// What each entry does in each candidate layer.
+json menu_json(const planner_result & r) {
+    const bool whole = r.layers.size() * r.menu.size() <= k_most_choices;
+    json menu = json::array();
+    for (size_t entry = 0; entry < r.menu.size(); ++entry) {
+        json row = {{"entry", r.menu[entry].text}};
+        if (whole) {
+            row["damage"] = numbers(r, entry, [](const measured_choice & c) { return c.damage_counted(); });
+            row["saved_ms"] = numbers(r, entry, [](const measured_choice & c) { return 1000 * c.saved; });
+            row["pairs"] = numbers(r, entry, [](const measured_choice & c) { return c.kept_share; });
+        }
+        menu.push_back(std::move(row));
+    }
+    return menu;
+}
+
+json check_of_lengths(const planner_result & r, const measured_mix & check) {
+    json rows = json::array();
+    const std::vector<set_effect> effects = effects_of(check);
+    size_t begin = 0;
+    for (const prompt_group & group : r.held_out) {
+        json row = {{"tokens", group.n_tokens}};
+        row.update(check_json(std::span(effects).subspan(begin, group.prompts.size())));
+        rows.push_back(std::move(row));
+        begin += group.prompts.size();
+    }
+    return rows;
+}
+
+std::string provenance_of(const planner_settings & settings, const planner_result & r) {
+    const profile_settings & base = settings.base;
+    json file = {{"source", "trianglemix profile"},
+                 {"model_file", std::filesystem::path(base.model_path).filename().string()},
+                 {"model_sha256", r.model_sha256},
+                 {"method", "menu"}};
+    if (!base.device.empty()) {
+        file["device"] = base.device_description;
+    }
+    file["data"] = data_json(base);
+    file["measured_up_to"] = r.measured_up_to;
+    file["chosen_by"] = {{"kl_budget", settings.budget()}};
+    file["candidates"] = format_layer_set(r.layers);
+    file["menu"] = menu_json(r);
+    const combination & taken = r.mix.taken();
+    file["predicted"] = {{"damage", rounded(taken.damage)},
+                         {"saved_ms", rounded(1000 * taken.saved)},
+                         {"pairs", rounded(predicted_share(r, taken))}};
+    if (const measured_mix * check = r.mix.check()) {
+        file["check"] = check_of_lengths(r, *check);
+    }
+    return file.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace
+
+plan plan_of_result(const planner_settings & settings, const planner_result & r) {
+    const profile_settings & base = settings.base;
+    plan p = plan_of_mix(mix_of_combination(r, r.mix.taken()), r.menu, shape_of(r.facts), base.shape);
+    p.tail = tail_policy::chunk;  // a host that does not know the length is the usual user of a file
+    p.arithmetic = parse_precision(base.precision).value;
+    p.name = plan_name_of(r.facts.name);
+    p.provenance = provenance_of(settings, r);
+    return p;
+}
+
+}  // namespace tmx

@@ -1,0 +1,58 @@
+#include "planner/planner_result.h"
+
+namespace tmx {
+
+const measured_mix * search::check() const {
+    // The last one measured on held-out prompts need not be the one taken: a bisection may have ended elsewhere.
+    const auto found = std::find_if(measured.rbegin(), measured.rend(),
+                                    [&](const measured_mix & m) { return m.held_out && m.number == chosen.size; });
+    return found == measured.rend() ? nullptr : &*found;
+}
+
+layer_mix mix_of_combination(const planner_result & r, const combination & c) {
+    layer_mix mix(static_cast<size_t>(r.facts.n_layer), k_dense);
+    for (size_t i = 0; i < r.layers.size(); ++i) {
+        mix[static_cast<size_t>(r.layers[i])] = c.entries[i];
+    }
+    return mix;
+}
+
+std::span<const mix_effect> at_longest(const planner_result & r, const measured_mix & m) {
+    const std::vector<prompt_group> & groups = m.held_out ? r.held_out : r.choosing;
+    return std::span(m.effects).last(groups.back().prompts.size());
+}
+
+double median_prefill(std::span<const mix_effect> effects) {
+    std::vector<double> seconds;
+    for (const mix_effect & e : effects) {
+        seconds.push_back(e.effect.seconds);
+    }
+    return median(std::move(seconds));
+}
+
+double share_of_pairs(std::span<const mix_effect> effects) {
+    std::vector<layer_cost> sums;
+    for (const mix_effect & e : effects) {
+        sums.push_back(sum_of(e.layers));
+    }
+    return kept_share(sums);
+}
+
+double predicted_share(const planner_result & r, const combination & c) {
+    double all = 0;
+    double skipped = 0;
+    for (const mix_effect & e : at_longest(r, r.dense)) {
+        all += sum_of(e.layers).kept;
+        for (size_t i = 0; i < r.layers.size(); ++i) {
+            const double own = e.layers[static_cast<size_t>(r.layers[i])].kept;
+            skipped += c.entries[i] < 0 ? 0 : own * (1 - r.choices[i][static_cast<size_t>(c.entries[i])].kept_share);
+        }
+    }
+    return all > 0 ? 1 - skipped / all : 1;
+}
+
+double predicted_seconds(const planner_result & r, const combination & c) {
+    return median_prefill(at_longest(r, r.dense)) - c.saved;
+}
+
+}  // namespace tmx

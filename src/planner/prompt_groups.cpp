@@ -1,0 +1,49 @@
+#include "planner/prompt_groups.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <utility>
+
+namespace tmx {
+
+std::vector<prompt_group> group_prompts(const prompt_pool & prompts, bool held_out) {
+    std::map<int64_t, prompt_group> by_length;
+    for (const size_t prompt : prompts.numbers(held_out)) {
+        const int64_t length = prompts.specs()[prompt].length;
+        prompt_group & group = by_length[length];
+        group.length = length;
+        group.n_tokens = std::max(group.n_tokens, prompts.n_tokens(prompt));
+        group.prompts.push_back(prompt);
+    }
+    std::vector<prompt_group> groups;
+    for (auto & [length, group] : by_length) {
+        groups.push_back(std::move(group));
+    }
+    std::stable_sort(groups.begin(), groups.end(),
+                     [](const prompt_group & a, const prompt_group & b) { return a.n_tokens < b.n_tokens; });
+    return groups;
+}
+
+std::vector<size_t> prompts_of(const std::vector<prompt_group> & groups) {
+    std::vector<size_t> prompts;
+    for (const prompt_group & group : groups) {
+        prompts.insert(prompts.end(), group.prompts.begin(), group.prompts.end());
+    }
+    return prompts;
+}
+
+double worst_mean(const std::vector<prompt_group> & groups, const std::function<double(size_t i)> & value) {
+    double worst = -std::numeric_limits<double>::infinity();
+    size_t i = 0;
+    for (const prompt_group & group : groups) {
+        double sum = 0;
+        for (size_t k = 0; k < group.prompts.size(); ++k) {
+            sum += value(i++);
+        }
+        worst = std::max(worst, sum / static_cast<double>(group.prompts.size()));
+    }
+    return worst;
+}
+
+}  // namespace tmx

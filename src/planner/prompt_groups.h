@@ -1,0 +1,26 @@
+// planner/prompt_groups.h -- a run's prompts by length: what must hold, must hold at each.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "prompts/prompt_pool.h"
+
+namespace tmx {
+
+// Made prompts of one length asked for, or all of the user's own.
+struct prompt_group {
+    int64_t length = 0;           // asked for; 0: the user's own
+    int64_t n_tokens = 0;         // of the longest
+    std::vector<size_t> prompts;  // numbers in the pool
+};
+
+// Ascending by the length of their longest prompt.
+std::vector<prompt_group> group_prompts(const prompt_pool & prompts, bool held_out);
+std::vector<size_t> prompts_of(const std::vector<prompt_group> & groups);  // group by group
+
+// The largest of the groups' means, of values of prompts_of(groups). REQUIRES at least one group.
+double worst_mean(const std::vector<prompt_group> & groups, const std::function<double(size_t i)> & value);
+
+}  // namespace tmx

@@ -1,0 +1,165 @@
+"""`trianglemix profile --menu` as its users meet it: a mix within a budget, its report, stopping and going on.
+
+On the model with six of its layers, which tests/host/hostkit makes. Prompts are long enough that a tenth of the pairs is
+seen to take less time than all of them, on a busy machine too.
+
+Usage: planner_test.py PROGRAM FAKE_GPU_MODULE
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, Pages, command, run, text_of
+
+FAKE_GPU_MODULE = sys.argv[2]
+MENU = ["--menu", "triangle,stride:stride=3"]
+LONG = ["--builtin", "needle", "--length", "700,1100", "--samples", "1", "--check-samples", "1"]
+QUICK = ["--builtin", "needle", "--length", "700", "--quick"]
+TIMES = ("prefill_s", "dense_prefill_s", "layers")
+
+
+def records_of(folder):
+    rows = [json.loads(line) for line in text_of(folder, "plan.json.records.jsonl").splitlines()]
+    return {row["key"]: {name: value for name, value in row.items() if name not in TIMES} for row in rows}
+
+
+class Usage(Case):
+    def test_menus_that_say_nothing(self):
+        self.check(run(*command(self.folder, "--menu", "")), 2, "--menu", "expected one of: triangle, ")
+        self.check(run(*command(self.folder, "--menu", "triangel")), 2, "found \"triangel\"", "triangle, ")
+        self.check(run(*command(self.folder, "--menu", "stride:stride=0")), 2, "stride: found \"0\"", "from 1 to 1048576")
+        self.check(run(*command(self.folder, "--menu", "stride:step=4")), 2, "stride has no \"step\"; it has: stride")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_what_a_menu_excludes(self):
+        for other in (["--select", "3"], ["--method", "both"], ["--layers", "3"], ["--per-head"], ["--order-by", "ablation"],
+                      ["--ablate-in", "probe"], ["--threshold", "1"], ["--curve"], ["--yardsticks"]):  # fmt: skip
+            self.check(run(*command(self.folder, *MENU, *other)), 2, "--menu", other[0])
+        self.check(run(*command(self.folder, *MENU, "--check-samples", "0")), 2, "--check-samples")
+
+    def test_help_teaches(self):
+        self.check(run(PROGRAM, "profile", "--help"), 0, "--menu", "Menu:", "triangle:window=1024", "stride:stride=10")
+
+
+class Mixes(Case):
+    def test_a_mix_within_a_budget_with_report(self):
+        paths = {name: os.path.join(self.folder, name) for name in ("report.html", "scores.jsonl", "findings.jsonl")}
+        arguments = [*MENU, *LONG, "--kl-budget", "2", "--report", paths["report.html"], "--scores", paths["scores.jsonl"],
+                     "--findings", paths["findings.jsonl"]]  # fmt: skip
+        done = run(*command(self.folder, *arguments))
+        self.check(done, 0, "of 6 layers are not dense", "checked on 2 other prompts", "Triangle alone", "expected")
+        plan = json.loads(text_of(self.folder, "plan.json"))
+        made = plan["provenance"]
+        self.assertEqual((made["method"], made["chosen_by"], made["candidates"]), ("menu", {"kl_budget": 2}, "0-5"))
+        self.assertEqual([row["entry"] for row in made["menu"]], ["triangle", "stride:stride=3"])
+        for row in made["menu"]:
+            self.assertEqual([len(row[key]) for key in ("damage", "saved_ms", "pairs")], [N_LAYER] * 3)
+            self.assertTrue(all(0 < share < 0.6 for share in row["pairs"]), row)
+        self.assertTrue(all(check["mean_first_kl"] <= 2 for check in made["check"]))
+        lengths = [check["tokens"] for check in made["check"]]
+        self.assertTrue(650 < lengths[0] <= 700 and 1050 < lengths[1] <= 1100, lengths)
+        self.assertEqual(made["measured_up_to"], lengths[1])
+        # Almost everything is allowed, so almost every layer takes the entry that saves most, whatever the clock says.
+        self.assertEqual(plan["version"], 2 if "stride" in done.stdout.splitlines()[0] else 1)
+        self.check(run(PROGRAM, "info", "-m", MODEL, "--plan", os.path.join(self.folder, "plan.json")), 0)
+        self.look_at_page(text_of(self.folder, "report.html"))
+        self.look_at_scores([json.loads(line) for line in text_of(self.folder, "scores.jsonl").splitlines()])
+        found = [json.loads(line) for line in text_of(self.folder, "findings.jsonl").splitlines()]
+        self.assertEqual([row["finding"] for row in found], ["everywhere"] * 2 + ["chosen"] * 4 + ["run"])
+        self.assertEqual({row["way"] for row in found if row["finding"] == "chosen"}, {"the plan", "Triangle alone"})
+        self.assertEqual(found[-1]["menu"], ["triangle", "stride:stride=3"])
+        # The same records give the same plan, and nothing is measured again.
+        before = [text_of(self.folder, name) for name in ("plan.json", "plan.json.records.jsonl")]
+        self.check(run(*command(self.folder, *arguments)), 0, "going on with")
+        self.assertEqual([text_of(self.folder, name) for name in ("plan.json", "plan.json.records.jsonl")], before)
+
+    def look_at_page(self, page):
+        parser = Pages()
+        parser.feed(page)
+        self.assertEqual((parser.open, parser.n_svg, parser.addresses), ([], 3, []))
+        self.assertEqual(set(re.findall(r"https?://[^\"' ]+", page)), {"http://www.w3.org/2000/svg"})
+        self.assertNotIn("nan", re.sub(r"[a-z]nan|nan[a-z]", "", page))
+        for name in ("frontier-pairs", "frontier-ttft", "choices"):
+            self.assertIn(text_of(self.folder, f"report-{name}.svg"), page)
+            if shutil.which("rsvg-convert"):
+                self.assertGreater(os.path.getsize(os.path.join(self.folder, f"report-{name}.png")), 1000)
+        for text in ("triangle in every layer", "stride in every layer", "Triangle alone, within the budget",
+                     "the plan, on prompts kept back", "budget, 2", "mix, expected", "Check", "All choices"):  # fmt: skip
+            self.assertIn(text, page)
+
+    def look_at_scores(self, rows):
+        choices = [row for row in rows if row["type"] == "choice"]
+        self.assertEqual([(row["layer"], row["entry"]) for row in choices],
+                         [(layer, entry) for layer in range(N_LAYER) for entry in ("triangle", "stride:stride=3")])  # fmt: skip
+        self.assertTrue(all(row["at_shortest"]["first_kl"] >= 0 for row in choices if row["saved_s"] > 0))
+        mixes = [row for row in rows if row["type"] == "mix"]
+        dense = [row for row in mixes if row["set"] == "dense"]
+        self.assertEqual([(row["first_kl"], row["pairs"]) for row in dense], [(0, 1)] * 2)
+        self.assertTrue(any(row["held_out"] for row in mixes))
+        everywhere = next(row for row in mixes if row["set"] == "triangle 0-5")
+        self.assertGreater(everywhere["first_kl"], 0)
+        self.assertLess(everywhere["pairs"], 0.25)
+
+    def test_a_budget_that_only_the_last_layer_keeps(self):
+        # Only the prompt's last row leaves the last layer, and it is dense.
+        done = run(*command(self.folder, *MENU, *QUICK, "--kl-budget", "1e-30"))
+        self.check(done, 0, "1 of 6 layers are not dense", "checked on 1 other prompts: mean first-token KL 0 at")
+        plan = json.loads(text_of(self.folder, "plan.json"))
+        self.assertEqual((plan["version"], plan["triangle_layers"]), (1, "5"), "it saves more than a third of the blocks")
+        self.assertTrue(plan["provenance"]["data"]["quick"])
+
+    def test_what_the_backend_computes_exactly_is_no_measurement(self):
+        done = run(*command(self.folder, *MENU, *QUICK), TRIANGLEMIX_MIN_ROWS="4096")
+        self.check(done, 1, "did not compute layer 0 as triangle", "rows", "TRIANGLEMIX_MIN_ROWS")
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "plan.json")))
+
+    def test_stopped_and_gone_on(self):
+        whole, parts = os.path.join(self.folder, "whole"), os.path.join(self.folder, "parts")
+        os.mkdir(whole)
+        os.mkdir(parts)
+        arguments = [*MENU, *QUICK, "--kl-budget", "2"]
+        self.check(run(*command(whole, *arguments)), 0)
+        records = os.path.join(parts, "plan.json.records.jsonl")
+        process = subprocess.Popen(command(parts, *arguments), env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)  # fmt: skip
+        while process.poll() is None and not (os.path.exists(records) and os.path.getsize(records) > 1000):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, said)
+        self.assertIn("goes on from there", said)
+        self.assertFalse(os.path.exists(os.path.join(parts, "plan.json")))
+        begun = text_of(parts, "plan.json.records.jsonl")
+        self.check(run(*command(parts, *arguments)), 0, "going on with")
+        self.assertTrue(text_of(parts, "plan.json.records.jsonl").startswith(begun), "nothing is measured twice")
+        # Times differ; what was measured in both is the same.
+        one, other = records_of(whole), records_of(parts)
+        both = one.keys() & other.keys()
+        self.assertGreater(len(both), 2 * N_LAYER)
+        for key in both:
+            self.assertEqual(one[key], other[key])
+
+
+class OnAGpu(Case):
+    """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h)."""
+
+    def test_times_come_from_whole_prefills_there(self):
+        folder = os.path.join(self.folder, "bin")
+        os.mkdir(folder)
+        program = shutil.copy(PROGRAM, folder)
+        shutil.copy(FAKE_GPU_MODULE, os.path.join(folder, "libggml-trianglemix.so"))
+        arguments = command(self.folder, "--menu", "triangle", *QUICK, "--kl-budget", "2", "--device", "TriangleMix0")[1:]
+        self.check(run(program, *arguments), 0, "of 6 layers are not dense")
+        device = json.loads(text_of(self.folder, "plan.json"))["provenance"]["device"]
+        self.assertTrue(device.startswith("TriangleMix0 (fake GPU"), device)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
