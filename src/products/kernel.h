@@ -10,6 +10,7 @@
 
 #include "cpu_base/kernel_list.h"
 #include "products/weight_formats.h"
+#include "trianglemix/norms.h"
 #include "trianglemix/products.h"
 
 namespace tmx::products {
@@ -63,9 +64,15 @@ struct kernel {
     steps integers;
     steps floats;
     steps bf16;  // without functions: this kernel has none
+
+    // Norm of one row, between products.
+    void (*norm_row)(const norm_args & args, const float * row, float * out);
 };
 
 cpu_base::kernel_list<kernel> all_kernels();
 bool runs_here(const kernel & k);
+
+// The kernel of that name; null: the best that this CPU runs. ERRORS invalid_argument, unsupported.
+status choose_kernel(const char * name, const kernel ** chosen) noexcept;
 
 }  // namespace tmx::products

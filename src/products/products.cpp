@@ -5,7 +5,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 
 #include "products/kernel.h"
@@ -54,22 +53,6 @@ status validate(const product_args & args, const product_context & ctx) noexcept
         return status::error(status_code::invalid_argument, "weights, rows, out: null");
     }
     return {};
-}
-
-status choose_kernel(const product_context & ctx, const products::kernel ** chosen) noexcept {
-    for (const products::kernel & k : products::all_kernels()) {
-        const bool named = ctx.kernel != nullptr && std::strcmp(ctx.kernel, k.name) == 0;
-        if (named && !products::runs_here(k)) {
-            return status::error(status_code::unsupported, "kernel: this CPU cannot run \"%s\"", ctx.kernel);
-        }
-        if (named || (ctx.kernel == nullptr && products::runs_here(k))) {
-            *chosen = &k;
-            return {};
-        }
-    }
-    return ctx.kernel != nullptr ? status::error(status_code::invalid_argument,
-                                                 "kernel: no kernel named \"%s\" in this build", ctx.kernel)
-                                 : status::error(status_code::unsupported, "kernel: none for this CPU");
 }
 
 // Multiplied as integers: quantised weights in the host's arithmetic.
@@ -233,7 +216,7 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
         return s;
     }
     const products::kernel * chosen = nullptr;
-    if (status s = choose_kernel(ctx, &chosen); !s.ok()) {
+    if (status s = products::choose_kernel(ctx.kernel, &chosen); !s.ok()) {
         return s;
     }
     if (args.n_rows == 0 || args.n_columns == 0) {
