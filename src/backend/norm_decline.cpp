@@ -10,6 +10,8 @@ const char * to_string(norm_decline reason) {
             return "types";
         case norm_decline::layout:
             return "layout";
+        case norm_decline::memory:
+            return "memory";
         case norm_decline::gpu:
             return "gpu";
     }

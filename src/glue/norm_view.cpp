@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "glue/backend_common.h"
+
 namespace tmx {
 namespace {
 
@@ -78,6 +80,9 @@ std::optional<norm_decline> why_norm_impossible(const ggml_tensor * op) {
     if (!steps_over_values(rows) || !steps_over_values(op) ||
         (weighted && weights_side(op)->nb[0] != sizeof(float))) {
         return norm_decline::layout;
+    }
+    if (weighted && !in_plain_memory(weights_side(op))) {
+        return norm_decline::memory;
     }
     return std::nullopt;
 }

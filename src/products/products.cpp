@@ -143,7 +143,7 @@ struct product_work {
     // Fetches n rounded rows ahead: all of them together lie in a cache that threads share.
     void fetch_rows(int64_t row, int64_t n) const {
         const products::rounded_rows & rows = scratch.rows();
-        if (rows.values == nullptr || n <= 0) {
+        if (rows.values == nullptr || steps.fetches_rows || n <= 0) {
             return;
         }
         const int64_t row_bytes = rows.row_stride * steps.value_bytes;
