@@ -15,9 +15,9 @@ struct norm_args {
     const float * rows = nullptr;
     const float * weights = nullptr;  // [width]; null: rows are not multiplied
     float * out = nullptr;
-    bool normalise = true;  // false: rows are multiplied by the weights alone
-    float epsilon = 0;      // >= 0, added to the mean of a row's squares
-    int64_t width = 0;      // >= 1, values of a row
+    bool normalise = true;                      // false: rows are multiplied by the weights alone
+    float epsilon = 0;                          // >= 0, added to the mean of a row's squares
+    int64_t width = 0;                          // >= 1, values of a row
     std::array<int64_t, 3> n_rows = {1, 1, 1};  // >= 0
     std::array<int64_t, 3> row_strides = {};    // elements
     std::array<int64_t, 3> out_strides = {};    // elements

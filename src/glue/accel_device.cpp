@@ -68,6 +68,7 @@ ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index, in
 
 ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) noexcept {
     return guarded_compute([&] {
+        state_of(backend).products.forget_rows();
         for (int i = 0, n_computed = 1; i < graph->n_nodes; i += n_computed) {
             n_computed = 1;
             if (computes_nothing(graph->nodes[i])) {
@@ -76,6 +77,9 @@ ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) noexcep
             const ggml_status result = compute_node(state_of(backend), graph, i, n_computed);
             if (result != GGML_STATUS_SUCCESS) {
                 return result;
+            }
+            if (!is_product(graph->nodes[i])) {
+                state_of(backend).products.forget_rows();
             }
         }
         return GGML_STATUS_SUCCESS;

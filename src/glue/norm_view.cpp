@@ -44,8 +44,7 @@ std::array<int64_t, 3> strides_of(const ggml_tensor * t) {
 bool rows_meet_only_themselves(const ggml_tensor * rows, const ggml_tensor * out) {
     const auto * rows_begin = static_cast<const char *>(rows->data);
     const auto * out_begin = static_cast<const char *>(out->data);
-    const bool apart =
-        rows_begin + ggml_nbytes(rows) <= out_begin || out_begin + ggml_nbytes(out) <= rows_begin;
+    const bool apart = rows_begin + ggml_nbytes(rows) <= out_begin || out_begin + ggml_nbytes(out) <= rows_begin;
     return apart || (rows_begin == out_begin && ggml_are_same_stride(rows, out));
 }
 
@@ -77,8 +76,7 @@ std::optional<norm_decline> why_norm_impossible(const ggml_tensor * op) {
         (weighted && weights_side(op)->type != GGML_TYPE_F32)) {
         return norm_decline::types;
     }
-    if (!steps_over_values(rows) || !steps_over_values(op) ||
-        (weighted && weights_side(op)->nb[0] != sizeof(float))) {
+    if (!steps_over_values(rows) || !steps_over_values(op) || (weighted && weights_side(op)->nb[0] != sizeof(float))) {
         return norm_decline::layout;
     }
     if (weighted && !in_plain_memory(weights_side(op))) {

@@ -47,7 +47,7 @@ struct tile {
 
 struct steps {
     int64_t panel_width = 0;
-    int64_t value_bytes = 0;  // of a rounded value and of a panel's
+    int64_t value_bytes = 0;    // of a rounded value and of a panel's
     bool fetches_rows = false;  // multiply() fetches the rows behind its own ahead
 
     void (*round)(const product_args & args, int64_t row_begin, int64_t row_end,

@@ -130,11 +130,12 @@ struct product_work {
     const products::steps & steps;
     const product_context::scratch & scratch;
     work_split split;
+    bool rounded;  // the scratch holds the rounded rows already
 
     int64_t column_of(int64_t piece) const { return piece / split.n_stretches * steps.panel_width; }
 
     // None, where rows are multiplied as they are.
-    int64_t n_rows_to_round() const { return scratch.rows().values == nullptr ? 0 : args.n_rows; }
+    int64_t n_rows_to_round() const { return scratch.rows().values == nullptr || rounded ? 0 : args.n_rows; }
 
     void round_rows(int64_t row_begin, int64_t n_rows) const {
         steps.round(args, row_begin, std::min(row_begin + n_rows, args.n_rows), scratch.rows());
@@ -232,7 +233,8 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
     const work_split split = split_work(args, steps->panel_width, ctx.n_threads);
     const int n_threads = static_cast<int>(std::min<int64_t>(ctx.n_threads, std::max(split.size(), args.n_rows)));
     ctx.memory->reserve(args, *steps, as_integers(args), n_threads);
-    const product_work work{args, *steps, *ctx.memory, split};
+    const products::rounding_key key = products::rounding_key_of(args, *steps);
+    const product_work work{args, *steps, *ctx.memory, split, args.rows_unchanged && ctx.memory->holds(key)};
 #pragma omp parallel num_threads(n_threads) default(none) shared(work)
     {
         constexpr int64_t k_rows_a_time = 8;
@@ -248,6 +250,7 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
             work.multiply(piece, piece + omp_get_num_threads(), thread);
         }
     }
+    ctx.memory->note_rounded(key);
     return {};
 } catch (const std::bad_alloc &) {
     return status::error(status_code::out_of_memory, "no memory for the scratch of a product");

@@ -40,7 +40,8 @@ struct quads_inner {
         const int8_t * ahead = op.rows + rows * op.row_stride;
         for (int64_t g = 0; g < op.n_groups; ++g) {
             __m512i product[rows][k_vectors];
-            if constexpr (rows == k_tile_rows) {  // more rows probably follow: all together, the loop asks for each once
+            if constexpr (rows ==
+                          k_tile_rows) {  // more rows probably follow; the loop asks for each of their lines once
 #pragma GCC unroll 16
                 for (int64_t byte = 0; byte < rows * group; byte += 64) {
                     _mm_prefetch(reinterpret_cast<const char *>(ahead) + byte, _MM_HINT_T0);

@@ -112,7 +112,8 @@ TEST_F(norm_claim_test, a_norm_and_its_product_are_computed_as_one) {
         EXPECT_EQ(compute(graph_of({product})), 1);
         for (const int64_t row : {0, 33, 69}) {
             for (int64_t i = 0; i < 48; ++i) {
-                const double should = expected(rows, row, i) * static_cast<double>(static_cast<float *>(vector->data)[i]);
+                const double should =
+                    expected(rows, row, i) * static_cast<double>(static_cast<float *>(vector->data)[i]);
                 EXPECT_NEAR(static_cast<float *>(product->data)[row * 48 + i], should, 1e-6);
             }
         }

@@ -97,7 +97,8 @@ struct norm_problem {
             }
             factor = 1 / std::sqrt(sum / static_cast<double>(shape.width) + static_cast<double>(shape.epsilon));
         }
-        return static_cast<double>(row[i]) * factor * (shape.weighted ? static_cast<double>(weights.as<float>()[i]) : 1);
+        return static_cast<double>(row[i]) * factor *
+               (shape.weighted ? static_cast<double>(weights.as<float>()[i]) : 1);
     }
 
     norm_case shape;
