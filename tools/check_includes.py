@@ -52,6 +52,7 @@ PUBLIC = {
     "backend_control.h": "control",
     "cuda_attention.h": "kernels",
     "kernel_features.h": "kernels",
+    "norms.h": "products",
     "products.h": "products",
     "expert_products.h": "products",
 }

@@ -41,8 +41,10 @@ struct product_args {
     int64_t n_columns = 0;  // >= 0
     int64_t depth = 0;      // >= 1, a multiple of weight_block_elems(type)
     int64_t weight_stride_bytes = 0;
-    int64_t row_stride = 0;  // elements
-    int64_t out_stride = 0;  // elements
+    int64_t row_stride = 0;       // elements
+    int64_t out_stride = 0;       // elements
+    bool rows_unchanged = false;  // `rows` hold what they held in the last call with this context, if that had the same
+                                  // pointer: then they are not rounded again where that made what is needed now
 };
 
 // Scratch of one caller, kept between calls. One call at a time per context; contexts are independent.
@@ -61,7 +63,8 @@ class product_context {
 };
 
 // KEEPS    out[r * out_stride + c] for all r < n_rows, c < n_columns; memory between rows of out is left as it is.
-// REQUIRES out overlaps neither rows nor weights; strides at least as long as what they step over.
+// REQUIRES rows_unchanged, if set, is true; out overlaps neither rows nor weights; strides at least as long as what they
+//          step over.
 // NUMERICS docs/products.md. The same bits on every run, for every thread count, and for a row whatever rows stand
 //          beside it. Where a value of a row is infinite or NaN, that row of `out` is not specified; other rows are not
 //          touched by it.

@@ -25,9 +25,12 @@ product_rule fastest(const std::string & kernel, weight_type type, precision att
 
 }  // namespace
 
-bool product_rules::take_any() const {
-    return std::any_of(by_type.begin(), by_type.end(),
-                       [](const product_rule & rule) { return rule.min_rows != k_no_products; });
+int64_t product_rules::least_rows() const {
+    int64_t least = k_no_products;
+    for (const product_rule & rule : by_type) {
+        least = std::min(least, rule.min_rows);
+    }
+    return least;
 }
 
 product_rules make_product_rules(const backend_config & config, precision attention) {

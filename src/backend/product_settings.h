@@ -26,7 +26,8 @@ struct product_rules {
     std::array<product_rule, k_weight_types> by_type;
 
     const product_rule & of(weight_type type) const { return by_type[static_cast<size_t>(type)]; }
-    bool take_any() const;
+    bool take_any() const { return least_rows() != k_no_products; }
+    int64_t least_rows() const;  // of the type that is taken from the fewest rows on
 };
 
 product_rules make_product_rules(const backend_config & config, precision attention);

@@ -140,6 +140,15 @@ void statistics::count_product(product_kind kind, const product_counts & done) {
     sum.seconds += done.seconds;
 }
 
+void statistics::count_norm(const norm_counts & done) {
+    if (whole_ != nullptr) {
+        whole_->count_norm(done);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.norms.nodes += done.nodes;
+    sums_.norms.seconds += done.seconds;
+}
+
 void statistics::count_fallback(const char * reason) {
     if (whole_ != nullptr) {
         whole_->count_fallback(reason);
@@ -213,6 +222,9 @@ void statistics::reset() {
     for (auto & count : declined_products_) {
         count.store(0, std::memory_order_relaxed);
     }
+    for (auto & count : declined_norms_) {
+        count.store(0, std::memory_order_relaxed);
+    }
 }
 
 bool statistics::idle() const {
@@ -234,10 +246,14 @@ all_counts statistics::read() const {
         copy.proxies = std::move(process.proxies);
         copy.declined = process.declined;
         copy.declined_products = process.declined_products;
+        copy.declined_norms = process.declined_norms;
         return copy;
     }
     for (size_t reason = 0; reason < declined_.size(); ++reason) {
         copy.declined[reason] = declined_[reason].load(std::memory_order_relaxed);
+    }
+    for (size_t reason = 0; reason < declined_norms_.size(); ++reason) {
+        copy.declined_norms[reason] = declined_norms_[reason].load(std::memory_order_relaxed);
     }
     for (size_t reason = 0; reason < declined_products_.size(); ++reason) {
         copy.declined_products[reason] = declined_products_[reason].load(std::memory_order_relaxed);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "backend/decline_reason.h"
+#include "backend/norm_decline.h"
 #include "backend/product_decline.h"
 #include "backend/runs/ubatch_runs.h"
 #include "backend/segments.h"
@@ -92,6 +93,12 @@ struct product_counts {
     double seconds = 0;
 };
 
+// Norms of rows. One that was computed together with the MUL that follows counts as two nodes.
+struct norm_counts {
+    int64_t nodes = 0;
+    double seconds = 0;
+};
+
 // What was counted, as plain values.
 struct all_counts {
     std::array<int64_t, k_node_kinds> nodes{};
@@ -124,6 +131,8 @@ struct all_counts {
     std::array<int64_t, k_decline_reasons> declined{};
     std::map<product_kind, product_counts> products;
     std::array<int64_t, k_product_declines> declined_products{};
+    norm_counts norms;
+    std::array<int64_t, k_norm_declines> declined_norms{};
 };
 
 class statistics {
@@ -138,6 +147,10 @@ class statistics {
         declined_products_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
     }
     void count_product(product_kind kind, const product_counts & done);
+    void count_declined_norm(norm_decline reason) {
+        declined_norms_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+    }
+    void count_norm(const norm_counts & done);
     void count_ubatch(const ubatch_record & record);
     void count_node(const node_record & record);
     // Once a node, when it is known what its selected segments kept.
@@ -169,6 +182,7 @@ class statistics {
     all_counts sums_;  // but for what was declined
     std::array<std::atomic<int64_t>, k_decline_reasons> declined_{};
     std::array<std::atomic<int64_t>, k_product_declines> declined_products_{};
+    std::array<std::atomic<int64_t>, k_norm_declines> declined_norms_{};
 };
 
 statistics & process_statistics();

@@ -48,11 +48,13 @@ ordered_json layer_json(int32_t index, const layer_counts & layer) {
             {"selected", selections_json(layer.selections)}};
 }
 
-ordered_json declined_json(const std::array<int64_t, k_decline_reasons> & counted) {
+// By reason, those that were counted.
+template <typename reasons, size_t n>
+ordered_json declined_json(const std::array<int64_t, n> & counted) {
     ordered_json declined = ordered_json::object();
     for (size_t reason = 0; reason < counted.size(); ++reason) {
         if (counted[reason] > 0) {
-            declined[to_string(static_cast<decline_reason>(reason))] = counted[reason];
+            declined[to_string(static_cast<reasons>(reason))] = counted[reason];
         }
     }
     return declined;
@@ -79,13 +81,16 @@ ordered_json products_json(const all_counts & sums, const settings & current, co
                                    {"flops", done.flops},
                                    {"seconds", done.seconds}});
     }
-    out["declined"] = ordered_json::object();
-    for (size_t reason = 0; reason < sums.declined_products.size(); ++reason) {
-        if (sums.declined_products[reason] > 0) {
-            out["declined"][to_string(static_cast<product_decline>(reason))] = sums.declined_products[reason];
-        }
-    }
+    out["declined"] = declined_json<product_decline>(sums.declined_products);
     return out;
+}
+
+ordered_json norms_json(const all_counts & sums, const settings & current) {
+    const product_rules & rules = current.products();
+    return {{"min_rows", rules.take_any() ? ordered_json(rules.least_rows()) : ordered_json(nullptr)},
+            {"nodes", sums.norms.nodes},
+            {"seconds", sums.norms.seconds},
+            {"declined", declined_json<norm_decline>(sums.declined_norms)}};
 }
 
 }  // namespace
@@ -146,8 +151,9 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["bytes"] = sums.pairs.bytes;
     out["seconds"] = sums.seconds;
     out["classify_seconds"] = sums.classify_seconds;
-    out["declined"] = declined_json(sums.declined);
+    out["declined"] = declined_json<decline_reason>(sums.declined);
     out["products"] = products_json(sums, current, snapshot);
+    out["norms"] = norms_json(sums, current);
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums.cut_graphs}, {"whole", sums.whole_graphs}}},
                   {"passed_on", ordered_json::object()},

@@ -36,6 +36,9 @@ std::string statistics_summary(const all_counts & sums, const settings & current
              kind.arithmetic == product_arithmetic::host ? "the host's" : name_of(kind.arithmetic), done.seconds,
              done.seconds > 0 ? done.flops / done.seconds * 1e-9 : 0.0);
     }
+    if (sums.norms.nodes > 0) {
+        line("%lld nodes of norms in %.3f s", static_cast<long long>(sums.norms.nodes), sums.norms.seconds);
+    }
     const int64_t n_nodes = std::accumulate(sums.nodes.begin(), sums.nodes.end(), int64_t{0});
     const bool hindered = !sums.refusal.empty() || !sums.fallbacks.empty();
     if (n_nodes == 0 && !hindered && sums.products.empty()) {

@@ -10,6 +10,8 @@
 #include "glue/fattn_view.h"
 #include "glue/graph_tensors.h"
 #include "glue/key_writes.h"
+#include "glue/norm_evaluator.h"
+#include "glue/norm_view.h"
 #include "glue/product_evaluator.h"
 #include "glue/product_view.h"
 #include "trianglemix/backend_control.h"
@@ -24,6 +26,7 @@ struct accel_state {
     cpu_evaluator attention{owner->current, owner->counters};
     key_writer writer;
     product_evaluator products{owner->current, owner->counters};
+    norm_evaluator norms{owner->current, owner->counters};
     int n_threads = 1;
 };
 
@@ -40,7 +43,8 @@ void backend_free(ggml_backend_t backend) noexcept {
     delete backend;
 }
 
-ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
+// Computes the node at `index`, and counts in n_computed how many with it; one if nothing is said.
+ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index, int & n_computed) {
     const ggml_tensor * node = graph->nodes[index];
     if (writes_keys(node)) {
         const ggml_status result = state.writer.compute(graph, index, state.n_threads);
@@ -52,6 +56,9 @@ ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
     if (is_product(node)) {
         return state.products.compute(node);
     }
+    if (is_norm(node)) {
+        return state.norms.compute(graph, index, n_computed);
+    }
     if (node->op != GGML_OP_FLASH_ATTN_EXT) {
         GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n", ggml_op_name(node->op));
         return GGML_STATUS_FAILED;
@@ -61,13 +68,18 @@ ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index) {
 
 ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) noexcept {
     return guarded_compute([&] {
-        for (int i = 0; i < graph->n_nodes; ++i) {
+        state_of(backend).products.forget_rows();
+        for (int i = 0, n_computed = 1; i < graph->n_nodes; i += n_computed) {
+            n_computed = 1;
             if (computes_nothing(graph->nodes[i])) {
                 continue;
             }
-            const ggml_status result = compute_node(state_of(backend), graph, i);
+            const ggml_status result = compute_node(state_of(backend), graph, i, n_computed);
             if (result != GGML_STATUS_SUCCESS) {
                 return result;
+            }
+            if (!is_product(graph->nodes[i])) {
+                state_of(backend).products.forget_rows();
             }
         }
         return GGML_STATUS_SUCCESS;
@@ -206,6 +218,21 @@ bool claims_product(const ggml_tensor * op, const settings & current) {
     return !reason;
 }
 
+// Norms are taken where products are: between them they cost the host a piece of graph of its own.
+bool claims_norm(const ggml_tensor * op, const settings & current) {
+    if (!current.enabled() || !current.products().take_any()) {
+        return false;
+    }
+    auto reason = why_norm_declined(op, current.products().least_rows());
+    if (!reason && has_gpu()) {
+        reason = norm_decline::gpu;
+    }
+    if (reason) {
+        process_statistics().count_declined_norm(*reason);
+    }
+    return !reason;
+}
+
 bool supports(const ggml_tensor * op) {
     const settings & current = process_settings();
     if (is_view(op)) {
@@ -224,6 +251,9 @@ bool supports(const ggml_tensor * op) {
         case GGML_OP_MUL_MAT:
         case GGML_OP_MUL_MAT_ID:
             return claims_product(op, current);
+        case GGML_OP_RMS_NORM:
+        case GGML_OP_MUL:
+            return is_norm(op) && claims_norm(op, current);
         case GGML_OP_SOFT_MAX:
             if (current.enabled() && softmax_without_flash(op, current.min_rows())) {
                 process_statistics().count_declined(decline_reason::no_flash);
@@ -284,6 +314,7 @@ void accel_set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
     state_of(backend).n_threads = n_threads;
     state_of(backend).attention.set_n_threads(n_threads);
     state_of(backend).products.set_n_threads(n_threads);
+    state_of(backend).norms.set_n_threads(n_threads);
 }
 
 }  // namespace tmx

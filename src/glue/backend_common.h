@@ -26,10 +26,16 @@ inline bool computes_nothing(const ggml_tensor * node) {
     return is_view(node) || ggml_is_empty(node) || (node->flags & GGML_TENSOR_FLAG_COMPUTE) == 0;
 }
 
+// Not so where the host keeps its weights repacked: such a buffer does not say that it is the host's. Before memory is
+// given out nothing is known, and nothing speaks against it.
+inline bool in_plain_memory(const ggml_tensor * tensor) {
+    const ggml_backend_buffer_t buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
+    return buffer == nullptr || ggml_backend_buffer_is_host(buffer);
+}
+
 // Whether the host can read the tensor's data as it is.
 inline bool in_host_memory(const ggml_tensor * tensor) {
-    const ggml_backend_buffer_t buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
-    return tensor->data != nullptr && (buffer == nullptr || ggml_backend_buffer_is_host(buffer));
+    return tensor->data != nullptr && in_plain_memory(tensor);
 }
 
 // Whatever the host gets to call goes through here: the host is C, so nothing may be thrown into it, and a function

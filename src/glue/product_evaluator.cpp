@@ -5,6 +5,19 @@
 #include "glue/product_view.h"
 
 namespace tmx {
+namespace {
+
+// Whether a computed product has one matrix of rows, which are as they were: so the products with the same rows that
+// follow, as those of Q, K and V, or of gate and up, need not round them again.
+bool leaves_its_rows(const ggml_tensor * node) {
+    const ggml_tensor * rows = node->src[1];
+    const auto * rows_begin = static_cast<const char *>(rows->data);
+    const auto * out_begin = static_cast<const char *>(node->data);
+    const bool apart = rows_begin + ggml_nbytes(rows) <= out_begin || out_begin + ggml_nbytes(node) <= rows_begin;
+    return node->op == GGML_OP_MUL_MAT && rows->ne[2] * rows->ne[3] == 1 && apart;
+}
+
+}  // namespace
 
 status product_evaluator::multiply(const ggml_tensor * node, product_arithmetic arithmetic) {
     if (node->op == GGML_OP_MUL_MAT_ID) {
@@ -16,6 +29,7 @@ status product_evaluator::multiply(const ggml_tensor * node, product_arithmetic 
         for (int64_t i2 = 0; i2 < node->ne[2]; ++i2) {
             product_args args = product_of(node, i2, i3);
             args.arithmetic = arithmetic;
+            args.rows_unchanged = rounded_ == node->src[1];
             if (status s = multiply_rows(args, context_); !s.ok()) {
                 return s;
             }
@@ -37,6 +51,7 @@ ggml_status product_evaluator::compute(const ggml_tensor * node) {
     const weight_type weights = *product_weights(node->src[0]->type);
     const product_arithmetic arithmetic = settings_.products().of(weights).arithmetic;
     const status result = multiply(node, arithmetic);
+    rounded_ = result.ok() && leaves_its_rows(node) ? node->src[1] : nullptr;
     if (!result.ok()) {
         GGML_LOG_ERROR("TriangleMix: product %s failed: %s\n", node->name, result.message());
         return result.code() == status_code::out_of_memory ? GGML_STATUS_ALLOC_FAILED : GGML_STATUS_FAILED;

@@ -20,6 +20,10 @@ class product_evaluator {
     // REQUIRES is_product(node).
     ggml_status compute(const ggml_tensor * node);
 
+    // To be called before a graph is computed, and when something else than a product was: the next product's rows may
+    // hold anything.
+    void forget_rows() { rounded_ = nullptr; }
+
   private:
     status multiply(const ggml_tensor * node, product_arithmetic arithmetic);
 
@@ -28,6 +32,7 @@ class product_evaluator {
     product_context context_;
     expert_context experts_;
     std::string kernel_;
+    const ggml_tensor * rounded_ = nullptr;  // the rows of the product before, if they are known to be as they were
 };
 
 }  // namespace tmx

@@ -5,13 +5,6 @@
 namespace tmx {
 namespace {
 
-// Not so where the host keeps its weights repacked: such a buffer does not say that it is the host's. Before memory is
-// given out nothing is known, and nothing speaks against it.
-bool in_plain_memory(const ggml_tensor * weights) {
-    const ggml_backend_buffer_t buffer = weights->view_src != nullptr ? weights->view_src->buffer : weights->buffer;
-    return buffer == nullptr || ggml_backend_buffer_is_host(buffer);
-}
-
 // Whether a stride of so many bytes steps over rows of `t`, by whole elements.
 bool steps_over_rows(const ggml_tensor * t, size_t stride) {
     return stride % ggml_type_size(t->type) == 0 && stride >= ggml_row_size(t->type, t->ne[0]);

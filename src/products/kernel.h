@@ -10,6 +10,7 @@
 
 #include "cpu_base/kernel_list.h"
 #include "products/weight_formats.h"
+#include "trianglemix/norms.h"
 #include "trianglemix/products.h"
 
 namespace tmx::products {
@@ -46,7 +47,8 @@ struct tile {
 
 struct steps {
     int64_t panel_width = 0;
-    int64_t value_bytes = 0;  // of a rounded value and of a panel's
+    int64_t value_bytes = 0;    // of a rounded value and of a panel's
+    bool fetches_rows = false;  // multiply() fetches the rows behind its own ahead
 
     void (*round)(const product_args & args, int64_t row_begin, int64_t row_end,
                   const rounded_rows & rounded) = nullptr;
@@ -63,9 +65,15 @@ struct kernel {
     steps integers;
     steps floats;
     steps bf16;  // without functions: this kernel has none
+
+    // Norm of one row, between products.
+    void (*norm_row)(const norm_args & args, const float * row, float * out);
 };
 
 cpu_base::kernel_list<kernel> all_kernels();
 bool runs_here(const kernel & k);
+
+// The kernel of that name; null: the best that this CPU runs. ERRORS invalid_argument, unsupported.
+status choose_kernel(const char * name, const kernel ** chosen) noexcept;
 
 }  // namespace tmx::products

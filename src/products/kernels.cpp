@@ -10,6 +10,7 @@
 #include "hwy/foreach_target.h"
 
 #include "products/floats-inl.h"
+#include "products/norms-inl.h"
 #include "products/pack-inl.h"
 #include "products/pairs-inl.h"
 #include "products/pairs_avx512_bf16.h"
@@ -19,6 +20,7 @@
 
 #if HWY_ONCE
 
+#include <cstring>
 #include <iterator>
 
 #include "hwy/targets.h"
@@ -29,30 +31,31 @@ namespace {
 using cpu_base::k_any_cpu;
 
 // Forms of panel that are made of Highway's portable operations.
-#define TMX_PORTABLE_STEPS(ns)                                                                                 \
-    {ns::k_pair_width, 2, &ns::round_rows, &ns::pack_panel<ns::pairs, ns::k_pair_width>, &ns::multiply_pairs}, \
-        TMX_FLOAT_STEPS(ns), {}
-#define TMX_FLOAT_STEPS(ns)                                                                          \
-    {                                                                                                \
-        ns::k_float_width, 4, &ns::round_float_rows, &ns::pack_panel<ns::floats, ns::k_float_width>, \
-            &ns::multiply_floats                                                                     \
+#define TMX_PORTABLE_STEPS(ns)                                                                                        \
+    {ns::k_pair_width, 2, false, &ns::round_rows, &ns::pack_panel<ns::pairs, ns::k_pair_width>, &ns::multiply_pairs}, \
+        TMX_FLOAT_STEPS(ns), {}, &ns::norm_row
+#define TMX_FLOAT_STEPS(ns)                                                                                 \
+    {                                                                                                       \
+        ns::k_float_width, 4, false, &ns::round_float_rows, &ns::pack_panel<ns::floats, ns::k_float_width>, \
+            &ns::multiply_floats                                                                            \
     }
 
 constexpr kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX3
-#define TMX_QUAD_STEPS                                                                                               \
-    {                                                                                                                \
-        avx512_vnni::k_width, 1, &avx512_vnni::round_rows, &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, \
-            &avx512_vnni::multiply_quads                                                                             \
+#define TMX_QUAD_STEPS                                                                             \
+    {                                                                                              \
+        avx512_vnni::k_width, 1, true, &avx512_vnni::round_rows,                                   \
+            &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, &avx512_vnni::multiply_quads \
     }
     {"avx512_bf16",
      HWY_AVX3,
      &avx512_bf16::available,
      TMX_QUAD_STEPS,
      TMX_FLOAT_STEPS(N_AVX3),
-     {avx512_bf16::k_width, 2, &N_AVX3::round_bf16_rows, &N_AVX3::pack_panel<N_AVX3::bf16_pairs, avx512_bf16::k_width>,
-      &avx512_bf16::multiply_pairs}},
-    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3), {}},
+     {avx512_bf16::k_width, 2, false, &N_AVX3::round_bf16_rows,
+      &N_AVX3::pack_panel<N_AVX3::bf16_pairs, avx512_bf16::k_width>, &avx512_bf16::multiply_pairs},
+     &N_AVX3::norm_row},
+    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3), {}, &N_AVX3::norm_row},
     {"avx512", HWY_AVX3, nullptr, TMX_PORTABLE_STEPS(N_AVX3)},
 #endif
 #if HWY_TARGETS & HWY_AVX2
@@ -79,6 +82,22 @@ bool runs_here(const kernel & k) {
     // Asked once: a virtual machine may take long to answer.
     static const int64_t targets = hwy::SupportedTargets();
     return cpu_base::cpu_has(targets, k.highway_target, k.available);
+}
+
+status choose_kernel(const char * name, const kernel ** chosen) noexcept {
+    for (const kernel & k : all_kernels()) {
+        const bool named = name != nullptr && std::strcmp(name, k.name) == 0;
+        if (named && !runs_here(k)) {
+            return status::error(status_code::unsupported, "kernel: this CPU cannot run \"%s\"", name);
+        }
+        if (named || (name == nullptr && runs_here(k))) {
+            *chosen = &k;
+            return {};
+        }
+    }
+    return name != nullptr
+               ? status::error(status_code::invalid_argument, "kernel: no kernel named \"%s\" in this build", name)
+               : status::error(status_code::unsupported, "kernel: none for this CPU");
 }
 
 }  // namespace tmx::products

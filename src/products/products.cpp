@@ -5,7 +5,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 
 #include "products/kernel.h"
@@ -54,22 +53,6 @@ status validate(const product_args & args, const product_context & ctx) noexcept
         return status::error(status_code::invalid_argument, "weights, rows, out: null");
     }
     return {};
-}
-
-status choose_kernel(const product_context & ctx, const products::kernel ** chosen) noexcept {
-    for (const products::kernel & k : products::all_kernels()) {
-        const bool named = ctx.kernel != nullptr && std::strcmp(ctx.kernel, k.name) == 0;
-        if (named && !products::runs_here(k)) {
-            return status::error(status_code::unsupported, "kernel: this CPU cannot run \"%s\"", ctx.kernel);
-        }
-        if (named || (ctx.kernel == nullptr && products::runs_here(k))) {
-            *chosen = &k;
-            return {};
-        }
-    }
-    return ctx.kernel != nullptr ? status::error(status_code::invalid_argument,
-                                                 "kernel: no kernel named \"%s\" in this build", ctx.kernel)
-                                 : status::error(status_code::unsupported, "kernel: none for this CPU");
 }
 
 // Multiplied as integers: quantised weights in the host's arithmetic.
@@ -147,11 +130,12 @@ struct product_work {
     const products::steps & steps;
     const product_context::scratch & scratch;
     work_split split;
+    bool rounded;  // the scratch holds the rounded rows already
 
     int64_t column_of(int64_t piece) const { return piece / split.n_stretches * steps.panel_width; }
 
     // None, where rows are multiplied as they are.
-    int64_t n_rows_to_round() const { return scratch.rows().values == nullptr ? 0 : args.n_rows; }
+    int64_t n_rows_to_round() const { return scratch.rows().values == nullptr || rounded ? 0 : args.n_rows; }
 
     void round_rows(int64_t row_begin, int64_t n_rows) const {
         steps.round(args, row_begin, std::min(row_begin + n_rows, args.n_rows), scratch.rows());
@@ -160,7 +144,7 @@ struct product_work {
     // Fetches n rounded rows ahead: all of them together lie in a cache that threads share.
     void fetch_rows(int64_t row, int64_t n) const {
         const products::rounded_rows & rows = scratch.rows();
-        if (rows.values == nullptr || n <= 0) {
+        if (rows.values == nullptr || steps.fetches_rows || n <= 0) {
             return;
         }
         const int64_t row_bytes = rows.row_stride * steps.value_bytes;
@@ -233,7 +217,7 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
         return s;
     }
     const products::kernel * chosen = nullptr;
-    if (status s = choose_kernel(ctx, &chosen); !s.ok()) {
+    if (status s = products::choose_kernel(ctx.kernel, &chosen); !s.ok()) {
         return s;
     }
     if (args.n_rows == 0 || args.n_columns == 0) {
@@ -249,7 +233,8 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
     const work_split split = split_work(args, steps->panel_width, ctx.n_threads);
     const int n_threads = static_cast<int>(std::min<int64_t>(ctx.n_threads, std::max(split.size(), args.n_rows)));
     ctx.memory->reserve(args, *steps, as_integers(args), n_threads);
-    const product_work work{args, *steps, *ctx.memory, split};
+    const products::rounding_key key = products::rounding_key_of(args, *steps);
+    const product_work work{args, *steps, *ctx.memory, split, args.rows_unchanged && ctx.memory->holds(key)};
 #pragma omp parallel num_threads(n_threads) default(none) shared(work)
     {
         constexpr int64_t k_rows_a_time = 8;
@@ -265,6 +250,7 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
             work.multiply(piece, piece + omp_get_num_threads(), thread);
         }
     }
+    ctx.memory->note_rounded(key);
     return {};
 } catch (const std::bad_alloc &) {
     return status::error(status_code::out_of_memory, "no memory for the scratch of a product");

@@ -37,8 +37,17 @@ struct quads_inner {
         const float * scales = op.panel->scales;
         const float * mins = op.panel->mins;
         const int8_t * values = op.rows;
+        const int8_t * ahead = op.rows + rows * op.row_stride;
         for (int64_t g = 0; g < op.n_groups; ++g) {
             __m512i product[rows][k_vectors];
+            if constexpr (rows ==
+                          k_tile_rows) {  // more rows probably follow; the loop asks for each of their lines once
+#pragma GCC unroll 16
+                for (int64_t byte = 0; byte < rows * group; byte += 64) {
+                    _mm_prefetch(reinterpret_cast<const char *>(ahead) + byte, _MM_HINT_T0);
+                }
+                ahead += rows * group;
+            }
 #pragma GCC unroll 16
             for (int r = 0; r < rows; ++r) {
                 product[r][0] = product[r][1] = _mm512_set1_epi32(op.starts[r * op.n_groups + g]);

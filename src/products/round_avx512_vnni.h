@@ -51,14 +51,21 @@ TMX_TARGET inline int32_t sum_of(__m128i lanes) {
     return _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32(pairs, 0xb1)));
 }
 
-// Writes 32 integers, and the sums of the first and of the last 16.
-TMX_TARGET inline void round_32(const float * source, float factor, int8_t * target, int32_t sums[2]) {
+// Writes 32 integers, and their sum, or those of the first and of the last 16.
+template <int64_t group>
+TMX_TARGET inline void round_32(const float * source, float factor, int8_t * target, int32_t sums[32 / group]) {
     const __m512 scale = _mm512_set1_ps(factor);
     const __m256i values = _mm256_set_m128i(round_values(source + 16, scale), round_values(source, scale));
     _mm256_storeu_si256(reinterpret_cast<__m256i *>(target), values);
     const __m256i quads = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), values);
-    sums[0] = sum_of(_mm256_castsi256_si128(quads));
-    sums[1] = sum_of(_mm256_extracti128_si256(quads, 1));
+    const __m128i low = _mm256_castsi256_si128(quads);
+    const __m128i high = _mm256_extracti128_si256(quads, 1);
+    if constexpr (group == 32) {
+        sums[0] = sum_of(_mm_add_epi32(low, high));
+    } else {
+        sums[0] = sum_of(low);
+        sums[1] = sum_of(high);
+    }
 }
 
 template <rounding how, int64_t group, bool has_min>
@@ -80,16 +87,13 @@ TMX_TARGET void round_row(const float * source, int64_t depth, int8_t * values, 
                 scale = largest / 127.0f;
             }
         }
-        int32_t halves[2];
-        round_32(source + i, factor, values + i, halves);
-        if (group == 32) {
-            halves[0] += halves[1];
-        }
+        int32_t found[32 / group];
+        round_32<group>(source + i, factor, values + i, found);
         for (int64_t part = 0; part < 32 / group; ++part) {
             *scales++ = k_type ? scale : in_f16(scale);
-            *starts++ = -128 * halves[part];
+            *starts++ = -128 * found[part];
             if (has_min) {
-                const float sum = scale * static_cast<float>(halves[part]);
+                const float sum = scale * static_cast<float>(found[part]);
                 *sums++ = how == rounding::q8_1 ? in_f16(sum) : sum;
             }
         }

@@ -46,6 +46,13 @@ products::weight_panel carve_panel(carver & pieces, const product_args & args, c
 
 }  // namespace
 
+products::rounding_key products::rounding_key_of(const product_args & args, const steps & steps) {
+    const weight_format & format = format_of(args.type);
+    return {args.rows,       args.n_rows,   args.depth,
+            args.row_stride, &steps,        row_rounding_of(args.type, args.arithmetic),
+            format.group,    format.has_min};
+}
+
 void product_context::scratch::reserve(const product_args & args, const products::steps & steps, bool integers,
                                        int n_contexts) {
     carver rows_size(nullptr);
@@ -54,7 +61,11 @@ void product_context::scratch::reserve(const product_args & args, const products
     carve_panel(panel_size, args, steps, integers);
     const size_t bytes = rows_size.used() + panel_size.used() * static_cast<size_t>(n_contexts);
     panels_.reserve(static_cast<size_t>(n_contexts));
+    const std::byte * before = block_.get();
     block_.reserve(bytes);
+    if (block_.get() != before || !holds(products::rounding_key_of(args, steps))) {
+        rounded_ = {};
+    }
     carver pieces(block_.get());
     rows_ = carve_rows(pieces, args, steps, integers);
     panels_.clear();

@@ -42,6 +42,25 @@ TEST(statistics_test, products_are_counted_by_type_of_weights) {
     EXPECT_TRUE(process.read().products.empty());
 }
 
+TEST(statistics_test, norms_are_counted_and_said) {
+    statistics process;
+    statistics context(&process);
+    context.count_norm({.nodes = 2, .seconds = 0.25});
+    context.count_norm({.nodes = 1, .seconds = 0.5});
+    process.count_declined_norm(norm_decline::layout);
+    for (const all_counts & counts : {process.read(), context.read()}) {
+        EXPECT_EQ(counts.norms.nodes, 3);
+        EXPECT_EQ(counts.norms.seconds, 0.75);
+        EXPECT_EQ(counts.declined_norms[static_cast<size_t>(norm_decline::layout)], 1);
+    }
+    const settings current;
+    EXPECT_NE(statistics_summary(process.read(), current).find("3 nodes of norms in 0.750 s"), std::string::npos);
+    EXPECT_NE(statistics_json(process.read(), current, {"0.0.0", "0"}).find("\"layout\": 1"), std::string::npos);
+    process.reset();
+    EXPECT_EQ(process.read().norms.nodes, 0);
+    EXPECT_EQ(process.read().declined_norms[static_cast<size_t>(norm_decline::layout)], 0);
+}
+
 TEST(statistics_test, a_context_counts_for_the_process_too) {
     statistics process;
     statistics context(&process);

@@ -1,8 +1,10 @@
 // Nodes as the CPU device computes them: what is counted, and what is an error and no crash.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "glue/product_evaluator.h"
 
@@ -44,6 +46,27 @@ TEST_F(product_evaluator_test, operations_are_counted_by_type_of_weights) {
     const product_counts twice = statistics_.read().products.at(k_kind);
     EXPECT_EQ(twice.nodes, 2);
     EXPECT_EQ(twice.flops - once.flops, 2.0 * 3 * 7 * 10 * 64);
+}
+
+// Rows that are written between two products, which is told, must not be taken for those of before.
+TEST_F(product_evaluator_test, rows_are_rounded_anew_once_they_are_forgotten) {
+    ggml_tensor * weights = ggml_new_tensor_2d(context_.get(), GGML_TYPE_Q8_0, 64, 10);
+    ggml_tensor * rows = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 64, 7);
+    std::vector<float> values(640, 0.5f);
+    ggml_quantize_chunk(GGML_TYPE_Q8_0, values.data(), weights->data, 0, 10, 64, nullptr);
+    const auto fill = [&](float value) { std::fill_n(static_cast<float *>(rows->data), ggml_nelements(rows), value); };
+    product_evaluator evaluator(settings_, statistics_);
+    const auto first_value = [&] {
+        ggml_tensor * product = ggml_mul_mat(context_.get(), weights, rows);
+        EXPECT_EQ(evaluator.compute(product), GGML_STATUS_SUCCESS);
+        return static_cast<float *>(product->data)[0];
+    };
+    fill(1);
+    EXPECT_NEAR(first_value(), 32, 0.1);
+    EXPECT_NEAR(first_value(), 32, 0.1) << "the same rows";
+    fill(2);
+    evaluator.forget_rows();
+    EXPECT_NEAR(first_value(), 64, 0.2);
 }
 
 TEST_F(product_evaluator_test, an_expert_that_there_is_not_fails_the_node) {

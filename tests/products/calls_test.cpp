@@ -80,6 +80,55 @@ TEST(product_calls, a_context_serves_products_of_any_size_in_turn) {
     }
 }
 
+// Products of the same rows, one after the other, as a layer has them: with other weights of the same type, of another
+// type that rounds rows alike, of one that does not, and in another number of threads, for which the scratch grows.
+TEST(product_calls, rows_that_did_not_change_give_the_same_bits) {
+    constexpr weight_type k_turns[] = {weight_type::q8_0, weight_type::q4_0, weight_type::q4_1, weight_type::q8_0,
+                                       weight_type::q4_k, weight_type::q6_k, weight_type::f32,  weight_type::q8_0};
+    for (const product_kernel_info & kernel : product_kernels()) {
+        product_context context;
+        context.kernel = kernel.name;
+        const product_problem rows({.type = weight_type::f32, .n_rows = 70, .n_blocks = 256});
+        for (const weight_type type : k_turns) {
+            const product_problem p({.type = type,
+                                     .n_rows = 70,
+                                     .n_columns = 40 + 8 * context.n_threads,
+                                     .n_blocks = 256 / weight_block_elems(type)});
+            guarded_buffer out = p.make_out();
+            guarded_buffer alone = p.make_out();
+            product_args args = p.args(out);
+            args.rows = rows.rows.as<float>();
+            args.rows_unchanged = true;
+            ASSERT_TRUE(multiply_rows(args, context).ok());
+            product_context fresh;
+            fresh.kernel = kernel.name;
+            args.out = alone.as<float>();
+            args.rows_unchanged = false;
+            ASSERT_TRUE(multiply_rows(args, fresh).ok());
+            EXPECT_EQ(std::memcmp(out.data(), alone.data(), out.size()), 0) << kernel.name << name_of(type);
+            context.n_threads++;
+        }
+    }
+}
+
+TEST(product_calls, rows_that_changed_are_rounded_again) {
+    for (const product_kernel_info & kernel : product_kernels()) {
+        product_problem p({.type = weight_type::q8_0, .n_rows = 30, .n_columns = 40, .n_blocks = 3});
+        product_context context;
+        context.kernel = kernel.name;
+        guarded_buffer first = p.make_out();
+        guarded_buffer second = p.make_out();
+        ASSERT_TRUE(multiply_rows(p.args(first), context).ok());
+        for (size_t i = 0; i < p.rows.size() / sizeof(float); ++i) {
+            p.rows.as<float>()[i] *= -2;
+        }
+        ASSERT_TRUE(multiply_rows(p.args(second), context).ok());
+        for (size_t i = 0; i < first.size() / sizeof(float); ++i) {
+            ASSERT_EQ(second.as<float>()[i], -2 * first.as<float>()[i]) << kernel.name;
+        }
+    }
+}
+
 TEST(product_calls, empty_products_do_nothing) {
     product_problem p({.n_rows = 2, .n_columns = 2});
     guarded_buffer out = p.make_out();
