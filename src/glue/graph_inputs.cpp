@@ -152,6 +152,20 @@ bool is_output_ids(const ggml_tensor * tensor) {
     return tensor->op == GGML_OP_NONE && std::string_view(tensor->name) == "out_ids";
 }
 
+// llama.cpp gave them no name before ggml 0.25. There they are what rows of activations, so of something computed, are
+// taken by: rows of weights and of caches are taken by other inputs.
+const ggml_tensor * unnamed_output_ids(const ggml_tensor * tensor) {
+    if (tensor->op != GGML_OP_GET_ROWS || tensor->src[0]->type != GGML_TYPE_F32) {
+        return nullptr;
+    }
+    const ggml_tensor * rows = tensor->src[0];
+    const ggml_tensor * ids = tensor->src[1];
+    const ggml_tensor * source = rows->view_src != nullptr ? rows->view_src : rows;
+    const bool is_input =
+        ids->op == GGML_OP_NONE && ids->view_src == nullptr && (ids->flags & GGML_TENSOR_FLAG_INPUT) != 0;
+    return source->op != GGML_OP_NONE && is_input && ids->type == GGML_TYPE_I32 && ggml_is_vector(ids) ? ids : nullptr;
+}
+
 }  // namespace
 
 input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const char * device) {
@@ -159,6 +173,7 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
     sole_tensor positions;
     sole_tensor own_cells;
     sole_tensor out_ids;
+    sole_tensor unnamed_out_ids;
     bool rotary = false;
     for_each_tensor(graph, [&](const ggml_tensor * tensor) {
         if (tensor->op == GGML_OP_SET_ROWS && tensor->view_src == cache) {
@@ -166,6 +181,8 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
             rotary = went_through_rope(tensor->src[0]);
         } else if (is_output_ids(tensor)) {
             out_ids.offer(tensor);
+        } else if (const ggml_tensor * ids = unnamed_output_ids(tensor); ids != nullptr) {
+            unnamed_out_ids.offer(ids);
         } else if (is_input_named(tensor, "inp_pos")) {
             positions.offer(tensor);
         }
@@ -175,7 +192,7 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
             .positions = positions.get(),
             .has_positions = positions.any(),
             .own_cells = host_originals(graph, own_cells.get(), device_name),
-            .out_ids = out_ids.get(),
+            .out_ids = out_ids.any() ? out_ids.get() : unnamed_out_ids.get(),
             .rotary = rotary};
 }
 
