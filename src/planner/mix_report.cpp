@@ -148,7 +148,6 @@ std::string choice_table_html(const planner_settings & settings, const planner_r
 
 std::vector<std::string> mix_summary(const planner_settings & settings, const planner_result & r) {
     const int64_t longest = r.choosing.back().n_tokens;
-    const double dense = median_prefill(at_longest(r, r.dense));
     std::vector<std::string> lines = {fmt::format("{}: {}", how_many(r), text_of_search(r, r.mix))};
     lines.insert(lines.end(), r.left_out.begin(), r.left_out.end());
     const measured_mix * check = r.mix.check();
@@ -167,14 +166,15 @@ std::vector<std::string> mix_summary(const planner_settings & settings, const pl
     lines.push_back(fmt::format("checked on {} other prompts: mean first-token KL {} (budget {})",
                                 check->effects.size(), text, show_number(settings.budget())));
     const std::span<const mix_effect> measured = at_longest(r, *check);
+    const double dense = median_dense(measured);  // of the same hour, whatever else the machine does
     lines.push_back(fmt::format("attention pairs computed: {} at {}; time to first token {} ({} expected), dense {}",
                                 percent(share_of_pairs(measured)), tokens(longest), seconds(median_prefill(measured)),
-                                seconds(predicted_seconds(r, r.mix.taken())), seconds(dense)));
+                                seconds(dense - r.mix.taken().saved), seconds(dense)));
     if (r.triangle) {
         const combination & alone = r.triangle->taken();
         lines.push_back(fmt::format("Triangle alone, within the same budget: {}; {} of the pairs, {} expected",
                                     text_of_search(r, *r.triangle), percent(predicted_share(r, alone)),
-                                    seconds(predicted_seconds(r, alone))));
+                                    seconds(dense - alone.saved)));
     }
     return lines;
 }
