@@ -90,15 +90,18 @@ TMX_BENCH_API void tmx_bench_drop_context(tmx::cuda_context * ctx) {
 
 // Rows [row_begin, row_end) of a prompt of `n` tokens over the keys up to the last of them. Queries and outputs are
 // [n, n_head, dim] f32, keys and values [n, n_head_kv, dim] of `type` (0 f16, 1 bf16,
-// 2 q8_0, 3 q4_0). n_window 0: dense.
+// 2 q8_0, 3 q4_0). n_window 0: dense. softcap, skip_factor: of attention_args.
 TMX_BENCH_API chunk_work * tmx_bench_prepare(tmx::cuda_context * ctx, void * stream, int64_t n, int64_t row_begin,
                                              int64_t row_end, int64_t n_head, int64_t n_head_kv, int64_t dim, int type,
-                                             int64_t n_sink, int64_t n_window, int64_t n_last) {
+                                             int64_t n_sink, int64_t n_window, int64_t n_last, float softcap,
+                                             float skip_factor) {
     if (!good_type(type)) {
         return nullptr;
     }
     auto result = std::make_unique<chunk_work>();
     result->args = make_args(n, row_begin, row_end, n_head, n_head_kv, dim, type);
+    result->args.logit_softcap = softcap;
+    result->args.skip_factor = skip_factor;
     const tmx::attention_args & a = result->args;
     std::vector<tmx::row_segment> stretches = {{{0, row_end - row_begin}, {}}};
     if (n_window > 0) {
@@ -163,6 +166,13 @@ TMX_BENCH_API chunk_work * tmx_bench_prepare_selected(tmx::cuda_context * ctx, v
         return nullptr;
     }
     return result.release();
+}
+
+// For the calls to come: sink logits [n_head], and where skipped tiles are counted, two int64 (skip_counts). Device
+// memory, or null.
+TMX_BENCH_API void tmx_bench_set_options(chunk_work * work, const void * sink_logit, void * skips) {
+    work->args.sink_logit = static_cast<const float *>(sink_logit);
+    work->args.skips = static_cast<tmx::skip_counts *>(skips);
 }
 
 TMX_BENCH_API double tmx_bench_density(const chunk_work * work) {

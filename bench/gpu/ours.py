@@ -25,7 +25,8 @@ class Ours:
                 ("error", ctypes.c_char_p, []),
                 ("context", P, [ctypes.c_int, ctypes.c_char_p]),
                 ("drop_context", None, [P]),
-                ("prepare", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, I]),
+                ("prepare", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, I, ctypes.c_float, ctypes.c_float]),
+                ("set_options", None, [P, P, P]),
                 ("prepare_selected", P, [P, P, I, I, I, I, I, I, ctypes.c_int, I, I, ctypes.c_int]),
                 ("select", ctypes.c_int, [P, P, P, P, P]),
                 ("forward_again", ctypes.c_int, [P, P, P, P, P, P, P]),
@@ -47,13 +48,18 @@ class Ours:
     def stream(self):
         return torch.cuda.current_stream().cuda_stream
 
-    def prepare(self, n, rows, heads, heads_kv, dim, kind, band):
+    def prepare(self, n, rows, heads, heads_kv, dim, kind, band, softcap=0.0, skip_factor=0.0):
         """`rows` (begin, end) of a prompt of n tokens; `band` (sink, window, last), or None for dense; `kind` in TYPES."""
         sink, window, last = band or (0, 0, 0)
         work = self.c.tmx_bench_prepare(self.context, self.stream(), n, rows[0], rows[1], heads, heads_kv, dim,
-                                        TYPES.index(kind), sink, window, last)
+                                        TYPES.index(kind), sink, window, last, softcap, skip_factor)
         self.check(work)
         return work
+
+    def set_options(self, work, sink_logit=None, skips=None):
+        """Of the calls to come: sink logits [heads] f32; skips [2] int64, to which tiles visited and skipped are added."""
+        self.c.tmx_bench_set_options(work, sink_logit.data_ptr() if sink_logit is not None else None,
+                                     skips.data_ptr() if skips is not None else None)
 
     def prepare_selected(self, n, rows, heads, heads_kv, dim, kind, last, stride, per_query_head=False):
         """As prepare(); in all rows but the prompt's last ones every stride-th block of keys is selected on the device."""

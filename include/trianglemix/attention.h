@@ -56,6 +56,12 @@ struct attention_segment {
     band kept;
 };
 
+// What a call with a skip factor did: tiles of rows times tiles of keys, as large as its kernel makes them.
+struct skip_counts {
+    int64_t visited = 0;
+    int64_t skipped = 0;
+};
+
 // Non-owning. Strides in elements of the tensor's own dtype (for block types: multiples of 32); last axis contiguous.
 struct attention_args {
     const float * q = nullptr;        // [n_batch, n_head,    n_q,  d_qk]
@@ -64,7 +70,7 @@ struct attention_args {
     float * out = nullptr;            // [n_batch, n_q, n_head, d_v]       heads inside rows, the order ggml expects
     float * lse = nullptr;            // [n_batch, n_head, n_q] contiguous, natural log; null if not wanted
     const uint16_t * mask = nullptr;  // [n_batch or 1, n_head or 1, n_q, n_kv] f16 bits; null if no segment is masked
-    const float * sink_logit = nullptr;   // [n_head] learned logit that joins each row's softmax; null if none
+    const float * sink_logit = nullptr;   // [n_head] learned logit that joins each row's softmax, -inf or null: none
     const float * alibi_slope = nullptr;  // [n_head] factor of the mask's values; null: 1
     // [n_head] non-zero: this head ignores `kept` and keeps all j <= i; null: none
     const uint8_t * dense_head = nullptr;
@@ -82,8 +88,10 @@ struct attention_args {
     int64_t v_stride_batch = 0, v_stride_head = 0, v_stride_row = 0;
     int64_t out_stride_batch = 0, out_stride_row = 0, out_stride_head = 0;
     int64_t mask_stride_batch = 0, mask_stride_head = 0, mask_stride_row = 0;  // 0 on a broadcast axis
-    float scale = 0;          // multiplies q . k; finite. ggml's softcap division is the caller's
-    float logit_softcap = 0;  // > 0: logits become softcap * tanh(logit / softcap), before the mask is added
+    float scale = 0;                // multiplies q . k; finite. ggml's softcap division is the caller's
+    float logit_softcap = 0;        // > 0: logits become softcap * tanh(logit / softcap), before the mask is added
+    float skip_factor = 0;          // > 0: see SKIPS of attention_forward()
+    skip_counts * skips = nullptr;  // added to if skip_factor > 0; null if not wanted
 };
 
 // Scratch of one caller, kept between calls. One call at a time per context; contexts are independent.
@@ -106,6 +114,12 @@ class cpu_context {
 //
 // KEEPS    See attention_segment. A dropped pair has weight exactly 0: its key and value are not read, unless they lie
 //          in a tile that another row of the same tile keeps.
+// SKIPS    With a skip_factor, in ranked segments: a tile of rows leaves out a tile of keys if each row's largest logit
+//          there lies below the largest that the row has met so far by more than -ln(lambda), lambda = skip_factor / (1
+//          + rank of the tile's last row). So every pair left out has a weight below lambda of its row's largest, and
+//          is as one that was dropped: its value is not read, out and lse are those of the others. Which tiles these
+//          are depends on the kernel, not on threads. The diagonal is visited first, then the first keys, then
+//          backwards. Rows with no more keys than skip_factor leave out nothing.
 // SHAPES   lists: empty, or one per segment; a null `begin` leaves that segment to its band. A masked segment has none.
 // REQUIRES segments disjoint in (batch, row); their rows inside [0, n_q) and keys inside [0, n_kv); scale finite; out
 //          and lse overlap nothing else. Rows in no segment are left as they are. A row that keeps nothing gets output

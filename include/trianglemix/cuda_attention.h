@@ -145,8 +145,9 @@ struct cuda_selection {
 // old and new are both held until the stream has passed; where they would be more than the limit, the old is waited
 // for.
 //
-// SHAPES   args: every size, stride, type and dense_head of the calls to come. Its pointers are not read, except
-//          dense_head (HOST memory), and k, v for their alignment: pass one layer's.
+// SHAPES   args: every size, stride, type and dense_head of the calls to come, and whether they have a logit_softcap or
+//          a skip_factor. Its pointers are not read, except dense_head (HOST memory), and k, v for their alignment:
+//          pass one layer's.
 //          segments: as in attention_forward(), `cells` in HOST memory; disjoint, ranked only.
 //          lists: empty, or one per segment; a null `begin` leaves that segment to its band.
 //          selection: no segment has both a list and a selection. What its blocks need on the device is sized as if all
@@ -164,14 +165,19 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
 // Enqueues the attention of the segments that `work` was prepared for; before it, where there are selected ones, their
 // selection, and the walks over what it selects.
 //
-// SHAPES   q, k, v, out, lse: DEVICE memory. Sizes, strides and types as in cuda_prepare(); pointers at least as
-//          aligned as there (16 bytes for k and v is what needs no staging copy). lse may be null.
+// SHAPES   q, k, v, out, lse, sink_logit, skips: DEVICE memory. Sizes, strides and types as in cuda_prepare(); pointers
+//          at least as aligned as there (16 bytes for k and v is what needs no staging copy). lse, sink_logit and skips
+//          may be null, or not, in every call anew.
+// SKIPS    As attention.h says, also in segments with lists or a selection. The tiles are 64 rows (packed: positions
+//          times heads of a key head) by 128 keys, or 64 where a head dimension is above 128; of the portable kernel
+//          32 rows by 64 keys, or 16 by 32. `skips` also counts, as skipped, the few tiles of which their rows see
+//          nothing. A part of a walk that several blocks share starts without a maximum.
 // NUMERICS Q is rounded to the type of K, weights to that of V (f16 or bf16), sums are f32; docs/numerics.md. Same bits
 //          on every run of one kernel, work and device.
-// ERRORS   invalid_argument: the shape differs from the work's, or the work is another context's. unsupported: an
-//          option that cuda_declines() names. out_of_memory: scratch was released since, and cannot be had again. In
-//          all three out is unchanged. device_error: a launch failed; out is then undefined. Later faults surface at
-//          the caller's next synchronisation of the stream.
+// ERRORS   invalid_argument: the shape differs from the work's, as far as cuda_prepare() was told of it, or the work is
+//          another context's. unsupported: an option that cuda_declines() names. out_of_memory: scratch was released
+//          since, and cannot be had again. In all three out is unchanged. device_error: a launch failed; out is then
+//          undefined. Later faults surface at the caller's next synchronisation of the stream.
 //
 // `call`, if not null: the device counts the pairs that the selected segments keep, and *call is the number by which
 // take_kept() tells them; 0: none is selected, or there is no memory to count. The counters' memory, some 32 KB, is no

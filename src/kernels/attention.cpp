@@ -81,11 +81,20 @@ status attention_forward(const attention_args & args, std::span<const attention_
     const cpu::run_item_fn run = ctx.arithmetic == precision::fast ? kernel->run_fast : kernel->run_exact;
     const int64_t n_items = static_cast<int64_t>(items.size());
     const cpu_context::scratch & scratch = *ctx.memory;
+    int64_t visited = 0;
+    int64_t skipped = 0;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1) default(none) \
-    shared(args, segments, items, n_items, scratch, run)
+    shared(args, segments, items, n_items, scratch, run) reduction(+ : visited, skipped)
     for (int64_t i = 0; i < n_items; ++i) {
         const cpu::work_item & item = items[static_cast<size_t>(i)];
-        run(args, segments[static_cast<size_t>(item.place.segment)], item, scratch.of_thread(omp_get_thread_num()));
+        const skip_counts counts =
+            run(args, segments[static_cast<size_t>(item.place.segment)], item, scratch.of_thread(omp_get_thread_num()));
+        visited += counts.visited;
+        skipped += counts.skipped;
+    }
+    if (args.skip_factor > 0 && args.skips != nullptr) {
+        args.skips->visited += visited;
+        args.skips->skipped += skipped;
     }
     return {};
 } catch (const std::bad_alloc &) {

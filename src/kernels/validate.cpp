@@ -38,6 +38,8 @@ status validate_shape(const attention_args & a) {
     TMX_REQUIRE(std::isfinite(a.scale), "scale is %g, must be finite", static_cast<double>(a.scale));
     TMX_REQUIRE(std::isfinite(a.logit_softcap) && a.logit_softcap >= 0, "logit_softcap is %g, must be finite and >= 0",
                 static_cast<double>(a.logit_softcap));
+    TMX_REQUIRE(std::isfinite(a.skip_factor) && a.skip_factor >= 0, "skip_factor is %g, must be finite and >= 0",
+                static_cast<double>(a.skip_factor));
     TMX_REQUIRE(block_bytes(a.k_type) != 0, "k_type is %d, not a dtype", static_cast<int>(a.k_type));
     TMX_REQUIRE(block_bytes(a.v_type) != 0, "v_type is %d, not a dtype", static_cast<int>(a.v_type));
     const int64_t k_block = block_elems(a.k_type);

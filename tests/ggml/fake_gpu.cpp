@@ -226,7 +226,14 @@ class cpu_executor final : public attention_executor {
     const char * kernel() const override { return "cpu"; }
 
     const char * declines(const attention_args & args) const override {
-        return args.mask != nullptr ? "mask" : faults_ != nullptr ? faults_->declines : nullptr;
+        if (args.mask != nullptr) {
+            return "mask";
+        }
+        if (faults_ != nullptr && faults_->features != nullptr) {
+            const auto mismatch = first_mismatch(*faults_->features, needs_of(args));
+            return mismatch ? mismatch->text : faults_->declines;
+        }
+        return faults_ != nullptr ? faults_->declines : nullptr;
     }
 
     status prepare(const attention_args & args, std::span<const attention_segment> segments,

@@ -13,6 +13,7 @@
 
 #include "glue/abi.h"
 #include "glue/proxy/attention_executor.h"
+#include "trianglemix/kernel_features.h"
 
 namespace tmx::test {
 
@@ -93,6 +94,7 @@ class fake_gpu {
 // What the executor below is to do instead of computing.
 struct executor_faults {
     const char * declines = nullptr;
+    const kernel_features * features = nullptr;  // what its kernels cover; null: everything
     status prepare;
     bool no_selection = false;    // prepare() has no form of any method
     bool counts_nothing = false;  // nobody knows what selection keeps

@@ -99,6 +99,10 @@ void mini_model::build_cache() {
         cache_v_.push_back(ggml_new_tensor_3d(context, shape_.kv_type, d_kv, n_cells, 1));
         ggml_format_name(cache_k_.back(), shape_.named_caches ? "cache_k_l%d" : "keys_%d", il);
         ggml_format_name(cache_v_.back(), "cache_v_l%d", il);
+        if (shape_.sinks) {
+            sinks_.push_back(ggml_new_tensor_1d(context, GGML_TYPE_F32, shape_.n_head));
+            ggml_format_name(sinks_.back(), "blk.%d.attn_sinks.weight", il);
+        }
         for (ggml_tensor * cache : {cache_k_.back(), cache_v_.back()}) {
             streams_.push_back(ggml_view_2d(context, cache, d_kv, n_cells, cache->nb[1], 0));
         }
@@ -108,6 +112,13 @@ void mini_model::build_cache() {
     for (int cache = 0; cache < (shape_.second_cells > 0 ? 2 : 1); ++cache) {
         cache_buffer_[cache] = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_[cache], type);
         ggml_backend_buffer_clear(cache_buffer_[cache], 0);
+    }
+    for (size_t il = 0; il < sinks_.size(); ++il) {
+        std::vector<float> values;
+        for (int64_t head = 0; head < shape_.n_head; ++head) {
+            values.push_back(2 + noise(7, 7, static_cast<uint32_t>(il), static_cast<uint32_t>(head)));
+        }
+        ggml_backend_tensor_set(sinks_[il], values.data(), 0, ggml_nbytes(sinks_[il]));
     }
 }
 
@@ -153,9 +164,12 @@ void mini_model::build_graph() {
         };
         ggml_tensor * q = ggml_view_4d(ctx, l.q, shape_.d_head, shape_.n_head, n_rows_, 1, l.q->nb[1], l.q->nb[2],
                                        l.q->nb[2] * static_cast<size_t>(n_rows_), 0);
-        l.out =
-            ggml_flash_attn_ext(ctx, ggml_permute(ctx, q, 0, 2, 1, 3), keys(cache_k_[at]), keys(cache_v_[at]),
-                                mask_[cache_of(il)], 1.0f / std::sqrt(static_cast<float>(shape_.d_head)), 0.0f, 0.0f);
+        l.out = ggml_flash_attn_ext(ctx, ggml_permute(ctx, q, 0, 2, 1, 3), keys(cache_k_[at]), keys(cache_v_[at]),
+                                    mask_[cache_of(il)], 1.0f / std::sqrt(static_cast<float>(shape_.d_head)), 0.0f,
+                                    shape_.softcap);
+        if (shape_.sinks) {
+            ggml_flash_attn_ext_add_sinks(l.out, sinks_[at]);
+        }
         ggml_set_output(l.out);
         ggml_build_forward_expand(graph_, l.out);
         layers_.push_back(l);

@@ -24,6 +24,8 @@ struct mini_shape {
     bool named_caches = true;     // false: not as llama.cpp names them, so layers are not known
     int64_t second_cells = 0;     // > 0: odd layers have a cache of their own, of so many cells, as windowed layers do
     bool rope = false;            // keys go through RoPE
+    bool sinks = false;           // learned sink logits, in the cache's memory, as weights of a layer on the device
+    float softcap = 0;
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
 };
 
@@ -88,6 +90,7 @@ class mini_model {
     ggml_cgraph * graph_ = nullptr;
     std::vector<ggml_tensor *> cache_k_;
     std::vector<ggml_tensor *> cache_v_;
+    std::vector<ggml_tensor *> sinks_;    // by layer, if there are any
     std::vector<ggml_tensor *> streams_;  // views of all of them: what a state is read and written through
     std::vector<layer> layers_;
     ggml_tensor * positions_ = nullptr;

@@ -228,6 +228,32 @@ TEST_F(proxy_test, what_the_kernels_do_not_cover_is_left_to_the_wrapped_device) 
     EXPECT_FALSE(strict.compute(now.ubatch, now.users));
 }
 
+TEST_F(proxy_test, sinks_and_softcap_are_computed_where_the_kernels_have_them) {
+    const mini_shape shape{.sinks = true, .softcap = 3};
+    faults_.features = &k_cuda_features;
+    apply_plan({0, 2});
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), shape, busy_steps(cache), {0, 2});
+    EXPECT_EQ(faults_.n_forwarded, 12);
+    EXPECT_TRUE(stats()["gpu"]["passed_on"].empty()) << stats()["gpu"];
+}
+
+TEST_F(proxy_test, sinks_and_softcap_are_left_to_the_wrapped_device_where_the_kernels_lack_them) {
+    kernel_features without = k_cuda_features;
+    without.sink_logit = false;
+    without.logit_softcap = false;
+    faults_.features = &without;
+    for (const auto & [shape, reason] : {std::pair{mini_shape{.sinks = true}, "kernel: sink logits"},
+                                         {mini_shape{.softcap = 3}, "kernel: logit softcap"},
+                                         {mini_shape{.sinks = true, .softcap = 3}, "kernel: logit softcap"}}) {
+        process_statistics().reset();
+        fake_cache cache(512);
+        check_steps(proxy_.handle(), shape, busy_steps(cache), {});
+        EXPECT_EQ(stats()["gpu"]["passed_on"][reason], 12) << stats()["gpu"];
+    }
+    EXPECT_EQ(faults_.n_forwarded, 0);
+}
+
 TEST_F(proxy_test, failures_of_the_device_leave_the_host_alive_and_right) {
     apply_plan({1});
     const status failures[] = {status::error(status_code::out_of_memory, "no memory"),

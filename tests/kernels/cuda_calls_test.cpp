@@ -81,6 +81,35 @@ TEST_P(cuda_calls, same_bits_on_every_run_and_with_split_keys) {
     }
 }
 
+// A sink joins a row once, however many parts its keys are split into.
+TEST_P(cuda_calls, sinks_and_softcap_with_split_keys) {
+    for (const int64_t dim : {64, 128, 256}) {
+        for (const float softcap : {0.0f, 20.0f}) {
+            test_case c = one_chunk(6000, 40, {});
+            c.d_qk = c.d_v = dim;
+            c.sink_logits = true;
+            c.softcap = softcap;
+            c.query_gain = 3;
+            const std::unique_ptr<problem> p = make_problem(c);
+            for (int64_t head = 0; head < c.n_head; ++head) {
+                p->sink_logit.as<float>()[head] = 7.0f + static_cast<float>(head);  // as much as all keys
+            }
+            call_output output = make_output(c, *p);
+            device_problem device(*p, output);
+            std::shared_ptr<cuda_work> work;
+            ASSERT_TRUE(cuda_prepare(device.args, p->segments, {}, *ctx, nullptr, work).ok());
+            EXPECT_GT(facts_of(*work).n_partials, 0);
+            ASSERT_TRUE(cuda_attention_forward(device.args, *work, *ctx, nullptr).ok());
+            EXPECT_TRUE(device.fetch(output));
+            call_output plain = make_output(c, *p);
+            plain_attention(plain.args, p->segments, rounding::f16, 13);
+            const std::vector<oracle_row> oracle = oracle_attention(p->args, p->segments, 13);
+            EXPECT_EQ("", compare(oracle, plain.args, output.args, rounding::f16).failure)
+                << "d = " << dim << ", softcap " << softcap;
+        }
+    }
+}
+
 // Many calls one behind the other on a stream, each of which may begin before the last has ended: they share scratch,
 // and every one reads what the one before wrote, as its queries.
 TEST_P(cuda_calls, calls_on_a_stream_run_in_order) {
@@ -319,9 +348,9 @@ TEST_P(cuda_calls, forward_refuses_what_the_work_is_not_for) {
         return cuda_attention_forward(args, *work, *ctx, nullptr).code();
     };
     const float per_head[8] = {};
-    EXPECT_EQ(status_code::unsupported, code_of([&](attention_args & a) { a.sink_logit = per_head; }));
     EXPECT_EQ(status_code::unsupported, code_of([&](attention_args & a) { a.alibi_slope = per_head; }));
-    EXPECT_EQ(status_code::unsupported, code_of([](attention_args & a) { a.logit_softcap = 30; }));
+    EXPECT_EQ(status_code::invalid_argument, code_of([](attention_args & a) { a.logit_softcap = 30; }));
+    EXPECT_EQ(status_code::invalid_argument, code_of([](attention_args & a) { a.skip_factor = 30; }));
     EXPECT_EQ(status_code::invalid_argument,
               code_of([](attention_args & a) { a.scale = std::numeric_limits<float>::infinity(); }));
     // The context that made the work is gone, and a new one may have its address.

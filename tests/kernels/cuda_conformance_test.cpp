@@ -12,7 +12,7 @@
 
 #include "cases.h"
 #include "compare.h"
-#include "cuda_device.h"
+#include "cuda_problem.h"
 #include "oracle.h"
 #include "plain.h"
 #include "problem.h"
@@ -69,26 +69,15 @@ class cuda_conformance : public testing::TestWithParam<test_case> {
 
 // One call on the device; `output` gets what it wrote.
 status run_on_device(const problem & p, cuda_context & ctx, call_output & output) {
-    device_copy q(p.q.data(), p.q.size());
-    device_copy k(p.k.data(), p.k.size());
-    device_copy v(p.v.data(), p.v.size());
-    device_copy out(output.out.data(), output.out.size());
-    device_copy lse(output.lse.data(), output.lse.size());
-    attention_args args = output.args;
-    args.q = static_cast<const float *>(q.data());
-    args.k = k.data();
-    args.v = v.data();
-    args.out = static_cast<float *>(out.data());
-    args.lse = output.lse.size() > 0 ? static_cast<float *>(lse.data()) : nullptr;
+    device_problem device(p, output);
     std::shared_ptr<cuda_work> work;
-    if (status s = cuda_prepare(args, p.segments, {}, ctx, nullptr, work); !s.ok()) {
+    if (status s = cuda_prepare(device.args, p.segments, {}, ctx, nullptr, work); !s.ok()) {
         return s;
     }
-    if (status s = cuda_attention_forward(args, *work, ctx, nullptr); !s.ok()) {
+    if (status s = cuda_attention_forward(device.args, *work, ctx, nullptr); !s.ok()) {
         return s;
     }
-    check_cuda(cudaDeviceSynchronize(), "attention");
-    if (!out.fetch(output.out.data()) || (output.lse.size() > 0 && !lse.fetch(output.lse.data()))) {
+    if (!device.fetch(output)) {
         return status::error(status_code::device_error, "memory beside an output was written");
     }
     return {};

@@ -35,19 +35,21 @@ struct device_problem {
           v(p.v.data(), p.v.size()),
           out(output.out.data(), output.out.size()),
           lse(output.lse.data(), output.lse.size()),
+          sink_logit(p.sink_logit.data(), p.sink_logit.size()),
           args(output.args) {
         args.q = static_cast<const float *>(q.data());
         args.k = k.data();
         args.v = v.data();
         args.out = static_cast<float *>(out.data());
         args.lse = output.args.lse != nullptr ? static_cast<float *>(lse.data()) : nullptr;
+        args.sink_logit = p.args.sink_logit != nullptr ? static_cast<const float *>(sink_logit.data()) : nullptr;
     }
     // Waits for the device; false if memory beside an output was written.
     bool fetch(call_output & output) {
         check_cuda(cudaDeviceSynchronize(), "attention");
         return out.fetch(output.out.data()) && lse.fetch(output.lse.data());
     }
-    device_copy q, k, v, out, lse;
+    device_copy q, k, v, out, lse, sink_logit;
     attention_args args;
 };
 

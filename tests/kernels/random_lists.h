@@ -143,7 +143,11 @@ inline std::vector<list_case> list_cases() {
     changed("d = 256", [](test_case & c) { c.d_qk = c.d_v = 256; });
     changed("q8_0", [](test_case & c) { c.k_type = c.v_type = dtype::q8_0; });
     changed("cells", [](test_case & c) { c.segments[0].order = cell_order::shuffled; });
+    changed("sinks", [](test_case & c) { c.sink_logits = true; });
+    changed("softcap", [](test_case & c) { c.softcap = 5; });
     cases.push_back({"empty lists", one_chunk(700, 130, {}), {64, true, 0, true}});
+    cases.push_back({"empty lists, sinks", one_chunk(700, 130, {}), {64, true, 0, true}});
+    cases.back().c.sink_logits = true;
     for (const int64_t block : {int64_t{1} << 12, int64_t{1} << 20, int64_t{1} << 40}) {
         cases.push_back({"blocks of " + std::to_string(block), one_chunk(700, 130, {}), {block, false, 5, false}});
     }

@@ -36,6 +36,15 @@ struct case_segment {
     cell_order order = cell_order::stretch;
 };
 
+// Keys [first_rank, end_rank) of a case of one segment whose logits are about so high for every row; those of keys that
+// no stretch names are about 0.
+struct planted_keys {
+    int64_t first_rank = 0;
+    int64_t end_rank = 0;
+    float logit = 0;
+    bool poisoned = false;  // their values are NaN: nobody may read them
+};
+
 struct test_case {
     std::string name;  // letters, digits and underscores
     int64_t n_batch = 1;
@@ -60,8 +69,9 @@ struct test_case {
     float softcap = 0;
     float scale_factor = 1;  // times 1 / sqrt(d_qk)
     float query_gain = 1;    // logits have about this standard deviation
-    int64_t loud_key = -1;   // index on the key axis of a key and value hundreds of times larger than the others
-    int64_t row_step = 1;    // check every row_step-th row only
+    std::vector<planted_keys> planted;
+    int64_t loud_key = -1;  // index on the key axis of a key and value hundreds of times larger than the others
+    int64_t row_step = 1;   // check every row_step-th row only
     uint64_t seed = 1;
 };
 

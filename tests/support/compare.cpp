@@ -39,6 +39,22 @@ bool same_kind(double x, double y) {
     return (!std::isinf(x) && !std::isinf(y)) || x == y;
 }
 
+// `kernel`, as near to the oracle as what it may have left out can explain: that is at most may_leave_out of the row's
+// mass, which moves an average of values by at most twice the largest, and the sum of weights by its own share.
+double explained(const oracle_row & row, double kernel, double oracle, double moved) {
+    if (!(row.may_leave_out > 0)) {
+        return kernel;
+    }
+    const double error = kernel - oracle;
+    return oracle + std::copysign(std::max(0.0, std::fabs(error) - moved), error);
+}
+double explained_out(const oracle_row & row, double kernel, int64_t dim) {
+    return explained(row, kernel, row.out[static_cast<size_t>(dim)], 2 * row.largest_value * row.may_leave_out);
+}
+double explained_lse(const oracle_row & row, double kernel) {
+    return explained(row, kernel, row.lse, -std::log1p(-std::min(row.may_leave_out, 1.0)));
+}
+
 // The worst element of one (batch, head) slice, in noise units.
 struct worst_element {
     double error = -1;
@@ -103,7 +119,7 @@ std::string element_rule(slice & part, const attention_args & plain, const atten
             const worst_element at{0,
                                    row,
                                    dim,
-                                   out_row(kernel, *row)[dim],
+                                   explained_out(*row, out_row(kernel, *row)[dim], dim),
                                    out_row(plain, *row)[dim],
                                    row->out[static_cast<size_t>(dim)],
                                    noise * row->largest_value};
@@ -112,8 +128,13 @@ std::string element_rule(slice & part, const attention_args & plain, const atten
             }
         }
         if (kernel.lse != nullptr) {
-            const worst_element at{
-                0, row, -1, lse_of(kernel, *row), lse_of(plain, *row), row->lse, noise + k_u32 * std::fabs(row->lse)};
+            const worst_element at{0,
+                                   row,
+                                   -1,
+                                   explained_lse(*row, lse_of(kernel, *row)),
+                                   lse_of(plain, *row),
+                                   row->lse,
+                                   noise + k_u32 * std::fabs(row->lse)};
             if (!fold(at, part.worst_lse, part.plain_lse_error)) {
                 return describe("not the same kind of value", at, 0);
             }
@@ -146,7 +167,7 @@ std::string slice_rule(const slice & part, const attention_args & plain, const a
         const double unit = relative_noise(*row, operands) * row->value_spread * weight;
         for (int64_t dim = 0; dim < kernel.d_v; ++dim) {
             const double oracle = row->out[static_cast<size_t>(dim)] * weight;
-            const double x = out_row(kernel, *row)[dim] * weight;
+            const double x = explained_out(*row, out_row(kernel, *row)[dim], dim) * weight;
             const double y = out_row(plain, *row)[dim] * weight;
             kernel_error += (x - oracle) * (x - oracle);
             plain_error += (y - oracle) * (y - oracle);

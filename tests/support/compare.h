@@ -19,6 +19,8 @@
 //               sqrt(sum_j p_j^2 v_j^2) for V: independent roundings add by squares. Each row is divided by its V
 //               first. It sees small errors everywhere that no single element shows, as one key too many in a
 //               window of hundreds.
+// Left out      a kernel may leave out keys of at most oracle_row::may_leave_out of a row's mass, which moves out by
+//               at most 2 V times that: so much of an error is not counted.
 // Also          NaN and infinity exactly where the oracle has them; a row that keeps nothing is exactly 0; log-sum-exp
 //               by the element rule with n = u * (2 + R) + u32 * (2 * L + |lse|).
 #pragma once

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "number_formats.h"
 
@@ -56,38 +57,48 @@ decoded_rows decode(const void * tensor, dtype type, int64_t first_offset, int64
     return result;
 }
 
+// A row's logit of one key, and what rounding may do to it.
+struct key_logit {
+    double value = 0;
+    double spread = 0;  // what rounding each operand moves it by, per roundoff
+    double size = 0;    // of the numbers that are rounded after the product
+};
+
+key_logit logit_of(const attention_args & args, const float * query, const double * key, float bias) {
+    double sums[4] = {};  // four of each, so that the compiler may use vectors
+    double sums_of_squares[4] = {};
+    for (int64_t i = 0; i < args.d_qk; i += 4) {
+        for (int64_t lane = 0; lane < 4; ++lane) {
+            const double product = static_cast<double>(query[i + lane]) * key[i + lane];
+            sums[lane] += product;
+            sums_of_squares[lane] += product * product;
+        }
+    }
+    const double dot = sums[0] + sums[1] + sums[2] + sums[3];
+    const double squares = sums_of_squares[0] + sums_of_squares[1] + sums_of_squares[2] + sums_of_squares[3];
+    const double scale = args.scale;
+    double value = dot * scale;
+    const double size = std::fabs(value) + std::fabs(static_cast<double>(bias));
+    if (args.logit_softcap > 0) {
+        value = args.logit_softcap * std::tanh(value / args.logit_softcap);
+    }
+    return {value + bias, std::sqrt(squares) * std::fabs(scale), size};
+}
+
+const float * query_of(const attention_args & args, const attention_segment & segment, int64_t head, int64_t row) {
+    return args.q + segment.batch * args.q_stride_batch + head * args.q_stride_head + row * args.q_stride_row;
+}
+
 oracle_row attend(const attention_args & args, const attention_segment & segment, int64_t head, int64_t row,
                   const decoded_rows & keys, const decoded_rows & values) {
-    const float * query =
-        args.q + segment.batch * args.q_stride_batch + head * args.q_stride_head + row * args.q_stride_row;
+    const float * query = query_of(args, segment, head, row);
     const std::vector<kept_key> kept = kept_keys(args, segment, head, row);
 
-    std::vector<double> logit(kept.size());
-    std::vector<double> spread(kept.size());
-    std::vector<double> size(kept.size());
+    std::vector<key_logit> logits(kept.size());
     double largest = -k_infinity;
     for (size_t j = 0; j < kept.size(); ++j) {
-        const double * key = keys.row(kept[j].index);
-        double sums[4] = {};  // four of each, so that the compiler may use vectors
-        double sums_of_squares[4] = {};
-        for (int64_t i = 0; i < args.d_qk; i += 4) {
-            for (int64_t lane = 0; lane < 4; ++lane) {
-                const double product = static_cast<double>(query[i + lane]) * key[i + lane];
-                sums[lane] += product;
-                sums_of_squares[lane] += product * product;
-            }
-        }
-        const double dot = sums[0] + sums[1] + sums[2] + sums[3];
-        const double squares = sums_of_squares[0] + sums_of_squares[1] + sums_of_squares[2] + sums_of_squares[3];
-        const double scale = args.scale;
-        double value = dot * scale;
-        size[j] = std::fabs(value) + std::fabs(static_cast<double>(kept[j].bias));
-        spread[j] = std::sqrt(squares) * std::fabs(scale);
-        if (args.logit_softcap > 0) {
-            value = args.logit_softcap * std::tanh(value / args.logit_softcap);
-        }
-        logit[j] = value + kept[j].bias;
-        largest = std::max(largest, logit[j]);
+        logits[j] = logit_of(args, query, keys.row(kept[j].index), kept[j].bias);
+        largest = std::max(largest, logits[j].value);
     }
     if (args.sink_logit != nullptr) {
         largest = std::max(largest, static_cast<double>(args.sink_logit[head]));
@@ -104,13 +115,13 @@ oracle_row attend(const attention_args & args, const attention_segment & segment
         return result;
     }
     double sum = args.sink_logit != nullptr ? std::exp(args.sink_logit[head] - largest) : 0.0;
-    for (const double value : logit) {
-        sum += std::exp(value - largest);
+    for (const key_logit & logit : logits) {
+        sum += std::exp(logit.value - largest);
     }
     result.lse = largest + std::log(sum);
     double spread_squares = 0;
     for (size_t j = 0; j < kept.size(); ++j) {
-        const double weight = std::exp(logit[j] - largest) / sum;
+        const double weight = std::exp(logits[j].value - largest) / sum;
         const double * value = values.row(kept[j].index);
         for (int64_t i = 0; i < args.d_v; ++i) {
             result.out[static_cast<size_t>(i)] += weight * value[i];
@@ -118,8 +129,8 @@ oracle_row attend(const attention_args & args, const attention_segment & segment
         const auto place = static_cast<size_t>(kept[j].index);
         result.largest_value = std::max(result.largest_value, values.largest[place]);
         spread_squares += weight * weight * values.mean_square[place];
-        result.operand_spread += weight * spread[j];
-        result.logit_size += weight * size[j];
+        result.operand_spread += weight * logits[j].spread;
+        result.logit_size += weight * logits[j].size;
     }
     result.value_spread = std::sqrt(spread_squares);
     return result;
@@ -167,6 +178,33 @@ std::vector<kept_key> kept_keys(const attention_args & args, const attention_seg
         }
     }
     return result;
+}
+
+void allow_skips(const attention_args & args, const attention_segment & segment, std::vector<oracle_row> & rows) {
+    constexpr double k_border = 4 * 0x1p-8;
+    std::map<int64_t, decoded_rows> keys;  // by key head
+    for (oracle_row & row : rows) {
+        const int64_t head_kv = row.head / (args.n_head / args.n_head_kv);
+        if (!keys.contains(head_kv)) {
+            keys[head_kv] = decode(args.k, args.k_type, row.batch * args.k_stride_batch + head_kv * args.k_stride_head,
+                                   args.k_stride_row, args.n_kv, args.d_qk);
+        }
+        std::vector<key_logit> logits;
+        size_t largest = 0;
+        for (const kept_key & key : kept_keys(args, segment, row.head, row.row)) {
+            logits.push_back(
+                logit_of(args, query_of(args, segment, row.head, row.row), keys[head_kv].row(key.index), key.bias));
+            largest = logits.back().value > logits[largest].value ? logits.size() - 1 : largest;
+        }
+        const double n_keys = static_cast<double>(args.n_kv - args.n_q + row.row + 1);  // a tile's last row has more
+        const double distance = std::max(0.0, std::log(n_keys / args.skip_factor));
+        for (const key_logit & logit : logits) {
+            const double border = k_border * (logit.spread + logits[largest].spread);
+            if (logits[largest].value - logit.value > distance - border) {
+                row.may_leave_out += std::exp(logit.value - row.lse);
+            }
+        }
+    }
 }
 
 std::vector<int64_t> checked_rows(const attention_segment & segment, int64_t row_step) {

@@ -36,11 +36,17 @@ struct oracle_row {
     double value_spread = 0;    // sqrt(sum_j p_j^2 * mean_d v_jd^2): rms change if each v_j p_j moved by its own size
     double operand_spread = 0;  // sum_j p_j * scale * sqrt(sum_d (q_d k_jd)^2): the same for the logits' products
     double logit_size = 0;      // sum_j p_j * (|scale q.k| + |bias|) + softcap
+    double may_leave_out = 0;   // sum of p_j that a kernel may leave out: allow_skips()
 };
 
 // The rows of all segments in order; of a segment with more rows, only its first, its last and every `row_step`-th.
 std::vector<oracle_row> oracle_attention(const attention_args & args, std::span<const attention_segment> segments,
                                          int64_t row_step = 1);
+
+// What a call with args.skip_factor may leave out of each row, by weights alone and whatever the tiles: keys whose
+// weight is below lambda of the row's largest. `segment`: masked, of rows that are the last ranks of the key axis.
+// Logits near that border count, as far as operands rounded to bf16 may move them.
+void allow_skips(const attention_args & args, const attention_segment & segment, std::vector<oracle_row> & rows);
 
 // The rows that oracle_attention() computes of one segment.
 std::vector<int64_t> checked_rows(const attention_segment & segment, int64_t row_step);

@@ -239,15 +239,33 @@ void make_queries(const test_case & c, problem & p, noise & random) {
                 for (float & value : values) {
                     value = random.normal() * c.query_gain;
                 }
+                if (!c.planted.empty()) {
+                    values[0] = std::sqrt(static_cast<float>(c.d_qk));
+                }
                 store_row(p.q, dtype::f32, segment.batch * s.batch + head * s.head + row * s.row, values);
             }
         }
     }
 }
 
+// What is planted at a key; null if nothing is.
+const planted_keys * planted_at(const test_case & c, const problem & p, int64_t key) {
+    for (const planted_keys & planted : c.planted) {
+        for (int64_t rank = planted.first_rank; rank < planted.end_rank; ++rank) {
+            const attention_segment & segment = p.segments.front();
+            if (key == (segment.cells != nullptr ? segment.cells[rank] : segment.key_begin + rank)) {
+                return &planted;
+            }
+        }
+    }
+    return nullptr;
+}
+
 // One of K and V. A mean other than zero keeps averages over many values away from zero.
-guarded_buffer make_cache(const test_case & c, const problem & p, noise & random, dtype type, int64_t dim, float mean,
-                          tensor_strides & s) {
+guarded_buffer make_cache(const test_case & c, const problem & p, noise & random, bool keys, tensor_strides & s) {
+    const dtype type = keys ? c.k_type : c.v_type;
+    const int64_t dim = keys ? c.d_qk : c.d_v;
+    const float mean = keys ? 0.0f : 0.5f;
     s = strides_of(c.kv_layout, c.n_batch, c.n_head_kv, c.n_kv, dim, type);
     guarded_buffer buffer = allocate(c.kv_layout, s.n_elems, type);
     std::vector<float> values(static_cast<size_t>(dim));
@@ -261,6 +279,13 @@ guarded_buffer make_cache(const test_case & c, const problem & p, noise & random
                 const float gain = row == c.loud_key ? 300.0f : 1.0f;
                 for (float & value : values) {
                     value = (random.normal() + mean) * gain;
+                }
+                const planted_keys * planted = planted_at(c, p, row);
+                if (!keys && planted != nullptr && planted->poisoned) {
+                    continue;
+                }
+                if (keys && !c.planted.empty()) {
+                    values[0] = planted != nullptr ? planted->logit : 0.0f;
                 }
                 store_row(buffer, type, batch * s.batch + head * s.head + row * s.row, values);
             }
@@ -286,12 +311,12 @@ std::unique_ptr<problem> make_problem(const test_case & c) {
     make_queries(c, *p, random);
 
     tensor_strides s;
-    p->k = make_cache(c, *p, random, c.k_type, c.d_qk, 0.0f, s);
+    p->k = make_cache(c, *p, random, true, s);
     p->args.k = p->k.data();
     p->args.k_stride_batch = s.batch;
     p->args.k_stride_head = s.head;
     p->args.k_stride_row = s.row;
-    p->v = make_cache(c, *p, random, c.v_type, c.d_v, 0.5f, s);
+    p->v = make_cache(c, *p, random, false, s);
     p->args.v = p->v.data();
     p->args.v_stride_batch = s.batch;
     p->args.v_stride_head = s.head;

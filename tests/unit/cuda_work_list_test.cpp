@@ -390,8 +390,12 @@ TEST(cuda_declines, names_what_is_not_covered) {
     EXPECT_NE("", reason([](attention_args & a) { a.d_qk = 72; }));
     EXPECT_NE("", reason([](attention_args & a) { a.d_v = 512; }));
     EXPECT_NE("", reason([](attention_args & a) { a.n_head = 9; }));
-    EXPECT_NE("", reason([](attention_args & a) { a.logit_softcap = 50; }));
     EXPECT_NE("", reason([](attention_args & a) { a.n_kv = int64_t{1} << 31; }));
+    const float per_head[8] = {};
+    EXPECT_NE("", reason([&](attention_args & a) { a.alibi_slope = per_head; }));
+    EXPECT_EQ("", reason([&](attention_args & a) { a.sink_logit = per_head; }));
+    EXPECT_EQ("", reason([](attention_args & a) { a.logit_softcap = 50; }));
+    EXPECT_EQ("", reason([](attention_args & a) { a.skip_factor = 500; }));
     EXPECT_EQ("", reason([](attention_args & a) { a.k_type = dtype::q4_0; }));
     EXPECT_EQ("", reason([](attention_args & a) { a.k_type = a.v_type = dtype::bf16; }));
 }

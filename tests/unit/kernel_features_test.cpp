@@ -24,6 +24,13 @@ std::string text(const kernel_features & has, const attention_needs & needs) {
     return mismatch ? mismatch->text : "";
 }
 
+// The GPU's row without any option.
+kernel_features without_options() {
+    kernel_features has = k_cuda_features;
+    has.logit_softcap = has.sink_logit = has.alibi_slope = has.masked_segments = false;
+    return has;
+}
+
 TEST(KernelFeatures, TypesOfKeysAndValues) {
     for (const dtype type : k_types) {
         const bool is_f32 = type == dtype::f32;
@@ -91,12 +98,20 @@ TEST(KernelFeatures, TheFirstMismatchIsNamed) {
         attention_needs one = simple(dtype::f16);
         needs_in_order[i].second(one);
         needs_in_order[i].second(all);
-        EXPECT_EQ(text(k_cuda_features, one), needs_in_order[i].first);
-        EXPECT_EQ(text(k_cuda_features, all), needs_in_order[i].first);
+        EXPECT_EQ(text(without_options(), one), needs_in_order[i].first);
+        EXPECT_EQ(text(without_options(), all), needs_in_order[i].first);
         EXPECT_EQ(text(k_cpu_features, one), "");
     }
     all.d_v = 8;
-    EXPECT_EQ(text(k_cuda_features, all), k_head_dims.text);
+    EXPECT_EQ(text(without_options(), all), k_head_dims.text);
+}
+
+TEST(KernelFeatures, TheGpuHasSinksAndSoftcap) {
+    attention_needs needs = simple(dtype::f16);
+    needs.sink_logit = needs.logit_softcap = true;
+    EXPECT_EQ(text(k_cuda_features, needs), "");
+    needs.alibi_slope = true;
+    EXPECT_EQ(text(k_cuda_features, needs), "ALiBi slopes");
 }
 
 TEST(KernelFeatures, NeedsOfACall) {
@@ -120,9 +135,11 @@ TEST(KernelFeatures, NeedsOfACall) {
     args.alibi_slope = numbers;
     EXPECT_EQ(told(args), "ALiBi slopes");
     args.sink_logit = numbers;
-    EXPECT_EQ(told(args), "sink logits");
+    EXPECT_EQ(told(args), "ALiBi slopes");
+    EXPECT_EQ(text(without_options(), needs_of(args)), "sink logits");
     args.logit_softcap = 50;
-    EXPECT_EQ(told(args), "logit softcap");
+    EXPECT_EQ(told(args), "ALiBi slopes");
+    EXPECT_EQ(text(without_options(), needs_of(args)), "logit softcap");
     for (int64_t attention_args::*size : {&attention_args::n_q, &attention_args::n_kv, &attention_args::n_batch}) {
         attention_args large;
         large.n_head = large.n_head_kv = 1;

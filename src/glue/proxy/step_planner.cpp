@@ -21,7 +21,8 @@ bool same_shape(const attention_args & a, const attention_args & b) {
            a.v_stride_batch == b.v_stride_batch && a.v_stride_head == b.v_stride_head &&
            a.v_stride_row == b.v_stride_row && a.out_stride_batch == b.out_stride_batch &&
            a.out_stride_row == b.out_stride_row && a.out_stride_head == b.out_stride_head && a.scale == b.scale &&
-           alignment(a.k) == alignment(b.k) && alignment(a.v) == alignment(b.v);
+           a.logit_softcap == b.logit_softcap && a.skip_factor == b.skip_factor && alignment(a.k) == alignment(b.k) &&
+           alignment(a.v) == alignment(b.v);
 }
 
 }  // namespace
@@ -87,6 +88,7 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     }
     auto view = std::make_unique<fattn_view>(node);
     view->args.dense_head = rule.dense_head();
+    view->args.skip_factor = rule.skip_factor;
     if (const auto reason = without_runs(*view, layer)) {
         return pass_on(layer, rule, to_string(*reason));
     }

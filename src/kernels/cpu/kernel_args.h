@@ -62,9 +62,9 @@ struct thread_scratch {
     uint8_t * cover = nullptr;     // [k_block_rows] masked segments: tile_cover of a row in the current tile
 };
 
-// One kernel: an instruction set's build of the algorithm.
-using run_item_fn = void (*)(const attention_args & args, const attention_segment & segment, const work_item & item,
-                             const thread_scratch & scratch);
+// One kernel: an instruction set's build of the algorithm. Returns what it skipped of the item.
+using run_item_fn = skip_counts (*)(const attention_args & args, const attention_segment & segment,
+                                    const work_item & item, const thread_scratch & scratch);
 
 struct kernel {
     const char * name;

@@ -11,16 +11,13 @@
 #endif
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
-#include <utility>
 
 #include "hwy/highway.h"
-#include "kernels/cpu/gemm-inl.h"
-#include "kernels/cpu/gemm_bf16_avx512.h"
 #include "kernels/cpu/kernel_args.h"
 #include "kernels/cpu/pack-inl.h"
+#include "kernels/cpu/product-inl.h"
 #include "kernels/cpu/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -28,44 +25,6 @@ namespace tmx::cpu {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-// ---- products of any size from register tiles
-// ---------------------------------------------------------------------------
-
-// tile<rows, vectors> for every rows 1..k_gemm_rows and vectors 1..k_panel_vectors.
-using f32_tile = void (*)(const gemm_operands &);
-template <size_t... i>
-constexpr std::array<f32_tile, sizeof...(i)> f32_tiles(std::index_sequence<i...>) {
-    return {&gemm_tile<static_cast<int>(i / k_panel_vectors + 1), static_cast<int>(i % k_panel_vectors + 1)>...};
-}
-constexpr auto k_f32_tiles = f32_tiles(std::make_index_sequence<k_gemm_rows * k_panel_vectors>());
-
-#if HWY_TARGET == HWY_AVX3
-using bf16_tile = void (*)(const avx512_bf16::gemm_operands &);
-template <size_t... i>
-constexpr std::array<bf16_tile, sizeof...(i)> bf16_tiles(std::index_sequence<i...>) {
-    return {&avx512_bf16::gemm_tile<static_cast<int>(i / k_panel_vectors + 1),
-                                    static_cast<int>(i % k_panel_vectors + 1)>...};
-}
-constexpr auto k_bf16_tiles = bf16_tiles(std::make_index_sequence<k_gemm_rows * k_panel_vectors>());
-#endif
-
-// C[rows x width] (+)= A * panel. a, b in f32 or, fast, in bf16 pairs (depth and strides then count pairs).
-template <bool fast>
-HWY_INLINE void product(int64_t rows, int64_t width, const gemm_operands & op) {
-    const size_t index = static_cast<size_t>((rows - 1) * k_panel_vectors + width / k_lanes - 1);
-    if constexpr (!fast) {
-        k_f32_tiles[index](op);
-    } else {
-#if HWY_TARGET == HWY_AVX3
-        k_bf16_tiles[index]({reinterpret_cast<const uint32_t *>(op.a), op.a_stride,
-                             reinterpret_cast<const uint32_t *>(op.b), op.depth, op.c, op.c_stride, op.c_factor});
-#endif
-    }
-}
-
-// ---- one work item
-// --------------------------------------------------------------------------------------------------------
 
 template <bool fast>
 class item_runner {
@@ -84,17 +43,29 @@ class item_runner {
         logits_.factor = logits_.plain ? args.scale * k_log2e : k_log2e;
         logits_.scale = args.scale;
         logits_.softcap = args.logit_softcap;
+        skips_ = args.skip_factor > 0 && !segment.masked;
+        if (skips_) {
+            const float n_keys = static_cast<float>(first_rank_ + place_.row_end - place_.row_begin);
+            skip_below_ = args.skip_factor < n_keys ? std::log2(args.skip_factor / n_keys) : k_minus_infinity;
+        }
     }
 
-    void run() {
+    skip_counts run() {
         load_queries();
         std::fill_n(scratch_.row_max, n_rows_, k_minus_infinity);
         std::fill_n(scratch_.row_sum, n_rows_, 0.0f);
         std::fill_n(scratch_.out, n_rows_ * args_.d_v, 0.0f);
-        for (const index_range & keys : walk_.ranges) {
-            visit(keys);
+        if (skips_) {
+            visit_backwards();
+        } else {
+            for (const index_range & keys : walk_.ranges) {
+                for (int64_t tile = 0; tile < n_tiles(keys); ++tile) {
+                    visit(tile_of(keys, tile));
+                }
+            }
         }
         store();
+        return counts_;
     }
 
   private:
@@ -115,16 +86,41 @@ class item_runner {
         }
     }
 
-    void visit(index_range keys) {
-        for (int64_t begin = keys.begin; begin < keys.end; begin += k_block_keys) {
-            const index_range tile{begin, smaller(begin + k_block_keys, keys.end)};
-            if (segment_.masked && !read_mask_cover(tile)) {
-                continue;
+    static int64_t n_tiles(index_range keys) { return (keys.size() + k_block_keys - 1) / k_block_keys; }
+    static index_range tile_of(index_range keys, int64_t tile) {
+        const int64_t begin = keys.begin + tile * k_block_keys;
+        return {begin, smaller(begin + k_block_keys, keys.end)};
+    }
+
+    // The diagonal, the first keys, and the rest backwards: the sooner a row's maximum is large, the more is skipped.
+    void visit_backwards() {
+        if (walk_.ranges.empty()) {
+            return;
+        }
+        const index_range first = tile_of(walk_.ranges.front(), 0);
+        const index_range last = tile_of(walk_.ranges.back(), n_tiles(walk_.ranges.back()) - 1);
+        visit(last);
+        if (first.begin != last.begin) {
+            visit(first);
+        }
+        for (auto keys = walk_.ranges.rbegin(); keys != walk_.ranges.rend(); ++keys) {
+            for (int64_t tile = n_tiles(*keys); tile-- > 0;) {
+                const index_range next = tile_of(*keys, tile);
+                if (next.begin != first.begin && next.begin != last.begin) {
+                    visit(next);
+                }
             }
-            pack(tile);
-            for (int64_t m = 0; m < n_rows_; m += k_gemm_rows) {
-                block(tile, m, smaller(k_gemm_rows, n_rows_ - m));
-            }
+        }
+    }
+
+    void visit(index_range tile) {
+        if (segment_.masked && !read_mask_cover(tile)) {
+            return;
+        }
+        pack_tile_keys(tile);
+        values_packed_ = false;
+        for (int64_t m = 0; m < n_rows_; m += k_gemm_rows) {
+            block(tile, m, smaller(k_gemm_rows, n_rows_ - m));
         }
     }
 
@@ -158,22 +154,35 @@ class item_runner {
         return any;
     }
 
-    void pack(index_range tile) {
-        int64_t k_offset[k_block_keys];
-        int64_t v_offset[k_block_keys];
-        const int64_t k_base = segment_.batch * args_.k_stride_batch + place_.key_head * args_.k_stride_head;
-        const int64_t v_base = segment_.batch * args_.v_stride_batch + place_.key_head * args_.v_stride_head;
+    // Where the tile's keys, or values, lie; -1 for those that nobody sees.
+    void find_rows(index_range tile, int64_t base, int64_t stride_row, int64_t * offset) const {
         for (int64_t j = 0; j < tile.size(); ++j) {
             const int64_t key = tile.begin + j;
             const int64_t cell = segment_.masked  ? key
                                  : segment_.cells ? segment_.cells[key]
                                                   : segment_.key_begin + key;
             const bool seen = !segment_.masked || key_seen_[j] != 0;
-            k_offset[j] = seen ? k_base + cell * args_.k_stride_row : -1;
-            v_offset[j] = seen ? v_base + cell * args_.v_stride_row : -1;
+            offset[j] = seen ? base + cell * stride_row : -1;
         }
-        pack_keys<fast>({args_.k_type, args_.k, k_offset, tile.size(), args_.d_qk}, scratch_.convert, scratch_.k);
-        pack_values<fast>({args_.v_type, args_.v, v_offset, tile.size(), args_.d_v}, scratch_.convert, scratch_.v);
+    }
+
+    void pack_tile_keys(index_range tile) {
+        int64_t offset[k_block_keys];
+        find_rows(tile, segment_.batch * args_.k_stride_batch + place_.key_head * args_.k_stride_head,
+                  args_.k_stride_row, offset);
+        pack_keys<fast>({args_.k_type, args_.k, offset, tile.size(), args_.d_qk}, scratch_.convert, scratch_.k);
+    }
+
+    // For the first block of rows that needs them.
+    void pack_tile_values(index_range tile) {
+        if (values_packed_) {
+            return;
+        }
+        values_packed_ = true;
+        int64_t offset[k_block_keys];
+        find_rows(tile, segment_.batch * args_.v_stride_batch + place_.key_head * args_.v_stride_head,
+                  args_.v_stride_row, offset);
+        pack_values<fast>({args_.v_type, args_.v, offset, tile.size(), args_.d_v}, scratch_.convert, scratch_.v);
     }
 
     // Columns of the tile that rows [m, m + count) keep, widened to whole vectors; `padded` columns were packed.
@@ -234,7 +243,12 @@ class item_runner {
         }
 
         HWY_ALIGN float factor[16] = {};
-        weigh(tile, columns, m, count, factor);
+        ++counts_.visited;
+        if (!weigh(tile, columns, m, count, factor)) {
+            ++counts_.skipped;
+            return;
+        }
+        pack_tile_values(tile);
 
         // Weights times values, over the columns kept: the packed values end with the tile (fast: with its last pair).
         const int64_t step = fast ? 2 : 1;
@@ -252,18 +266,28 @@ class item_runner {
         }
     }
 
-    // Logits of the block become weights; factor[r] is what the row's earlier sums are multiplied by.
-    void weigh(index_range tile, index_range columns, int64_t m, int64_t count, float * factor) {
+    // Logits of the block become weights; factor[r] is what the row's earlier sums are multiplied by. False: the tile
+    // is skipped, and all stays as it was.
+    bool weigh(index_range tile, index_range columns, int64_t m, int64_t count, float * factor) {
         const tag_f32 d;
         const bool all = !segment_.masked && columns.end <= tile.size() &&
                          cover(walk_.kept, {first_rank_ + position(m), first_rank_ + position(m + count - 1) + 1},
                                {tile.begin + columns.begin, tile.begin + columns.end}) == tile_cover::full;
         HWY_ALIGN float shift[16] = {};
+        HWY_ALIGN float maxima[16] = {};
+        bool wanted = !skips_;
         for (int64_t r = 0; r < count; ++r) {
             const float maximum = finish_row(logits_, columns_of(tile, m + r, all), columns.begin, columns.end,
                                              scratch_.logits + r * k_block_keys);
+            maxima[r] = maximum * logits_.factor;
+            wanted |= maximum != k_minus_infinity && !(maxima[r] < scratch_.row_max[m + r] + skip_below_);
+        }
+        if (!wanted) {
+            return false;
+        }
+        for (int64_t r = 0; r < count; ++r) {
             const float before = scratch_.row_max[m + r];
-            const float after = std::max(before, maximum * logits_.factor);
+            const float after = std::max(before, maxima[r]);
             scratch_.row_max[m + r] = after;
             shift[r] = after == k_minus_infinity ? 0.0f : after;  // -inf - -inf would be NaN; every weight is 0 anyway
             factor[r] = before - shift[r];
@@ -280,6 +304,7 @@ class item_runner {
                                    scratch_.weights + r * k_block_keys / 2 + columns.begin / 2);
             }
         }
+        return true;
     }
 
     void store() {
@@ -287,8 +312,8 @@ class item_runner {
             float shift = scratch_.row_max[m];
             float sum = scratch_.row_sum[m];
             float factor = 1.0f;
-            if (args_.sink_logit) {
-                const float sink = args_.sink_logit[head(m)] * k_log2e;
+            const float sink = args_.sink_logit ? args_.sink_logit[head(m)] * k_log2e : k_minus_infinity;
+            if (sink > k_minus_infinity) {
                 const float raised = std::max(shift, sink);
                 factor = shift == k_minus_infinity ? 0.0f : std::exp2(shift - raised);
                 sum = sum * factor + std::exp2(sink - raised);
@@ -319,16 +344,20 @@ class item_runner {
     const int64_t n_rows_;
     const int64_t first_rank_;
     logit_rule logits_;
+    bool skips_ = false;
+    float skip_below_ = 0;  // a tile's largest logit to a row's, in base 2: what lies below is skipped
+    skip_counts counts_;
+    bool values_packed_ = false;  // of the current tile
     uint8_t key_seen_[k_block_keys];
     uint16_t padded_mask_[k_block_keys];
 };
 
 // REQUIRES fast only where the instruction set multiplies bf16 (k_has_fast).
 template <bool fast>
-void run_item(const attention_args & args, const attention_segment & segment, const work_item & item,
-              const thread_scratch & scratch) {
+skip_counts run_item(const attention_args & args, const attention_segment & segment, const work_item & item,
+                     const thread_scratch & scratch) {
     static_assert(!fast || k_has_fast);
-    item_runner<fast>(args, segment, item, scratch).run();
+    return item_runner<fast>(args, segment, item, scratch).run();
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,6 +1,6 @@
 // Joins the partial results of items that were split over their keys, always in the order of their parts.
 #include "kernels/cuda/combine.h"
-#include "kernels/cuda/softmax.cuh"
+#include "kernels/cuda/results.cuh"
 
 namespace tmx::cuda {
 namespace {
@@ -22,16 +22,21 @@ __global__ void __launch_bounds__(k_threads)
     for (int part = 0; part < combine.n_parts; ++part) {
         maximum = fmaxf(maximum, params.partial.scales[first + int64_t{part} * k_item_rows].x);
     }
+    const packed_row at = unpack(place, row);
+    const int64_t out_row = place.row_begin + at.position;
+    const int64_t head = place.head_begin + at.head;
     const float base = maximum == -INFINITY ? 0.0f : maximum;
     float sum = 0;
     for (int part = 0; part < combine.n_parts; ++part) {
         const float2 scale = params.partial.scales[first + int64_t{part} * k_item_rows];
         sum += ptx::exp2(scale.x - base) * scale.y;
     }
-    const packed_row at = unpack(place, row);
-    const int64_t out_row = place.row_begin + at.position;
-    const int64_t head = place.head_begin + at.head;
-    const float factor = sum > 0 ? 1.0f / sum : 0.0f;
+    // The parts know nothing of it: it joins once, here.
+    joined_row whole{maximum, sum, 1.0f};
+    if (params.sink_logit != nullptr) {
+        whole = join_sink(maximum, sum, __ldg(params.sink_logit + head));
+    }
+    const float factor = whole.sum > 0 ? whole.shrink / whole.sum : 0.0f;
     float * target = params.out + place.batch * params.out_stride_batch + out_row * params.out_stride_row +
                      head * params.out_stride_head;
     for (int dim = threadIdx.x % k_row_threads; dim < params.d_v; dim += k_row_threads) {
@@ -44,7 +49,8 @@ __global__ void __launch_bounds__(k_threads)
         target[dim] = total * factor;
     }
     if (params.lse != nullptr && threadIdx.x % k_row_threads == 0) {
-        params.lse[(int64_t{place.batch} * params.n_head + head) * params.n_q + out_row] = natural_lse(maximum, sum);
+        params.lse[(int64_t{place.batch} * params.n_head + head) * params.n_q + out_row] =
+            natural_lse(whole.maximum, whole.sum);
     }
 }
 

@@ -38,6 +38,9 @@ const char * difference(const attention_args & a, const attention_args & b) {
             return f.name;
         }
     }
+    if (has_options(a) != has_options(b)) {
+        return "whether there is a logit_softcap or skip_factor";
+    }
     return a.k_type != b.k_type ? "k_type" : a.v_type != b.v_type ? "v_type" : nullptr;
 }
 
@@ -52,6 +55,9 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
     p.q = args.q;
     p.out = args.out;
     p.lse = args.lse;
+    p.sink_logit = args.sink_logit;
+    p.skips = args.skips;
+    p.skip_factor = args.skip_factor;
     p.items = work.items;
     p.first_ranks = work.first_ranks;
     p.next_item = s.counter;
@@ -70,7 +76,10 @@ kernel_params make_params(const attention_args & args, const cuda_work & work, c
     p.d_qk = static_cast<int32_t>(args.d_qk);
     p.d_v = static_cast<int32_t>(args.d_v);
     // The smallest scale keeps -inf times it apart from 0 times -inf.
-    p.scale_log2 = std::fmax(std::fabs(args.scale) * k_log2_e, 1e-30f);
+    const bool capped = args.logit_softcap > 0;
+    p.scale_log2 = std::fmax((capped ? args.logit_softcap : std::fabs(args.scale)) * k_log2_e, 1e-30f);
+    p.capped = capped;
+    p.cap_scale = capped ? std::fabs(args.scale) / args.logit_softcap : 0.0f;
     p.q_sign = args.scale < 0 ? -1.0f : 1.0f;
     p.q_by_16 = reinterpret_cast<uintptr_t>(args.q) % 16 == 0 &&
                 multiples_of(4, args.q_stride_batch, args.q_stride_head, args.q_stride_row);

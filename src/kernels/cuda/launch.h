@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/work_item.h"
+#include "trianglemix/attention.h"
 
 namespace tmx::cuda {
 
@@ -17,12 +18,14 @@ struct partial_results {
 };
 
 struct kernel_params {
-    const float * q = nullptr;          // [n_batch, n_head, n_q, d_qk]
-    const void * k = nullptr;           // [kv_batch, n_head_kv, key, d_qk]
-    const void * v = nullptr;           // [kv_batch, n_head_kv, key, d_v]
-    float * out = nullptr;              // [n_batch, n_q, n_head, d_v]
-    float * lse = nullptr;              // [n_batch, n_head, n_q]; null if not wanted
-    const work_item * items = nullptr;  // [n_items]
+    const float * q = nullptr;           // [n_batch, n_head, n_q, d_qk]
+    const void * k = nullptr;            // [kv_batch, n_head_kv, key, d_qk]
+    const void * v = nullptr;            // [kv_batch, n_head_kv, key, d_v]
+    float * out = nullptr;               // [n_batch, n_q, n_head, d_v]
+    float * lse = nullptr;               // [n_batch, n_head, n_q]; null if not wanted
+    const float * sink_logit = nullptr;  // [n_head]; null if none
+    skip_counts * skips = nullptr;       // null if not wanted
+    const work_item * items = nullptr;   // [n_items]
     const int32_t * first_ranks = nullptr;
     int32_t * next_item = nullptr;  // 0 before and after a launch
     partial_results partial;
@@ -38,14 +41,22 @@ struct kernel_params {
     int32_t n_kv_batch = 0;
     int32_t d_qk = 0;
     int32_t d_v = 0;
-    float scale_log2 = 0;   // |scale| * log2(e), above 0
+    float scale_log2 = 0;   // |scale| * log2(e), above 0; with a softcap, softcap * log2(e)
+    float cap_scale = 0;    // capped: logits become tanh(logit * this) first
+    float skip_factor = 0;  // attention_args'. This and capped: where options are compiled in
     float q_sign = 1;       // sign of the scale
+    bool capped = false;
     bool q_by_16 = false;   // rows of q start at multiples of 16 bytes
     bool out_by_8 = false;  // rows of out at multiples of 8 bytes
 };
 
 // Weights are 2^(logit - maximum + this): f16 then keeps what is 2^-24 of the row's largest weight and less.
 constexpr float k_weight_shift = 10.0f;
+
+// Options that only some variants know.
+inline bool has_options(const attention_args & args) {
+    return args.logit_softcap > 0 || args.skip_factor > 0;
+}
 
 struct launch_target {
     int32_t n_sm = 0;
@@ -59,6 +70,7 @@ struct kernel_variant {
     int32_t tile_keys;
     int32_t blocks_per_sm;  // at a time, where shared memory is large enough
     bool bf16;
+    bool options;  // has_options() is compiled in
     launch_fn launch;
 };
 

@@ -126,7 +126,8 @@ const kernel_variant * choose_variant(architecture arch, const attention_args & 
     int32_t best_dim = 0;
     int64_t least = 0;
     for (const kernel_variant & v : variants_of(arch)) {
-        if (v.bf16 != (args.k_type == dtype::bf16) || v.dim < dim || (best != nullptr && v.dim != best_dim) ||
+        if (v.bf16 != (args.k_type == dtype::bf16) || v.options != has_options(args) || v.dim < dim ||
+            (best != nullptr && v.dim != best_dim) ||
             (!selection.selected.empty() && k_bitmap_keys % v.tile_keys != 0)) {
             continue;
         }

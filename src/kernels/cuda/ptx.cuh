@@ -18,6 +18,12 @@ __device__ inline float exp2(float x) {
     return y;
 }
 
+__device__ inline float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 // Two values as 16-bit floats, the first in the lower half.
 template <typename T>
 __device__ inline uint32_t pack(float low, float high);
@@ -40,6 +46,22 @@ __device__ inline void named_sync(int id, int n_threads) {
 }
 __device__ inline void named_arrive(int id, int n_threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(n_threads) : "memory");
+}
+
+// Whether `value` is true for any of these threads; a barrier of them, too.
+__device__ inline bool named_any(int id, int n_threads, bool value) {
+    int any;
+    asm volatile(
+        "{\n"
+        ".reg .pred in, out;\n"
+        "setp.ne.s32 in, %3, 0;\n"
+        "barrier.cta.red.or.pred out, %1, %2, in;\n"
+        "selp.s32 %0, 1, 0, out;\n"
+        "}\n"
+        : "=r"(any)
+        : "r"(id), "r"(n_threads), "r"(static_cast<int>(value))
+        : "memory");
+    return any != 0;
 }
 
 // --- cp.async (sm_80) ---

@@ -112,6 +112,13 @@ TMX_HOST_DEVICE constexpr void take_part(const item_place & place, int32_t n_til
     walk.tile_end = static_cast<int32_t>(int64_t{n_tiles} * (place.part + 1) / place.n_parts);
 }
 
+// The order in which tiles are visited where some may be skipped: of `walk`'s tiles [begin, end), the one that comes in
+// place of tile `turn`. The diagonal is the first, the first keys are the second, then it goes backwards: the sooner a
+// row's maximum is large, the more is skipped.
+TMX_HOST_DEVICE constexpr int32_t tile_in_turn(int32_t begin, int32_t end, int32_t turn) {
+    return turn == begin ? end - 1 : turn == begin + 1 ? begin : end - (turn - begin);
+}
+
 // What an item's rows see of a list of blocks.
 struct seen_blocks {
     int32_t list_begin;  // of the list, in the list of first ranks

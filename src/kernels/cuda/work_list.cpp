@@ -319,6 +319,7 @@ attention_args without_pointers(attention_args args) {
     args.out = args.lse = nullptr;
     args.mask = nullptr;
     args.sink_logit = args.alibi_slope = nullptr;
+    args.skips = nullptr;
     args.dense_head = nullptr;
     return args;
 }

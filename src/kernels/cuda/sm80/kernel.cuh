@@ -4,16 +4,20 @@
 #pragma once
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/options.cuh"
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/results.cuh"
 #include "kernels/cuda/softmax.cuh"
 
 namespace tmx::cuda::sm80 {
 
-constexpr int k_row_bytes = 128;  // 64 dims: a panel is [row][64 dims], its 16-byte chunks swizzled by the row
+constexpr int k_values_there = 1;  // a named barrier of the block; 0 is __syncthreads()
+constexpr int k_row_bytes = 128;   // 64 dims: a panel is [row][64 dims], its 16-byte chunks swizzled by the row
 
-template <typename T, int k_dim_, int k_keys_>
+template <typename T, int k_dim_, int k_keys_, bool k_options_>
 struct config {
     using element = T;
+    static constexpr bool k_options = k_options_;
     static constexpr int k_dim = k_dim_;
     static constexpr int k_keys = k_keys_;
     // Warps of 32 rows load each key from shared memory half as often as warps of 16, but need twice the registers.
@@ -45,7 +49,7 @@ class block_attention {
 
     __device__ void run(uint8_t * shared) {
         if (item_.walk.tile_begin < item_.walk.tile_end) {
-            copy_keys(item_.walk.tile_begin);
+            copy_keys(visited_tile(item_.walk.tile_begin));
         }
         convert_queries(shared);
 #pragma unroll
@@ -56,6 +60,19 @@ class block_attention {
                 sums_[band][i] = 0;
             }
         }
+        if constexpr (C::k_options) {
+            visit_wanted();
+        } else {
+            visit_all();
+        }
+#pragma unroll
+        for (int band = 0; band < C::k_bands; ++band) {
+            write_rows<C::k_dim / 8>(params_, item_.place, first_row(band), sums_[band], rows_[band]);
+        }
+    }
+
+  private:
+    __device__ void visit_all() {
         const int32_t tile_end = item_.walk.tile_end;
         const int32_t full_begin = item_.walk.full_begin;
         const int32_t full_end = item_.walk.full_end;
@@ -69,32 +86,105 @@ class block_attention {
             __syncthreads();  // the values are there, and nobody reads the keys
 #pragma unroll
             for (int band = 0; band < C::k_bands; ++band) {
-                float rescale[2];
-                if (tile < full_begin || tile >= full_end) {
-                    mask_logits<C::k_keys / 8>(logits[band], first_row(band), item_.place, item_.walk,
-                                               params_.first_ranks, tile * C::k_slices);
-                }
-                weigh<C::k_keys / 8>(logits[band], rows_[band], params_.scale_log2, rescale);
-                // Once a row's largest logit is found, its sums stay as they are.
-                if (__any_sync(0xffffffff, rescale[0] != 1.0f || rescale[1] != 1.0f)) {
-#pragma unroll
-                    for (int i = 0; i < C::k_dim / 2; ++i) {
-                        sums_[band][i] *= rescale[i / 2 % 2];
-                    }
-                }
+                finish_logits(logits[band], band, tile, tile < full_begin || tile >= full_end);
+                weigh_band(logits[band], band);
             }
             if (tile + 1 < tile_end) {
                 copy_keys(tile + 1);
             }
             multiply_values(logits);
         }
+    }
+
+    // The same with options. A warp that skips a tile does nothing but its logits; if all skip it, its values are not
+    // even copied, so they are asked for late.
+    __device__ void visit_wanted() {
+        const bool skips = params_.skip_factor > 0;
+        const float distance = skip_distance(params_, item_.place);
+        const int32_t tile_end = item_.walk.tile_end;
+        int n_skipped = 0;
+        for (int32_t turn = item_.walk.tile_begin; turn < tile_end; ++turn) {
+            ptx::copy_wait<0>();
+            __syncthreads();  // the keys are there, and nobody reads the values of the tile before
+            if (!skips) {
+                copy_values(visited_tile(turn));
+            }
+            float logits[C::k_bands][C::k_keys / 2];
+            multiply_keys(logits);
+            bool wanted = !skips;
+            float maxima[C::k_bands][2];
 #pragma unroll
-        for (int band = 0; band < C::k_bands; ++band) {
-            write_rows<C::k_dim / 8>(params_, item_.place, first_row(band), sums_[band], rows_[band]);
+            for (int band = 0; band < C::k_bands; ++band) {
+                const int32_t tile = visited_tile(turn);
+                finish_logits(logits[band], band, tile, tile < item_.walk.full_begin || tile >= item_.walk.full_end);
+#pragma unroll
+                for (int r = 0; r < 2; ++r) {
+                    maxima[band][r] = tile_maximum<C::k_keys / 8>(logits[band], r, -INFINITY);
+                }
+                wanted |= wants_tile(item_.place, rows_[band], maxima[band], first_row(band), distance);
+            }
+            wanted = __any_sync(0xffffffff, wanted);
+            n_skipped += wanted ? 0 : 1;
+            const bool any_wanted = __syncthreads_or(wanted);  // nobody reads the keys
+            if (skips && any_wanted) {
+                copy_values(visited_tile(turn));
+            }
+            if (turn + 1 < tile_end) {
+                copy_keys(visited_tile(turn + 1));
+            } else {
+                ptx::copy_commit();
+            }
+            // Two ways to the same barrier: in one, after which the warps' ways part again, registers do not suffice.
+            if (wanted) {
+#pragma unroll
+                for (int band = 0; band < C::k_bands; ++band) {
+                    weigh_band(logits[band], band, maxima[band]);
+                }
+                wait_values();
+                multiply_values(logits);
+            } else if (any_wanted) {
+                wait_values();
+            }
+        }
+        if (skips && threadIdx.x % 32 == 0 && first_row(0) < item_.place.packed_rows()) {
+            count_skips(params_, tile_end - item_.walk.tile_begin, n_skipped);
         }
     }
 
-  private:
+    // The values are there, if not the keys that were asked for after them.
+    __device__ void wait_values() {
+        ptx::copy_wait<1>();
+        ptx::named_sync(k_values_there, C::k_threads);
+    }
+
+    // Which tile is the `turn`-th that the item visits, counted from walk.tile_begin on.
+    __device__ int32_t visited_tile(int32_t turn) const {
+        const bool skips = C::k_options && params_.skip_factor > 0;
+        return skips ? tile_in_turn(item_.walk.tile_begin, item_.walk.tile_end, turn) : turn;
+    }
+
+    __device__ void finish_logits(float (&logits)[C::k_keys / 2], int band, int32_t tile, bool partial) {
+        if (C::k_options && params_.capped) {
+            cap_logits<C::k_keys / 8>(logits, params_.cap_scale);
+        }
+        if (partial) {
+            mask_logits<C::k_keys / 8>(logits, first_row(band), item_.place, item_.walk, params_.first_ranks,
+                                       tile * C::k_slices);
+        }
+    }
+
+    __device__ void weigh_band(float (&logits)[C::k_keys / 2], int band, const float * maxima = nullptr) {
+        float rescale[2];
+        weigh<C::k_keys / 8>(logits, rows_[band], params_.scale_log2, rescale, maxima);
+        // Once a row's largest logit is found, its sums stay as they are.
+        if (__any_sync(0xffffffff, rescale[0] != 1.0f || rescale[1] != 1.0f)) {
+#pragma unroll
+            for (int i = 0; i < C::k_dim / 2; ++i) {
+                sums_[band][i] *= rescale[i / 2 % 2];
+            }
+        }
+    }
+
     __device__ int first_row(int band) const {
         return (threadIdx.x / 32 * C::k_bands + band) * 16 + threadIdx.x % 32 / 4;
     }

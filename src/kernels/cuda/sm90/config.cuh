@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/work_item.h"
 
 namespace tmx::cuda::sm90 {
@@ -14,9 +15,10 @@ constexpr int k_item_slots = 4;   // work items known ahead
 constexpr int k_panel_dims = 64;  // dims of a 128-byte row: what the swizzle spans
 constexpr int k_row_bytes = 128;
 
-template <typename T, int k_dim_, int k_keys_>
+template <typename T, int k_dim_, int k_keys_, bool k_options_>
 struct config {
     using element = T;
+    static constexpr bool k_options = k_options_;
     static constexpr int k_dim = k_dim_;    // largest head dimension; a multiple of 16
     static constexpr int k_keys = k_keys_;  // of a tile
     static constexpr int k_panels = (k_dim + k_panel_dims - 1) / k_panel_dims;
@@ -33,8 +35,8 @@ struct config {
     // Warps of the producers: one draws work items, one copies keys and values, the others convert queries.
     static constexpr int k_loader_warps = 4 * k_producers - 2;
     // Registers of a thread after the roles are known.
-    static constexpr int k_producer_registers = k_dim <= 128 ? 48 : 72;
-    static constexpr int k_consumer_registers = k_dim <= 128 ? 208 : 216;
+    static constexpr int k_producer_registers = k_dim <= 128 ? 48 : k_options ? 56 : 72;
+    static constexpr int k_consumer_registers = k_dim <= 128 ? 208 : k_options ? 224 : 216;
     static_assert(k_keys % k_slice == 0 && k_keys * k_row_bytes % 1024 == 0);
 };
 
@@ -48,7 +50,16 @@ struct alignas(1024) shared_memory {
     uint64_t k_full[k_key_stages], k_empty[k_key_stages];
     uint64_t v_full[k_value_stages], v_empty[k_value_stages];
     uint64_t item_full[k_item_slots], item_empty[k_item_slots];
+    // Where tiles may be skipped: which warpgroup wants the values of the tile in a stage, once both have said so.
+    uint64_t v_decided[k_value_stages];
+    uint32_t v_wanted[k_value_stages][k_consumers];
 };
+
+// Which tile is the `turn`-th that an item visits, counted from walk.tile_begin on.
+template <typename C>
+__device__ inline int32_t visited_tile(const kernel_params & params, const work_item & item, int32_t turn) {
+    return C::k_options && params.skip_factor > 0 ? tile_in_turn(item.walk.tile_begin, item.walk.tile_end, turn) : turn;
+}
 
 // A position in a ring of `n` buffers, with the parity of its barriers.
 template <int n>

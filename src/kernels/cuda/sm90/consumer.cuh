@@ -5,7 +5,9 @@
 // other computes its softmax.
 #pragma once
 
+#include "kernels/cuda/options.cuh"
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/results.cuh"
 #include "kernels/cuda/sm90/config.cuh"
 #include "kernels/cuda/sm90/wgmma.cuh"
 #include "kernels/cuda/softmax.cuh"
@@ -110,11 +112,58 @@ class consumer {
         }
     }
 
-    __device__ void wait_values(const work_item & item, int32_t tile, bool partial) {
+    __device__ void wait_values(const work_item & item, int32_t turn, bool partial) {
         ptx::barrier_wait(shared_.v_full[v_ring_.slot], v_ring_.parity);
         if (partial) {
-            clear_unvisited(item, tile);
+            clear_unvisited(item, visited_tile<C>(params_, item, turn));
         }
+    }
+
+    // Logits, once they are there, become weights. False: the tile is skipped. `stage`: of its values.
+    __device__ bool weigh_tile(float (&logits)[C::k_keys / 2], const work_item & item, int32_t turn, bool partial,
+                               int stage, float (&rescale)[2]) {
+        if (C::k_options && params_.capped) {
+            cap_logits<k_key_blocks>(logits, params_.cap_scale);
+        }
+        if (partial) {
+            mask(logits, item, visited_tile<C>(params_, item, turn));
+        }
+        if (C::k_options && params_.skip_factor > 0) {
+            const float maxima[2] = {tile_maximum<k_key_blocks>(logits, 0, -INFINITY),
+                                     tile_maximum<k_key_blocks>(logits, 1, -INFINITY)};
+            const bool wanted = ptx::named_any(k_within + warpgroup_, 128,
+                                               wants_tile(item.place, rows_, maxima, first_row(), skip_distance_));
+            if (threadIdx.x % 128 == 0) {
+                shared_.v_wanted[stage][warpgroup_] = wanted;
+                ptx::barrier_arrive(shared_.v_decided[stage]);
+            }
+            if (wanted) {
+                weigh<k_key_blocks>(logits, rows_, params_.scale_log2, rescale, maxima);
+            } else {
+                ++n_skipped_;
+            }
+            return wanted;
+        }
+        weigh<k_key_blocks>(logits, rows_, params_.scale_log2, rescale);
+        return true;
+    }
+
+    __device__ int next_stage() const {
+        return (v_ring_.slot + 1) % k_value_stages;
+    }
+    __device__ void release_keys() {
+        release(shared_.k_empty[k_ring_.slot]);
+        k_ring_.advance();
+    }
+    __device__ void release_values() {
+        release(shared_.v_empty[v_ring_.slot]);
+        v_ring_.advance();
+    }
+    // Values that this warpgroup skips. It waits until they are there for the other one, or will not come: a barrier's
+    // parity tells only neighbouring uses of a stage apart.
+    __device__ void pass_values() {
+        ptx::barrier_wait(shared_.v_full[v_ring_.slot], v_ring_.parity);
+        release_values();
     }
 
     __device__ void compute(const work_item & item) {
@@ -134,19 +183,22 @@ class consumer {
         const int32_t tile_end = item.walk.tile_end;
         const int32_t full_begin = item.walk.full_begin;
         const int32_t full_end = item.walk.full_end;
-        const auto partial = [&](int32_t t) { return t < full_begin || t >= full_end; };
+        const auto partial = [&](int32_t turn) {
+            const int32_t t = visited_tile<C>(params_, item, turn);
+            return t < full_begin || t >= full_end;
+        };
+        if (C::k_options && params_.skip_factor > 0) {
+            skip_distance_ = skip_distance(params_, item.place);
+            n_skipped_ = 0;
+        }
         if (tile < tile_end) {
             ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
             ptx::wgmma_fence();
             issue_logits(logits);
             ptx::wgmma_wait<0>();
             ptx::hold(logits);
-            release(shared_.k_empty[k_ring_.slot]);
-            k_ring_.advance();
-            if (partial(tile)) {
-                mask(logits, item, tile);
-            }
-            weigh<k_key_blocks>(logits, rows_, params_.scale_log2, rescale);
+            release_keys();
+            bool wanted = weigh_tile(logits, item, tile, partial(tile), v_ring_.slot, rescale);
             pack_weights(weights, logits);
 
             for (; tile + 1 < tile_end; ++tile) {
@@ -154,41 +206,54 @@ class consumer {
                 ptx::named_sync(k_turn + warpgroup_, 256);
                 ptx::wgmma_fence();
                 issue_logits(logits);
-                wait_values(item, tile, partial(tile));
-                ptx::wgmma_fence();  // the weights, in registers, are this instruction's to read now
-                issue_values(sums, weights);
-                ptx::named_arrive(k_turn + 1 - warpgroup_, 256);
-                ptx::wgmma_wait<1>();
-                ptx::hold(logits);
-                release(shared_.k_empty[k_ring_.slot]);
-                k_ring_.advance();
-                if (partial(tile + 1)) {
-                    mask(logits, item, tile + 1);
+                if (wanted) {
+                    wait_values(item, tile, partial(tile));
+                    ptx::wgmma_fence();  // the weights, in registers, are this instruction's to read now
+                    issue_values(sums, weights);
+                    ptx::named_arrive(k_turn + 1 - warpgroup_, 256);
+                    ptx::wgmma_wait<1>();
+                    ptx::hold(logits);
+                    release_keys();
+                    wanted = weigh_tile(logits, item, tile + 1, partial(tile + 1), next_stage(), rescale);
+                    ptx::wgmma_wait<0>();
+                    ptx::hold(sums);
+                    ptx::hold(logits);
+                    release_values();
+                } else {
+                    ptx::named_arrive(k_turn + 1 - warpgroup_, 256);
+                    ptx::wgmma_wait<0>();
+                    ptx::hold(logits);
+                    release_keys();
+                    wanted = weigh_tile(logits, item, tile + 1, partial(tile + 1), next_stage(), rescale);
+                    pass_values();
                 }
-                weigh<k_key_blocks>(logits, rows_, params_.scale_log2, rescale);
-                ptx::wgmma_wait<0>();
-                ptx::hold(sums);
-                ptx::hold(logits);
-                release(shared_.v_empty[v_ring_.slot]);
-                v_ring_.advance();
+                if (wanted) {
 #pragma unroll
-                for (int i = 0; i < C::k_dim / 2; ++i) {
-                    sums[i] *= rescale[i / 2 % 2];
+                    for (int i = 0; i < C::k_dim / 2; ++i) {
+                        sums[i] *= rescale[i / 2 % 2];
+                    }
+                    pack_weights(weights, logits);
                 }
-                pack_weights(weights, logits);
             }
             release(shared_.q_empty[q_ring_.slot]);
-            wait_values(item, tile, partial(tile));
-            ptx::wgmma_fence();
-            issue_values(sums, weights);
-            ptx::wgmma_wait<0>();
-            ptx::hold(sums);
-            release(shared_.v_empty[v_ring_.slot]);
-            v_ring_.advance();
+            if (wanted) {
+                wait_values(item, tile, partial(tile));
+                ptx::wgmma_fence();
+                issue_values(sums, weights);
+                ptx::wgmma_wait<0>();
+                ptx::hold(sums);
+                release_values();
+            } else {
+                pass_values();
+            }
         } else {
             release(shared_.q_empty[q_ring_.slot]);
         }
         q_ring_.advance();
+        if (C::k_options && params_.skip_factor > 0 && threadIdx.x % 128 == 0 &&
+            first_row() < item.place.packed_rows()) {
+            count_skips(params_, tile_end - item.walk.tile_begin, n_skipped_);
+        }
         write_rows<k_dim_blocks>(params_, item.place, first_row(), sums, rows_);
     }
 
@@ -196,6 +261,8 @@ class consumer {
     shared_memory<C> & shared_;
     const int warpgroup_;
     row_pair rows_;
+    float skip_distance_;  // these two: where options are compiled in
+    int n_skipped_;
     ring<k_item_slots> items_;
     ring<C::k_q_buffers> q_ring_;
     ring<k_key_stages> k_ring_;

@@ -27,6 +27,9 @@ __global__ void __launch_bounds__(C::k_threads, C::k_blocks)
         for (int i = 0; i < k_value_stages; ++i) {
             ptx::barrier_init(shared.v_full[i], 1);
             ptx::barrier_init(shared.v_empty[i], n_warps);
+            if (C::k_options) {
+                ptx::barrier_init(shared.v_decided[i], k_consumers);
+            }
         }
         for (int i = 0; i < k_item_slots; ++i) {
             ptx::barrier_init(shared.item_full[i], 32);

@@ -100,6 +100,18 @@ __device__ void draw_items(const kernel_params & params, shared_memory<C> & shar
     }
 }
 
+// Whether any warpgroup wants the values of the tile in this slot. Waits until they have looked at its logits.
+template <typename C>
+__device__ inline bool values_wanted(const kernel_params & params, shared_memory<C> & shared,
+                                     const ring<k_value_stages> & v_ring) {
+    if (!C::k_options || !(params.skip_factor > 0)) {
+        return true;
+    }
+    ptx::barrier_wait(shared.v_decided[v_ring.slot], v_ring.parity);
+    const uint32_t * wanted = shared.v_wanted[v_ring.slot];
+    return (wanted[0] | wanted[1]) != 0;
+}
+
 // One warp, of which one thread works: keys and values of one item after the other. Keys run one tile ahead of values,
 // over the end of an item, too: they are needed a step earlier.
 template <typename C>
@@ -113,7 +125,8 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
     ring<k_value_stages> v_ring;
     const auto load_keys = [&](const work_item & item, int32_t tile) {
         ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
-        load_tile<C>(item, params.first_ranks, tile, maps.k, shared.k[k_ring.slot], shared.k_full[k_ring.slot]);
+        load_tile<C>(item, params.first_ranks, visited_tile<C>(params, item, tile), maps.k, shared.k[k_ring.slot],
+                     shared.k_full[k_ring.slot]);
         k_ring.advance();
     };
     bool first_keys_loaded = false;
@@ -142,7 +155,12 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
                 }
             }
             ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
-            load_tile<C>(item, params.first_ranks, tile, maps.v, shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
+            if (values_wanted(params, shared, v_ring)) {
+                load_tile<C>(item, params.first_ranks, visited_tile<C>(params, item, tile), maps.v,
+                             shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
+            } else {
+                ptx::barrier_arrive(shared.v_full[v_ring.slot]);
+            }
             v_ring.advance();
         }
         ptx::barrier_arrive(shared.item_empty[items.slot]);
