@@ -68,14 +68,15 @@ struct plan {
     precision arithmetic = precision::exact;
     std::vector<layer_plan> layers;     // [n_layer]; layers beyond its end are dense
     std::vector<dynamic_rule> dynamic;  // each is some layer's
-    std::string provenance;             // JSON text of the file's "provenance" object, white space removed; "" if none
+    double skip = 0;         // attention_args::skip_factor of layers that are not triangle; 0: nothing is skipped
+    std::string provenance;  // JSON text of the file's "provenance" object, white space removed; "" if none
 
     // What a triangle layer keeps: the plan's shape, or its own sink and window with the plan's last rows.
     // REQUIRES layer < layers.size().
     triangle_shape shape_of_layer(size_t layer) const;
 
     bool any_triangle() const;
-    bool any_sparse() const;  // a layer that is triangle, or dynamic, or both
+    bool any_sparse() const;  // a layer that is triangle, or dynamic, or both, or keys that may be skipped
     bool operator==(const plan & other) const;
 };
 
@@ -102,7 +103,7 @@ parsed<plan> read_plan_file(const std::string & path) noexcept;
 parsed<plan> load_plan(const std::string & reference) noexcept;
 
 // Pretty JSON that parse_plan reads back as an equal plan: of version 2 if a layer is dynamic or has a band of its own,
-// else of version 1.
+// or keys may be skipped, else of version 1.
 // REQUIRES layers.size() == model.n_layer; every rule of `dynamic` is some layer's (others are left out), good for
 //          check_rule(), and in all its layers of the same heads; every dense_head is empty, or is [model.n_head] with
 //          at least one head dense and one not, all of them of no rule in head_dynamic; a layer that is not triangle

@@ -59,6 +59,10 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
         say(log_, log_level::info, "plan %s: dynamic layers %s (%s)", chosen.name.c_str(), dynamic.layers.c_str(),
             dynamic.text().c_str());
     }
+    if (chosen.skip > 0) {
+        say(log_, log_level::info, "plan %s: layers that are not triangle skip keys (factor %g)", chosen.name.c_str(),
+            chosen.skip);
+    }
     say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
         chosen.name.c_str(), dense_layers(chosen, running.n_layer).c_str(), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
@@ -83,7 +87,10 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
     layer_rule rule;
     rule.way = way_.empty() ? nullptr : &way_;
     const layer_heads & heads = compiled_.of_layer(layer);
+    const bool in_model = layer >= 0 && snapshot_.chosen != nullptr && refusal_.empty();
+    const auto skip_factor = in_model && !heads.banded ? static_cast<float>(snapshot_.chosen->skip) : 0.0f;
     if (heads.id == 0) {
+        rule.skip_factor = skip_factor;
         return rule;
     }
     if (!refusal_.empty()) {
@@ -97,6 +104,7 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
         return rule;
     }
     rule.heads = &heads;
+    rule.skip_factor = skip_factor;
     rule.shape = snapshot_.chosen->shape_of_layer(static_cast<size_t>(layer));
     rule.tail = snapshot_.chosen->tail;
     rule.prompt_length = snapshot_.prompt_length;

@@ -20,6 +20,7 @@ struct layer_rule {
     triangle_shape shape;
     tail_policy tail = tail_policy::chunk;
     int64_t prompt_length = -1;         // < 0: unknown
+    float skip_factor = 0;              // as in attention_args
     const std::string * way = nullptr;  // for the counters: kernel, precision and plan in force; null: unknown
     rotary_layout rotary = {};          // of the layer's queries and keys, for a method that must know it
 

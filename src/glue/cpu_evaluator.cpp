@@ -37,6 +37,7 @@ ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor 
     }
 
     view.args.dense_head = planned->rule.dense_head();
+    view.args.skip_factor = planned->rule.skip_factor;
     std::optional<layer_request> selection;
     if (!planned->marks.empty()) {
         selection.emplace(planned->rule, planned->marks, view.args.n_head_kv);

@@ -69,9 +69,9 @@ bool plan::any_triangle() const {
 }
 
 bool plan::any_sparse() const {
-    return std::any_of(layers.begin(), layers.end(), [](const layer_plan & layer) {
-        return layer.kind == layer_kind::triangle || layer.is_dynamic();
-    });
+    return skip > 0 || std::any_of(layers.begin(), layers.end(), [](const layer_plan & layer) {
+               return layer.kind == layer_kind::triangle || layer.is_dynamic();
+           });
 }
 
 triangle_shape plan::shape_of_layer(size_t layer) const {
@@ -83,7 +83,7 @@ triangle_shape plan::shape_of_layer(size_t layer) const {
 bool plan::operator==(const plan & other) const {
     return name == other.name && model == other.model && shape.n_sink == other.shape.n_sink &&
            shape.n_window == other.shape.n_window && shape.n_last == other.shape.n_last && tail == other.tail &&
-           arithmetic == other.arithmetic && layers == other.layers && dynamic == other.dynamic &&
+           arithmetic == other.arithmetic && layers == other.layers && dynamic == other.dynamic && skip == other.skip &&
            provenance == other.provenance;
 }
 

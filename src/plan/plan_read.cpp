@@ -16,16 +16,16 @@ namespace {
 
 using namespace plan_limits;
 
-// The last two are keys of version 2.
-constexpr std::array<std::string_view, 14> file_keys = {
+// The last three are keys of version 2.
+constexpr std::array<std::string_view, 15> file_keys = {
     "format",    "version",         "name",     "model",      "sink",    "window", "last", "tail",
-    "precision", "triangle_layers", "per_head", "provenance", "dynamic", "bands"};
-constexpr std::span<const std::string_view> version_1_keys(file_keys.data(), file_keys.size() - 2);
+    "precision", "triangle_layers", "per_head", "provenance", "dynamic", "bands",  "skip"};
+constexpr std::span<const std::string_view> version_1_keys(file_keys.data(), file_keys.size() - 3);
 constexpr std::array<std::string_view, 5> model_keys = {"architecture", "layers", "heads", "kv_heads", "head_dim"};
 constexpr std::array<std::string_view, 1> head_keys = {"dense_heads"};
 
 const char * hint_of_version_1(std::string_view key) {
-    if (key == "bands") {
+    if (key == "bands" || key == "skip") {
         return "a key of version 2; ";
     }
     return key.starts_with("dynamic") ? "a file of version 2 names its dynamic layers in \"dynamic\"; " : "";
@@ -165,6 +165,7 @@ parsed<plan> read_tree(const json & tree) {
     file.integer("sink", false, 0, max_tokens, p.shape.n_sink);
     file.integer("window", false, 1, max_tokens, p.shape.n_window);
     file.integer("last", false, 0, max_tokens, p.shape.n_last);
+    file.number("skip", 0, static_cast<double>(max_tokens), p.skip);
     file.word("tail", false, "\"prompt\", \"chunk\" or \"output\"", p.tail, parse_tail_policy);
     file.word("precision", false, "\"exact\" or \"fast\"", p.arithmetic, parse_precision);
 

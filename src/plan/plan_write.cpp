@@ -100,7 +100,7 @@ json dynamic_to_json(const plan & p) {
 std::string write_plan(const plan & p) {
     json dynamic = dynamic_to_json(p);
     json bands = bands_to_json(p);
-    json file = {{"format", "trianglemix-plan"}, {"version", dynamic.empty() && bands.empty() ? 1 : 2}};
+    json file = {{"format", "trianglemix-plan"}, {"version", dynamic.empty() && bands.empty() && p.skip == 0 ? 1 : 2}};
     if (!p.name.empty()) {
         file["name"] = p.name;
     }
@@ -110,6 +110,10 @@ std::string write_plan(const plan & p) {
     file["last"] = p.shape.n_last;
     file["tail"] = name_of(p.tail);
     file["precision"] = name_of(p.arithmetic);
+
+    if (p.skip > 0) {
+        file["skip"] = p.skip;
+    }
 
     std::vector<int32_t> triangle;
     for (size_t layer = 0; layer < p.layers.size(); ++layer) {

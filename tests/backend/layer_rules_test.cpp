@@ -123,6 +123,29 @@ TEST_F(layer_rules_test, rules_of_heads_and_lengths_have_lines_of_their_own) {
     EXPECT_EQ(counters_.read().fallbacks["head_count"], 1);
 }
 
+TEST_F(layer_rules_test, layers_that_are_not_triangle_may_skip_keys) {
+    backend_config config;
+    config.chosen.emplace();
+    config.chosen->name = "test";
+    config.chosen->layers.resize(4);
+    config.chosen->skip = 0.5;
+    config.chosen->dynamic = {{usual_rule(0), 0}};
+    config.chosen->layers[1].dynamic = 0;
+    config.chosen->layers[2].kind = layer_kind::triangle;
+    current_.apply(config);
+    begin();
+    EXPECT_EQ(lines[2], "plan test: layers that are not triangle skip keys (factor 0.5)");
+    EXPECT_EQ(rules_.decide_rule(0, 8).skip_factor, 0.5f);
+    EXPECT_EQ(rules_.decide_rule(1, 8).skip_factor, 0.5f);
+    EXPECT_EQ(rules_.decide_rule(2, 8).skip_factor, 0);
+    EXPECT_EQ(rules_.decide_rule(-1, 8).skip_factor, 0) << "a layer that is not known";
+    EXPECT_FALSE(rules_.decide_rule(0, 8).planned());
+    config.chosen->model.n_layer = 5;
+    current_.apply(config);
+    begin();
+    EXPECT_EQ(rules_.decide_rule(0, 8).skip_factor, 0) << "the plan is another model's";
+}
+
 TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {
     apply();
     begin();

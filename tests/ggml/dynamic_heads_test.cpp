@@ -126,6 +126,29 @@ TEST_F(dynamic_heads_test, each_head_keeps_what_the_plan_says_through_a_proxy) {
     EXPECT_EQ(faults_.n_forwarded, 8);
 }
 
+TEST_F(dynamic_heads_test, keys_are_skipped_on_both_devices_alike) {
+    plan p = triangle_plan({2});
+    p.skip = 300;  // much: these queries and keys are random
+    fake_cache cache(1024);
+    const step now = prompt_step(cache, 0, 900, last_rows(900));
+    mini_model exact(k_layers, 900, 1024, 1, nullptr);
+    ASSERT_TRUE(exact.compute(now.ubatch, now.users));
+    apply(with_plan(p));
+    mini_model here(k_layers, 900, 1024, 1, accel_device(nullptr));
+    mini_model there(k_layers, 900, 1024, 1, proxy_.handle());
+    ASSERT_TRUE(here.compute(now.ubatch, now.users));
+    ASSERT_TRUE(there.compute(now.ubatch, now.users));
+    for (const int layer : {0, 2}) {
+        EXPECT_EQ(here.output(layer), there.output(layer));
+    }
+    EXPECT_NE(here.output(0), exact.output(0));
+    apply(with_plan(triangle_plan({2})));
+    mini_model without(k_layers, 900, 1024, 1, accel_device(nullptr));
+    ASSERT_TRUE(without.compute(now.ubatch, now.users));
+    EXPECT_NE(here.output(0), without.output(0)) << "a dense layer skips";
+    EXPECT_EQ(here.output(2), without.output(2)) << "a triangle layer does not";
+}
+
 TEST_F(dynamic_heads_test, below_its_crossover_a_layer_is_dense_and_that_is_no_fallback) {
     for (const bool by_proxy : {false, true}) {
         SCOPED_TRACE(by_proxy);

@@ -107,7 +107,7 @@ TEST(plan_dynamic, the_file_of_a_wrong_version_is_told_the_right_one) {
         "dynamic: unknown key; a file of version 2 names its dynamic layers in \"dynamic\"; allowed here: " + keys);
     // One that is of version 2 already is not told to be.
     EXPECT_EQ(parse_plan(R"({"format": "trianglemix-plan", "version": 2, "dynamic_layers": "3"})").error,
-              "dynamic_layers: unknown key; allowed here: " + keys + ", dynamic, bands");
+              "dynamic_layers: unknown key; allowed here: " + keys + ", dynamic, bands, skip");
 }
 
 TEST(plan_dynamic, a_layer_that_the_model_lacks_is_a_mismatch) {

@@ -88,6 +88,22 @@ TEST(plan_heads, a_triangle_layer_may_have_a_band_of_its_own) {
     expect_written_as_read(file);
 }
 
+TEST(plan_heads, keys_may_be_skipped) {
+    const parsed<plan> read = parse_plan(file_with(R"("skip": 0.5)"));
+    ASSERT_EQ(read.error, "");
+    EXPECT_EQ(read.value.skip, 0.5);
+    plan only;
+    EXPECT_FALSE(only.any_sparse());
+    only.skip = 0.5;
+    EXPECT_TRUE(only.any_sparse()) << "or nobody would hear of it";
+    EXPECT_NE(write_plan(read.value).find("\"version\": 2"), std::string::npos);
+    expect_written_as_read(file_with(R"("skip": 0.5)"));
+    expect_error(file_with(R"("skip": -1)"), "skip: found -1, expected a number from 0.0 to 2147483647.0");
+    expect_error(R"({"format": "trianglemix-plan", "version": 1, "skip": 1})",
+                 "skip: unknown key; a key of version 2; allowed here: format, version, name, model, sink, window, "
+                 "last, tail, precision, triangle_layers, per_head, provenance");
+}
+
 TEST(plan_heads, dense_heads_of_a_layer_that_is_triangle_and_dynamic) {
     expect_written_as_read(file_with(dynamic(R"({"method": "stride", "layers": "4"})") +
                                      R"(, "per_head": {"4": {"dense_heads": "1-2"}})"));

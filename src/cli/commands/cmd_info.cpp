@@ -141,6 +141,7 @@ json plan_json(const chosen_plan & chosen, const model_facts & facts) {
     j["window"] = p.shape.n_window;
     j["last"] = p.shape.n_last;
     j["precision"] = name_of(p.arithmetic);
+    j["skip"] = p.skip;
     j["kinds"] = kinds_json(p, facts.n_layer);
     j["lengths"] = json::array();
     if (chosen.any_dynamic()) {

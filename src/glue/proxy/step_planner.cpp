@@ -89,6 +89,7 @@ bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     }
     auto view = std::make_unique<fattn_view>(node);
     view->args.dense_head = rule.dense_head();
+    view->args.skip_factor = rule.skip_factor;
     if (const auto reason = without_runs(*view, layer)) {
         return pass_on(layer, rule, to_string(*reason));
     }
