@@ -63,8 +63,8 @@ class product_context {
 };
 
 // KEEPS    out[r * out_stride + c] for all r < n_rows, c < n_columns; memory between rows of out is left as it is.
-// REQUIRES rows_unchanged, if set, is true; out overlaps neither rows nor weights; strides at least as long as what they
-//          step over.
+// REQUIRES rows_unchanged, if set, is true; out overlaps neither rows nor weights; strides at least as long as what
+//          they step over.
 // NUMERICS docs/products.md. The same bits on every run, for every thread count, and for a row whatever rows stand
 //          beside it. Where a value of a row is infinite or NaN, that row of `out` is not specified; other rows are not
 //          touched by it.
