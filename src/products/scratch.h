@@ -11,7 +11,7 @@ namespace tmx {
 struct product_context::scratch {
     // Room for the rounded rows of a call and a panel for each of n_contexts threads. Throws std::bad_alloc; then the
     // scratch is as it was.
-    void reserve(const product_args & args, const products::steps & steps, bool integers, int n_contexts);
+    void reserve(const product_args & args, const products::steps & steps, int n_contexts);
 
     const products::rounded_rows & rows() const { return rows_; }
     const products::weight_panel & of_thread(int thread) const { return panels_[static_cast<size_t>(thread)]; }
