@@ -42,16 +42,18 @@ HWY_INLINE float round_group_to_i16(const float * source, int16_t * target) {
         std::fill_n(target, k_i16_group, int16_t{0});
         return std::numeric_limits<float>::quiet_NaN();
     }
-    // Smaller scales have no inverse.
-    const float scale = std::max(largest / static_cast<float>(k_most_i16), std::numeric_limits<float>::min());
+    constexpr float k_most = static_cast<float>(k_most_i16);
+    constexpr float k_least_scale = std::numeric_limits<float>::min();  // smaller ones have no inverse
     const tag_f32 d;
-    const hn::Rebind<int16_t, tag_f32> d_i16;
-    const auto factor = hn::Set(d, 1.0f / scale);
+    const hn::RebindToUnsigned<tag_f32> d_bits;
+    const hn::Rebind<uint16_t, tag_f32> d_u16;
+    const auto factor = hn::Set(d, std::min(k_most / largest, 1.0f / k_least_scale));
+    const auto unit = hn::Set(d, 0x1.8p23f);  // of its neighbours the last bits are integers, of two's complement
     for (int64_t i = 0; i < k_i16_group; i += k_lanes) {
-        const auto integers = hn::NearestInt(hn::Mul(hn::LoadU(d, source + i), factor));
-        hn::StoreU(hn::DemoteTo(d_i16, integers), d_i16, target + i);
+        const auto rounded = hn::BitCast(d_bits, hn::MulAdd(hn::LoadU(d, source + i), factor, unit));
+        hn::StoreU(hn::TruncateTo(d_u16, rounded), d_u16, reinterpret_cast<uint16_t *>(target + i));
     }
-    return scale;
+    return std::max(largest / k_most, k_least_scale);
 }
 
 inline void round_i16_rows(const product_args & args, int64_t row_begin, int64_t row_end,

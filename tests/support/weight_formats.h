@@ -132,11 +132,10 @@ inline std::vector<double> in_i16(const std::vector<float> & values) {
         for (size_t i = begin; i < end; ++i) {
             largest = std::max(largest, std::fabs(values[i]));
         }
-        const float scale = std::max(largest / 8191.0f, 0x1p-126f);
-        const float factor = 1.0f / scale;
+        const double scale = std::max(largest / 8191.0f, 0x1p-126f);
+        const double factor = std::min(8191.0f / largest, 0x1p126f);
         for (size_t i = begin; i < end; ++i) {
-            const float scaled = factor * values[i];  // rounded to f32 before it is rounded to an integer
-            result.push_back(static_cast<double>(scale) * std::nearbyintf(scaled));
+            result.push_back(scale * std::nearbyint(factor * static_cast<double>(values[i])));
         }
     }
     return result;
