@@ -25,7 +25,7 @@ int64_t least_rows_in_hosts_arithmetic(weight_type type) {
         case weight_type::f16:
             return 256;
         case weight_type::bf16:
-            return 512;  // the same instructions as the host's, so only what packing saves
+            return 128;  // the same instructions as the host's, so only what packing saves
     }
     return k_never;
 }
