@@ -95,8 +95,9 @@ int main(int argc, char ** argv) {
         ->capture_default_str();
     const std::map<std::string, tmx::product_arithmetic> arithmetics{{"host", tmx::product_arithmetic::host},
                                                                      {"f32", tmx::product_arithmetic::f32},
-                                                                     {"bf16", tmx::product_arithmetic::bf16}};
-    app.add_option("--arithmetic", options.contest.arithmetics, "Ours, of host, f32 and bf16 (default: host)")
+                                                                     {"bf16", tmx::product_arithmetic::bf16},
+                                                                     {"i16", tmx::product_arithmetic::i16}};
+    app.add_option("--arithmetic", options.contest.arithmetics, "Ours, of host, f32, bf16 and i16 (default: host)")
         ->delimiter(',')
         ->transform(CLI::CheckedTransformer(arithmetics))
         ->option_text("NAMES");

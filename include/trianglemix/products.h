@@ -1,6 +1,6 @@
 // trianglemix/products.h -- a prompt's matrix products on the CPU: rows of f32 times weights in ggml's formats.
 //
-// One call computes out = rows * transpose(weights), in one of three arithmetics (docs/products.md). It is faster than
+// One call computes out = rows * transpose(weights), in one of four arithmetics (docs/products.md). It is faster than
 // ggml's own code where many rows share the weights.
 #pragma once
 
@@ -27,6 +27,7 @@ enum class product_arithmetic : uint8_t {
            // rows rounded to 8 bits a block and multiplied as integers; f16, bf16: rows rounded likewise; f32: as is
     f32,   // weights as the f32 values they stand for, rows as they are
     bf16,  // both rounded to bf16
+    i16,   // both rounded to integers of 14 bits, with a scale for each 32 values
 };
 const char * name_of(product_arithmetic arithmetic) noexcept;
 
@@ -67,10 +68,11 @@ class product_context {
 //          they step over.
 // NUMERICS docs/products.md. The same bits on every run, for every thread count, and for a row whatever rows stand
 //          beside it. Where a value of a row is infinite or NaN, that row of `out` is not specified; other rows are not
-//          touched by it.
+//          touched by it. In i16, values below 2^-113 are rounded to multiples of 2^-126, and the largest values of 32
+//          weights and of the 32 values of a row that they meet must have a product between 2^-99 and 2^153.
 // COST     2 * n_rows * n_columns * depth operations; reads the weights once, or a few times where there are more
 //          threads than panels of weights. Scratch: up to 4 bytes a value of `rows`, and a panel of weights a thread.
-// ERRORS   invalid_argument, unsupported (bf16 needs the kernel avx512_bf16), out_of_memory: out is unchanged.
+// ERRORS   invalid_argument, unsupported (a kernel without that arithmetic), out_of_memory: out is unchanged.
 // THREADS  Reentrant with distinct out and ctx.
 status multiply_rows(const product_args & args, product_context & ctx) noexcept;
 
@@ -79,6 +81,7 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept;
 struct product_kernel_info {
     const char * name;
     bool bf16;  // has product_arithmetic::bf16
+    bool i16;   // has product_arithmetic::i16
 };
 std::vector<product_kernel_info> product_kernels();
 

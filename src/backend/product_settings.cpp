@@ -8,17 +8,26 @@
 namespace tmx {
 namespace {
 
-bool has_bf16(const std::string & kernel) {
-    const std::vector<product_kernel_info> kernels = product_kernels();
-    return std::any_of(kernels.begin(), kernels.end(),
-                       [&](const product_kernel_info & info) { return kernel == info.name && info.bf16; });
+product_kernel_info info_of(const std::string & kernel) {
+    for (const product_kernel_info & info : product_kernels()) {
+        if (kernel == info.name) {
+            return info;
+        }
+    }
+    return {"none", false, false};
+}
+
+// Integers where weights have more bits than bf16 keeps, or the kernel has no bf16.
+product_arithmetic in_16_bits(const product_kernel_info & kernel, weight_type type) {
+    const bool more_than_bf16 = type == weight_type::f16 || type == weight_type::f32;
+    return more_than_bf16 || !kernel.bf16 ? product_arithmetic::i16 : product_arithmetic::bf16;
 }
 
 // The fastest way of one type, of those whose results the host or the precision of attention stands for.
 product_rule fastest(const std::string & kernel, weight_type type, precision attention) {
-    const int64_t in_bf16 = product_least_rows(kernel, type, product_arithmetic::bf16);
-    if (attention == precision::fast && in_bf16 != k_no_products) {
-        return {in_bf16, product_arithmetic::bf16};
+    const int64_t in_i16 = product_least_rows(kernel, type, product_arithmetic::i16);
+    if (attention == precision::fast && in_i16 != k_no_products) {
+        return {in_i16, product_arithmetic::i16};
     }
     return {product_least_rows(kernel, type, product_arithmetic::host), product_arithmetic::host};
 }
@@ -36,8 +45,9 @@ int64_t product_rules::least_rows() const {
 product_rules make_product_rules(const backend_config & config, precision attention) {
     product_rules rules;
     const std::string kernel = product_kernel(config.kernel);
+    const product_kernel_info info = info_of(kernel);
     if (config.products == product_way::off || kernel == "none" ||
-        (config.products == product_way::bf16 && !has_bf16(kernel))) {
+        (config.products == product_way::bf16 && !info.i16)) {
         return rules;
     }
     for (int i = 0; i < k_weight_types; ++i) {
@@ -56,7 +66,7 @@ product_rules make_product_rules(const backend_config & config, precision attent
                 rule = {k_default_min_rows, product_arithmetic::f32};
                 break;
             case product_way::bf16:
-                rule = {k_default_min_rows, product_arithmetic::bf16};
+                rule = {k_default_min_rows, in_16_bits(info, type)};
                 break;
         }
         rule.min_rows = config.products_min_rows.value_or(rule.min_rows);
@@ -71,7 +81,7 @@ std::string product_problem(const backend_config & config) {
     }
     std::string text = "TRIANGLEMIX_PRODUCTS: ";
     if (config.products == product_way::bf16) {
-        text += "bf16 needs a CPU with AVX512-BF16, and no other kernel forced, so products stay the host's";
+        text += "bf16 needs a CPU with AVX512-VNNI, and no other kernel forced, so products stay the host's";
         return text;
     }
     text += "kernel ";

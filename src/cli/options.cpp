@@ -206,8 +206,9 @@ void add_plan_options(CLI::App & app, plan_options & options) {
     shown(app.add_option("--tail", options.tail, "which rows count as the end")
               ->check(CLI::IsMember({"prompt", "chunk", "output"})),
           "prompt|chunk|output", "prompt; serve: the plan's");
-    shown(app.add_option("--precision", options.precision,
-                         "attention in f32, or in bf16 where the CPU has it; then F32 and F16 weights' products, too")
+    shown(app.add_option(
+                 "--precision", options.precision,
+                 "attention in f32, or in bf16 where the CPU has it; products with F32 and F16 weights in 16 bits, too")
               ->check(CLI::IsMember({"exact", "fast"})),
           "exact|fast", "the plan's, else exact");
 }

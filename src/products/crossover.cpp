@@ -25,7 +25,7 @@ int64_t least_rows_in_hosts_arithmetic(weight_type type) {
         case weight_type::f16:
             return 256;
         case weight_type::bf16:
-            return 512;  // the same instructions as the host's, so only what packing saves
+            return 128;  // the same instructions as the host's, so only what packing saves
     }
     return k_never;
 }
@@ -35,15 +35,16 @@ int64_t least_rows_in_hosts_arithmetic(weight_type type) {
 int64_t product_least_rows(std::string_view kernel, weight_type type, product_arithmetic arithmetic) noexcept {
     const bool bf16 = kernel == "avx512_bf16";
     const bool in_bf16_already = type == weight_type::bf16;
-    if (arithmetic == product_arithmetic::bf16) {
-        // Quantised weights are faster as integers.
-        const bool pays = bf16 && (type == weight_type::f32 || type == weight_type::f16);
+    const bool vnni = bf16 || kernel == "avx512_vnni";
+    if (arithmetic == product_arithmetic::i16) {
+        // Others are faster as integers of 8 bits, or in bf16.
+        const bool pays = vnni && (type == weight_type::f32 || type == weight_type::f16);
         return pays ? 64 : k_never;
     }
     if (arithmetic != product_arithmetic::host || (in_bf16_already && !bf16)) {
         return k_never;
     }
-    return bf16 || kernel == "avx512_vnni" ? least_rows_in_hosts_arithmetic(type) : k_never;
+    return vnni ? least_rows_in_hosts_arithmetic(type) : k_never;
 }
 
 }  // namespace tmx

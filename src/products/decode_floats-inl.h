@@ -48,6 +48,17 @@ HWY_INLINE void block_to_floats(const decoded_block & block, float * target) {
     }
 }
 
+// n elements, and zeros behind them, up to `most`. A copy of a length that the compiler knows is a few instructions.
+template <int64_t most, class element>
+HWY_INLINE void copy_filled(const uint8_t * source, int64_t n, element * target) {
+    if (n == most) {
+        std::memcpy(target, source, most * sizeof(element));
+        return;
+    }
+    std::memcpy(target, source, static_cast<size_t>(n) * sizeof(element));
+    std::fill(target + n, target + most, element{});
+}
+
 // The next n values of a column; zeros behind them, up to `most`.
 template <weight_type type, int64_t most>
 HWY_INLINE void decode_floats(const uint8_t * weights, int64_t n, decoded_block & block, float * target) {
@@ -55,11 +66,10 @@ HWY_INLINE void decode_floats(const uint8_t * weights, int64_t n, decoded_block 
         decode_block<type>(weights, block);
         block_to_floats<type>(block, target);
     } else if constexpr (type == weight_type::f32) {
-        std::memcpy(target, weights, static_cast<size_t>(n) * sizeof(float));
-        std::fill(target + n, target + most, 0.0f);
+        copy_filled<most>(weights, n, target);
     } else {
-        HWY_ALIGN uint16_t bits[most] = {};
-        std::memcpy(bits, weights, static_cast<size_t>(n) * sizeof(uint16_t));
+        HWY_ALIGN uint16_t bits[most];
+        copy_filled<most>(weights, n, bits);
         if constexpr (type == weight_type::f16) {
             f16_to_floats(bits, most, target);
         } else {

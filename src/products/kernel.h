@@ -19,11 +19,11 @@ namespace tmx::products {
 // registers, and each load of weights serves six rows.
 constexpr int64_t k_tile_rows = 6;
 
-// All rows of a call, rounded. Arrays over rows first; n_groups = depth / group.
+// All rows of a call, rounded. Arrays over rows first; n_groups = n_scale_groups(args).
 struct rounded_rows {
     void * values = nullptr;     // [n_rows, row_stride] int8 (quads), int16 (pairs), float, or bf16; null: the
                                  // call's rows are multiplied as they are
-    int64_t row_stride = 0;      // elements; of bf16 the last of an odd number is followed by a zero
+    int64_t row_stride = 0;      // elements; of pairs that are no 8-bit integers zeros follow the last
     float * scales = nullptr;    // [n_rows, n_groups]; integers only, as what follows
     float * sums = nullptr;      // [n_rows, n_groups] scale * sum of integers; formats with a minimum only
     int32_t * starts = nullptr;  // [n_rows, n_groups] what integer sums start from; quads only
@@ -64,7 +64,8 @@ struct kernel {
     bool (*available)();     // what the CPU must have beyond that; null: nothing
     steps integers;
     steps floats;
-    steps bf16;  // without functions: this kernel has none
+    steps bf16;  // without functions: this kernel has none; i16 likewise
+    steps i16;
 
     // Norm of one row, between products.
     void (*norm_row)(const norm_args & args, const float * row, float * out);

@@ -14,9 +14,11 @@
 #include "products/pack-inl.h"
 #include "products/pairs-inl.h"
 #include "products/pairs_avx512_bf16.h"
+#include "products/pairs_avx512_vnni.h"
 #include "products/quads_avx512_vnni.h"
 #include "products/round-inl.h"
 #include "products/round_avx512_vnni.h"
+#include "products/round_i16-inl.h"
 
 #if HWY_ONCE
 
@@ -33,7 +35,7 @@ using cpu_base::k_any_cpu;
 // Forms of panel that are made of Highway's portable operations.
 #define TMX_PORTABLE_STEPS(ns)                                                                                        \
     {ns::k_pair_width, 2, false, &ns::round_rows, &ns::pack_panel<ns::pairs, ns::k_pair_width>, &ns::multiply_pairs}, \
-        TMX_FLOAT_STEPS(ns), {}, &ns::norm_row
+        TMX_FLOAT_STEPS(ns), {}, {}, &ns::norm_row
 #define TMX_FLOAT_STEPS(ns)                                                                                 \
     {                                                                                                       \
         ns::k_float_width, 4, false, &ns::round_float_rows, &ns::pack_panel<ns::floats, ns::k_float_width>, \
@@ -47,6 +49,11 @@ constexpr kernel k_kernels[] = {
         avx512_vnni::k_width, 1, true, &avx512_vnni::round_rows,                                   \
             &N_AVX3::pack_panel<N_AVX3::quads, avx512_vnni::k_width>, &avx512_vnni::multiply_quads \
     }
+#define TMX_I16_STEPS                                                                                  \
+    {                                                                                                  \
+        avx512_vnni::k_width, 2, false, &N_AVX3::round_i16_rows,                                       \
+            &N_AVX3::pack_panel<N_AVX3::i16_pairs, avx512_vnni::k_width>, &avx512_vnni::multiply_pairs \
+    }
     {"avx512_bf16",
      HWY_AVX3,
      &avx512_bf16::available,
@@ -54,8 +61,16 @@ constexpr kernel k_kernels[] = {
      TMX_FLOAT_STEPS(N_AVX3),
      {avx512_bf16::k_width, 2, false, &N_AVX3::round_bf16_rows,
       &N_AVX3::pack_panel<N_AVX3::bf16_pairs, avx512_bf16::k_width>, &avx512_bf16::multiply_pairs},
+     TMX_I16_STEPS,
      &N_AVX3::norm_row},
-    {"avx512_vnni", HWY_AVX3, &avx512_vnni::available, TMX_QUAD_STEPS, TMX_FLOAT_STEPS(N_AVX3), {}, &N_AVX3::norm_row},
+    {"avx512_vnni",
+     HWY_AVX3,
+     &avx512_vnni::available,
+     TMX_QUAD_STEPS,
+     TMX_FLOAT_STEPS(N_AVX3),
+     {},
+     TMX_I16_STEPS,
+     &N_AVX3::norm_row},
     {"avx512", HWY_AVX3, nullptr, TMX_PORTABLE_STEPS(N_AVX3)},
 #endif
 #if HWY_TARGETS & HWY_AVX2

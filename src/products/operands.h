@@ -27,7 +27,7 @@ struct operands {
 template <class element, int64_t width, class Inner>
 void multiply_tile(const product_args & args, const rounded_rows & rounded, const weight_panel & panel, const tile & t,
                    const Inner & inner) {
-    const int64_t n_groups = rounded.scales == nullptr ? 0 : args.depth / format_of(args.type).group;
+    const int64_t n_groups = n_scale_groups(args);
     const bool whole = t.n_columns == width;
     alignas(64) float beside[k_tile_rows * width];
     const void * rows = rounded.values == nullptr ? args.rows : rounded.values;

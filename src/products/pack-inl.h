@@ -10,18 +10,21 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "products/decode-inl.h"
 #include "products/decode_floats-inl.h"
 #include "products/kernel.h"
 #include "products/round-inl.h"
+#include "products/round_i16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tmx::products {
 namespace HWY_NAMESPACE {
 
-// The forms of a panel: what a value is kept as, and what turns its bits into the panel's.
+// The forms of a panel: what a value is kept as, whether it is the weights' own integer, and what turns its bits into
+// the panel's.
 struct quads {
     using element = int8_t;
     static constexpr bool is_integer = true;
@@ -42,6 +45,18 @@ struct bf16_pairs {
     static constexpr bool is_integer = false;
     static constexpr uint32_t flip = 0;
 };
+
+struct i16_pairs {
+    using element = int16_t;
+    static constexpr bool is_integer = false;
+    static constexpr uint32_t flip = 0;
+};
+
+// Neighbours in depth that share a scale; 0: there are no scales.
+template <class form, weight_type type>
+constexpr int64_t k_group_of = form::is_integer                  ? format_of(type).group
+                               : std::is_same_v<form, i16_pairs> ? k_i16_group
+                                                                 : 0;
 
 constexpr int64_t k_piece = 16;  // bytes of a column that are moved at a time: a 128-bit block of a vector
 constexpr int64_t k_blocks = k_lanes / 4;
@@ -68,6 +83,7 @@ HWY_INLINE void transpose_pieces(const uint8_t * source, uint32_t flip, int64_t 
 }
 
 // The next n values of a column, at most as many as are packed at a time, as the panel keeps them; zeros behind them.
+// The scales are left in `block`.
 template <class form, weight_type type, int64_t most>
 HWY_INLINE void load_values(const uint8_t * weights, int64_t n, decoded_block & block,
                             typename form::element * values) {
@@ -77,7 +93,11 @@ HWY_INLINE void load_values(const uint8_t * weights, int64_t n, decoded_block & 
     } else {
         HWY_ALIGN float decoded[most];
         decode_floats<type, most>(weights, n, block, decoded);
-        if constexpr (sizeof(typename form::element) == sizeof(float)) {
+        if constexpr (std::is_same_v<form, i16_pairs>) {
+            for (int64_t i = 0; i < most; i += k_i16_group) {
+                block.scales[i / k_i16_group] = round_group_to_i16(decoded + i, values + i);
+            }
+        } else if constexpr (sizeof(typename form::element) == sizeof(float)) {
             std::copy_n(decoded, most, values);
         } else {
             round_to_bf16(decoded, most, values);
@@ -90,9 +110,12 @@ void pack_columns(const product_args & args, int64_t column_begin, int64_t n_col
     using element = typename form::element;
     constexpr weight_format format = format_of(type);
     constexpr int64_t k_most = is_quantised(type) ? format.block_elems : k_floats_a_time;
-    constexpr int64_t k_groups = k_most / format.group;
+    constexpr int64_t k_group = k_group_of<form, type>;
+    constexpr int64_t k_groups = k_group == 0 ? 0 : k_most / k_group;
     constexpr int64_t k_piece_elems = k_piece / static_cast<int64_t>(sizeof(element));
     constexpr int64_t k_pieces = k_most / k_piece_elems;
+    constexpr int64_t k_step = std::max(k_piece_elems, k_group);
+    constexpr bool k_has_min = form::is_integer && format.has_min;
     static_assert(width % k_lanes == 0);
     HWY_ALIGN uint8_t staged[k_pieces * k_lanes * k_piece];
     HWY_ALIGN element values[k_most];
@@ -104,7 +127,7 @@ void pack_columns(const product_args & args, int64_t column_begin, int64_t n_col
         const uint8_t * weights = static_cast<const uint8_t *>(args.weights) + column_begin * args.weight_stride_bytes +
                                   begin / format.block_elems * format.block_bytes;
         const int64_t n = std::min(k_most, args.depth - begin);
-        const int64_t n_pieces = (n + k_piece_elems - 1) / k_piece_elems;
+        const int64_t n_pieces = (n + k_step - 1) / k_step * (k_step / k_piece_elems);
         for (int64_t first = 0; first < width; first += k_lanes) {
             for (int64_t lane = 0; lane < k_lanes; ++lane) {
                 const int64_t column = first + lane;
@@ -118,12 +141,10 @@ void pack_columns(const product_args & args, int64_t column_begin, int64_t n_col
                     std::memcpy(staged + ((piece * 4 + lane % 4) * k_blocks + lane / 4) * k_piece,
                                 reinterpret_cast<const uint8_t *>(values) + piece * k_piece, k_piece);
                 }
-                if constexpr (form::is_integer) {
-                    for (int64_t g = 0; g < k_groups; ++g) {
-                        scales[g * width + column] = block.scales[g];
-                        if constexpr (format.has_min) {
-                            mins[g * width + column] = block.mins[g];
-                        }
+                for (int64_t g = 0; g < k_groups; ++g) {
+                    scales[g * width + column] = block.scales[g];
+                    if constexpr (k_has_min) {
+                        mins[g * width + column] = block.mins[g];
                     }
                 }
             }
@@ -133,8 +154,8 @@ void pack_columns(const product_args & args, int64_t column_begin, int64_t n_col
             }
         }
         target += k_pieces * 4 * width;
-        scales += form::is_integer ? k_groups * width : 0;
-        mins += format.has_min && form::is_integer ? k_groups * width : 0;
+        scales += k_groups * width;
+        mins += k_has_min ? k_groups * width : 0;
     }
 }
 

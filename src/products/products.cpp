@@ -22,7 +22,7 @@ status validate(const product_args & args, const product_context & ctx) noexcept
     if (static_cast<int>(args.type) >= k_weight_types) {
         return invalid("type", static_cast<int>(args.type));
     }
-    if (args.arithmetic > product_arithmetic::bf16) {
+    if (args.arithmetic > product_arithmetic::i16) {
         return invalid("arithmetic", static_cast<int>(args.arithmetic));
     }
     if (args.n_rows < 0) {
@@ -64,6 +64,9 @@ bool as_integers(const product_args & args) {
 const products::steps * choose_steps(const product_args & args, const products::kernel & kernel) {
     if (as_integers(args)) {
         return &kernel.integers;
+    }
+    if (args.arithmetic == product_arithmetic::i16) {
+        return kernel.i16.multiply != nullptr ? &kernel.i16 : nullptr;
     }
     const bool has_bf16 = kernel.bf16.multiply != nullptr;
     if (args.arithmetic == product_arithmetic::bf16) {
@@ -190,6 +193,8 @@ const char * name_of(product_arithmetic arithmetic) noexcept {
             return "f32";
         case product_arithmetic::bf16:
             return "bf16";
+        case product_arithmetic::i16:
+            return "i16";
     }
     return "unknown";
 }
@@ -206,7 +211,7 @@ std::vector<product_kernel_info> product_kernels() {
     std::vector<product_kernel_info> list;
     for (const products::kernel & k : products::all_kernels()) {
         if (products::runs_here(k)) {
-            list.push_back({k.name, k.bf16.multiply != nullptr});
+            list.push_back({k.name, k.bf16.multiply != nullptr, k.i16.multiply != nullptr});
         }
     }
     return list;
@@ -228,11 +233,12 @@ status multiply_rows(const product_args & args, product_context & ctx) noexcept 
     }
     const products::steps * steps = choose_steps(args, *chosen);
     if (steps == nullptr) {
-        return status::error(status_code::unsupported, "arithmetic: kernel \"%s\" has no bf16", chosen->name);
+        return status::error(status_code::unsupported, "arithmetic: kernel \"%s\" has no %s", chosen->name,
+                             name_of(args.arithmetic));
     }
     const work_split split = split_work(args, steps->panel_width, ctx.n_threads);
     const int n_threads = static_cast<int>(std::min<int64_t>(ctx.n_threads, std::max(split.size(), args.n_rows)));
-    ctx.memory->reserve(args, *steps, as_integers(args), n_threads);
+    ctx.memory->reserve(args, *steps, n_threads);
     const products::rounding_key key = products::rounding_key_of(args, *steps);
     const product_work work{args, *steps, *ctx.memory, split, args.rows_unchanged && ctx.memory->holds(key)};
 #pragma omp parallel num_threads(n_threads) default(none) shared(work)

@@ -32,7 +32,7 @@ rounding_key rounding_key_of(const product_args & args, const steps & steps);
 struct product_context::scratch {
     // Room for the rounded rows of a call and a panel for each of n_contexts threads. Throws std::bad_alloc; then the
     // scratch is as it was. Rounded rows that it holds stay, for a call with the same key, unless it has to grow.
-    void reserve(const product_args & args, const products::steps & steps, bool integers, int n_contexts);
+    void reserve(const product_args & args, const products::steps & steps, int n_contexts);
 
     const products::rounded_rows & rows() const { return rows_; }
     // Whether rows() were rounded by a call with this key, and then all of them.

@@ -14,6 +14,7 @@ enum class rounding : uint8_t {
     q8_k,  // a scale of f32 for 256 values
     f16,
     bf16,
+    i16,  // integers of 14 bits, a scale of f32 for 32 values
     none,
 };
 
@@ -49,10 +50,28 @@ constexpr rounding row_rounding_of(weight_type type, product_arithmetic arithmet
             return rounding::none;
         case product_arithmetic::bf16:
             return rounding::bf16;
+        case product_arithmetic::i16:
+            return rounding::i16;
         case product_arithmetic::host:
             break;
     }
     return format_of(type).row_rounding;
+}
+
+constexpr int64_t k_i16_group = 32;
+
+// Neighbours in depth that share a scale, once they are integers; 0: they are none.
+constexpr int64_t scale_group(weight_type type, product_arithmetic arithmetic) {
+    if (arithmetic == product_arithmetic::i16) {
+        return k_i16_group;
+    }
+    return arithmetic == product_arithmetic::host && is_quantised(type) ? format_of(type).group : 0;
+}
+
+// Scales of a row, or of a column of weights.
+constexpr int64_t n_scale_groups(const product_args & args) {
+    const int64_t group = scale_group(args.type, args.arithmetic);
+    return group == 0 ? 0 : (args.depth + group - 1) / group;
 }
 
 }  // namespace tmx::products

@@ -42,30 +42,40 @@ TEST(product_calls, same_bits_for_any_number_of_threads) {
 
 TEST(product_calls, a_row_does_not_depend_on_its_neighbours) {
     for (const product_kernel_info & kernel : product_kernels()) {
-        const product_problem p({.type = weight_type::q5_0, .n_rows = 29, .n_columns = 33, .n_blocks = 5});
-        guarded_buffer all = p.make_out();
-        product_context context;
-        context.kernel = kernel.name;
-        ASSERT_TRUE(multiply_rows(p.args(all), context).ok());
-        for (int64_t row = 0; row < 29; ++row) {
-            guarded_buffer alone(33 * sizeof(float));
-            product_args args = p.args(alone);
-            args.rows += row * args.row_stride;
-            args.n_rows = 1;
-            ASSERT_TRUE(multiply_rows(args, context).ok());
-            ASSERT_EQ(std::memcmp(alone.data(), all.as<float>() + row * 33, alone.size()), 0) << kernel.name << row;
+        for (const product_arithmetic arithmetic : k_arithmetics) {
+            if (!computes(kernel, arithmetic)) {
+                continue;
+            }
+            const product_problem p(
+                {.type = weight_type::q5_0, .arithmetic = arithmetic, .n_rows = 29, .n_columns = 33, .n_blocks = 5});
+            guarded_buffer all = p.make_out();
+            product_context context;
+            context.kernel = kernel.name;
+            ASSERT_TRUE(multiply_rows(p.args(all), context).ok());
+            for (int64_t row = 0; row < 29; ++row) {
+                guarded_buffer alone(33 * sizeof(float));
+                product_args args = p.args(alone);
+                args.rows += row * args.row_stride;
+                args.n_rows = 1;
+                ASSERT_TRUE(multiply_rows(args, context).ok());
+                ASSERT_EQ(std::memcmp(alone.data(), all.as<float>() + row * 33, alone.size()), 0)
+                    << p.shape.label() << ", " << kernel.name << row;
+            }
         }
     }
 }
 
-TEST(product_calls, a_kernel_without_bf16_says_so) {
+TEST(product_calls, a_kernel_without_an_arithmetic_says_so) {
     for (const product_kernel_info & kernel : product_kernels()) {
-        const product_problem p({.arithmetic = product_arithmetic::bf16});
-        guarded_buffer out = p.make_out();
-        product_context context;
-        context.kernel = kernel.name;
-        const status result = multiply_rows(p.args(out), context);
-        EXPECT_EQ(result.code(), kernel.bf16 ? status_code::ok : status_code::unsupported) << kernel.name;
+        for (const product_arithmetic arithmetic : k_arithmetics) {
+            const product_problem p({.arithmetic = arithmetic});
+            guarded_buffer out = p.make_out();
+            product_context context;
+            context.kernel = kernel.name;
+            const status result = multiply_rows(p.args(out), context);
+            EXPECT_EQ(result.code(), computes(kernel, arithmetic) ? status_code::ok : status_code::unsupported)
+                << kernel.name << ' ' << result.message();
+        }
     }
 }
 
@@ -165,6 +175,8 @@ TEST(product_calls, what_is_wrong_is_named_and_nothing_is_written) {
     EXPECT_TRUE(message([](auto & a, auto &) { a.row_stride--; }).starts_with("row_stride"));
     EXPECT_TRUE(message([](auto & a, auto &) { a.out_stride--; }).starts_with("out_stride"));
     EXPECT_TRUE(message([](auto & a, auto &) { a.out = nullptr; }).starts_with("weights, rows, out"));
+    EXPECT_TRUE(
+        message([](auto & a, auto &) { a.arithmetic = static_cast<product_arithmetic>(4); }).starts_with("arithmetic"));
     EXPECT_TRUE(message([](auto &, auto & c) { c.n_threads = 0; }).starts_with("n_threads"));
     EXPECT_TRUE(message([](auto &, auto & c) { c.kernel = "abacus"; }).starts_with("kernel"));
 }

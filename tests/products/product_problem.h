@@ -1,6 +1,7 @@
 // product_problem.h -- one product with random operands in guarded memory, and what it should give.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -19,10 +20,13 @@ constexpr weight_type k_all_weights[] = {weight_type::q8_0, weight_type::q4_0, w
                                          weight_type::f32,  weight_type::f16,  weight_type::bf16};
 
 constexpr product_arithmetic k_arithmetics[] = {product_arithmetic::host, product_arithmetic::f32,
-                                                product_arithmetic::bf16};
+                                                product_arithmetic::bf16, product_arithmetic::i16};
 
 // Whether the kernel has it.
 inline bool computes(const product_kernel_info & kernel, product_arithmetic arithmetic) {
+    if (arithmetic == product_arithmetic::i16) {
+        return kernel.i16;
+    }
     return kernel.bf16 || arithmetic != product_arithmetic::bf16;
 }
 
@@ -113,9 +117,16 @@ struct product_problem {
     }
 
     // As the arithmetic takes it.
-    double weight(int64_t column, int64_t i) const {
-        const double value = exact_weight(column, i);
-        return shape.arithmetic == product_arithmetic::bf16 ? in_bf16(static_cast<float>(value)) : value;
+    std::vector<double> rounded_column(const std::vector<double> & exact) const {
+        if (shape.arithmetic == product_arithmetic::i16) {
+            return in_i16({exact.begin(), exact.end()});
+        }
+        std::vector<double> result = exact;
+        if (shape.arithmetic == product_arithmetic::bf16) {
+            std::ranges::transform(exact, result.begin(),
+                                   [](double value) { return in_bf16(static_cast<float>(value)); });
+        }
+        return result;
     }
 
     product_args args(guarded_buffer & out) const {

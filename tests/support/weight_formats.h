@@ -1,7 +1,8 @@
-// weight_formats.h -- ggml's block formats of weights, and its rounding of rows to 8 bits, read and written literally,
-// one value at a time. Written apart from src/products on purpose: a shared mistake would pass every test.
+// weight_formats.h -- ggml's block formats of weights, and the roundings of rows, read and written literally, one
+// value at a time. Written apart from src/products on purpose: a shared mistake would pass every test.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -122,7 +123,25 @@ inline rounded_row round_in_blocks(weight_type type, const float * row, int64_t 
     return result;
 }
 
-// As ggml's CPU code on x86-64 does it for these weights, or to bf16, or not at all.
+// To integers of 14 bits with a scale for each 32 values.
+inline std::vector<double> in_i16(const std::vector<float> & values) {
+    std::vector<double> result;
+    for (size_t begin = 0; begin < values.size(); begin += 32) {
+        const size_t end = std::min(values.size(), begin + 32);
+        float largest = 0;
+        for (size_t i = begin; i < end; ++i) {
+            largest = std::max(largest, std::fabs(values[i]));
+        }
+        const double scale = std::max(largest / 8191.0f, 0x1p-126f);
+        const double factor = std::min(8191.0f / largest, 0x1p126f);
+        for (size_t i = begin; i < end; ++i) {
+            result.push_back(scale * std::nearbyint(factor * static_cast<double>(values[i])));
+        }
+    }
+    return result;
+}
+
+// As ggml's CPU code on x86-64 does it for these weights, or to bf16 or i16, or not at all.
 inline rounded_row round_row(weight_type type, product_arithmetic arithmetic, const float * row, int64_t depth) {
     if (arithmetic == product_arithmetic::host && weight_block_elems(type) > 1) {
         return round_in_blocks(type, row, depth);
@@ -130,6 +149,11 @@ inline rounded_row round_row(weight_type type, product_arithmetic arithmetic, co
     const bool host = arithmetic == product_arithmetic::host;
     const bool to_bf16 = arithmetic == product_arithmetic::bf16 || (host && type == weight_type::bf16);
     rounded_row result;
+    result.sums.resize(static_cast<size_t>(depth / 32 + 1));
+    if (arithmetic == product_arithmetic::i16) {
+        result.values = in_i16({row, row + depth});
+        return result;
+    }
     for (int64_t i = 0; i < depth; ++i) {
         double value = row[i];
         if (to_bf16) {
@@ -139,7 +163,6 @@ inline rounded_row round_row(weight_type type, product_arithmetic arithmetic, co
         }
         result.values.push_back(value);
     }
-    result.sums.resize(static_cast<size_t>(depth / 32 + 1));
     return result;
 }
 
