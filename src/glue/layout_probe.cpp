@@ -24,14 +24,25 @@ struct named_op {
 
 // All that src/glue asks for.
 constexpr named_op k_ops[] = {
-    {GGML_OP_NONE, "NONE"},         {GGML_OP_RESHAPE, "RESHAPE"},
-    {GGML_OP_VIEW, "VIEW"},         {GGML_OP_PERMUTE, "PERMUTE"},
-    {GGML_OP_CPY, "CPY"},           {GGML_OP_CONT, "CONT"},
-    {GGML_OP_CONCAT, "CONCAT"},     {GGML_OP_TRANSPOSE, "TRANSPOSE"},
-    {GGML_OP_MUL_MAT, "MUL_MAT"},   {GGML_OP_MUL_MAT_ID, "MUL_MAT_ID"},
-    {GGML_OP_ROPE, "ROPE"},         {GGML_OP_SET_ROWS, "SET_ROWS"},
-    {GGML_OP_GET_ROWS, "GET_ROWS"}, {GGML_OP_SOFT_MAX, "SOFT_MAX"},
-    {GGML_OP_MUL, "MUL"},           {GGML_OP_FLASH_ATTN_EXT, "FLASH_ATTN_EXT"},
+    {GGML_OP_NONE, "NONE"},
+    {GGML_OP_RESHAPE, "RESHAPE"},
+    {GGML_OP_VIEW, "VIEW"},
+    {GGML_OP_PERMUTE, "PERMUTE"},
+    {GGML_OP_CPY, "CPY"},
+    {GGML_OP_CONT, "CONT"},
+    {GGML_OP_CONCAT, "CONCAT"},
+    {GGML_OP_TRANSPOSE, "TRANSPOSE"},
+    {GGML_OP_MUL_MAT, "MUL_MAT"},
+    {GGML_OP_MUL_MAT_ID, "MUL_MAT_ID"},
+    {GGML_OP_ROPE, "ROPE"},
+    {GGML_OP_SET_ROWS, "SET_ROWS"},
+    {GGML_OP_GET_ROWS, "GET_ROWS"},
+    {GGML_OP_SOFT_MAX, "SOFT_MAX"},
+    {GGML_OP_MUL, "MUL"},
+    {GGML_OP_RMS_NORM, "RMS_NORM"},
+    {GGML_OP_ADD, "ADD"},
+    {GGML_OP_DUP, "DUP"},
+    {GGML_OP_FLASH_ATTN_EXT, "FLASH_ATTN_EXT"},
 };
 
 struct sized_type {
