@@ -197,7 +197,7 @@ fetch_llama() {
     stamp source "$sdist_sha256"
 }
 
-# ggml's headers of other versions, so that what is built here serves programs with these, too. Only headers are kept.
+# ggml's headers of other versions, so that what is built serves programs with these, too.
 fetch_headers() {
     local entry layout version sha256 file source
     for entry in "${ggml_layouts[@]}"; do
@@ -411,10 +411,7 @@ install_peers() {
 # Released libraries, unpacked, not installed.
 fetch_releases() {
     local entry version sha256 file
-    if [ "$(uname -m)" != x86_64 ]; then
-        say "   they are for x86-64: nothing to fetch"
-        return 0
-    fi
+    [ "$(uname -m)" = x86_64 ] || return 0
     mkdir -p "$deps/releases"
     for entry in "${release_versions[@]}"; do
         read -r version sha256 <<<"$entry"
@@ -460,8 +457,7 @@ make_debian13() {
     say "   Debian 13: made"
 }
 
-# Only its Triton kernels are read; nothing of it is built or installed. pip asks its setup.py for metadata, which
-# imports PyTorch. A peer that cannot be had is left out.
+# Only its Triton kernels are read. pip asks its setup.py for metadata, which imports PyTorch; without, it is left out.
 fetch_minference() {
     local folder=$deps/${minference_file%.tar.gz}
     if ! python3 -c 'import torch' 2>/dev/null; then

@@ -10,10 +10,10 @@
 #include "glue/fattn_view.h"
 #include "glue/graph_tensors.h"
 #include "glue/key_writes.h"
-#include "glue/norm_evaluator.h"
-#include "glue/norm_view.h"
-#include "glue/product_evaluator.h"
-#include "glue/product_view.h"
+#include "glue/products/norm_evaluator.h"
+#include "glue/products/norm_view.h"
+#include "glue/products/product_evaluator.h"
+#include "glue/products/product_view.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {

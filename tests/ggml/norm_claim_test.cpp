@@ -6,8 +6,8 @@
 #include <functional>
 #include <memory>
 
-#include "glue/norm_evaluator.h"
-#include "glue/norm_view.h"
+#include "glue/products/norm_evaluator.h"
+#include "glue/products/norm_view.h"
 
 namespace tmx::test {
 namespace {

@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 
-#include "glue/product_view.h"
+#include "glue/products/product_view.h"
 
 namespace tmx::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "glue/product_evaluator.h"
+#include "glue/products/product_evaluator.h"
 
 namespace tmx::test {
 namespace {

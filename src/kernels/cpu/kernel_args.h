@@ -42,6 +42,15 @@ struct item_walk {
     band kept;                            // of a ranked segment: of the visited keys, a row keeps what this keeps
 };
 
+// The tiles of keys that a stretch of a walk is cut into.
+constexpr int64_t n_tiles(index_range keys) {
+    return (keys.size() + k_block_keys - 1) / k_block_keys;
+}
+constexpr index_range tile_of(index_range keys, int64_t tile) {
+    const int64_t begin = keys.begin + tile * k_block_keys;
+    return {begin, smaller(begin + k_block_keys, keys.end)};
+}
+
 struct work_item {
     item_place place;
     item_walk walk;

@@ -87,12 +87,6 @@ class item_runner {
         }
     }
 
-    static int64_t n_tiles(index_range keys) { return (keys.size() + k_block_keys - 1) / k_block_keys; }
-    static index_range tile_of(index_range keys, int64_t tile) {
-        const int64_t begin = keys.begin + tile * k_block_keys;
-        return {begin, smaller(begin + k_block_keys, keys.end)};
-    }
-
     // The diagonal, the first keys, and the rest backwards: the sooner a row's maximum is large, the more is skipped.
     void visit_backwards() {
         if (walk_.ranges.empty()) {

@@ -1,4 +1,4 @@
-#include "glue/product_view.h"
+#include "glue/products/product_view.h"
 
 #include "glue/backend_common.h"
 

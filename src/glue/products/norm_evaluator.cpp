@@ -1,8 +1,8 @@
-#include "glue/norm_evaluator.h"
+#include "glue/products/norm_evaluator.h"
 
 #include "backend/product_settings.h"
 #include "backend/stopwatch.h"
-#include "glue/norm_view.h"
+#include "glue/products/norm_view.h"
 
 namespace tmx {
 

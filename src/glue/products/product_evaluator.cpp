@@ -1,8 +1,8 @@
-#include "glue/product_evaluator.h"
+#include "glue/products/product_evaluator.h"
 
 #include "backend/product_settings.h"
 #include "backend/stopwatch.h"
-#include "glue/product_view.h"
+#include "glue/products/product_view.h"
 
 namespace tmx {
 namespace {

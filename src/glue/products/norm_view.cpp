@@ -1,4 +1,4 @@
-#include "glue/norm_view.h"
+#include "glue/products/norm_view.h"
 
 #include <algorithm>
 
