@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "glue/accel_device.h"
 #include "glue/products/product_evaluator.h"
 
 namespace tmx::test {
@@ -67,6 +68,30 @@ TEST_F(product_evaluator_test, rows_are_rounded_anew_once_they_are_forgotten) {
     fill(2);
     evaluator.forget_rows();
     EXPECT_NEAR(first_value(), 64, 0.2);
+}
+
+// The device itself: between two products of the same tensor of rows a norm replaces these rows where they are.
+TEST_F(product_evaluator_test, rows_that_a_node_between_replaces_are_rounded_anew) {
+    const std::unique_ptr<ggml_backend, decltype(&ggml_backend_free)> backend(
+        ggml_backend_dev_init(accel_device(nullptr), nullptr), ggml_backend_free);
+    ASSERT_NE(backend, nullptr);
+    ggml_tensor * weights = ggml_new_tensor_2d(context_.get(), GGML_TYPE_Q8_0, 64, 10);
+    const std::vector<float> halves(640, 0.5f);
+    ggml_quantize_chunk(GGML_TYPE_Q8_0, halves.data(), weights->data, 0, 10, 64, nullptr);
+    ggml_tensor * rows = ggml_new_tensor_2d(context_.get(), GGML_TYPE_F32, 64, 7);
+    std::fill_n(static_cast<float *>(rows->data), ggml_nelements(rows), 4.0f);
+    ggml_tensor * before = ggml_mul_mat(context_.get(), weights, rows);
+    ggml_tensor * again = ggml_mul_mat(context_.get(), weights, rows);
+    ggml_tensor * after = ggml_mul_mat(context_.get(), weights, rows);
+    ggml_cgraph * graph = ggml_new_graph(context_.get());
+    for (ggml_tensor * node : {before, again, ggml_rms_norm_inplace(context_.get(), rows, 0), after}) {
+        ggml_build_forward_expand(graph, node);
+    }
+    ASSERT_EQ(ggml_backend_graph_compute(backend.get(), graph), GGML_STATUS_SUCCESS);
+    const auto first_value = [](const ggml_tensor * t) { return static_cast<float *>(t->data)[0]; };
+    EXPECT_NEAR(first_value(before), 64 * 0.5 * 4, 0.5);
+    EXPECT_EQ(first_value(again), first_value(before));
+    EXPECT_NEAR(first_value(after), 64 * 0.5 * 1, 0.2);
 }
 
 TEST_F(product_evaluator_test, an_expert_that_there_is_not_fails_the_node) {
