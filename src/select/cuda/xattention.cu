@@ -233,7 +233,7 @@ group_layout layout_of(const xattention_values & values, const attention_args & 
         l.waves.n_heads -= l.waves.n_heads % group;
     }
     // Where tiles do not begin with a group, they have a part of one more.
-    l.q_rows = rounded_up(l.waves.n_tiles * tile_groups + 1, k_group_rows);
+    l.q_rows = rounded_up(l.waves.n_tiles * tile_groups + 1, k_pair_rows);
     const int64_t n_heads_kv = smaller((l.waves.n_heads + group - 1) / group + 1, args.n_head_kv);
     workspace_layout all;
     l.q = all.take(l.waves.n_heads * l.q_rows * row_bytes);
