@@ -29,8 +29,7 @@ __device__ inline void load_box_to_all(uint32_t shared, const void * map, uint64
                                        int32_t dim, int32_t key, int32_t head, int32_t batch) {
     asm volatile(
         "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
-        "[%1, "
-        "{%4, %5, %6, %7}], [%2], %3;" ::"r"(shared),
+        "[%1, {%4, %5, %6, %7}], [%2], %3;" ::"r"(shared),
         "l"(map), "r"(shared_address(&barrier)), "h"(ranks), "r"(dim), "r"(key), "r"(head), "r"(batch)
         : "memory");
 }
