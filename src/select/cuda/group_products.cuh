@@ -115,27 +115,41 @@ __device__ inline void store_stretch(const group_params & p, int64_t head, int64
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int first = lane % 4 * 2;
     const float factor = p.scale_log2 / static_cast<float>(exists ? logit_divisor(p.values, p.ranks, i) : int64_t{1});
+    // Below the diagonal nothing is masked. Rounding keeps the order of products, so they are scaled after the largest is
+    // known.
+    const bool whole = __all_sync(0xffffffff, end == k_stretch);
+    const auto seen = [&](int j) { return j / 2 * 8 + first + j % 2 < end; };
     float largest = -INFINITY;
+    if (whole) {
 #pragma unroll
-    for (int j = 0; j < 16; ++j) {
-        const bool seen = j / 2 * 8 + first + j % 2 < end;
-        largest = fmaxf(largest, seen ? products[j] * factor : -INFINITY);
+        for (int j = 0; j < 16; ++j) {
+            largest = fmaxf(largest, products[j]);
+        }
+    } else {
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+            largest = fmaxf(largest, seen(j) ? products[j] : -INFINITY);
+        }
     }
     largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 1));
-    largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 2));
+    largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 2)) * factor;
+    float weights[16];
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {
+        weights[j] = ptx::exp2(fmaf(products[j], factor, -largest));
+    }
+    if (!whole) {
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+            weights[j] = seen(j) ? weights[j] : 0.0f;
+        }
+    }
     float parts[8];
     float sum = 0;
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-        float pair = 0;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const bool seen = j * 8 + first + half < end;
-            const float weight = ptx::exp2(fmaf(products[j * 2 + half], factor, -largest));
-            pair += seen ? weight : 0.0f;
-        }
-        parts[j] = pair;
-        sum += pair;
+        parts[j] = weights[j * 2] + weights[j * 2 + 1];
+        sum += parts[j];
     }
     sum += __shfl_xor_sync(0xffffffff, sum, 1);
     sum += __shfl_xor_sync(0xffffffff, sum, 2);
