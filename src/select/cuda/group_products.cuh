@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/ptx.cuh"
+#include "select/cuda/group_packs.cuh"
 #include "select/cuda/waves.h"
 #include "select/xattention.h"
 
@@ -34,6 +35,7 @@ struct group_params {
     int32_t group;       // query heads of a key head
     float scale_log2;
     xattention_values values;
+    pack_params next;  // queries of the next wave, which some kernels pack meanwhile; n_heads 0: none
 };
 
 // Tiles of products, of k_rows query groups each, lie below the diagonal. Their numbers go through bands of k_band_rows
@@ -115,8 +117,7 @@ __device__ inline void store_stretch(const group_params & p, int64_t head, int64
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int first = lane % 4 * 2;
     const float factor = p.scale_log2 / static_cast<float>(exists ? logit_divisor(p.values, p.ranks, i) : int64_t{1});
-    // Below the diagonal nothing is masked. Rounding keeps the order of products, so they are scaled after the largest is
-    // known.
+    // Below the diagonal nothing is masked. Rounding keeps the order of products: the largest is scaled alone.
     const bool whole = __all_sync(0xffffffff, end == k_stretch);
     const auto seen = [&](int j) { return j / 2 * 8 + first + j % 2 < end; };
     float largest = -INFINITY;

@@ -23,8 +23,8 @@ constexpr int k_threads = 128 * (1 + k_consumers);
 constexpr int k_cluster = 2;
 constexpr int k_half_columns = k_group_columns / k_cluster;
 constexpr int k_row_bytes = sm90::k_row_bytes;
-constexpr int k_producer_registers = 40;
-constexpr int k_consumer_registers = 232;
+constexpr int k_producer_registers = 72;
+constexpr int k_consumer_registers = 216;
 
 struct alignas(1024) shared_memory {
     uint8_t q[k_stages][k_group_rows * k_row_bytes];
@@ -80,6 +80,18 @@ __device__ inline void copy_steps(const group_params & p, int64_t n_heads, const
                                  full, all, depth, k_row, 0, 0);
             ring.advance();
         }
+    }
+}
+
+// Three warps that have nothing else to do: the next wave's queries, while the memory is idle.
+template <typename T>
+__device__ inline void pack_next(const pack_params & p) {
+    constexpr int k_pack_threads = 96;
+    constexpr int k_in_flight = 3;
+    const int64_t n_groups = p.groups.size();
+    for (int64_t i = blockIdx.x; i < n_groups * p.n_heads; i += gridDim.x) {
+        pack_queries<T, k_in_flight>(p, i % n_groups, i / n_groups, static_cast<int32_t>(threadIdx.x) % 128 - 32,
+                                     k_pack_threads);
     }
 }
 
@@ -178,6 +190,8 @@ __global__ void __cluster_dims__(k_cluster, 1, 1) __launch_bounds__(k_threads, 1
         ptx::give_registers<k_producer_registers>();
         if (threadIdx.x % 128 == 0) {
             copy_steps(p, n_heads, q_map, k_map, shared);
+        } else if (threadIdx.x % 128 >= 32) {
+            pack_next<T>(p.next);
         }
     } else {
         ptx::take_registers<k_consumer_registers>();
