@@ -88,6 +88,13 @@ struct stored_scores {
         }
         return own.of_warp<k_by_mass>();
     }
+    __device__ float largest() const {
+        float own = k_no_score;
+        for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
+            own = fmaxf(own, scores[block]);
+        }
+        return warp_max(own);
+    }
 };
 
 // The same sums of scores that the lanes hold in registers, as whoever reads them twenty times should.
@@ -121,6 +128,14 @@ class held_scores {
         }
         return own.of_warp<k_by_mass>();
     }
+    __device__ float largest() const {
+        float own = k_no_score;
+#pragma unroll
+        for (int slot = 0; slot < k_slots; ++slot) {
+            own = fmaxf(own, values_[slot]);
+        }
+        return warp_max(own);
+    }
 
   private:
     const int32_t n_;
@@ -143,10 +158,9 @@ __device__ inline cut cut_by_bisection(const source & scores, amount target) {
         return cut_of_all();
     }
     part high{0, 0};
-    uint32_t low_bits = 0;                               // reaches the target
-    uint32_t high_bits = __float_as_uint(INFINITY) + 1;  // does not
-    while (high_bits - low_bits > 1 && low.n - high.n > 1) {
-        const uint32_t bits = low_bits + (high_bits - low_bits) / 2;
+    uint32_t low_bits = 0;                                       // reaches the target
+    uint32_t high_bits = __float_as_uint(scores.largest()) + 1;  // does not
+    const auto narrow = [&](uint32_t bits) {
         const part middle = scores.template from<k_by_mass>(__uint_as_float(bits));
         if (reaches(middle)) {
             low = middle;
@@ -155,6 +169,16 @@ __device__ inline cut cut_by_bisection(const source & scores, amount target) {
             high = middle;
             high_bits = bits;
         }
+    };
+    if constexpr (k_by_mass) {
+        // Blocks below this one are together less than what may be left out, but for rounding.
+        const uint32_t bits = __float_as_uint((low.mass - target) / static_cast<float>(low.n));
+        if (bits > low_bits && bits < high_bits) {
+            narrow(bits);
+        }
+    }
+    while (high_bits - low_bits > 1 && low.n - high.n > 1) {
+        narrow(low_bits + (high_bits - low_bits) / 2);
     }
     const float level = __uint_as_float(low_bits);
     if (low.n - high.n <= 1) {
