@@ -6,23 +6,25 @@
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/ptx.cuh"
+#include "select/cuda/group_packs.cuh"
 #include "select/cuda/waves.h"
 #include "select/xattention.h"
 
 namespace tmx::cuda {
 
-constexpr int k_group_rows = 128;     // query groups of a tile of products
-constexpr int k_group_columns = 256;  // key groups of it
-constexpr int k_stretch = 64;         // key groups of a stretch
-constexpr int k_depth = 64;           // of a step: a row of 128 bytes
-constexpr int k_band_tiles = 8;       // tiles of query groups that meet the same key groups at about the same time
+constexpr int k_group_rows = 128;              // query groups of a tile of products
+constexpr int k_group_columns = 256;           // key groups of it
+constexpr int k_stretch = 64;                  // key groups of a stretch
+constexpr int k_depth = 64;                    // of a step: a row of 128 bytes
+constexpr int k_pair_rows = 2 * k_group_rows;  // of two tiles that may be made together
+constexpr int k_band_rows = 1024;              // query groups that meet the same key groups at about the same time
 
 struct group_params {
     const void * q;       // [head of the wave][q_rows][depth]
     const void * k;       // [key head of the wave][k_rows][depth]
     float2 * stretches;   // [head of the wave][q_rows][n_stretches] largest logit in base 2, sum of weights
     float * parts;        // [head of the wave][q_rows][row_blocks]
-    int64_t q_rows;       // multiple of k_group_rows
+    int64_t q_rows;       // multiple of k_pair_rows
     int64_t k_rows;       // multiple of k_group_columns
     int64_t n_stretches;  // k_rows / k_stretch
     int64_t row_blocks;
@@ -33,42 +35,75 @@ struct group_params {
     int32_t group;       // query heads of a key head
     float scale_log2;
     xattention_values values;
+    pack_params next;  // queries of the next wave, which some kernels pack meanwhile; n_heads 0: none
 };
 
-// Tiles of products lie below the diagonal. Their numbers go through bands of k_band_tiles tiles of query groups, and
-// in a band through the key groups; at its diagonal a band has a few that are empty.
+// Tiles of products, of k_rows query groups each, lie below the diagonal. Their numbers go through bands of k_band_rows
+// query groups, and in a band through the key groups; at its diagonal a band has a few that are empty.
 struct product_place {
     int64_t row, column;  // of the first group; the row counts from the wave's first
     bool empty;
 };
-TMX_HOST_DEVICE constexpr int64_t columns_of_band(const group_params & p, int64_t tile_end) {
-    const int64_t last = smaller(p.groups.begin + tile_end * k_group_rows, p.groups.end) - 1;
-    return last / k_group_columns + 1;
-}
-TMX_HOST_DEVICE constexpr int64_t tiles_of(const group_params & p) {
-    return (p.groups.size() + k_group_rows - 1) / k_group_rows;
-}
-TMX_HOST_DEVICE constexpr int64_t n_products(const group_params & p) {
-    int64_t n = 0;
-    for (int64_t tile = 0; tile < tiles_of(p); tile += k_band_tiles) {
-        const int64_t end = smaller(tile + k_band_tiles, tiles_of(p));
-        n += (end - tile) * columns_of_band(p, end);
-    }
-    return n;
-}
-TMX_HOST_DEVICE constexpr product_place place_of(const group_params & p, int64_t number) {
-    int64_t tile = 0;
-    for (;;) {
-        const int64_t end = smaller(tile + k_band_tiles, tiles_of(p));
-        const int64_t n = (end - tile) * columns_of_band(p, end);
-        if (number < n || end == tiles_of(p)) {
-            const int64_t own = tile + number % (end - tile);
-            const int64_t column = number / (end - tile);
-            return {own * k_group_rows, column * k_group_columns, column >= columns_of_band(p, own + 1)};
+template <int k_rows>
+class product_places {
+    static constexpr int64_t k_band_tiles = k_band_rows / k_rows;
+
+  public:
+    TMX_HOST_DEVICE constexpr explicit product_places(index_range groups)
+        : groups_(groups), n_tiles_((groups.size() + k_rows - 1) / k_rows) {}
+
+    TMX_HOST_DEVICE constexpr int64_t size() const {
+        int64_t n = 0;
+        for (int64_t tile = 0; tile < n_tiles_; tile += k_band_tiles) {
+            const int64_t end = smaller(tile + k_band_tiles, n_tiles_);
+            n += (end - tile) * columns_before(end);
         }
-        number -= n;
-        tile = end;
+        return n;
     }
+    // REQUIRES number < size().
+    TMX_HOST_DEVICE constexpr product_place operator[](int64_t number) const {
+        int64_t tile = 0;
+        for (;;) {
+            const int64_t end = smaller(tile + k_band_tiles, n_tiles_);
+            const int64_t n = (end - tile) * columns_before(end);
+            if (number < n || end == n_tiles_) {
+                const int64_t own = tile + number % (end - tile);
+                const int64_t column = number / (end - tile);
+                return {own * k_rows, column * k_group_columns, column >= columns_before(own + 1)};
+            }
+            number -= n;
+            tile = end;
+        }
+    }
+
+  private:
+    // Tiles along the key groups that the query groups before that tile see.
+    TMX_HOST_DEVICE constexpr int64_t columns_before(int64_t tile) const {
+        return (smaller(groups_.begin + tile * k_rows, groups_.end) - 1) / k_group_columns + 1;
+    }
+
+    index_range groups_;
+    int64_t n_tiles_;
+};
+
+// The sums over four threads of eight values each: those of which thread l of them gets 2 l and 2 l + 1.
+__device__ inline float2 two_of_eight(const float (&values)[8], int lane) {
+    const bool odd = (lane & 1) != 0;
+    const bool high = (lane & 2) != 0;
+    float four[4];  // values 2 odd + {0, 1, 4, 5}
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const int j = i / 2 * 4 + i % 2;
+        const float given = odd ? values[j] : values[j + 2];
+        four[i] = (odd ? values[j + 2] : values[j]) + __shfl_xor_sync(0xffffffff, given, 1);
+    }
+    float two[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+        const float given = high ? four[i] : four[i + 2];
+        two[i] = (high ? four[i + 2] : four[i]) + __shfl_xor_sync(0xffffffff, given, 2);
+    }
+    return make_float2(two[0], two[1]);
 }
 
 // What a row's 64 products of one stretch become. A thread has columns 8 i + 2 (lane % 4) + {0, 1} in products[2 i] and
@@ -82,49 +117,72 @@ __device__ inline void store_stretch(const group_params & p, int64_t head, int64
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int first = lane % 4 * 2;
     const float factor = p.scale_log2 / static_cast<float>(exists ? logit_divisor(p.values, p.ranks, i) : int64_t{1});
+    // Below the diagonal nothing is masked. Rounding keeps the order of products: the largest is scaled alone.
+    const bool whole = __all_sync(0xffffffff, end == k_stretch);
+    const auto seen = [&](int j) { return j / 2 * 8 + first + j % 2 < end; };
     float largest = -INFINITY;
+    if (whole) {
 #pragma unroll
-    for (int j = 0; j < 16; ++j) {
-        const bool seen = j / 2 * 8 + first + j % 2 < end;
-        largest = fmaxf(largest, seen ? products[j] * factor : -INFINITY);
+        for (int j = 0; j < 16; ++j) {
+            largest = fmaxf(largest, products[j]);
+        }
+    } else {
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+            largest = fmaxf(largest, seen(j) ? products[j] : -INFINITY);
+        }
     }
     largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 1));
-    largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 2));
+    largest = fmaxf(largest, __shfl_xor_sync(0xffffffff, largest, 2)) * factor;
+    float weights[16];
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {
+        weights[j] = ptx::exp2(fmaf(products[j], factor, -largest));
+    }
+    if (!whole) {
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+            weights[j] = seen(j) ? weights[j] : 0.0f;
+        }
+    }
     float parts[8];
     float sum = 0;
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-        float pair = 0;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const bool seen = j * 8 + first + half < end;
-            const float weight = ptx::exp2(fmaf(products[j * 2 + half], factor, -largest));
-            pair += seen ? weight : 0.0f;
-        }
-        parts[j] = pair;
-        sum += pair;
+        parts[j] = weights[j * 2] + weights[j * 2 + 1];
+        sum += parts[j];
     }
     sum += __shfl_xor_sync(0xffffffff, sum, 1);
     sum += __shfl_xor_sync(0xffffffff, sum, 2);
-    const auto block_columns = static_cast<int32_t>(k_bitmap_keys / p.values.stride);
+    if (end > 0 && lane % 4 == 0) {
+        const int64_t at = (head * p.q_rows + row) * p.n_stretches + column / k_stretch;
+        p.stretches[at] = make_float2(largest, sum);
+    }
+    const auto stride = static_cast<int32_t>(p.values.stride);
+    const auto block_columns = static_cast<int32_t>(k_bitmap_keys) / stride;
+    float * row_parts = p.parts + (head * p.q_rows + row) * p.row_blocks;
+    const int64_t block = column * stride / k_bitmap_keys;
+    if (block_columns == 8) {
+        const float2 two = two_of_eight(parts, lane);
+        if (end > 0) {
+            *reinterpret_cast<float2 *>(row_parts + block + first) = two;
+        }
+        return;
+    }
     // Sums over threads, as far as blocks are wider than a thread's two columns.
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
         if (block_columns >= 4) {
             parts[j] += __shfl_xor_sync(0xffffffff, parts[j], 1);
         }
-        if (block_columns >= 8) {
+        if (block_columns > 8) {
             parts[j] += __shfl_xor_sync(0xffffffff, parts[j], 2);
         }
     }
     if (end <= 0) {
         return;
     }
-    const int64_t at = head * p.q_rows + row;
-    if (lane % 4 == 0) {
-        p.stretches[at * p.n_stretches + column / k_stretch] = make_float2(largest, sum);
-    }
-    float * target = p.parts + at * p.row_blocks + column / block_columns;
+    float * target = row_parts + block;
     if (block_columns <= 4) {
         const int n_lanes = block_columns / 2;  // that share a block
 #pragma unroll
@@ -133,16 +191,6 @@ __device__ inline void store_stretch(const group_params & p, int64_t head, int64
                 target[j * (4 / n_lanes) + lane % 4 / n_lanes] = parts[j];
             }
         }
-        return;
-    }
-    if (block_columns == 8) {
-        // Each of the four threads writes two blocks.
-        float2 two = make_float2(parts[0], parts[1]);
-#pragma unroll
-        for (int j = 1; j < 4; ++j) {
-            two = lane % 4 == j ? make_float2(parts[j * 2], parts[j * 2 + 1]) : two;
-        }
-        *reinterpret_cast<float2 *>(target + first) = two;
         return;
     }
     if (lane % 4 == 0) {

@@ -11,8 +11,8 @@ namespace tmx::cuda {
 
 struct group_params;
 
-// Device: the current one.
-status group_products(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream);
+// Device: the current one. packed_next: whether params.next is packed by it, too.
+status group_products(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream, bool & packed_next);
 
 cudaError_t group_products_sm80(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream);
 cudaError_t group_products_sm90(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream);

@@ -15,6 +15,7 @@ constexpr int k_side = 64;  // of a warp's products
 constexpr int k_q_bytes = k_group_rows * k_panel_row_bytes;
 constexpr int k_step_bytes = (k_group_rows + k_group_columns) * k_panel_row_bytes;
 constexpr int k_most_stages = 4;
+using places = product_places<k_group_rows>;
 
 template <typename T>
 class group_multiplier {
@@ -23,7 +24,7 @@ class group_multiplier {
         : p_(p), n_stages_(n_stages), shared_(shared) {}
 
     __device__ void run() {
-        const product_place place = place_of(p_, blockIdx.x);
+        const product_place place = places(p_.groups)[blockIdx.x];
         if (place.empty) {
             return;
         }
@@ -152,7 +153,7 @@ cudaError_t launch(const group_params & p, int64_t n_heads, cudaStream_t stream)
     if (error != cudaSuccess) {
         return error;
     }
-    const dim3 grid(static_cast<unsigned>(n_products(p)), static_cast<unsigned>(n_heads));
+    const dim3 grid(static_cast<unsigned>(places(p.groups).size()), static_cast<unsigned>(n_heads));
     group_kernel<T><<<grid, k_threads, bytes, stream>>>(p, n_stages);
     return cudaGetLastError();
 }

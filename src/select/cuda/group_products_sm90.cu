@@ -1,10 +1,13 @@
 // Products of groups on Hopper, by the tensor copy and wgmma. A persistent block makes one tile of 128 x 256 after the
-// other: a warp copies steps of 64 of the depth into a ring of buffers, ahead of two warpgroups of 64 x 256.
+// other: a warp copies steps of 64 of the depth into a ring of buffers, ahead of two warpgroups of 64 x 256. Two blocks
+// are a cluster and make two tiles of the same key groups, of which each copies half, to both: what the multiprocessors
+// read together is the L2 cache's to deliver, and it could not for tiles of 128 x 256 alone.
 #include <cuda.h>
 
 #include <type_traits>
 
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/sm90/cluster.cuh"
 #include "kernels/cuda/sm90/config.cuh"
 #include "kernels/cuda/sm90/tensor_map.h"
 #include "kernels/cuda/sm90/wgmma.cuh"
@@ -17,9 +20,11 @@ namespace {
 constexpr int k_stages = 4;
 constexpr int k_consumers = 2;  // warpgroups that multiply; one more copies
 constexpr int k_threads = 128 * (1 + k_consumers);
+constexpr int k_cluster = 2;
+constexpr int k_half_columns = k_group_columns / k_cluster;
 constexpr int k_row_bytes = sm90::k_row_bytes;
-constexpr int k_producer_registers = 40;
-constexpr int k_consumer_registers = 232;
+constexpr int k_producer_registers = 72;
+constexpr int k_consumer_registers = 216;
 
 struct alignas(1024) shared_memory {
     uint8_t q[k_stages][k_group_rows * k_row_bytes];
@@ -27,18 +32,20 @@ struct alignas(1024) shared_memory {
     uint64_t full[k_stages], empty[k_stages];
 };
 
-// A block's tiles, one after the other: for the warp that copies and for those that multiply alike.
+// A block's tiles, one after the other: for the warp that copies and for those that multiply alike. Both blocks of a
+// cluster go through the same pairs of tiles.
 class tile_walk {
   public:
     __device__ tile_walk(const group_params & p, int64_t n_heads)
-        : p_(p), n_(n_products(p)), total_(n_ * n_heads), next_(blockIdx.x) {}
+        : places_(p.groups), n_(places_.size()), total_(n_ * n_heads), next_(blockIdx.x / k_cluster) {}
 
     // False: there is no further one.
     __device__ bool next(int64_t & head, product_place & place) {
         while (next_ < total_) {
             head = next_ / n_;
-            place = place_of(p_, next_ % n_);
-            next_ += gridDim.x;
+            place = places_[next_ % n_];
+            place.row += int64_t{ptx::cluster_rank()} * k_group_rows;
+            next_ += gridDim.x / k_cluster;
             if (!place.empty) {
                 return true;
             }
@@ -47,13 +54,15 @@ class tile_walk {
     }
 
   private:
-    const group_params & p_;
+    const product_places<k_pair_rows> places_;
     const int64_t n_, total_;
     int64_t next_;
 };
 
 __device__ inline void copy_steps(const group_params & p, int64_t n_heads, const CUtensorMap & q_map,
                                   const CUtensorMap & k_map, shared_memory & shared) {
+    constexpr uint16_t all = (1 << k_cluster) - 1;
+    const auto rank = static_cast<int32_t>(ptx::cluster_rank());
     sm90::ring<k_stages> ring;
     tile_walk walk(p, n_heads);
     int64_t head = 0;
@@ -61,15 +70,28 @@ __device__ inline void copy_steps(const group_params & p, int64_t n_heads, const
     while (walk.next(head, place)) {
         const int64_t head_kv = (p.head_begin + head) / p.group - p.head_begin / p.group;
         const auto q_row = static_cast<int32_t>(head * p.q_rows + place.row);
-        const auto k_row = static_cast<int32_t>(head_kv * p.k_rows + place.column);
+        const auto k_row = static_cast<int32_t>(head_kv * p.k_rows + place.column) + rank * k_half_columns;
         for (int32_t depth = 0; depth < p.depth; depth += k_depth) {
-            ptx::barrier_wait(shared.empty[ring.slot], ring.parity ^ 1);
+            ptx::barrier_wait(shared.empty[ring.slot], ring.parity ^ 1);  // in both blocks
             uint64_t & full = shared.full[ring.slot];
             ptx::barrier_arrive_expect(full, sizeof shared.q[0] + sizeof shared.k[0]);
             ptx::load_box(ptx::shared_address(shared.q[ring.slot]), &q_map, full, depth, q_row, 0, 0);
-            ptx::load_box(ptx::shared_address(shared.k[ring.slot]), &k_map, full, depth, k_row, 0, 0);
+            ptx::load_box_to_all(ptx::shared_address(shared.k[ring.slot]) + rank * k_half_columns * k_row_bytes, &k_map,
+                                 full, all, depth, k_row, 0, 0);
             ring.advance();
         }
+    }
+}
+
+// Three warps that have nothing else to do: the next wave's queries, while the memory is idle.
+template <typename T>
+__device__ inline void pack_next(const pack_params & p) {
+    constexpr int k_pack_threads = 96;
+    constexpr int k_in_flight = 3;
+    const int64_t n_groups = p.groups.size();
+    for (int64_t i = blockIdx.x; i < n_groups * p.n_heads; i += gridDim.x) {
+        pack_queries<T, k_in_flight>(p, i % n_groups, i / n_groups, static_cast<int32_t>(threadIdx.x) % 128 - 32,
+                                     k_pack_threads);
     }
 }
 
@@ -116,10 +138,11 @@ class multiplier {
         ptx::hold(products);
         release(last);
     }
+    // To both blocks, as each copies into both.
     __device__ void release(int slot) {
         __syncwarp();
-        if (threadIdx.x % 32 == 0) {
-            ptx::barrier_arrive(shared_.empty[slot]);
+        if (threadIdx.x % 32 < k_cluster) {
+            ptx::barrier_arrive(shared_.empty[slot], threadIdx.x % 32);
         }
     }
 
@@ -147,7 +170,7 @@ class multiplier {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(k_threads, 1)
+__global__ void __cluster_dims__(k_cluster, 1, 1) __launch_bounds__(k_threads, 1)
     group_kernel(const __grid_constant__ group_params p, int64_t n_heads, const __grid_constant__ CUtensorMap q_map,
                  const __grid_constant__ CUtensorMap k_map) {
     extern __shared__ uint8_t raw[];
@@ -155,23 +178,26 @@ __global__ void __launch_bounds__(k_threads, 1)
     if (threadIdx.x == 0) {
         for (int i = 0; i < k_stages; ++i) {
             ptx::barrier_init(shared.full[i], 1);
-            ptx::barrier_init(shared.empty[i], k_consumers * 4);
+            ptx::barrier_init(shared.empty[i], k_cluster * k_consumers * 4);
         }
         ptx::barrier_init_fence();
         ptx::prefetch_tensor_map(&q_map);
         ptx::prefetch_tensor_map(&k_map);
     }
-    __syncthreads();
+    ptx::cluster_sync();
     const auto warpgroup = static_cast<int>(threadIdx.x) / 128;
     if (warpgroup == k_consumers) {
         ptx::give_registers<k_producer_registers>();
         if (threadIdx.x % 128 == 0) {
             copy_steps(p, n_heads, q_map, k_map, shared);
+        } else if (threadIdx.x % 128 >= 32) {
+            pack_next<T>(p.next);
         }
     } else {
         ptx::take_registers<k_consumer_registers>();
         multiplier<T>(p, shared, warpgroup).run(n_heads);
     }
+    ptx::cluster_sync();  // until then the other block copies into this one's shared memory and arrives at its barriers
 }
 
 template <typename T>
@@ -186,7 +212,7 @@ cudaError_t launch(const group_params & p, int64_t n_heads, cudaStream_t stream)
     int n_sm = 0;
     cudaError_t error = sm90::make_map({p.q, n_heads * p.q_rows, p.depth}, k_group_rows, bf16, q_map);
     if (error == cudaSuccess) {
-        error = sm90::make_map({p.k, n_heads_kv * p.k_rows, p.depth}, k_group_columns, bf16, k_map);
+        error = sm90::make_map({p.k, n_heads_kv * p.k_rows, p.depth}, k_half_columns, bf16, k_map);
     }
     if (error == cudaSuccess) {
         error = cudaGetDevice(&device);
@@ -200,8 +226,9 @@ cudaError_t launch(const group_params & p, int64_t n_heads, cudaStream_t stream)
     if (error != cudaSuccess) {
         return error;
     }
-    const auto n_blocks = static_cast<unsigned>(smaller(n_sm, n_products(p) * n_heads));
-    group_kernel<T><<<n_blocks, k_threads, bytes, stream>>>(p, n_heads, q_map, k_map);
+    const auto n_clusters = smaller(n_sm / k_cluster, product_places<k_pair_rows>(p.groups).size() * n_heads);
+    group_kernel<T>
+        <<<static_cast<unsigned>(n_clusters * k_cluster), k_threads, bytes, stream>>>(p, n_heads, q_map, k_map);
     return cudaGetLastError();
 }
 

@@ -4,8 +4,10 @@
 
 #include <cmath>
 
+#include "select/cuda/hopper.h"
 #include "select/cuda/launches.h"
 #include "select/cuda/mean.cuh"
+#include "select/cuda/means_hopper.h"
 #include "select/cuda/means_scores.cuh"
 #include "select/cuda/pick.cuh"
 #include "select/methods.h"
@@ -16,9 +18,10 @@ namespace {
 using namespace cuda;
 
 // Mean keys of a block of 128, as an operand: a thread block each; zeros behind the last block and dimension.
+// Dimensions lie in their order, or at their fragment_place().
 template <typename T, int k_dim>
 __global__ void __launch_bounds__(k_mean_threads)
-    mean_keys_kernel(const __grid_constant__ key_rows keys, int64_t n_ranks, int32_t d, T * means) {
+    mean_keys_kernel(const __grid_constant__ key_rows keys, int64_t n_ranks, int32_t d, bool in_order, T * means) {
     const int64_t first = int64_t{blockIdx.x} * k_bitmap_keys;
     const auto n_rows = static_cast<int32_t>(larger(smaller(n_ranks - first, k_bitmap_keys), 0));
     const T * rows = static_cast<const T *>(keys.data) + blockIdx.y * keys.stride_head + first * keys.stride_row;
@@ -26,7 +29,8 @@ __global__ void __launch_bounds__(k_mean_threads)
     const auto dim = static_cast<int32_t>(threadIdx.x);
     if (dim < k_dim) {
         T * target = means + (int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * k_dim;
-        target[fragment_place(dim)] = T(dim < d && n_rows > 0 ? sum / static_cast<float>(n_rows) : 0.0f);
+        target[in_order ? dim : fragment_place(dim)] =
+            T(dim < d && n_rows > 0 ? sum / static_cast<float>(n_rows) : 0.0f);
     }
 }
 
@@ -117,9 +121,14 @@ status select_rows(const means_values & values, const cuda_selection_call & call
     auto * means = reinterpret_cast<T *>(workspace + layout.means);
     auto * scores = reinterpret_cast<float *>(workspace + layout.scores);
     const auto d = static_cast<int32_t>(args.d_qk);
+    bool hopper = false;
+    if (status s = launched(is_hopper(hopper), "the device's architecture"); !s.ok()) {
+        return s;
+    }
+    hopper = hopper && args.d_qk <= k_most_hopper_dim;
     const dim3 grid(static_cast<unsigned>(layout.n_padded), static_cast<unsigned>(args.n_head_kv));
     mean_keys_kernel<T, k_dim>
-        <<<grid, k_mean_threads, 0, stream>>>(keys_of(args, rows), rows.shape.ranks.end, d, means);
+        <<<grid, k_mean_threads, 0, stream>>>(keys_of(args, rows), rows.shape.ranks.end, d, hopper, means);
     if (status s = launched("mean keys"); !s.ok()) {
         return s;
     }
@@ -140,7 +149,11 @@ status select_rows(const means_values & values, const cuda_selection_call & call
     pick_params picked{rows.shape, rows.bits, scores, layout.row_scores, {}, group, values};
     return for_each_wave(layout.waves, args.n_head_kv, rows.shape.n_tiles(), [&](const wave & part) {
         params.part = picked.part = part;
-        if (status s = launch_scores<T, k_dim>(params, stream); !s.ok()) {
+        if (status s = hopper ? launched(score_means_on_hopper(params, args.n_head_kv * layout.n_padded,
+                                                               args.k_type == dtype::bf16, stream),
+                                         "scoring mean keys")
+                              : launch_scores<T, k_dim>(params, stream);
+            !s.ok()) {
             return s;
         }
         pick_kernel<<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);

@@ -22,11 +22,7 @@ __device__ inline float warp_sum(float value) {
     return value;
 }
 __device__ inline int32_t warp_sum(int32_t value) {
-#pragma unroll
-    for (int step = k_warp / 2; step > 0; step /= 2) {
-        value += __shfl_xor_sync(k_all_lanes, value, step);
-    }
-    return value;
+    return __reduce_add_sync(k_all_lanes, value);
 }
 __device__ inline float warp_max(float value) {
 #pragma unroll
@@ -62,30 +58,94 @@ __device__ inline void make_equal(float * scores, int32_t n) {
 struct part {
     float mass;
     int32_t n;
-};
-template <bool k_by_mass>
-__device__ inline part part_from(const float * scores, int32_t n, float level) {
-    part own{0, 0};
-#pragma unroll 4
-    for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
-        const float score = scores[block];
+
+    template <bool k_by_mass>
+    __device__ void add(float score, float level) {
         const bool in = score >= level;
         if constexpr (k_by_mass) {
-            own.mass += in ? score : 0.0f;
+            mass += in ? score : 0.0f;
         }
-        own.n += in ? 1 : 0;
+        n += in ? 1 : 0;
     }
-    if constexpr (k_by_mass) {
-        own.mass = warp_sum(own.mass);
+    // Of the whole warp, from those of its lanes.
+    template <bool k_by_mass>
+    __device__ part of_warp() const {
+        return {k_by_mass ? warp_sum(mass) : 0.0f, warp_sum(n)};
     }
-    own.n = warp_sum(own.n);
-    return own;
-}
+};
+
+// Scores where they lie.
+struct stored_scores {
+    const float * scores;
+    int32_t n;
+
+    template <bool k_by_mass>
+    __device__ part from(float level) const {
+        part own{0, 0};
+#pragma unroll 4
+        for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
+            own.add<k_by_mass>(scores[block], level);
+        }
+        return own.of_warp<k_by_mass>();
+    }
+    __device__ float largest() const {
+        float own = k_no_score;
+        for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
+            own = fmaxf(own, scores[block]);
+        }
+        return warp_max(own);
+    }
+};
+
+// The same sums of scores that the lanes hold in registers, as whoever reads them twenty times should.
+class held_scores {
+  public:
+    static constexpr int k_slots = 32;  // of a lane
+    static constexpr int32_t k_most = k_slots * k_warp;
+
+    // REQUIRES n <= k_most.
+    __device__ held_scores(const float * scores, int32_t n) : n_(n) {
+#pragma unroll
+        for (int slot = 0; slot < k_slots; ++slot) {
+            const int32_t block = slot * k_warp + static_cast<int32_t>(threadIdx.x) % k_warp;
+            values_[slot] = block < n ? scores[block] : k_no_score;
+        }
+    }
+
+    template <bool k_by_mass>
+    __device__ part from(float level) const {
+        constexpr int k_at_a_time = 4;
+        part own{0, 0};
+#pragma unroll
+        for (int first = 0; first < k_slots; first += k_at_a_time) {
+            if (first * k_warp >= n_) {
+                break;
+            }
+#pragma unroll
+            for (int slot = first; slot < first + k_at_a_time; ++slot) {
+                own.add<k_by_mass>(values_[slot], level);
+            }
+        }
+        return own.of_warp<k_by_mass>();
+    }
+    __device__ float largest() const {
+        float own = k_no_score;
+#pragma unroll
+        for (int slot = 0; slot < k_slots; ++slot) {
+            own = fmaxf(own, values_[slot]);
+        }
+        return warp_max(own);
+    }
+
+  private:
+    const int32_t n_;
+    float values_[k_slots];
+};
 
 // The fewest blocks, by falling score and rising index, that reach the target: a mass, or a number. Bisection over the
 // bits of the level: sums are always taken in the same order, so they fall as it rises.
-template <bool k_by_mass, typename amount>
-__device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
+template <bool k_by_mass, class source, typename amount>
+__device__ inline cut cut_by_bisection(const source & scores, amount target) {
     const auto reaches = [&](const part & p) {
         if constexpr (k_by_mass) {
             return p.mass >= target;
@@ -93,19 +153,15 @@ __device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
             return p.n >= target;
         }
     };
-    if (!(target > 0)) {
-        return cut_of_none();
-    }
-    part low = part_from<k_by_mass>(scores, n, 0.0f);
+    part low = scores.template from<k_by_mass>(0.0f);
     if (!reaches(low)) {
         return cut_of_all();
     }
     part high{0, 0};
-    uint32_t low_bits = 0;                               // reaches the target
-    uint32_t high_bits = __float_as_uint(INFINITY) + 1;  // does not
-    while (high_bits - low_bits > 1 && low.n - high.n > 1) {
-        const uint32_t bits = low_bits + (high_bits - low_bits) / 2;
-        const part middle = part_from<k_by_mass>(scores, n, __uint_as_float(bits));
+    uint32_t low_bits = 0;                                       // reaches the target
+    uint32_t high_bits = __float_as_uint(scores.largest()) + 1;  // does not
+    const auto narrow = [&](uint32_t bits) {
+        const part middle = scores.template from<k_by_mass>(__uint_as_float(bits));
         if (reaches(middle)) {
             low = middle;
             low_bits = bits;
@@ -113,6 +169,16 @@ __device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
             high = middle;
             high_bits = bits;
         }
+    };
+    if constexpr (k_by_mass) {
+        // Blocks below this one are together less than what may be left out, but for rounding.
+        const uint32_t bits = __float_as_uint((low.mass - target) / static_cast<float>(low.n));
+        if (bits > low_bits && bits < high_bits) {
+            narrow(bits);
+        }
+    }
+    while (high_bits - low_bits > 1 && low.n - high.n > 1) {
+        narrow(low_bits + (high_bits - low_bits) / 2);
     }
     const float level = __uint_as_float(low_bits);
     if (low.n - high.n <= 1) {
@@ -125,13 +191,23 @@ __device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
     }
 }
 
+template <bool k_by_mass, typename amount>
+__device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
+    if (!(target > 0)) {
+        return cut_of_none();
+    }
+    return n <= held_scores::k_most ? cut_by_bisection<k_by_mass>(held_scores(scores, n), target)
+                                    : cut_by_bisection<k_by_mass>(stored_scores{scores, n}, target);
+}
+
 // How many blocks a cut keeps.
 __device__ inline int32_t kept_by(const cut & c, const float * scores, int32_t n) {
-    const int32_t from = part_from<false>(scores, n, c.level).n;
+    const stored_scores all{scores, n};
+    const int32_t from = all.from<false>(c.level).n;
     if (c.n_level == k_all_of_level) {
         return from;
     }
-    const int32_t above = part_from<false>(scores, n, __uint_as_float(__float_as_uint(c.level) + 1)).n;
+    const int32_t above = all.from<false>(__uint_as_float(__float_as_uint(c.level) + 1)).n;
     return above + min(from - above, c.n_level);
 }
 

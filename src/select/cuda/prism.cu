@@ -45,71 +45,87 @@ __global__ void __launch_bounds__(k_mean_threads, 6) mean_kernel(const __grid_co
     }
 }
 
-constexpr int k_factor_threads = 512;
+constexpr int k_square_means = 32;  // of a thread block
 
 struct factor_params {
     const float * q_means;
     const float * k_means;
-    float2 * factors;  // [query head] of the fast and of the slow band
+    double3 * squares;  // [query head, then key head][chunk]: of all dimensions, of the fast, of the slow band
+    float2 * factors;   // [query head] of the fast and of the slow band
     int64_t n_tiles, n_blocks;
+    int64_t n_chunks;  // of k_square_means tiles or blocks
     prism_values values;
     float scale;
     int32_t d;
+    int32_t n_head;
     int32_t group;
 };
 
-// Sums of squares of each dimension over n means; those of dimension c for thread c < d.
-__device__ inline double squares_of_dim(const float * means, int64_t n, int32_t d, float * parts) {
-    const int32_t n_parts = k_factor_threads / d;
-    const int32_t part = static_cast<int32_t>(threadIdx.x) / d;
-    const int32_t dim = static_cast<int32_t>(threadIdx.x) % d;
-    float sum = 0;
-    if (part < n_parts) {
-#pragma unroll 8
-        for (int64_t i = part; i < n; i += n_parts) {
-            const float mean = means[i * d + dim];
-            sum = fmaf(mean, mean, sum);
-        }
+__device__ inline double3 sum_of_warp(double3 value) {
+#pragma unroll
+    for (int step = k_warp / 2; step > 0; step /= 2) {
+        value.x += __shfl_xor_sync(k_all_lanes, value.x, step);
+        value.y += __shfl_xor_sync(k_all_lanes, value.y, step);
+        value.z += __shfl_xor_sync(k_all_lanes, value.z, step);
     }
-    parts[threadIdx.x] = sum;
-    __syncthreads();
-    double all = 0;
-    if (static_cast<int32_t>(threadIdx.x) < d) {
-        for (int32_t i = 0; i < n_parts; ++i) {
-            all += static_cast<double>(parts[i * d + static_cast<int32_t>(threadIdx.x)]);
-        }
-    }
-    __syncthreads();
-    return all;
+    return value;
+}
+__device__ inline void add_to(double3 & sum, const double3 & value) {
+    sum.x += value.x;
+    sum.y += value.y;
+    sum.z += value.z;
 }
 
-// A thread block a query head.
-__global__ void __launch_bounds__(k_factor_threads) factor_kernel(const __grid_constant__ factor_params p) {
-    __shared__ float parts[k_factor_threads];
-    __shared__ double squares[2][k_most_dim];  // of queries, of keys
-    const int64_t head = blockIdx.x;
-    const int64_t head_kv = head / p.group;
-    const double q = squares_of_dim(p.q_means + head * p.n_tiles * p.d, p.n_tiles, p.d, parts);
-    const double k = squares_of_dim(p.k_means + head_kv * p.n_blocks * p.d, p.n_blocks, p.d, parts);
-    if (static_cast<int32_t>(threadIdx.x) < p.d) {
-        squares[0][threadIdx.x] = q;
-        squares[1][threadIdx.x] = k;
+// Sums of squares: a thread block a chunk of one head's means.
+__global__ void __launch_bounds__(k_mean_threads) square_kernel(const __grid_constant__ factor_params p) {
+    __shared__ double3 parts[k_mean_threads / k_warp];
+    const int64_t head = blockIdx.y;
+    const bool of_queries = head < p.n_head;
+    const int64_t n_means = of_queries ? p.n_tiles : p.n_blocks;
+    const float * means = of_queries ? p.q_means + head * n_means * p.d : p.k_means + (head - p.n_head) * n_means * p.d;
+    const int64_t first = int64_t{blockIdx.x} * k_square_means;
+    const auto n = static_cast<int32_t>(larger(smaller(n_means - first, k_square_means), 0)) * p.d;
+    const index_range fast = stretch_of_band(0, p.d);
+    const index_range slow = stretch_of_band(1, p.d);
+    double3 sum = make_double3(0, 0, 0);
+#pragma unroll 4
+    for (auto i = static_cast<int32_t>(threadIdx.x); i < n; i += k_mean_threads) {
+        const double mean = means[first * p.d + i];
+        const double square = mean * mean;
+        const int32_t dim = i % p.d;
+        add_to(sum, make_double3(square, dim < fast.end ? square : 0, dim >= slow.begin ? square : 0));
+    }
+    sum = sum_of_warp(sum);
+    if (threadIdx.x % k_warp == 0) {
+        parts[threadIdx.x / k_warp] = sum;
     }
     __syncthreads();
+    if (threadIdx.x == 0) {
+        for (int warp = 1; warp < k_mean_threads / k_warp; ++warp) {
+            add_to(sum, parts[warp]);
+        }
+        p.squares[head * p.n_chunks + blockIdx.x] = sum;
+    }
+}
+
+// A warp a query head.
+__global__ void __launch_bounds__(k_warp) factor_kernel(const __grid_constant__ factor_params p) {
+    const int64_t heads[2] = {blockIdx.x, p.n_head + blockIdx.x / p.group};
+    double3 sums[2];
+    for (int side = 0; side < 2; ++side) {
+        double3 sum = make_double3(0, 0, 0);
+        for (int64_t chunk = threadIdx.x; chunk < p.n_chunks; chunk += k_warp) {
+            add_to(sum, p.squares[heads[side] * p.n_chunks + chunk]);
+        }
+        sums[side] = sum_of_warp(sum);
+    }
     if (threadIdx.x < k_prism_bands) {
         const auto band = static_cast<int32_t>(threadIdx.x);
-        const index_range dims = stretch_of_band(band, p.d);
-        prism_squares sums[2];
-        for (int side = 0; side < 2; ++side) {
-            for (int32_t dim = 0; dim < p.d; ++dim) {
-                sums[side].all += squares[side][dim];
-                sums[side].band += dim >= dims.begin && dim < dims.end ? squares[side][dim] : 0.0;
-            }
-        }
+        const auto of_band = [&](const double3 & sum) { return prism_squares{band == 0 ? sum.y : sum.z, sum.x}; };
         constexpr double k_log2_e = 1.4426950408889634;
-        const double factor = prism_factor(p.values, static_cast<double>(p.scale), p.d, band, sums[0], sums[1],
-                                           [](double x) { return sqrt(x); });
-        (&p.factors[head].x)[band] = static_cast<float>(factor * k_log2_e);
+        const double factor = prism_factor(p.values, static_cast<double>(p.scale), p.d, band, of_band(sums[0]),
+                                           of_band(sums[1]), [](double x) { return sqrt(x); });
+        (&p.factors[blockIdx.x].x)[band] = static_cast<float>(factor * k_log2_e);
     }
 }
 
@@ -161,7 +177,7 @@ __device__ inline cut cut_of_share(const pick_params & p, index_range rows, floa
 }
 
 // A warp a tile.
-__global__ void __launch_bounds__(k_pick_threads, 8) pick_kernel(const __grid_constant__ pick_params p) {
+__global__ void __launch_bounds__(k_pick_threads, 7) pick_kernel(const __grid_constant__ pick_params p) {
     picked_tile at;
     if (!tile_of_warp(p.part, at)) {
         return;
@@ -201,7 +217,8 @@ struct prism_layout {
     int64_t n_blocks;
     int64_t row_products;
     wave_size waves;
-    int64_t q_means, k_means, factors, products;
+    int64_t n_chunks;  // of means whose squares are summed
+    int64_t q_means, k_means, squares, factors, products;
     int64_t bytes;
 };
 
@@ -214,6 +231,8 @@ prism_layout layout_of(const attention_args & args, const bitmap_shape & shape) 
     workspace_layout all;
     l.q_means = all.take(args.n_head * shape.n_tiles() * args.d_qk * 4);
     l.k_means = all.take(args.n_head_kv * l.n_blocks * args.d_qk * 4);
+    l.n_chunks = (larger(shape.n_tiles(), l.n_blocks) + k_square_means - 1) / k_square_means;
+    l.squares = all.take((args.n_head + args.n_head_kv) * l.n_chunks * static_cast<int64_t>(sizeof(double3)));
     l.factors = all.take(args.n_head * 8);
     l.products = all.take(l.waves.n_rows() * tile_bytes);
     l.bytes = all.bytes();
@@ -276,8 +295,24 @@ status select_rows(const prism_values & values, const cuda_selection_call & call
     }
     const auto d = static_cast<int32_t>(args.d_qk);
     const auto group = static_cast<int32_t>(args.n_head / args.n_head_kv);
-    factor_kernel<<<static_cast<unsigned>(args.n_head), k_factor_threads, 0, stream>>>(
-        {q_means, k_means, factors, rows.shape.n_tiles(), layout.n_blocks, values, args.scale, d, group});
+    const factor_params factor{q_means,
+                               k_means,
+                               reinterpret_cast<double3 *>(workspace + layout.squares),
+                               factors,
+                               rows.shape.n_tiles(),
+                               layout.n_blocks,
+                               layout.n_chunks,
+                               values,
+                               args.scale,
+                               d,
+                               static_cast<int32_t>(args.n_head),
+                               group};
+    const dim3 square_grid(static_cast<unsigned>(layout.n_chunks), static_cast<unsigned>(args.n_head + args.n_head_kv));
+    square_kernel<<<square_grid, k_mean_threads, 0, stream>>>(factor);
+    if (status s = launched("squares of means"); !s.ok()) {
+        return s;
+    }
+    factor_kernel<<<static_cast<unsigned>(args.n_head), k_warp, 0, stream>>>(factor);
     if (status s = launched("factors of bands"); !s.ok()) {
         return s;
     }

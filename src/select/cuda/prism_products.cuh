@@ -31,26 +31,44 @@ constexpr int k_product_dims = 16;  // in shared memory at a time
 constexpr int k_product_tiles = 8;  // of a thread
 constexpr int k_product_row = k_product_side + 4;
 
-// Dimensions [dim, dim + k_product_dims) of 64 means, [dim][mean]; zeros behind the last mean and dimension.
-__device__ inline void load_means(const float * means, int64_t n_means, int32_t d, int32_t dim, int32_t end,
-                                  float (&to)[k_product_dims][k_product_row]) {
-    const int own_dim = static_cast<int>(threadIdx.x) % 4 * 4;
+// Dimensions [dim, dim + k_product_dims) of 64 means on their way to shared memory, [dim][mean]; zeros behind the last
+// mean and dimension. A thread moves four dimensions of two means.
+class means_on_the_way {
+  public:
+    __device__ void load(const float * means, int64_t n_means, int32_t d, int32_t dim, int32_t end) {
 #pragma unroll
-    for (int mean = static_cast<int>(threadIdx.x) / 4; mean < k_product_side; mean += k_product_threads / 4) {
-        float4 four = make_float4(0, 0, 0, 0);
-        if (mean < n_means && dim + own_dim < end) {
-            four = *reinterpret_cast<const float4 *>(means + int64_t{mean} * d + dim + own_dim);
+        for (int i = 0; i < 2; ++i) {
+            fours_[i] = make_float4(0, 0, 0, 0);
+            if (mean(i) < n_means && dim + own_dim() < end) {
+                fours_[i] = *reinterpret_cast<const float4 *>(means + int64_t{mean(i)} * d + dim + own_dim());
+            }
         }
-        to[own_dim][mean] = four.x;
-        to[own_dim + 1][mean] = four.y;
-        to[own_dim + 2][mean] = four.z;
-        to[own_dim + 3][mean] = four.w;
     }
-}
+    __device__ void store(float (&to)[k_product_dims][k_product_row]) const {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+            to[own_dim()][mean(i)] = fours_[i].x;
+            to[own_dim() + 1][mean(i)] = fours_[i].y;
+            to[own_dim() + 2][mean(i)] = fours_[i].z;
+            to[own_dim() + 3][mean(i)] = fours_[i].w;
+        }
+    }
+
+  private:
+    static_assert(k_product_side * k_product_dims == 2 * 4 * k_product_threads);
+    __device__ static int own_dim() {
+        return static_cast<int>(threadIdx.x) % 4 * 4;
+    }
+    __device__ static int mean(int i) {
+        return static_cast<int>(threadIdx.x) / 4 + i * (k_product_threads / 4);
+    }
+
+    float4 fours_[2];
+};
 
 __global__ void __launch_bounds__(k_product_threads) product_kernel(const __grid_constant__ product_params p) {
-    __shared__ __align__(16) float q[k_product_dims][k_product_row];
-    __shared__ __align__(16) float k[k_product_dims][k_product_row];
+    __shared__ __align__(16) float q[2][k_product_dims][k_product_row];
+    __shared__ __align__(16) float k[2][k_product_dims][k_product_row];
     const int64_t first_tile = int64_t{blockIdx.y} * k_product_side;  // of the wave
     const int64_t n_tiles = smaller(p.part.n_tiles - first_tile, k_product_side);
     const int64_t first_block = int64_t{blockIdx.x} * k_product_side;
@@ -68,17 +86,25 @@ __global__ void __launch_bounds__(k_product_threads) product_kernel(const __grid
     const int own_block = static_cast<int>(threadIdx.x) % 16 * 4;
     const int own_tile = static_cast<int>(threadIdx.x) / 16 * k_product_tiles;
     float sums[k_product_tiles][4] = {};
-    for (auto dim = static_cast<int32_t>(dims.begin); dim < end; dim += k_product_dims) {
-        __syncthreads();
-        load_means(q_means, n_tiles, p.d, dim, end, q);
-        load_means(k_means, p.n_blocks - first_block, p.d, dim, end, k);
-        __syncthreads();
+    means_on_the_way next_q;
+    means_on_the_way next_k;
+    const auto load = [&](int32_t dim) {
+        next_q.load(q_means, n_tiles, p.d, dim, end);
+        next_k.load(k_means, p.n_blocks - first_block, p.d, dim, end);
+    };
+    load(static_cast<int32_t>(dims.begin));
+    int turn = 0;
+    for (auto dim = static_cast<int32_t>(dims.begin); dim < end; dim += k_product_dims, turn ^= 1) {
+        next_q.store(q[turn]);
+        next_k.store(k[turn]);
+        __syncthreads();  // they are there, and nobody reads those before any more when these are replaced
+        load(dim + k_product_dims);
 #pragma unroll
         for (int i = 0; i < k_product_dims; ++i) {
-            const float4 right = *reinterpret_cast<const float4 *>(&k[i][own_block]);
+            const float4 right = *reinterpret_cast<const float4 *>(&k[turn][i][own_block]);
             float left[k_product_tiles];
-            *reinterpret_cast<float4 *>(left) = *reinterpret_cast<const float4 *>(&q[i][own_tile]);
-            *reinterpret_cast<float4 *>(left + 4) = *reinterpret_cast<const float4 *>(&q[i][own_tile + 4]);
+            *reinterpret_cast<float4 *>(left) = *reinterpret_cast<const float4 *>(&q[turn][i][own_tile]);
+            *reinterpret_cast<float4 *>(left + 4) = *reinterpret_cast<const float4 *>(&q[turn][i][own_tile + 4]);
 #pragma unroll
             for (int tile = 0; tile < k_product_tiles; ++tile) {
                 sums[tile][0] = fmaf(left[tile], right.x, sums[tile][0]);

@@ -22,8 +22,13 @@ struct wave_size {
         constexpr int64_t k_most_heads = 4096;  // that a grid takes on any axis
         constexpr int64_t k_wave_bytes = int64_t{384} << 20;
         const int64_t n = larger(k_wave_bytes / bytes, 1);  // tiles of a wave
-        return n >= n_tiles ? wave_size{smaller(smaller(n / n_tiles, n_heads), k_most_heads), n_tiles}
-                            : wave_size{1, n};
+        return n >= n_tiles ? wave_size{even(n_heads, smaller(n / n_tiles, k_most_heads)), n_tiles}
+                            : wave_size{1, even(n_tiles, n)};
+    }
+    // As large as waves of up to `most` are if all have about the same size.
+    static constexpr int64_t even(int64_t n, int64_t most) {
+        const int64_t n_waves = (n + most - 1) / most;
+        return (n + n_waves - 1) / n_waves;
     }
 
     constexpr int64_t n_rows() const { return n_heads * n_tiles; }

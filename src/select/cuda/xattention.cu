@@ -3,7 +3,9 @@
 #include "select/xattention.h"
 
 #include <cmath>
+#include <vector>
 
+#include "select/cuda/group_packs.cuh"
 #include "select/cuda/group_products.cuh"
 #include "select/cuda/group_products.h"
 #include "select/cuda/launches.h"
@@ -18,65 +20,13 @@ using namespace cuda;
 
 constexpr int k_pack_threads = 256;
 
-struct pack_params {
-    const void * from;  // [head][rank - first_rank][d]
-    int64_t stride_head, stride_row;
-    int64_t first_rank;
-    index_range ranks;  // of which there are elements; the others become zeros
-    index_range groups;
-    int64_t head_begin;
-    void * to;  // [head - head_begin][n_rows][stride][d]
-    int64_t n_rows;
-    int32_t stride;
-    int32_t d;
-    float sign;
-    bool by_16;
-};
-
-// A thread block a group and head; a thread 8 elements. Queries lie from the group's last position to its first.
 template <typename T>
 __global__ void __launch_bounds__(k_pack_threads) pack_queries_kernel(const __grid_constant__ pack_params p) {
-    const int32_t n_chunks = p.d / 8;
-    const float * head = static_cast<const float *>(p.from) + (p.head_begin + blockIdx.y) * p.stride_head;
-    auto * to = static_cast<uint4 *>(p.to) + (blockIdx.y * p.n_rows + blockIdx.x) * p.stride * n_chunks;
-    const int64_t last = (p.groups.begin + blockIdx.x + 1) * p.stride - 1;
-    for (auto i = static_cast<int32_t>(threadIdx.x); i < p.stride * n_chunks; i += k_pack_threads) {
-        const int64_t rank = last - i / n_chunks;
-        float values[8] = {};
-        if (rank >= p.ranks.begin && rank < p.ranks.end) {
-            const float * source = head + (rank - p.first_rank) * p.stride_row + i % n_chunks * 8;
-            if (p.by_16) {
-                *reinterpret_cast<float4 *>(values) = __ldg(reinterpret_cast<const float4 *>(source));
-                *reinterpret_cast<float4 *>(values + 4) = __ldg(reinterpret_cast<const float4 *>(source + 4));
-            } else {
-#pragma unroll
-                for (int j = 0; j < 8; ++j) {
-                    values[j] = __ldg(source + j);
-                }
-            }
-        }
-        uint32_t pairs[4];
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            pairs[j] = ptx::pack<T>(values[j * 2] * p.sign, values[j * 2 + 1] * p.sign);
-        }
-        to[i] = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
-    }
+    cuda::pack_queries<T, 1>(p, blockIdx.x, blockIdx.y, static_cast<int32_t>(threadIdx.x), k_pack_threads);
 }
 
 __global__ void __launch_bounds__(k_pack_threads) pack_keys_kernel(const __grid_constant__ pack_params p) {
-    const int32_t n_chunks = p.d / 8;
-    const uint16_t * head = static_cast<const uint16_t *>(p.from) + (p.head_begin + blockIdx.y) * p.stride_head;
-    auto * to = static_cast<uint4 *>(p.to) + (blockIdx.y * p.n_rows + blockIdx.x) * p.stride * n_chunks;
-    const int64_t first = (p.groups.begin + blockIdx.x) * p.stride;
-    for (auto i = static_cast<int32_t>(threadIdx.x); i < p.stride * n_chunks; i += k_pack_threads) {
-        const int64_t rank = first + i / n_chunks;
-        to[i] = make_uint4(0, 0, 0, 0);
-        if (rank < p.ranks.end) {
-            const uint16_t * source = head + (rank - p.first_rank) * p.stride_row + i % n_chunks * 8;
-            to[i] = __ldg(reinterpret_cast<const uint4 *>(source));
-        }
-    }
+    cuda::pack_keys(p, blockIdx.x, blockIdx.y, static_cast<int32_t>(threadIdx.x), k_pack_threads);
 }
 
 struct mass_params {
@@ -206,12 +156,15 @@ __global__ void __launch_bounds__(k_pick_threads) pick_kernel(const __grid_const
     }
 }
 
+constexpr int k_query_buffers = 2;  // a wave's queries may be packed while those before are multiplied
+
 // Where the parts of a segment's workspace lie.
 struct group_layout {
     wave_size waves;
     int64_t q_rows, k_rows;
     int64_t row_blocks;
-    int64_t q, k, stretches, parts, masses;
+    int64_t q[k_query_buffers];
+    int64_t k, stretches, parts, masses;
     int64_t bytes;
 };
 
@@ -228,15 +181,16 @@ group_layout layout_of(const xattention_values & values, const attention_args & 
     l.row_blocks = rounded_up(shape.n_words() * k_word_bits, k_group_columns / tile_groups);
     const int64_t row_bytes = values.stride * args.d_qk * 2;
     const int64_t result_bytes = l.row_blocks * 4 + l.k_rows / k_stretch * 8;
-    l.waves = wave_size::of(args.n_head, shape.n_tiles(), tile_groups * (row_bytes + result_bytes) + l.row_blocks * 4);
-    if (l.waves.n_heads > group) {
-        l.waves.n_heads -= l.waves.n_heads % group;
-    }
+    const int64_t tile_bytes = tile_groups * (k_query_buffers * row_bytes + result_bytes) + l.row_blocks * 4;
+    l.waves = wave_size::of(args.n_head_kv, shape.n_tiles(), group * tile_bytes);
+    const int64_t n_heads_kv = l.waves.n_heads;
+    l.waves.n_heads *= group;
     // Where tiles do not begin with a group, they have a part of one more.
-    l.q_rows = rounded_up(l.waves.n_tiles * tile_groups + 1, k_group_rows);
-    const int64_t n_heads_kv = smaller((l.waves.n_heads + group - 1) / group + 1, args.n_head_kv);
+    l.q_rows = rounded_up(l.waves.n_tiles * tile_groups + 1, k_pair_rows);
     workspace_layout all;
-    l.q = all.take(l.waves.n_heads * l.q_rows * row_bytes);
+    for (int64_t & q : l.q) {
+        q = all.take(l.waves.n_heads * l.q_rows * row_bytes);
+    }
     l.k = all.take(n_heads_kv * l.k_rows * row_bytes);
     l.stretches = all.take(l.waves.n_heads * l.q_rows * (l.k_rows / k_stretch) * 8);
     l.parts = all.take(l.waves.n_heads * l.q_rows * l.row_blocks * 4);
@@ -257,84 +211,113 @@ class group_selection {
           workspace_(static_cast<uint8_t *>(call.workspace)) {}
 
     status run() {
-        return for_each_wave(layout_.waves, args_.n_head, rows_.shape.n_tiles(), [&](const wave & part) {
-            const int64_t first = rows_.shape.rows_of(part.tile_begin).begin;
-            const int64_t last = rows_.shape.rows_of(part.tile_begin + part.n_tiles - 1).end;
-            const index_range groups = groups_of({first, last}, values_.stride);
-            status result = pack(part, groups);
-            if (result.ok()) {
-                result = multiply(part, groups);
-            }
-            return result.ok() ? pick(part, groups) : result;
+        std::vector<wave> parts;
+        (void)for_each_wave(layout_.waves, args_.n_head, rows_.shape.n_tiles(), [&](const wave & part) {
+            parts.push_back(part);
+            return status();
         });
+        status result;
+        bool queries_packed = false;
+        for (size_t i = 0; i < parts.size() && result.ok(); ++i) {
+            const wave & part = parts[i];
+            if (part.tile_begin == 0) {
+                result = pack_keys(part);
+            }
+            if (result.ok() && !queries_packed) {
+                result = pack_queries(packs_of_queries(part, i));
+            }
+            if (result.ok()) {
+                const bool last = i + 1 == parts.size();
+                group_params products = products_of(part, i);
+                products.next = last ? pack_params{} : packs_of_queries(parts[i + 1], i + 1);
+                result = group_products(products, part.n_heads, is_bf16(), stream_, queries_packed);
+            }
+            if (result.ok()) {
+                result = pick(part, groups_of_wave(part));
+            }
+        }
+        return result;
     }
 
   private:
-    status pack(const wave & part, index_range groups) {
-        const int64_t group = args_.n_head / args_.n_head_kv;
-        const index_range heads_kv = {part.head_begin / group, (part.head_begin + part.n_heads - 1) / group + 1};
+    index_range groups_of_wave(const wave & part) const {
+        const int64_t first = rows_.shape.rows_of(part.tile_begin).begin;
+        const int64_t last = rows_.shape.rows_of(part.tile_begin + part.n_tiles - 1).end;
+        return groups_of({first, last}, values_.stride);
+    }
+    uint8_t * query_buffer(size_t number) const { return workspace_ + layout_.q[number % k_query_buffers]; }
+
+    // number: of the wave.
+    pack_params packs_of_queries(const wave & part, size_t number) const {
         const query_rows queries = queries_of(args_, rows_);
+        return {queries.data,
+                queries.stride_head,
+                queries.stride_row,
+                rows_.shape.ranks.begin,
+                rows_.shape.ranks,
+                groups_of_wave(part),
+                part.head_begin,
+                part.n_heads,
+                query_buffer(number),
+                layout_.q_rows,
+                static_cast<int32_t>(values_.stride),
+                static_cast<int32_t>(args_.d_qk),
+                args_.scale < 0 ? -1.0f : 1.0f,
+                queries.by_16};
+    }
+    status pack_queries(const pack_params & q) {
+        const dim3 grid(static_cast<unsigned>(q.groups.size()), static_cast<unsigned>(q.n_heads));
+        if (is_bf16()) {
+            pack_queries_kernel<__nv_bfloat16><<<grid, k_pack_threads, 0, stream_>>>(q);
+        } else {
+            pack_queries_kernel<__half><<<grid, k_pack_threads, 0, stream_>>>(q);
+        }
+        return launched("packing queries");
+    }
+
+    // For all waves of these heads.
+    status pack_keys(const wave & part) {
+        const int64_t group = args_.n_head / args_.n_head_kv;
         const key_rows keys = keys_of(args_, rows_);
-        const auto stride = static_cast<int32_t>(values_.stride);
-        const auto d = static_cast<int32_t>(args_.d_qk);
-        const pack_params q{queries.data,
-                            queries.stride_head,
-                            queries.stride_row,
-                            rows_.shape.ranks.begin,
-                            rows_.shape.ranks,
-                            groups,
-                            part.head_begin,
-                            workspace_ + layout_.q,
-                            layout_.q_rows,
-                            stride,
-                            d,
-                            args_.scale < 0 ? -1.0f : 1.0f,
-                            queries.by_16};
+        const int64_t n_ranks = rows_.shape.ranks.end;
+        const index_range groups = groups_of({0, n_ranks}, values_.stride);
         const pack_params k{keys.data,
                             keys.stride_head,
                             keys.stride_row,
                             0,
-                            {0, rows_.shape.ranks.end},
-                            {0, groups.end},
-                            heads_kv.begin,
+                            {0, n_ranks},
+                            groups,
+                            part.head_begin / group,
+                            part.n_heads / group,
                             workspace_ + layout_.k,
                             layout_.k_rows,
-                            stride,
-                            d,
+                            static_cast<int32_t>(values_.stride),
+                            static_cast<int32_t>(args_.d_qk),
                             1,
                             true};
-        const dim3 q_grid(static_cast<unsigned>(groups.size()), static_cast<unsigned>(part.n_heads));
-        if (is_bf16()) {
-            pack_queries_kernel<__nv_bfloat16><<<q_grid, k_pack_threads, 0, stream_>>>(q);
-        } else {
-            pack_queries_kernel<__half><<<q_grid, k_pack_threads, 0, stream_>>>(q);
-        }
-        if (status s = launched("packing queries"); !s.ok()) {
-            return s;
-        }
-        const dim3 k_grid(static_cast<unsigned>(groups.end), static_cast<unsigned>(heads_kv.size()));
-        pack_keys_kernel<<<k_grid, k_pack_threads, 0, stream_>>>(k);
+        const dim3 grid(static_cast<unsigned>(groups.end), static_cast<unsigned>(k.n_heads));
+        pack_keys_kernel<<<grid, k_pack_threads, 0, stream_>>>(k);
         return launched("packing keys");
     }
 
-    status multiply(const wave & part, index_range groups) {
+    group_params products_of(const wave & part, size_t number) const {
         constexpr float k_log2_e = 1.44269504088896f;
-        const group_params p{workspace_ + layout_.q,
-                             workspace_ + layout_.k,
-                             reinterpret_cast<float2 *>(workspace_ + layout_.stretches),
-                             reinterpret_cast<float *>(workspace_ + layout_.parts),
-                             layout_.q_rows,
-                             layout_.k_rows,
-                             layout_.k_rows / k_stretch,
-                             layout_.row_blocks,
-                             values_.stride * args_.d_qk,
-                             groups,
-                             rows_.shape.ranks,
-                             part.head_begin,
-                             static_cast<int32_t>(args_.n_head / args_.n_head_kv),
-                             std::fabs(args_.scale) * k_log2_e,
-                             values_};
-        return group_products(p, part.n_heads, is_bf16(), stream_);
+        return {query_buffer(number),
+                workspace_ + layout_.k,
+                reinterpret_cast<float2 *>(workspace_ + layout_.stretches),
+                reinterpret_cast<float *>(workspace_ + layout_.parts),
+                layout_.q_rows,
+                layout_.k_rows,
+                layout_.k_rows / k_stretch,
+                layout_.row_blocks,
+                values_.stride * args_.d_qk,
+                groups_of_wave(part),
+                rows_.shape.ranks,
+                part.head_begin,
+                static_cast<int32_t>(args_.n_head / args_.n_head_kv),
+                std::fabs(args_.scale) * k_log2_e,
+                values_,
+                {}};
     }
 
     status pick(const wave & part, index_range groups) {
