@@ -57,6 +57,12 @@ class device_call {
     std::shared_ptr<cuda_work> work_;
 };
 
+// Hopper's tiles have 64 rows and 128 keys. Of random keys, and of lists of 64, each such tile may well have one that a
+// row of it wants; of the portable kernel's tiles, an eighth as large, many have none.
+bool leaves_out_whole_tiles(const skip_case & s) {
+    return std::string(cuda_skip::GetParam()) != "sm90a" || (!s.listed && !s.name.starts_with("random_keys"));
+}
+
 TEST_P(cuda_skip, leaves_out_what_it_must_and_nothing_else) {
     for (const skip_case & s : skip_cases()) {
         const std::unique_ptr<problem> p = make_problem(s.c);
@@ -71,7 +77,7 @@ TEST_P(cuda_skip, leaves_out_what_it_must_and_nothing_else) {
         EXPECT_EQ("", oracle.check(call.output().args, plain, operands_of(s.c))) << s.name;
         const skip_counts counts = call.counts();
         EXPECT_GT(counts.visited, counts.skipped) << s.name;
-        if (s.name != "factor_beyond_all_keys" && s.name != "tiny_factor") {
+        if (s.name != "factor_beyond_all_keys" && s.name != "tiny_factor" && leaves_out_whole_tiles(s)) {
             EXPECT_GT(counts.skipped, 0) << s.name;
         }
         if (s.name == "long") {
