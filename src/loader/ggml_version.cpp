@@ -38,7 +38,7 @@ part_choice parts_for(std::string_view host_version, bool try_newer) {
     if (!release) {
         return {{}, "this program's ggml calls itself \"" + host + "\", which is no version; known are " + known};
     }
-    if (*release > newest.last) {
+    if (release->order() > newest.last.order()) {
         if (try_newer) {
             return {{&newest}, ""};
         }
@@ -48,7 +48,7 @@ part_choice parts_for(std::string_view host_version, bool try_newer) {
     }
     part_choice choice;
     for (const host_part & part : k_parts) {
-        if (part.first <= *release && *release <= part.last) {
+        if (part.first.order() <= release->order() && release->order() <= part.last.order()) {
             choice.parts.push_back(&part);
         }
     }

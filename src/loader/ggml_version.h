@@ -2,7 +2,7 @@
 // version's internal headers; what else changed from version to version does not concern it.
 #pragma once
 
-#include <compare>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +14,7 @@ struct ggml_release {
     int major = 0;
     int minor = 0;
 
-    auto operator<=>(const ggml_release &) const = default;
+    constexpr int64_t order() const { return major * int64_t{1000000} + minor; }
 };
 
 // "0.25.3" is {0, 25}: a third number changes no layout that is known. None if it is no version.

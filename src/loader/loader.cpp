@@ -77,6 +77,7 @@ const opened_part * part_of(const host & from) {
         choice = parts_for(version, tries_newer_ggml());
     }
     std::string reasons = choice.refusal;
+    const std::string of_host = "this program's ggml " + version + ": ";
     for (const host_part * part : choice.parts) {
         std::string why;
         static opened_part serving;
@@ -84,7 +85,7 @@ const opened_part * part_of(const host & from) {
             serving = *opened;
             return &serving;
         }
-        reasons += (reasons.empty() ? "this program's ggml " + version + ": " : "; ") + why;
+        reasons.append(reasons.empty() ? of_host : "; ").append(why);
     }
     from.log_error("not registering: " + reasons);
     if (!append_status(environment("TRIANGLEMIX_STATUS"),

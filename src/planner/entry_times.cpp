@@ -7,6 +7,7 @@ namespace {
 
 double saved_in_all(const std::vector<time_pair> & prompts, bool by_statistics) {
     std::vector<double> saved;
+    saved.reserve(prompts.size());
     for (const time_pair & p : prompts) {
         saved.push_back(by_statistics ? sum_of(p.dense).seconds - sum_of(p.sparse).seconds
                                       : p.dense_seconds - p.sparse_seconds);
@@ -35,6 +36,7 @@ std::vector<double> saved_by_layer(const std::vector<time_pair> & prompts, const
     const std::vector<layer_cost> sums = sums_of(prompts, layers);
     const double skipped = sum_of(sums).skipped;
     std::vector<double> saved;
+    saved.reserve(sums.size());
     for (const layer_cost & sum : sums) {
         saved.push_back(in_all * (skipped > 0 ? sum.skipped / skipped : 1 / static_cast<double>(layers.size())));
     }

@@ -17,6 +17,7 @@ std::vector<prompt_group> group_prompts(const prompt_pool & prompts, bool held_o
         group.prompts.push_back(prompt);
     }
     std::vector<prompt_group> groups;
+    groups.reserve(by_length.size());
     for (auto & [length, group] : by_length) {
         groups.push_back(std::move(group));
     }

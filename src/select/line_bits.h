@@ -35,8 +35,7 @@ TMX_HOST_DEVICE constexpr uint32_t reversed(uint32_t bits) {
 
 // Bits [begin, begin + 32) of a bitmap of n_words words; those outside of it are 0.
 TMX_HOST_DEVICE constexpr uint32_t bits_from(const uint32_t * bitmap, int64_t n_words, int64_t begin) {
-    const int64_t word =
-        (begin + k_word_bits * n_words) / k_word_bits - n_words;  // rounded down, of negative ones, too
+    const int64_t word = begin >= 0 ? begin / k_word_bits : -((k_word_bits - 1 - begin) / k_word_bits);  // rounded down
     const int64_t shift = begin - word * k_word_bits;
     const uint32_t low = word >= 0 && word < n_words ? bitmap[word] : 0;
     const uint32_t high = word + 1 >= 0 && word + 1 < n_words ? bitmap[word + 1] : 0;

@@ -27,8 +27,8 @@ static_assert(k_product_rows == tiles::k_gemm_rows);
 static_assert(k_panel_columns % tiles::k_panel_width == 0);
 static_assert(k_convert_floats >= 4 * cpu::k_max_dim + tiles::k_lanes);
 
-HWY_NOINLINE void mean_key(const layer_rows & rows, int64_t key_head, index_range ranks, float factor, float * convert,
-                           float * mean) {
+inline HWY_NOINLINE void mean_key(const layer_rows & rows, int64_t key_head, index_range ranks, float factor,
+                                  float * convert, float * mean) {
     const tiles::tag_f32 d;
     const int64_t dim = rows.args.d_qk;
     int64_t offset[k_bitmap_keys];
@@ -51,7 +51,7 @@ HWY_NOINLINE void mean_key(const layer_rows & rows, int64_t key_head, index_rang
 }
 
 // Panels of all n rows are one after another; each call of pack_keys() makes one.
-HWY_NOINLINE void pack_means(const float * means, int64_t n, int64_t dim, float * convert, float * panels) {
+inline HWY_NOINLINE void pack_means(const float * means, int64_t n, int64_t dim, float * convert, float * panels) {
     int64_t offset[k_panel_columns];
     for (int64_t begin = 0; begin < n; begin += tiles::k_panel_width) {
         const int64_t count = smaller(tiles::k_panel_width, n - begin);
@@ -62,8 +62,8 @@ HWY_NOINLINE void pack_means(const float * means, int64_t n, int64_t dim, float 
     }
 }
 
-HWY_NOINLINE void row_products(const float * a, int64_t a_stride, int64_t n_rows, int64_t dim,
-                               const mean_panels & means, int64_t n, float * logits) {
+inline HWY_NOINLINE void row_products(const float * a, int64_t a_stride, int64_t n_rows, int64_t dim,
+                                      const mean_panels & means, int64_t n, float * logits) {
     const tiles::panel_shape shape{tiles::round_up(means.n, tiles::k_lanes)};
     for (int64_t begin = 0; begin < n; begin += tiles::k_panel_width) {
         tiles::product<false>(
@@ -111,7 +111,7 @@ HWY_INLINE void scale_votes(float factor, int64_t n, float * votes) {
     }
 }
 
-HWY_NOINLINE void means_votes(const means_item & item, float * logits, float * votes) {
+inline HWY_NOINLINE void means_votes(const means_item & item, float * logits, float * votes) {
     const attention_args & args = item.rows.args;
     const int64_t n = scored_blocks(item.tile);
     const int64_t stride = padded_columns(item.means.n);
