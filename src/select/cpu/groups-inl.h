@@ -38,8 +38,8 @@ constexpr int64_t elements(int64_t n) {
 }
 
 template <bool fast>
-HWY_NOINLINE void pack_groups(const layer_rows & rows, int64_t key_head, int64_t stride, int64_t begin, float * convert,
-                              float * panels) {
+inline HWY_NOINLINE void pack_groups(const layer_rows & rows, int64_t key_head, int64_t stride, int64_t begin,
+                                     float * convert, float * panels) {
     const int64_t dim = rows.args.d_qk;
     const int64_t n_ranks = rows.ranks().end;
     const int64_t n_groups = groups_of({0, n_ranks}, stride).end;
