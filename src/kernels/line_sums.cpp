@@ -90,6 +90,15 @@ class slab_work {
                 value *= share;
             }
         }
+        // What is no number may get lost in a maximum, by the instruction set.
+        for (int64_t row = 0; row < args_.n_head_kv * n_packed; ++row) {
+            if (!std::isfinite(shift[static_cast<size_t>(row)])) {
+                const int64_t head = row / n_packed * group_ + row % n_packed / rows_.size();
+                for (std::vector<float> * each : {&sums.vertical, &sums.slash}) {
+                    std::fill_n(each->data() + head * n_keys_, n_keys_, std::numeric_limits<float>::quiet_NaN());
+                }
+            }
+        }
     }
 
   private:
