@@ -13,6 +13,7 @@ import statistics
 import torch
 
 from ours import Ours
+from peers import event_ms
 
 BLOCK = 128
 LOW = -30.0  # the logit of keys that are to be skipped
@@ -25,15 +26,6 @@ def plant(q, k, share):
     blocks = torch.arange((n + BLOCK - 1) // BLOCK, device="cuda")
     low = (torch.frac(blocks * 0.6180339887) < share) & (blocks > 0)
     k[..., 0] = torch.where(low.repeat_interleave(BLOCK)[:n, None], LOW, 0.0).to(k.dtype)
-
-
-def event_ms(run):
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    run()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end)
 
 
 def measure(ours, n, heads, heads_kv, dim, kind, rounds):

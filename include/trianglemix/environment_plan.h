@@ -32,6 +32,9 @@ using plan_loader = parsed<plan> (*)(const std::string & reference) noexcept;
 environment_plan plan_of_environment(const std::function<std::string(const char * name)> & value_of,
                                      plan_loader load = load_plan);
 
+// A variable's value as errors show it: quoted, one line of ASCII, cut where it is long.
+std::string shown_value(std::string_view value);
+
 // A whole decimal number that a llama.cpp position may be.
 parsed<int64_t> parse_whole_number(std::string_view text, int64_t least);
 

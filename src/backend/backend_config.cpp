@@ -17,15 +17,6 @@ constexpr std::string_view k_names[] = {
     "PRODUCTS", "PRODUCTS_MIN_ROWS", "SCRATCH_MB", "SINK", "STATS",  "STATUS",   "STRICT",   "TAIL", "TRY_NEWER_GGML",
     "WINDOW"};  // keep sorted
 
-std::string shown(std::string_view value) {
-    constexpr size_t k_longest = 80;
-    std::string text = "\"";
-    for (const char c : value.substr(0, k_longest)) {
-        text += c >= ' ' && c <= '~' ? c : '?';
-    }
-    return text += value.size() > k_longest ? "...\"" : "\"";
-}
-
 class config_reader {
   public:
     config_reader(std::span<const std::string> environment, plan_loader load) : load_(load) {
@@ -89,7 +80,7 @@ class config_reader {
             if (!std::binary_search(std::begin(k_names), std::end(k_names), name)) {
                 std::string text = "unknown variable ";
                 text += k_prefix;
-                text += shown(name).substr(1);
+                text += shown_value(name).substr(1);
                 text.pop_back();
                 text += "; known are";
                 for (const std::string_view known : k_names) {
@@ -108,7 +99,7 @@ class config_reader {
             return true;
         }
         if (!value.empty() && value != "0" && value != "false" && value != "off" && value != "no") {
-            bad(name, "found " + shown(value) + ", expected 1 or 0");
+            bad(name, "found " + shown_value(value) + ", expected 1 or 0");
         }
         return false;
     }
@@ -122,7 +113,7 @@ class config_reader {
             }
         }
         if (!value.empty()) {
-            bad("PRODUCTS", "found " + shown(value) + ", expected fastest, host, f32, bf16 or off");
+            bad("PRODUCTS", "found " + shown_value(value) + ", expected fastest, host, f32, bf16 or off");
         }
         return product_way::fastest;
     }

@@ -2,7 +2,6 @@
 // the sources differed.
 #pragma once
 
-#include <algorithm>
 #include <string_view>
 
 namespace tmx {
@@ -16,15 +15,6 @@ constexpr bool is_dirty(std::string_view commit) {
 
 constexpr std::string_view without_mark(std::string_view commit) {
     return commit.substr(0, commit.size() - (is_dirty(commit) ? k_dirty_mark.size() : 0));
-}
-
-// Whether both can name one commit, whatever their marks. Abbreviations of one differ in length from build to build;
-// "unknown" and "" can be any.
-constexpr bool may_be_one_commit(std::string_view a, std::string_view b) {
-    a = without_mark(a);
-    b = without_mark(b);
-    const size_t n = std::min(a.size(), b.size());
-    return a == "unknown" || b == "unknown" || a.substr(0, n) == b.substr(0, n);
 }
 
 }  // namespace tmx

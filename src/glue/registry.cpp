@@ -203,12 +203,18 @@ bool report_off_switch() {
     return config.disabled;
 }
 
+// Tried once: whoever picks a part has asked before the part starts.
+const std::string & hosts_difference() {
+    static const std::string difference = layout_difference();
+    return difference;
+}
+
 ggml_backend_reg_t start() {
     if (report_off_switch()) {
         return nullptr;  // a host that does not ask for the score
     }
     config_result read = read_config(process_environment());
-    if (const std::string difference = layout_difference(); !difference.empty()) {
+    if (const std::string & difference = hosts_difference(); !difference.empty()) {
         const std::string refusal = "this program's ggml " + std::string(running_ggml().version) +
                                     " is not laid out as that which this part was built for: " + difference;
         GGML_LOG_ERROR("TriangleMix: %s\n", refusal.c_str());
@@ -272,8 +278,7 @@ extern "C" int ggml_backend_score(void) {
 // host's, else what differs; null without memory. Lives as long as the part.
 extern "C" const char * trianglemix_layout_difference(void) {
     try {
-        static const std::string difference = tmx::layout_difference();
-        return difference.c_str();
+        return tmx::hosts_difference().c_str();
     } catch (...) {
         return nullptr;
     }

@@ -9,15 +9,6 @@
 namespace tmx {
 namespace {
 
-std::string shown(std::string_view value) {
-    constexpr size_t k_longest = 80;
-    std::string text = "\"";
-    for (const char c : value.substr(0, k_longest)) {
-        text += c >= ' ' && c <= '~' ? c : '?';
-    }
-    return text += value.size() > k_longest ? "...\"" : "\"";
-}
-
 class environment_reader {
   public:
     environment_reader(const std::function<std::string(const char *)> & value_of, plan_loader load)
@@ -122,11 +113,20 @@ environment_plan plan_of_environment(const std::function<std::string(const char 
     return environment_reader(value_of, load).read();
 }
 
+std::string shown_value(std::string_view value) {
+    constexpr size_t k_longest = 80;
+    std::string text = "\"";
+    for (const char c : value.substr(0, k_longest)) {
+        text += c >= ' ' && c <= '~' ? c : '?';
+    }
+    return text += value.size() > k_longest ? "...\"" : "\"";
+}
+
 parsed<int64_t> parse_whole_number(std::string_view text, int64_t least) {
     int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size() || value < least || value > plan_limits::max_tokens) {
-        return {0, "found " + shown(text) + ", expected a whole number from " + std::to_string(least) + " to " +
+        return {0, "found " + shown_value(text) + ", expected a whole number from " + std::to_string(least) + " to " +
                        std::to_string(plan_limits::max_tokens)};
     }
     return {value, ""};

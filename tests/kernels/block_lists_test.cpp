@@ -18,14 +18,6 @@
 namespace tmx::test {
 namespace {
 
-cpu_context & context_of(const tested_kernel & kernel) {
-    static cpu_context context;
-    context.kernel = kernel.name;
-    context.arithmetic = kernel.arithmetic;
-    context.n_threads = 2;
-    return context;
-}
-
 TEST(block_lists, match_the_same_mask) {
     for (const list_case & each : list_cases()) {
         const test_case & c = each.c;

@@ -32,15 +32,9 @@ std::vector<int64_t> sums_of_counts(const selection_request & request, const cud
 TEST_P(cuda_head_selection_test, heads_keep_what_the_cpu_keeps_by_their_rules) {
     for (const heads_case & each : heads_cases()) {
         const test_case & c = each.c;
-        const std::unique_ptr<problem> p = selection_problem(c);
-        const std::vector<uint16_t> masks = head_masks(each, p->segments[0]);
+        const heads_problem by_mask(each);
+        const auto & [p, masks, plain, masked] = by_mask;
         const heads_request made(each);
-        call_output plain = make_output(c, *p);
-        plain.args.mask = masks.data();
-        plain.args.mask_stride_head = c.n_q * c.n_kv;
-        plain.args.mask_stride_row = c.n_kv;
-        std::vector<attention_segment> masked = p->segments;
-        masked[0].masked = true;
         const std::vector<oracle_row> oracle = oracle_attention(plain.args, masked, 7);
         plain_attention(plain.args, masked, operands_of(c), 7);
         call_output output = make_output(c, *p);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -89,6 +90,25 @@ inline std::vector<uint16_t> head_masks(const heads_case & each, const attention
     }
     return masks;
 }
+
+// A case's memory, and the same attention by a mask a head, as the oracle takes it.
+struct heads_problem {
+    explicit heads_problem(const heads_case & each)
+        : p(selection_problem(each.c)),
+          masks(head_masks(each, p->segments[0])),
+          plain(make_output(each.c, *p)),
+          masked(p->segments) {
+        plain.args.mask = masks.data();
+        plain.args.mask_stride_head = each.c.n_q * each.c.n_kv;
+        plain.args.mask_stride_row = each.c.n_kv;
+        masked[0].masked = true;
+    }
+
+    std::unique_ptr<problem> p;
+    std::vector<uint16_t> masks;
+    call_output plain;
+    std::vector<attention_segment> masked;
+};
 
 // The pairs that selected_attention_forward() should add up.
 inline std::vector<int64_t> sums_of_masks(const heads_case & each, const selection_request & request,

@@ -15,26 +15,12 @@
 namespace tmx::test {
 namespace {
 
-cpu_context & context_of(const tested_kernel & kernel) {
-    static cpu_context context;
-    context.kernel = kernel.name;
-    context.arithmetic = kernel.arithmetic;
-    context.n_threads = 2;
-    return context;
-}
-
 TEST(head_selection, attention_matches_a_mask_a_head) {
     for (const heads_case & each : heads_cases()) {
         const test_case & c = each.c;
-        const std::unique_ptr<problem> p = selection_problem(c);
-        const std::vector<uint16_t> masks = head_masks(each, p->segments[0]);
+        const heads_problem by_mask(each);
+        const auto & [p, masks, plain, masked] = by_mask;
         const heads_request made(each);
-        call_output plain = make_output(c, *p);
-        plain.args.mask = masks.data();
-        plain.args.mask_stride_head = c.n_q * c.n_kv;
-        plain.args.mask_stride_row = c.n_kv;
-        std::vector<attention_segment> masked = p->segments;
-        masked[0].masked = true;
         const std::vector<oracle_row> oracle = oracle_attention(plain.args, masked, 7);
         const std::vector<int64_t> expected = sums_of_masks(each, made.request(), masks);
         for (const tested_kernel & kernel : tested_kernels()) {

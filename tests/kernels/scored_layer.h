@@ -18,6 +18,7 @@
 #include "guarded_buffer.h"
 #include "number_formats.h"
 #include "oracle.h"
+#include "problem.h"
 #include "trianglemix/attention.h"
 #include "trianglemix/rotary_layout.h"
 
@@ -153,31 +154,7 @@ class scored_layer {
                 for (int64_t i = 0; i < shape.d; ++i) {
                     values[static_cast<size_t>(i)] = uniform() + centre(rank / 128, key_head, i);
                 }
-                store(key_offset(key_head, rank), values);
-            }
-        }
-    }
-
-    void store(int64_t offset, const std::vector<float> & values) {
-        for (int64_t i = 0; i < shape.d; i += block_elems(shape.k_type)) {
-            uint8_t * place = k_->data() + (offset + i) / block_elems(shape.k_type) * block_bytes(shape.k_type);
-            const float * value = values.data() + i;
-            switch (shape.k_type) {
-                case dtype::f32:
-                    std::memcpy(place, value, sizeof *value);
-                    break;
-                case dtype::f16:
-                    write_u16(place, f32_to_f16(*value));
-                    break;
-                case dtype::bf16:
-                    write_u16(place, f32_to_bf16(*value));
-                    break;
-                case dtype::q8_0:
-                    q8_0_encode(place, value);
-                    break;
-                case dtype::q4_0:
-                    q4_0_encode(place, value);
-                    break;
+                store_row(*k_, shape.k_type, key_offset(key_head, rank), values);
             }
         }
     }

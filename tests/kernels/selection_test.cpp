@@ -21,14 +21,6 @@ namespace {
 
 constexpr uint8_t k_selected[] = {1};
 
-cpu_context & context_of(const tested_kernel & kernel) {
-    static cpu_context context;
-    context.kernel = kernel.name;
-    context.arithmetic = kernel.arithmetic;
-    context.n_threads = 2;
-    return context;
-}
-
 // Sizes only: no pointer is set.
 attention_args sizes_of(int64_t n_head, int64_t n_head_kv, int64_t n_q, int64_t n_kv) {
     attention_args args;

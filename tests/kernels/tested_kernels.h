@@ -33,4 +33,13 @@ inline std::vector<tested_kernel> tested_kernels() {
     return result;
 }
 
+// One context for whatever kernel comes next, so that scratch left by one call meets another.
+inline cpu_context & context_of(const tested_kernel & kernel) {
+    static cpu_context context;
+    context.kernel = kernel.name;
+    context.arithmetic = kernel.arithmetic;
+    context.n_threads = 2;
+    return context;
+}
+
 }  // namespace tmx::test

@@ -68,31 +68,6 @@ guarded_buffer allocate(layout order, int64_t n_elems, dtype type) {
     return order == layout::huge ? guarded_buffer::sparse(bytes) : guarded_buffer(bytes);
 }
 
-void store_row(guarded_buffer & buffer, dtype type, int64_t offset, const std::vector<float> & values) {
-    const auto n = static_cast<int64_t>(values.size());
-    for (int64_t i = 0; i < n; i += block_elems(type)) {
-        uint8_t * place = buffer.data() + (offset + i) / block_elems(type) * block_bytes(type);
-        const float * value = values.data() + i;
-        switch (type) {
-            case dtype::f32:
-                std::memcpy(place, value, sizeof *value);
-                break;
-            case dtype::f16:
-                write_u16(place, f32_to_f16(*value));
-                break;
-            case dtype::bf16:
-                write_u16(place, f32_to_bf16(*value));
-                break;
-            case dtype::q8_0:
-                q8_0_encode(place, value);
-                break;
-            case dtype::q4_0:
-                q4_0_encode(place, value);
-                break;
-        }
-    }
-}
-
 void make_cells(const test_case & c, problem & p, noise & random) {
     for (const case_segment & source : c.segments) {
         attention_segment segment = source.rows;
@@ -301,6 +276,31 @@ bool is_poison(const float * value) {
 }
 
 }  // namespace
+
+void store_row(guarded_buffer & buffer, dtype type, int64_t offset, const std::vector<float> & values) {
+    const auto n = static_cast<int64_t>(values.size());
+    for (int64_t i = 0; i < n; i += block_elems(type)) {
+        uint8_t * place = buffer.data() + (offset + i) / block_elems(type) * block_bytes(type);
+        const float * value = values.data() + i;
+        switch (type) {
+            case dtype::f32:
+                std::memcpy(place, value, sizeof *value);
+                break;
+            case dtype::f16:
+                write_u16(place, f32_to_f16(*value));
+                break;
+            case dtype::bf16:
+                write_u16(place, f32_to_bf16(*value));
+                break;
+            case dtype::q8_0:
+                q8_0_encode(place, value);
+                break;
+            case dtype::q4_0:
+                q4_0_encode(place, value);
+                break;
+        }
+    }
+}
 
 std::unique_ptr<problem> make_problem(const test_case & c) {
     auto p = std::make_unique<problem>();

@@ -29,6 +29,9 @@ struct problem {
 // Throws std::bad_alloc if the machine cannot map the buffers.
 std::unique_ptr<problem> make_problem(const test_case & c);
 
+// Writes one row of numbers, in the type's own format, from element `offset` on; a multiple of its block.
+void store_row(guarded_buffer & buffer, dtype type, int64_t offset, const std::vector<float> & values);
+
 // A fresh output, NaN everywhere, and `args` of the problem pointing to it.
 struct call_output {
     attention_args args;

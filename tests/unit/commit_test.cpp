@@ -17,16 +17,6 @@ TEST(Commits, TheMarkOfChangedSources) {
     EXPECT_EQ(without_mark(""), "");
 }
 
-TEST(Commits, AbbreviationsOfOne) {
-    EXPECT_TRUE(may_be_one_commit("0c1e57098", "0c1e570-dirty"));
-    EXPECT_TRUE(may_be_one_commit("0c1e570-dirty", "0c1e57098abc-dirty"));
-    EXPECT_FALSE(may_be_one_commit("0c1e57098", "0c1e571"));
-    for (const char * any : {"unknown", "unknown-dirty", "", "-dirty"}) {
-        EXPECT_TRUE(may_be_one_commit("0c1e57098", any)) << any;
-        EXPECT_TRUE(may_be_one_commit(any, "0c1e57098")) << any;
-    }
-}
-
 TEST(Commits, ThisProgramsIsNamed) {
     EXPECT_FALSE(without_mark(source_commit()).empty());
 }
