@@ -111,6 +111,15 @@ std::string choices_map(const planner_result & r) {
     return draw_heat_map(map);
 }
 
+// What the map's numbers stand for: it has no room for names, and shows them on hovering only.
+std::string entry_names(const planner_result & r) {
+    std::string names;
+    for (size_t entry = 0; entry < r.menu.size(); ++entry) {
+        names.append(entry == 0 ? "" : ", ").append(std::to_string(entry)).append(" ").append(r.menu[entry].text);
+    }
+    return names;
+}
+
 }  // namespace
 
 std::vector<report_drawing> mix_drawings(const planner_settings & settings, const planner_result & r) {
@@ -122,7 +131,9 @@ std::vector<report_drawing> mix_drawings(const planner_settings & settings, cons
              lines + " The line's times are dense's less what the layers' choices save.", seconds_chart(settings, r)},
             {"choices", "Choices",
              "The larger of the first token's mean KL divergence from dense and that of the following tokens. Darker "
-             "does more; the scale is logarithmic; white does nothing, or was not measured since it saves no time.",
+             "does more; the scale is logarithmic; white does nothing, or was not measured since it saves no time. "
+             "Entries: " +
+                 entry_names(r) + ".",
              choices_map(r)}};
 }
 
