@@ -121,6 +121,10 @@ std::string format_layer_set(const std::vector<int32_t> & layers);
 // min_tokens=4096", "stride:10". What is left out has its usual value. format_selection() names all parameters.
 std::string format_selection(const selection_rule & rule);
 
+// The value of a method's parameter as people type it. The error names the parameter, what was found, and what it may
+// be.
+parsed<double> parse_parameter(const selection_parameter & parameter, std::string_view text);
+
 // Rules, and the layers that each is for, none in two of them: "stride:10@0-9;stride:3@12,14".
 struct dynamic_layers {
     dynamic_rule rule;

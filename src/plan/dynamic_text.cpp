@@ -42,16 +42,6 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     return parts;
 }
 
-parsed<double> parse_value(const selection_parameter & parameter, std::string_view text) {
-    double value = 0;
-    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool read = problem == std::errc{} && end == text.data() + text.size();
-    if (read && may_be(parameter, value)) {
-        return {value, ""};
-    }
-    return {0, std::string(parameter.name) + ": found " + quote(text) + ", expected " + expected_of(parameter)};
-}
-
 // Reads the values behind a method's name. `error` is the first one.
 class value_reader {
   public:
@@ -91,7 +81,7 @@ class value_reader {
 
   private:
     void read(const selection_parameter & parameter, std::string_view text, double & value) {
-        const parsed<double> found = parse_value(parameter, text);
+        const parsed<double> found = parse_parameter(parameter, text);
         error_ = found.error;
         value = found.ok() ? found.value : value;
     }
@@ -186,6 +176,16 @@ parsed<int32_t> parse_method(std::string_view name) {
         known += selection_method_of(method).name;
     }
     return {0, "found " + quote(name) + ", expected one of: " + known};
+}
+
+parsed<double> parse_parameter(const selection_parameter & parameter, std::string_view text) {
+    double value = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool read = problem == std::errc{} && end == text.data() + text.size();
+    if (read && may_be(parameter, value)) {
+        return {value, ""};
+    }
+    return {0, std::string(parameter.name) + ": found " + quote(text) + ", expected " + expected_of(parameter)};
 }
 
 std::string expected_of(const selection_parameter & parameter) {

@@ -3,11 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <span>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "profile/policy.h"
@@ -86,15 +83,11 @@ std::pair<size_t, double> read_value(const std::string & where, std::string_view
     if (equals == std::string::npos) {
         refuse(where, fmt::format("\"{0}\" has no value; write {0}=N", name));
     }
-    double value = 0;
-    const char * const end = text.data() + text.size();
-    const auto [stop, problem] = std::from_chars(text.data() + equals + 1, end, value);
-    const bool read = problem == std::errc{} && stop == end;
-    if (!read || !(value >= found->least && value <= found->most) || (found->whole && value != std::floor(value))) {
-        refuse(where, fmt::format("{}: found \"{}\", expected a {}number from {} to {}", name, text.substr(equals + 1),
-                                  found->whole ? "whole " : "", found->least, found->most));
+    const parsed<double> value = parse_parameter(*found, std::string_view(text).substr(equals + 1));
+    if (!value.ok()) {
+        refuse(where, value.error);
     }
-    return {static_cast<size_t>(found - parameters.begin()), value};
+    return {static_cast<size_t>(found - parameters.begin()), value.value};
 }
 
 // The part's values, which stand behind its name, over those in `values`.

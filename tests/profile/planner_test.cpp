@@ -80,6 +80,7 @@ TEST(Menu, ErrorsSayWhatWasFoundAndWhatIsAllowed) {
     says("stride:stride", "\"stride\" has no value; write stride=N");
     says("stride:stride=0", "stride: found \"0\", expected a whole number from 1 to 1048576");
     says("stride:stride=2.5", "expected a whole number");
+    says("xattention:stride=12", "stride: found \"12\", expected a");
     says("stride:stride=", "found \"\"");
     says("stride:stride=nan", "found \"nan\"");
     says("stride:stride=4x", "found \"4x\"");
