@@ -31,9 +31,9 @@ class block_matcher {
     // The longest block in common; of equal ones the first in a, then the first in b.
     block longest(const section & in) {
         block best{in.a_begin, in.b_begin, 0};
-        std::fill(before_.begin(), before_.end(), 0);
+        clear(before_, in);
         for (size_t i = in.a_begin; i < in.a_end; ++i) {
-            std::fill(ending_.begin(), ending_.end(), 0);
+            clear(ending_, in);
             const auto found = places_.find(a_[i]);
             if (found != places_.end()) {
                 for (const size_t j : found->second) {
@@ -62,6 +62,11 @@ class block_matcher {
     }
 
   private:
+    static void clear(std::vector<size_t> & sizes, const section & in) {
+        std::fill(sizes.begin() + static_cast<std::ptrdiff_t>(in.b_begin),
+                  sizes.begin() + static_cast<std::ptrdiff_t>(in.b_end), 0);
+    }
+
     std::u32string_view a_, b_;
     std::map<char32_t, std::vector<size_t>> places_;  // of b's characters that may begin a block
     std::vector<size_t> ending_, before_;             // [b] size of the block that ends there, for this i and the last
