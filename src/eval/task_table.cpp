@@ -1,0 +1,36 @@
+#include "eval/task_table.h"
+
+#include "eval/tasks/niah.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+
+const std::vector<task_row> & task_table() {
+    static const std::vector<task_row> table = {
+        {"ruler", "niah_single_1", open_niah},   {"ruler", "niah_single_2", open_niah},
+        {"ruler", "niah_single_3", open_niah},   {"ruler", "niah_multikey_1", open_niah},
+        {"ruler", "niah_multikey_2", open_niah}, {"ruler", "niah_multikey_3", open_niah},
+        {"ruler", "niah_multivalue", open_niah}, {"ruler", "niah_multiquery", open_niah},
+    };
+    return table;
+}
+
+std::vector<const task_row *> find_tasks(const std::string & reference) {
+    const size_t slash = reference.find('/');
+    const std::string suite = reference.substr(0, slash);
+    std::vector<const task_row *> found;
+    std::string known;
+    for (const task_row & row : task_table()) {
+        const bool named = slash == std::string::npos || reference.substr(slash + 1) == row.name;
+        if (suite == row.suite && named) {
+            found.push_back(&row);
+        }
+        known += std::string(known.empty() ? "" : ", ") + row.suite + "/" + row.name;
+    }
+    if (found.empty()) {
+        throw failure("no task or suite of tasks is called " + reference + "; there are " + known);
+    }
+    return found;
+}
+
+}  // namespace tmx
