@@ -5,6 +5,7 @@
 #include "eval/score/answer_match.h"
 
 namespace tmx {
+
 double ruler_match(ruler_metric metric, const std::vector<std::string> & outputs, const std::string & answer) {
     if (outputs.empty()) {
         return 0;
