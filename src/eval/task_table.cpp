@@ -1,14 +1,14 @@
 #include "eval/task_table.h"
 
-#include "eval/tasks/aime.h"
-#include "eval/tasks/gsm8k.h"
-#include "eval/tasks/gsm_infinite_rows.h"
+#include "eval/official/aime.h"
+#include "eval/official/gsm8k.h"
+#include "eval/official/gsm_infinite_rows.h"
+#include "eval/official/longbench.h"
+#include "eval/official/longbench_v2.h"
+#include "eval/official/ruler_rows.h"
 #include "eval/tasks/gsm_symbolic.h"
 #include "eval/tasks/gsm_words.h"
-#include "eval/tasks/longbench.h"
-#include "eval/tasks/longbench_v2.h"
 #include "eval/tasks/niah.h"
-#include "eval/tasks/ruler_rows.h"
 #include "runtime/failure.h"
 
 namespace tmx {

@@ -1,4 +1,4 @@
-#include "eval/tasks/fill_template.h"
+#include "eval/official/fill_template.h"
 
 #include <algorithm>
 

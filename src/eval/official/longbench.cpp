@@ -1,15 +1,15 @@
-#include "eval/tasks/longbench.h"
+#include "eval/official/longbench.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "eval/official/cut_middle.h"
+#include "eval/official/fill_template.h"
+#include "eval/official/official_files.h"
 #include "eval/score/longbench_score.h"
 #include "eval/score/rouge_l.h"
-#include "eval/tasks/cut_middle.h"
-#include "eval/tasks/fill_template.h"
-#include "eval/tasks/official_files.h"
 #include "measure/hash.h"
 #include "runtime/failure.h"
 

@@ -1,4 +1,4 @@
-// eval/tasks/official_files.h -- files of official suites: where they lie below the data folder, and their rows.
+// eval/official/official_files.h -- files of official suites: where they lie below the data folder, and their rows.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,12 @@
-#include "eval/tasks/gsm8k.h"
+#include "eval/official/gsm8k.h"
 
 #include <algorithm>
 #include <string_view>
 
+#include "eval/official/official_files.h"
+#include "eval/official/solved_examples.h"
 #include "eval/score/gsm8k_answer.h"
 #include "eval/tasks/fit_budget.h"
-#include "eval/tasks/official_files.h"
-#include "eval/tasks/solved_examples.h"
 #include "runtime/failure.h"
 
 namespace tmx {

@@ -1,13 +1,13 @@
-#include "eval/tasks/aime.h"
+#include "eval/official/aime.h"
 
 #include <algorithm>
 #include <string_view>
 
+#include "eval/official/official_files.h"
+#include "eval/official/solved_examples.h"
 #include "eval/score/aime_answer.h"
 #include "eval/score/numbers.h"
 #include "eval/tasks/fit_budget.h"
-#include "eval/tasks/official_files.h"
-#include "eval/tasks/solved_examples.h"
 #include "runtime/failure.h"
 
 namespace tmx {

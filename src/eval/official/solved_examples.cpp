@@ -1,7 +1,7 @@
-#include "eval/tasks/solved_examples.h"
+#include "eval/official/solved_examples.h"
 
+#include "eval/official/official_files.h"
 #include "eval/tasks/example_random.h"
-#include "eval/tasks/official_files.h"
 
 namespace tmx {
 

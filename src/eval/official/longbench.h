@@ -1,4 +1,4 @@
-// eval/tasks/longbench.h -- LongBench (Bai et al., arXiv 2308.14508) from its official files: the English datasets, and
+// eval/official/longbench.h -- LongBench (Bai et al., arXiv 2308.14508) from its official files: the English datasets, and
 // those of LongBench-E. Prompts and answers' lengths are those of the user's config files; without these it refuses.
 //
 // Below the data folder, as the repository and its archive lay them out: longbench/config/dataset2prompt.json,

@@ -1,4 +1,4 @@
-// eval/tasks/longbench_v2.h -- LongBench v2 (Bai et al., arXiv 2412.15204) from its official files: questions with four
+// eval/official/longbench_v2.h -- LongBench v2 (Bai et al., arXiv 2412.15204) from its official files: questions with four
 // choices on long contexts.
 //
 // Below the data folder: longbench_v2/data.json (one array of rows) and longbench_v2/prompts/0shot.txt.

@@ -1,4 +1,4 @@
-// eval/tasks/fill_template.h -- official prompts with their blanks filled in.
+// eval/official/fill_template.h -- official prompts with their blanks filled in.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// eval/tasks/gsm_infinite_rows.h -- GSM-Infinite (Zhou et al., arXiv 2502.05252) from its official data: problems of
+// eval/official/gsm_infinite_rows.h -- GSM-Infinite (Zhou et al., arXiv 2502.05252) from its official data: problems of
 // arithmetic that take `op` operations, in contexts full of statements that lead nowhere.
 //
 // Below the data folder: gsm_infinite/NAME.jsonl, one of the hub's sets as JSON lines with their fields as they are.

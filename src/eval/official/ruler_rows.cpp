@@ -1,4 +1,4 @@
-#include "eval/tasks/ruler_rows.h"
+#include "eval/official/ruler_rows.h"
 
 #include <fmt/core.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 #include <string_view>
 
-#include "eval/tasks/official_files.h"
+#include "eval/official/official_files.h"
 #include "eval/tasks/ruler_task.h"
 #include "runtime/failure.h"
 

@@ -1,4 +1,4 @@
-#include "eval/tasks/gsm_infinite_rows.h"
+#include "eval/official/gsm_infinite_rows.h"
 
 #include <fmt/core.h>
 
@@ -7,9 +7,9 @@
 #include <set>
 #include <string_view>
 
+#include "eval/official/official_files.h"
 #include "eval/score/gsm_infinite_answer.h"
 #include "eval/tasks/gsm_infinite_score.h"
-#include "eval/tasks/official_files.h"
 #include "runtime/failure.h"
 
 namespace tmx {

@@ -1,4 +1,4 @@
-// eval/tasks/solved_examples.h -- solved problems of GSM8K's training file, shown before a problem: a long prompt for
+// eval/official/solved_examples.h -- solved problems of GSM8K's training file, shown before a problem: a long prompt for
 // tasks that have short ones.
 #pragma once
 

@@ -1,4 +1,4 @@
-#include "eval/tasks/longbench_v2.h"
+#include "eval/official/longbench_v2.h"
 
 #include <fmt/core.h>
 
@@ -6,11 +6,11 @@
 #include <iterator>
 #include <string_view>
 
+#include "eval/official/cut_middle.h"
+#include "eval/official/fill_template.h"
+#include "eval/official/official_files.h"
 #include "eval/score/characters.h"
 #include "eval/score/choice_letter.h"
-#include "eval/tasks/cut_middle.h"
-#include "eval/tasks/fill_template.h"
-#include "eval/tasks/official_files.h"
 #include "runtime/failure.h"
 
 namespace tmx {

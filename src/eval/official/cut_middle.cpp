@@ -1,4 +1,4 @@
-#include "eval/tasks/cut_middle.h"
+#include "eval/official/cut_middle.h"
 
 #include <fmt/core.h>
 

@@ -1,4 +1,4 @@
-// eval/tasks/ruler_rows.h -- RULER's 13 tasks from rows that NVIDIA's scripts, or MInference's copy of them, made
+// eval/official/ruler_rows.h -- RULER's 13 tasks from rows that NVIDIA's scripts, or MInference's copy of them, made
 // elsewhere: the only numbers that may be compared with published ones.
 //
 // Below the data folder, as the scripts lay them out: ruler/LENGTH/data/TASK/validation.jsonl (or without data/), made

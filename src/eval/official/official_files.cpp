@@ -1,4 +1,4 @@
-#include "eval/tasks/official_files.h"
+#include "eval/official/official_files.h"
 
 #include <fmt/core.h>
 

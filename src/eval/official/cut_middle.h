@@ -1,4 +1,4 @@
-// eval/tasks/cut_middle.h -- prompts that are too long lose their middle, as LongBench does it.
+// eval/official/cut_middle.h -- prompts that are too long lose their middle, as LongBench does it.
 #pragma once
 
 #include "eval/task.h"
