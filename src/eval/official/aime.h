@@ -1,5 +1,5 @@
-// eval/official/aime.h -- AIME 2024, 30 problems with whole numbers 0 to 999 for answers: never a gate, since one of them
-// is 3.3 points.
+// eval/official/aime.h -- AIME 2024, 30 problems with whole numbers 0 to 999 for answers: never a gate, since one
+// of them is 3.3 points.
 //
 // Below the data folder: aime24/test.jsonl, each line with "problem" and "answer" ("Problem" and "Answer" are taken,
 // too); for "long" also gsm8k/train.jsonl.

@@ -1,4 +1,5 @@
-// eval/official/gsm8k.h -- GSM8K (Cobbe et al., arXiv 2110.14168) from its official files: word problems of primary school.
+// eval/official/gsm8k.h -- GSM8K (Cobbe et al., arXiv 2110.14168) from its official files: word problems of
+// primary school.
 //
 // Below the data folder: gsm8k/test.jsonl and gsm8k/train.jsonl. Without solved examples before them the problems are
 // too short for a sparse prefill to do anything.

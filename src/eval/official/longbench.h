@@ -1,5 +1,5 @@
-// eval/official/longbench.h -- LongBench (Bai et al., arXiv 2308.14508) from its official files: the English datasets, and
-// those of LongBench-E. Prompts and answers' lengths are those of the user's config files; without these it refuses.
+// eval/official/longbench.h -- LongBench (Bai et al., arXiv 2308.14508) from its official files: the English datasets,
+// and those of LongBench-E. Prompts and lengths of answers are those of the user's config files; without, it refuses.
 //
 // Below the data folder, as the repository and its archive lay them out: longbench/config/dataset2prompt.json,
 // longbench/config/dataset2maxlen.json, longbench/data/NAME_e.jsonl (LongBench-E) or longbench/data/NAME.jsonl.

@@ -1,5 +1,5 @@
-// eval/official/longbench_v2.h -- LongBench v2 (Bai et al., arXiv 2412.15204) from its official files: questions with four
-// choices on long contexts.
+// eval/official/longbench_v2.h -- LongBench v2 (Bai et al., arXiv 2412.15204) from its official files: questions with
+// four choices on long contexts.
 //
 // Below the data folder: longbench_v2/data.json (one array of rows) and longbench_v2/prompts/0shot.txt.
 #pragma once

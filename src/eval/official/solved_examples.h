@@ -1,5 +1,5 @@
-// eval/official/solved_examples.h -- solved problems of GSM8K's training file, shown before a problem: a long prompt for
-// tasks that have short ones.
+// eval/official/solved_examples.h -- solved problems of GSM8K's training file, shown before a problem: a long prompt
+// for tasks that have short ones.
 #pragma once
 
 #include <string>

@@ -11,8 +11,8 @@ namespace tmx {
 enum class code_rule : uint8_t { difflib, lev };
 const char * name_of(code_rule rule);
 
-// Without newlines before it, the first line that holds none of "`", "#" and "//"; "" if there is none. A line of blanks
-// counts, as in the original.
+// Without newlines before it, the first line that holds none of "`", "#" and "//"; "" if there is none. A line of
+// blanks counts, as in the original.
 std::string first_code_line(std::string_view prediction);
 
 // fuzz.ratio() / 100 of that line and the answer: 2 M / (characters of both) as a whole percentage, rounded to even

@@ -1,5 +1,5 @@
-// eval/tasks/gsm_words.h -- `gsm-inf-lite`: GSM-Infinite's idea with word problems of our own. Statements that start from
-// the problem's numbers but never lead to the one asked for fill the context, so that nothing can be left out by sight.
+// eval/tasks/gsm_words.h -- `gsm-inf-lite`: GSM-Infinite's idea with word problems of our own. Statements that start
+// from the problem's numbers but never lead to the one asked for fill the context: none can be left out by sight.
 #pragma once
 
 #include <memory>
