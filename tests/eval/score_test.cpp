@@ -2,6 +2,7 @@
 // are computed with. TMX_GOLDEN_FOLDER names other lines of the same form.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>

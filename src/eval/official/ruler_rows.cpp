@@ -26,6 +26,15 @@ int64_t answer_tokens(std::string_view task) {
     return kind == "niah" ? 128 : kind == "vt" ? 30 : kind == "cwe" ? 120 : kind == "fwe" ? 50 : 32;
 }
 
+bool begins_with(std::string_view task, std::string_view kind) {
+    return task.substr(0, kind.size()) == kind;
+}
+
+// Or any of several counts.
+bool has_one_answer(std::string_view task) {
+    return begins_with(task, "qa") || begins_with(task, "niah_single") || begins_with(task, "niah_multikey");
+}
+
 void refuse_template(const std::string & text) {
     for (const char * mark : {"<|start_header_id|>", "<|im_start|>", "[INST]", "<|user|>", "<start_of_turn>"}) {
         if (text.find(mark) != std::string::npos) {
@@ -42,6 +51,9 @@ class ruler_rows : public eval_task {
     ruler_rows(const eval_sources & sources, const char * name, bool raw) : raw_(raw) {
         const std::filesystem::path top =
             official_file(sources, "ruler", "the folder of lengths that RULER's scripts made, with rows in them");
+        if (!std::filesystem::is_directory(top)) {
+            throw failure(top.string() + " is no folder");
+        }
         for (const auto & entry : std::filesystem::directory_iterator(top)) {
             const std::string folder = entry.path().filename().string();
             int64_t length = 0;
@@ -64,7 +76,7 @@ class ruler_rows : public eval_task {
         facts_.suite = raw ? "ruler-raw-rows" : "ruler-rows";
         facts_.name = name;
         facts_.from = provenance::official;
-        facts_.binary = std::string_view(name).substr(0, 2) == "qa" || std::string_view(name) == "niah_single_1";
+        facts_.binary = has_one_answer(name);
         facts_.note = raw ? "raw text, no chat template" : "";
         facts_.n_examples =
             static_cast<int64_t>(std::min_element(rows_.begin(), rows_.end(), [](const auto & a, const auto & b) {
@@ -76,7 +88,7 @@ class ruler_rows : public eval_task {
     eval_example make(const example_request & request) const override;
 
     task_score score(const eval_example & e, const std::string & answer) const override {
-        const bool part = e.task.substr(0, 2) == "qa";
+        const bool part = begins_with(e.task, "qa");
         return {ruler_match(part ? ruler_metric::part : ruler_metric::all, e.outputs, answer), true, ""};
     }
 
@@ -134,7 +146,7 @@ eval_example ruler_rows::make(const example_request & request) const {
     e.outputs = row.outputs;
     e.max_new_tokens = answer_tokens(facts_.name);
     const std::string & before = row.answer_prefix.empty() ? row.input : row.answer_prefix;
-    const bool part = facts_.name.substr(0, 2) == "qa";
+    const bool part = begins_with(facts_.name, "qa");
     e.gold = before.empty() || before.back() == ' ' || before.back() == '\n' ? "" : " ";
     for (size_t i = 0; i < (part ? 1 : row.outputs.size()); ++i) {
         e.gold += (i > 0 ? ", " : "") + row.outputs[i];

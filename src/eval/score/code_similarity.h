@@ -1,6 +1,7 @@
 // eval/score/code_similarity.h -- LongBench's code_sim: how like the right line of code the first one written is.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -1,5 +1,6 @@
 #include "eval/tasks/gsm_infinite_score.h"
 
+#include <iterator>
 #include <set>
 
 #include "eval/score/gsm_infinite_answer.h"
