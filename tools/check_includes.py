@@ -14,7 +14,8 @@
     kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
     plan, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- planner
-    plan, runtime, measure, prompts, profile, planner <- cli    (which may also include attention.h, for the list of kernels)
+    plan, runtime, measure, prompts <- eval
+    plan, runtime, measure, prompts, profile, planner, eval <- cli    (which may also include attention.h, for the list of kernels)
     commit <- glue, cli
     loader <- cli              which tells ahead what will be served
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
@@ -81,14 +82,15 @@ ALLOWED = {
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "planner": {"base", "control", "pattern", "selection_rule", "plan", "runtime", "measure", "prompts", "probe", "profile"},
-    "cli": {"base", "control", "pattern", "commit", "loader", "plan", "runtime", "measure", "prompts", "profile", "planner", "header:attention.h"},
+    "eval": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts"},
+    "cli": {"base", "control", "pattern", "commit", "loader", "plan", "runtime", "measure", "prompts", "profile", "planner", "eval", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
     "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "cli", "support"},
+              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "eval", "cli", "support"},
     "tests": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "cli", "support"},
+              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "eval", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")

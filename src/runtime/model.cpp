@@ -31,28 +31,6 @@ int32_t metadata_number(const llama_model * model, const std::string & key, int3
     return error == std::errc() && end == text.data() + text.size() ? value : otherwise;
 }
 
-// Stands for the user's text while the template is rendered; no template or tokeniser knows it.
-constexpr const char * k_placeholder = "\x01user-text\x01";
-
-// The template around one user message: what comes before and after it. False: llama.cpp does not know the template.
-bool render_template(const char * chat_template, std::string & before, std::string & after) {
-    const llama_chat_message message{"user", k_placeholder};
-    const int32_t length = llama_chat_apply_template(chat_template, &message, 1, true, nullptr, 0);
-    if (length < 0) {
-        return false;
-    }
-    std::string rendered(static_cast<size_t>(length) + 1, '\0');
-    llama_chat_apply_template(chat_template, &message, 1, true, rendered.data(), static_cast<int32_t>(rendered.size()));
-    rendered.resize(static_cast<size_t>(length));
-    const size_t at = rendered.find(k_placeholder);
-    if (at == std::string::npos) {
-        return false;
-    }
-    before = rendered.substr(0, at);
-    after = rendered.substr(at + std::string_view(k_placeholder).size());
-    return true;
-}
-
 ggml_backend_dev_t gpu_named(const std::string & name) {
     const ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
     const auto is_gpu = [](ggml_backend_dev_t each) {
@@ -165,61 +143,6 @@ std::vector<token_id> model::tokenise(std::string_view text) const {
     }
     tokens.resize(static_cast<size_t>(n));
     return tokens;
-}
-
-std::vector<token_id> model::tokenise_segments(const std::string & before, const std::string & text,
-                                               const std::string & after) const {
-    std::vector<token_id> ids;
-    std::string plain;
-    const auto flush = [&] {
-        if (!plain.empty()) {
-            const std::vector<token_id> part = tokenise(plain);
-            ids.insert(ids.end(), part.begin(), part.end());
-            plain.clear();
-        }
-    };
-    const auto add_template = [&](const std::string & part) {
-        for (size_t at = 0; at < part.size();) {
-            const auto found = std::find_if(control_tokens_.begin(), control_tokens_.end(), [&](const auto & control) {
-                return part.compare(at, control.first.size(), control.first) == 0;
-            });
-            if (found == control_tokens_.end()) {
-                plain += part[at++];
-            } else {
-                flush();
-                ids.push_back(found->second);
-                at += found->first.size();
-            }
-        }
-    };
-    add_template(before);
-    plain += text;
-    add_template(after);
-    flush();
-    return ids;
-}
-
-prompt_tokens model::tokenise_prompt(const std::string & text, bool raw) const {
-    prompt_tokens result;
-    const llama_vocab * vocab = llama_model_get_vocab(model_.get());
-    std::string before;
-    std::string after;
-    const char * chat_template = llama_model_chat_template(model_.get(), nullptr);
-    if (raw) {
-        result.note = "plain text, as asked";
-    } else if (chat_template == nullptr) {
-        result.note = "the model file has no chat template; the prompt is plain text";
-    } else if (!render_template(chat_template, before, after)) {
-        result.note = "llama.cpp does not know the model's chat template; the prompt is plain text";
-    } else {
-        result.templated = true;
-    }
-    result.ids = tokenise_segments(before, text, after);
-    const token_id bos = llama_vocab_bos(vocab);
-    if (llama_vocab_get_add_bos(vocab) && bos >= 0 && (result.ids.empty() || result.ids.front() != bos)) {
-        result.ids.insert(result.ids.begin(), bos);
-    }
-    return result;
 }
 
 std::string model::piece(token_id token) const {
