@@ -1,6 +1,14 @@
 #include "eval/task_table.h"
 
+#include "eval/official/aime.h"
+#include "eval/official/gsm8k.h"
+#include "eval/official/gsm_infinite_rows.h"
+#include "eval/official/longbench.h"
+#include "eval/official/longbench_v2.h"
+#include "eval/official/ruler_rows.h"
 #include "eval/tasks/frequent_words.h"
+#include "eval/tasks/gsm_symbolic.h"
+#include "eval/tasks/gsm_words.h"
 #include "eval/tasks/made_questions.h"
 #include "eval/tasks/needle_map.h"
 #include "eval/tasks/niah.h"
@@ -27,6 +35,81 @@ const std::vector<task_row> & task_table() {
         {"needle", "noise", open_needle_map},
         {"needle", "essay", open_needle_map},
         {"needle", "lines", open_needle_map},
+        {"gsm-infinite", "symbolic", open_gsm_symbolic},
+        {"gsm-infinite", "gsm-inf-lite", open_gsm_words},
+        {"ruler-rows", "niah_single_1", open_ruler_rows},
+        {"ruler-rows", "niah_single_2", open_ruler_rows},
+        {"ruler-rows", "niah_single_3", open_ruler_rows},
+        {"ruler-rows", "niah_multikey_1", open_ruler_rows},
+        {"ruler-rows", "niah_multikey_2", open_ruler_rows},
+        {"ruler-rows", "niah_multikey_3", open_ruler_rows},
+        {"ruler-rows", "niah_multivalue", open_ruler_rows},
+        {"ruler-rows", "niah_multiquery", open_ruler_rows},
+        {"ruler-rows", "vt", open_ruler_rows},
+        {"ruler-rows", "cwe", open_ruler_rows},
+        {"ruler-rows", "fwe", open_ruler_rows},
+        {"ruler-rows", "qa_1", open_ruler_rows},
+        {"ruler-rows", "qa_2", open_ruler_rows},
+        {"ruler-raw-rows", "niah_single_1", open_ruler_raw_rows},
+        {"ruler-raw-rows", "niah_single_2", open_ruler_raw_rows},
+        {"ruler-raw-rows", "niah_single_3", open_ruler_raw_rows},
+        {"ruler-raw-rows", "niah_multikey_1", open_ruler_raw_rows},
+        {"ruler-raw-rows", "niah_multikey_2", open_ruler_raw_rows},
+        {"ruler-raw-rows", "niah_multikey_3", open_ruler_raw_rows},
+        {"ruler-raw-rows", "niah_multivalue", open_ruler_raw_rows},
+        {"ruler-raw-rows", "niah_multiquery", open_ruler_raw_rows},
+        {"ruler-raw-rows", "vt", open_ruler_raw_rows},
+        {"ruler-raw-rows", "cwe", open_ruler_raw_rows},
+        {"ruler-raw-rows", "fwe", open_ruler_raw_rows},
+        {"ruler-raw-rows", "qa_1", open_ruler_raw_rows},
+        {"ruler-raw-rows", "qa_2", open_ruler_raw_rows},
+        {"longbench-e", "qasper", open_longbench_e},
+        {"longbench-e", "multifieldqa_en", open_longbench_e},
+        {"longbench-e", "hotpotqa", open_longbench_e},
+        {"longbench-e", "2wikimqa", open_longbench_e},
+        {"longbench-e", "gov_report", open_longbench_e},
+        {"longbench-e", "multi_news", open_longbench_e},
+        {"longbench-e", "trec", open_longbench_e},
+        {"longbench-e", "triviaqa", open_longbench_e},
+        {"longbench-e", "samsum", open_longbench_e},
+        {"longbench-e", "passage_count", open_longbench_e},
+        {"longbench-e", "passage_retrieval_en", open_longbench_e},
+        {"longbench-e", "lcc", open_longbench_e},
+        {"longbench-e", "repobench-p", open_longbench_e},
+        {"longbench", "qasper", open_longbench},
+        {"longbench", "multifieldqa_en", open_longbench},
+        {"longbench", "narrativeqa", open_longbench},
+        {"longbench", "hotpotqa", open_longbench},
+        {"longbench", "2wikimqa", open_longbench},
+        {"longbench", "musique", open_longbench},
+        {"longbench", "gov_report", open_longbench},
+        {"longbench", "multi_news", open_longbench},
+        {"longbench", "qmsum", open_longbench},
+        {"longbench", "trec", open_longbench},
+        {"longbench", "triviaqa", open_longbench},
+        {"longbench", "samsum", open_longbench},
+        {"longbench", "passage_count", open_longbench},
+        {"longbench", "passage_retrieval_en", open_longbench},
+        {"longbench", "lcc", open_longbench},
+        {"longbench", "repobench-p", open_longbench},
+        {"longbench-v2", "v2", open_longbench_v2},
+        {"longbench-v2", "v2_logit", open_longbench_v2},
+        {"gsm-infinite-rows", "symbolic_0", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "symbolic_8k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "symbolic_16k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "symbolic_32k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "medium_0", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "medium_8k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "medium_16k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "medium_32k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "hard_0", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "hard_8k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "hard_16k", open_gsm_infinite_rows},
+        {"gsm-infinite-rows", "hard_32k", open_gsm_infinite_rows},
+        {"gsm8k", "8_shot", open_gsm8k},
+        {"gsm8k", "long", open_gsm8k},
+        {"aime24", "plain", open_aime},
+        {"aime24", "long", open_aime},
     };
     return table;
 }

@@ -2,6 +2,7 @@
 // follows. It knows no model.
 #pragma once
 
+#include <algorithm>
 #include <cctype>
 #include <string>
 #include <string_view>
@@ -16,7 +17,7 @@ class word_tokenizer : public eval_tokenizer {
     int64_t count_prompt(const eval_example & e) const override {
         int64_t n = 1;  // BOS
         for (const chat_turn & turn : e.turns) {
-            n += count(turn.text) + 4;  // the template around it
+            n += count(turn.text) + (e.chat_template ? 4 : 0);  // the template around it
         }
         return n + count(e.answer_prefix);
     }

@@ -1,36 +1,16 @@
 #include "eval/tasks/ruler_task.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "eval/score/answer_match.h"
+
 namespace tmx {
-namespace {
-
-std::string lower(std::string text) {
-    for (char & c : text) {
-        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    }
-    return text;
-}
-
-std::string comparable(std::string text) {
-    for (char & c : text) {
-        c = static_cast<unsigned char>(c) < 0x20 ? '\n' : c;
-    }
-    return lower(std::move(text));
-}
-
-}  // namespace
 
 double ruler_match(ruler_metric metric, const std::vector<std::string> & outputs, const std::string & answer) {
-    const std::string text = comparable(answer);
-    const auto found = std::count_if(outputs.begin(), outputs.end(), [&](const std::string & output) {
-        return text.find(lower(output)) != std::string::npos;
-    });
-    if (metric == ruler_metric::part) {
-        return found > 0 ? 1 : 0;
+    if (outputs.empty()) {
+        return 0;
     }
-    return outputs.empty() ? 0 : static_cast<double>(found) / static_cast<double>(outputs.size());
+    return metric == ruler_metric::part ? any_answer(answer, outputs) : share_of_answers(answer, outputs);
 }
 
 ruler_task::ruler_task(std::string name, provenance from, int64_t max_new_tokens, ruler_metric metric, std::string note)
