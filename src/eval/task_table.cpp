@@ -124,10 +124,14 @@ std::vector<const task_row *> find_tasks(const std::string & reference) {
         if (suite == row.suite && named) {
             found.push_back(&row);
         }
-        known += std::string(known.empty() ? "" : ", ") + row.suite + "/" + row.name;
+        // Of the suite that is named its tasks, else the suites.
+        const std::string name = suite == row.suite ? suite + "/" + row.name : row.suite;
+        if (known.find(name + ",") == std::string::npos) {
+            known += name + ", ";
+        }
     }
     if (found.empty()) {
-        throw failure("no task or suite of tasks is called " + reference + "; there are " + known);
+        throw failure("no task or suite of tasks is called " + reference + "; there are " + known + "and fidelity");
     }
     return found;
 }

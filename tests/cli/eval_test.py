@@ -37,7 +37,7 @@ class Usage(Case):
     def test_wrong_usage(self):
         def wrong(code, texts, *arguments):
             self.check(run(PROGRAM, "eval", "-m", MODEL, "-o", self.folder, *arguments), code, *texts)
-        wrong(1, ["no task or suite", "ruler/vt"], "--suite", "rular", "--arms", "1")
+        wrong(1, ["no task or suite", "ruler, needle"], "--suite", "rular", "--arms", "1")
         wrong(1, ["arm upper:9", "from 1 to 6"], "--arms", "upper:9")
         wrong(1, ["arm 4-99"], "--arms", "4-99")
         wrong(1, ["arm nothing"], "--arms", "nothing")

@@ -16,6 +16,8 @@ Suites: fidelity     how far an arm's next-token distributions are from dense on
                      the model, and sees small damage first
         ruler        13 tasks of RULER, made here; ruler/vt is one of them
         needle       one needle at chosen depths: a map of where it is found
+        gsm-infinite problems whose every statement counts
+        longbench-e, longbench-v2, ruler-rows, gsm8k, aime24, ...: official files below --data (docs/evaluation.md)
 Every example is given to all arms as the same token ids, and an answer attends densely to the whole prompt, so arms differ
 in how the prompt was computed and in nothing else. What counts is the difference to dense on the same examples, with its
 interval: PASS says that the arm is not worse by more than the margin, FAIL that it is, INCONCLUSIVE that more examples are
@@ -78,7 +80,14 @@ void add_eval_options(CLI::App & app, eval_options & options) {
                          "orders and places: anew in every example, or the same in all, as in the official RULER")
               ->check(CLI::IsMember({"fresh", "official"})),
           "fresh|official", "fresh");
-    shown(app.add_option("--data", options.data, "folder with official files"), "DIR", "");
+    shown(app.add_option("--data", options.sources.data, "folder with official files (docs/evaluation.md)"), "DIR", "");
+    shown(app.add_option("--essay", options.sources.essay, "text that needles are hidden in and documents are cut from"),
+          "FILE|DIR", "made prose");
+    shown(app.add_option("--words", options.sources.words, "lists of words (docs/evaluation.md)"), "FILE|DIR",
+          "made words");
+    shown(app.add_option("--codesim", options.code, "how LongBench's lines of code are compared")
+              ->check(CLI::IsMember({"difflib", "lev"})),
+          "difflib|lev", "difflib");
     shown(
         app.add_option("--time-limit", options.minutes, "begin nothing after that long; the same command goes on later")
             ->check(positive_number()),
@@ -113,8 +122,9 @@ eval_settings settings_of(const eval_options & options, const model_facts & fact
     settings.n_document = options.n_document;
     settings.folder = options.folder;
     settings.seconds_limit = 60 * options.minutes;
-    settings.sources = builtin_sources();
-    settings.sources.data = options.data;
+    source_options sources = options.sources;
+    sources.code = options.code == "lev" ? code_rule::lev : code_rule::difflib;
+    settings.sources = read_sources(sources);
     settings.stop = &call.stop;
     return settings;
 }

@@ -30,7 +30,8 @@ struct eval_options {
     eval_margins margins;
     std::string folder = "eval";
     std::string append;  // a file of result rows
-    std::string data;
+    source_options sources;
+    std::string code = "difflib";
     bool report_only = false;
 };
 

@@ -123,11 +123,22 @@ class group_answers {
         }
     }
 
+    // llama.cpp computes neighbouring sequences together. So one that has ended goes on between two that have not, and
+    // what it says is thrown away.
     bool decode_once() {
         std::vector<session::sequence_token> tokens;
         std::vector<size_t> numbers;
-        for (size_t i = 0; i < group_.size(); ++i) {
-            if (pending_[i].open) {
+        size_t begin = 0;
+        size_t end = group_.size();
+        while (begin < end && !pending_[begin].open) {
+            ++begin;
+        }
+        while (begin < end && !pending_[end - 1].open) {
+            --end;
+        }
+        for (size_t i = begin; i < end; ++i) {
+            session_.choose(static_cast<int32_t>(i));
+            if (pending_[i].open || session_.n_tokens() < session_.n_ctx()) {
                 tokens.push_back({static_cast<int32_t>(i), pending_[i].next});
                 numbers.push_back(i);
             }
@@ -138,12 +149,16 @@ class group_answers {
         const double start = seconds_now();
         session_.decode_together(tokens);
         for (size_t k = 0; k < numbers.size(); ++k) {
-            pending_[numbers[k]].next = argmax(session_.logits_of(k));
+            if (pending_[numbers[k]].open) {
+                pending_[numbers[k]].next = argmax(session_.logits_of(k));
+            }
         }
         const double seconds = seconds_now() - start;
         for (const size_t i : numbers) {
-            answers_[i].decode_seconds += seconds;
-            take(i);
+            if (pending_[i].open) {
+                answers_[i].decode_seconds += seconds;
+                take(i);
+            }
         }
         return true;
     }
