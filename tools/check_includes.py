@@ -14,7 +14,7 @@
     kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
     plan, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- planner
-    plan, runtime, measure, prompts <- eval
+    plan, runtime, measure, prompts, profile <- eval
     plan, runtime, measure, prompts, profile, planner, eval <- cli    (which may also include attention.h, for the list of kernels)
     commit <- glue, cli
     loader <- cli              which tells ahead what will be served
@@ -82,7 +82,7 @@ ALLOWED = {
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "planner": {"base", "control", "pattern", "selection_rule", "plan", "runtime", "measure", "prompts", "probe", "profile"},
-    "eval": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts"},
+    "eval": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "profile"},
     "cli": {"base", "control", "pattern", "commit", "loader", "plan", "runtime", "measure", "prompts", "profile", "planner", "eval", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
     "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",

@@ -6,9 +6,13 @@
 #include "eval/official/longbench.h"
 #include "eval/official/longbench_v2.h"
 #include "eval/official/ruler_rows.h"
+#include "eval/tasks/frequent_words.h"
 #include "eval/tasks/gsm_symbolic.h"
 #include "eval/tasks/gsm_words.h"
+#include "eval/tasks/made_questions.h"
+#include "eval/tasks/needle_map.h"
 #include "eval/tasks/niah.h"
+#include "eval/tasks/variable_tracking.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -23,6 +27,14 @@ const std::vector<task_row> & task_table() {
         {"ruler", "niah_multikey_3", open_niah},
         {"ruler", "niah_multivalue", open_niah},
         {"ruler", "niah_multiquery", open_niah},
+        {"ruler", "vt", open_variable_tracking},
+        {"ruler", "cwe", open_common_words},
+        {"ruler", "fwe", open_coded_words},
+        {"ruler", "qa_1_syn", open_made_questions},
+        {"ruler", "qa_2_syn", open_made_questions},
+        {"needle", "noise", open_needle_map},
+        {"needle", "essay", open_needle_map},
+        {"needle", "lines", open_needle_map},
         {"gsm-infinite", "symbolic", open_gsm_symbolic},
         {"gsm-infinite", "gsm-inf-lite", open_gsm_words},
         {"ruler-rows", "niah_single_1", open_ruler_rows},
@@ -112,10 +124,14 @@ std::vector<const task_row *> find_tasks(const std::string & reference) {
         if (suite == row.suite && named) {
             found.push_back(&row);
         }
-        known += std::string(known.empty() ? "" : ", ") + row.suite + "/" + row.name;
+        // Of the suite that is named its tasks, else the suites.
+        const std::string name = suite == row.suite ? suite + "/" + row.name : row.suite;
+        if (known.find(name + ",") == std::string::npos) {
+            known += name + ", ";
+        }
     }
     if (found.empty()) {
-        throw failure("no task or suite of tasks is called " + reference + "; there are " + known);
+        throw failure("no task or suite of tasks is called " + reference + "; there are " + known + "and fidelity");
     }
     return found;
 }

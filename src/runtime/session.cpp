@@ -53,10 +53,13 @@ session::session(const model & m, const context_options & options, int64_t backe
     options_.n_threads = options_.n_threads > 0 ? options_.n_threads : hardware_threads();
     options_.n_ubatch = std::clamp(options_.n_ubatch, 1, std::max(options_.n_ctx, 1));
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(options_.n_ctx);
+    options_.n_sequences = std::clamp(options_.n_sequences, 1, static_cast<int32_t>(k_forced_piece));
+    n_tokens_.assign(static_cast<size_t>(options_.n_sequences), 0);
+    params.n_ctx = static_cast<uint32_t>(options_.n_ctx) * static_cast<uint32_t>(options_.n_sequences);
     params.n_batch = static_cast<uint32_t>(options_.n_ubatch);
     params.n_ubatch = static_cast<uint32_t>(options_.n_ubatch);
-    params.n_seq_max = 1;
+    params.n_seq_max = static_cast<uint32_t>(options_.n_sequences);
+    params.kv_unified = false;  // a prompt sees nothing of the others, so it costs what it costs alone
     // The most rows that ever ask for logits at once; llama.cpp sizes its output buffers by it.
     params.n_outputs_max = k_forced_piece;
     params.n_threads = options_.n_threads;
@@ -74,14 +77,14 @@ session::session(const model & m, const context_options & options, int64_t backe
     recent_log();
     context_.reset(llama_init_from_model(m.handle(), params));
     if (context_ == nullptr) {
-        throw failure("llama.cpp could not make a context of " + std::to_string(options_.n_ctx) + " tokens for " +
-                      m.facts().path + " (out of memory, or a KV cache type that needs flash attention)\n" +
-                      recent_log());
+        throw failure("llama.cpp could not make a context of " + std::to_string(options_.n_sequences) + " x " +
+                      std::to_string(options_.n_ctx) + " tokens for " + m.facts().path +
+                      " (out of memory, or a KV cache type that needs flash attention)\n" + recent_log());
     }
 }
 
 int32_t session::n_ctx() const {
-    return static_cast<int32_t>(llama_n_ctx(context_.get()));
+    return static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
 }
 
 void session::evaluate(std::span<const token_id> tokens, bool all_logits, bool last_logits) {
@@ -89,12 +92,19 @@ void session::evaluate(std::span<const token_id> tokens, bool all_logits, bool l
     llama_batch batch = llama_batch_init(n, 0, 1);
     for (int32_t i = 0; i < n; ++i) {
         batch.token[i] = tokens[static_cast<size_t>(i)];
-        batch.pos[i] = static_cast<llama_pos>(n_tokens_ + i);
+        batch.pos[i] = static_cast<llama_pos>(n_tokens() + i);
         batch.n_seq_id[i] = 1;
-        batch.seq_id[i][0] = 0;
+        batch.seq_id[i][0] = chosen_;
         batch.logits[i] = static_cast<int8_t>(all_logits || (last_logits && i == n - 1));
     }
     batch.n_tokens = n;
+    decode_batch(batch, n_tokens());
+    n_tokens_[static_cast<size_t>(chosen_)] += n;
+}
+
+// Frees the batch. position: of its first token, for errors.
+void session::decode_batch(const llama_batch & batch, int64_t position) {
+    const int32_t n = batch.n_tokens;
     const int32_t result = llama_decode(context_.get(), batch);
     llama_batch_free(batch);
     if (result == 2 || (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed))) {
@@ -102,13 +112,12 @@ void session::evaluate(std::span<const token_id> tokens, bool all_logits, bool l
     }
     if (result == 1) {
         throw failure("the context of " + std::to_string(n_ctx()) + " tokens is full: no room for " +
-                      std::to_string(n) + " more behind " + std::to_string(n_tokens_));
+                      std::to_string(n) + " more behind " + std::to_string(position));
     }
     if (result != 0) {
         throw failure("llama.cpp failed to evaluate " + std::to_string(n) + " tokens at position " +
-                      std::to_string(n_tokens_) + " (code " + std::to_string(result) + ")\n" + recent_log());
+                      std::to_string(position) + " (code " + std::to_string(result) + ")\n" + recent_log());
     }
-    n_tokens_ += n;
 }
 
 void session::prefill(std::span<const token_id> prompt, std::span<const index_range> chunks,
@@ -128,6 +137,31 @@ void session::decode(token_id token) {
     evaluate({&token, 1}, false, true);
 }
 
+void session::decode_together(std::span<const sequence_token> tokens) {
+    llama_batch batch = llama_batch_init(static_cast<int32_t>(tokens.size()), 0, 1);
+    batch.n_tokens = 0;
+    for (const sequence_token & each : tokens) {
+        const int32_t i = batch.n_tokens++;
+        batch.token[i] = each.token;
+        batch.pos[i] = static_cast<llama_pos>(n_tokens_[static_cast<size_t>(each.sequence)]);
+        batch.n_seq_id[i] = 1;
+        batch.seq_id[i][0] = each.sequence;
+        batch.logits[i] = 1;
+    }
+    decode_batch(batch, tokens.empty() ? 0 : batch.pos[0]);
+    for (const sequence_token & each : tokens) {
+        ++n_tokens_[static_cast<size_t>(each.sequence)];
+    }
+}
+
+std::span<const float> session::logits_of(size_t i) const {
+    const float * logits = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
+    if (logits == nullptr) {
+        throw failure("llama.cpp has no logits for a token of a sequence");
+    }
+    return {logits, static_cast<size_t>(model_.facts().n_vocab)};
+}
+
 std::span<const float> session::last_logits() const {
     const float * logits = llama_get_logits_ith(context_.get(), -1);
     if (logits == nullptr) {
@@ -137,10 +171,11 @@ std::span<const float> session::last_logits() const {
 }
 
 bool session::roll_back(int64_t n_tokens) {
-    if (!llama_memory_seq_rm(llama_get_memory(context_.get()), 0, static_cast<llama_pos>(n_tokens), -1)) {
+    if (!llama_memory_seq_rm(llama_get_memory(context_.get()), chosen_, static_cast<llama_pos>(n_tokens), -1)) {
         return false;
     }
-    n_tokens_ = std::min(n_tokens_, n_tokens);
+    int64_t & there = n_tokens_[static_cast<size_t>(chosen_)];
+    there = std::min(there, n_tokens);
     return true;
 }
 
@@ -164,8 +199,12 @@ logit_rows session::force(std::span<const token_id> tokens) {
 }
 
 void session::clear() {
-    llama_memory_clear(llama_get_memory(context_.get()), true);
-    n_tokens_ = 0;
+    if (options_.n_sequences == 1) {
+        llama_memory_clear(llama_get_memory(context_.get()), true);
+    } else {
+        llama_memory_seq_rm(llama_get_memory(context_.get()), chosen_, -1, -1);
+    }
+    n_tokens_[static_cast<size_t>(chosen_)] = 0;
 }
 
 void session::warm_up() {

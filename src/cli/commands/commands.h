@@ -21,6 +21,7 @@ using command = std::function<int(const invocation &)>;
 command add_run(CLI::App & app);
 command add_bench(CLI::App & app);
 command add_profile(CLI::App & app);
+command add_eval(CLI::App & app);
 command add_serve(CLI::App & app);
 command add_info(CLI::App & app);
 
