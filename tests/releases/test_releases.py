@@ -2,6 +2,9 @@
 
 For each release of RELEASES: it registers, computes a prompt's attention and products, answers as that release alone
 does, and a plan changes the pairs computed.
+
+    test_releases.py             checks
+    test_releases.py --write     and puts what was found into docs/results/hosts.jsonl, for the tables of tested hosts
 """
 
 import json
@@ -10,9 +13,14 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import unittest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "bench"))
+
+import rowkit  # noqa: E402  (found by the path above)
+
 DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", REPOSITORY / ".deps"))
 LIBRARY_DIR = pathlib.Path(os.environ.get("TMX_HOST_LIBRARY_DIR", REPOSITORY / "build/bin"))
 MODEL = pathlib.Path(os.environ.get("TMX_HOST_MODEL", DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf"))
@@ -23,6 +31,9 @@ RELEASES = {"0.9756": "0.15.2", "0.10236": "0.18.0", "0.10837": "0.23.0", "0.113
 N_TOKENS = 1500
 N_LAYER = 30
 PLAN_LAYERS = "10-29"
+
+RESULTS = REPOSITORY / "docs/results/hosts.jsonl"
+WRITES = "--write" in sys.argv
 
 MOST_KL = 1e-2   # of the first token
 NEAR_TIE = 0.25  # how far ahead of the second the release's own token may be where the answers part
@@ -85,6 +96,7 @@ class Releases(unittest.TestCase):
             raise unittest.SkipTest(why)
         cls.place = Place()
         cls.addClassCleanup(cls.place.remove)
+        cls.found = rowkit.Store(RESULTS if WRITES else None, "host", "check")
 
     def check(self, version):
         stock = self.place.answer(version, False)
@@ -114,6 +126,11 @@ class Releases(unittest.TestCase):
         print(f"llama-cpp-py-sync {version}, ggml {stock['ggml']}: {nodes['dense']} nodes, first-token KL {distance:.1e}, "
               f"answers {told}; "
               f"layers {PLAN_LAYERS} Triangle: {fewer['kept'] / pairs['kept']:.0%} of the pairs", flush=True)
+        host = f"llama-cpp-py-sync {version}"
+        self.found.replace((host, "prompt"), [{
+            "host": host, "check": "prompt", "how": "released library", "ggml": stock["ggml"], "exact_kl": distance,
+            "plan_pairs": fewer["kept"] / pairs["kept"], "machine": rowkit.cpu(), "date": rowkit.now(),
+            "commit": rowkit.commits.source_commit(), "command": rowkit.command()}])
 
 
 for _version in RELEASES:
@@ -121,4 +138,4 @@ for _version in RELEASES:
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    unittest.main(argv=[word for word in sys.argv if word != "--write"], verbosity=2)
