@@ -54,8 +54,9 @@ TEST(prompt_times_test, lines_of_a_servers_log) {
     for (const char * other :
          {"", "slot print_timings: id  0 | task 1 |        eval time =      50.00 ms /     2 tokens (",
           "llama_perf_context_print: prompt eval time =     312.50 ms /   250 tokens (    1.25 ms per token",
-          "prompt eval time =", "prompt eval time =  x ms / 1 tokens", "prompt eval time = 1 ms", "prompt eval time = 1 ms / ",
-          "prompt eval time = -1 ms / 1 tokens", "prompt eval time = 1 ms / 1.5 tokens", "prompt eval time = nan ms / 1 tokens"}) {
+          "prompt eval time =", "prompt eval time =  x ms / 1 tokens", "prompt eval time = 1 ms",
+          "prompt eval time = 1 ms / ", "prompt eval time = -1 ms / 1 tokens", "prompt eval time = 1 ms / 1.5 tokens",
+          "prompt eval time = nan ms / 1 tokens"}) {
         EXPECT_FALSE(prompt_time_in(other)) << other;
     }
 }
@@ -66,14 +67,15 @@ TEST(metrics_text_test, a_histogram_counts_up) {
         times.count({.n_tokens = 100, .seconds = seconds});
     }
     const std::string text = metrics_text(times.read(), {});
-    for (const char * line : {"# TYPE trianglemix_time_to_first_token_seconds histogram\n",
-                              "trianglemix_time_to_first_token_seconds_bucket{le=\"0.025\"} 1\n",
-                              "trianglemix_time_to_first_token_seconds_bucket{le=\"0.25\"} 2\n",
-                              "trianglemix_time_to_first_token_seconds_bucket{le=\"0.5\"} 3\n",
-                              "trianglemix_time_to_first_token_seconds_bucket{le=\"320\"} 3\n",
-                              "trianglemix_time_to_first_token_seconds_bucket{le=\"+Inf\"} 4\n",
-                              "trianglemix_time_to_first_token_seconds_sum 1000.52\n",
-                              "trianglemix_time_to_first_token_seconds_count 4\n", "trianglemix_prompt_tokens_total 400\n"}) {
+    for (const char * line :
+         {"# TYPE trianglemix_time_to_first_token_seconds histogram\n",
+          "trianglemix_time_to_first_token_seconds_bucket{le=\"0.025\"} 1\n",
+          "trianglemix_time_to_first_token_seconds_bucket{le=\"0.25\"} 2\n",
+          "trianglemix_time_to_first_token_seconds_bucket{le=\"0.5\"} 3\n",
+          "trianglemix_time_to_first_token_seconds_bucket{le=\"320\"} 3\n",
+          "trianglemix_time_to_first_token_seconds_bucket{le=\"+Inf\"} 4\n",
+          "trianglemix_time_to_first_token_seconds_sum 1000.52\n", "trianglemix_time_to_first_token_seconds_count 4\n",
+          "trianglemix_prompt_tokens_total 400\n"}) {
         EXPECT_NE(text.find(line), std::string::npos) << line << text;
     }
 }
@@ -85,16 +87,17 @@ TEST(metrics_text_test, what_processes_say) {
         "kind_pairs": {"triangle": {"kept": 10, "skipped": 90, "masked": 0}, "masked": {"kept": 1, "skipped": 0, "masked": 7}},
         "products": {"computed": [{"seconds": 0.5}, {"seconds": 0.25}]}})");
     const std::string text = metrics_text({}, {{"12", statistics}, {"7", nlohmann::json::object()}});
-    for (const char * line :
-         {"trianglemix_info{pid=\"12\",version=\"1.2\",ggml_version=\"0.25.3\",kernel=\"avx2\",precision=\"exact\",plan=\"a "
-          "\\\"b\\\"\\\\\\n\"} 1\n",
-          "trianglemix_attention_pairs_total{pid=\"12\",kind=\"triangle\",state=\"computed\"} 10\n",
-          "trianglemix_attention_pairs_total{pid=\"12\",kind=\"triangle\",state=\"skipped\"} 90\n",
-          "trianglemix_attention_pairs_total{pid=\"12\",kind=\"masked\",state=\"computed\"} 8\n",
-          "trianglemix_attention_nodes_total{pid=\"12\",kind=\"dense\"} 6\n",
-          "trianglemix_fallbacks_total{pid=\"12\",reason=\"cell_order\"} 2\n",
-          "trianglemix_attention_seconds_total{pid=\"12\"} 1.5\n", "trianglemix_product_seconds_total{pid=\"12\"} 0.75\n",
-          "trianglemix_attention_seconds_total{pid=\"7\"} 0\n"}) {
+    for (const char * line : {"trianglemix_info{pid=\"12\",version=\"1.2\",ggml_version=\"0.25.3\",kernel=\"avx2\","
+                              "precision=\"exact\",plan=\"a "
+                              "\\\"b\\\"\\\\\\n\"} 1\n",
+                              "trianglemix_attention_pairs_total{pid=\"12\",kind=\"triangle\",state=\"computed\"} 10\n",
+                              "trianglemix_attention_pairs_total{pid=\"12\",kind=\"triangle\",state=\"skipped\"} 90\n",
+                              "trianglemix_attention_pairs_total{pid=\"12\",kind=\"masked\",state=\"computed\"} 8\n",
+                              "trianglemix_attention_nodes_total{pid=\"12\",kind=\"dense\"} 6\n",
+                              "trianglemix_fallbacks_total{pid=\"12\",reason=\"cell_order\"} 2\n",
+                              "trianglemix_attention_seconds_total{pid=\"12\"} 1.5\n",
+                              "trianglemix_product_seconds_total{pid=\"12\"} 0.75\n",
+                              "trianglemix_attention_seconds_total{pid=\"7\"} 0\n"}) {
         EXPECT_NE(text.find(line), std::string::npos) << line << text;
     }
     // One family, one TYPE line, and all of its values below it.

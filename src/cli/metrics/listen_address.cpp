@@ -21,7 +21,8 @@ listen_address parse_listen_address(const std::string & text) {
     const std::string digits = colon == std::string::npos ? text : text.substr(colon + 1);
     std::string host = colon == std::string::npos ? "" : text.substr(0, colon);
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), address.port);
-    bool good = error == std::errc() && end == digits.data() + digits.size() && address.port >= 0 && address.port <= 65535;
+    bool good =
+        error == std::errc() && end == digits.data() + digits.size() && address.port >= 0 && address.port <= 65535;
     if (host.starts_with('[') && host.ends_with(']')) {
         host = host.substr(1, host.size() - 2);
         good = good && host.find(':') != std::string::npos;

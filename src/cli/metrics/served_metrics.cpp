@@ -20,7 +20,8 @@ served_metrics::served_metrics(const listen_address & at)
              }),
       server_(at, [this] { return metrics_text(times_.read(), read_all_statistics(sockets_.path())); }) {
     // The backend would only log it, among many other lines.
-    if (const std::string longest = sockets_.path() + "/4194304.sock"; longest.size() >= sizeof(sockaddr_un::sun_path)) {
+    if (const std::string longest = sockets_.path() + "/4194304.sock";
+        longest.size() >= sizeof(sockaddr_un::sun_path)) {
         throw failure("--metrics: the path " + longest + " is too long for a socket; set TMPDIR to a shorter one");
     }
 }
