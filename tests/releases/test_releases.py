@@ -24,6 +24,7 @@ import rowkit  # noqa: E402  (found by the path above)
 DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", REPOSITORY / ".deps"))
 LIBRARY_DIR = pathlib.Path(os.environ.get("TMX_HOST_LIBRARY_DIR", REPOSITORY / "build/bin"))
 MODEL = pathlib.Path(os.environ.get("TMX_HOST_MODEL", DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf"))
+FAKE_GPU = LIBRARY_DIR / "fakegpu"
 ROOT = DEPS / "debian13"
 
 # llama-cpp-py-sync: ggml.
@@ -59,16 +60,20 @@ class Place:
         self.folder.mkdir()
         for library in LIBRARY_DIR.glob("lib*trianglemix*.so"):
             shutil.copy(library, self.folder)
+        if FAKE_GPU.is_dir():  # for proxies(), which built_hosts.py asks for
+            shutil.copytree(FAKE_GPU, self.folder / "fakegpu")
         shutil.copy(pathlib.Path(__file__).with_name("wheel_answer.py"), self.folder)
         shutil.copy(MODEL, self.folder / "model.gguf")
         for version in RELEASES:
             shutil.copytree(DEPS / "releases" / version, self.folder / version)
 
-    def answer(self, version, with_ours, **variables):
+    def answer(self, version, with_ours, device=None, **variables):
         command = ["chroot", str(ROOT), "/usr/bin/env", f"PYTHONPATH={self.inside}/{version}", "PYTHONDONTWRITEBYTECODE=1",
                    "TRIANGLEMIX_STRICT=1", "OMP_WAIT_POLICY=passive", *(f"{name}={value}" for name, value in variables.items()),
                    "python3", f"{self.inside}/wheel_answer.py", f"{self.inside}/model.gguf", str(N_TOKENS)]
-        if with_ours:
+        if device is not None:
+            command += [f"{self.inside}/fakegpu/libggml-trianglemix.so", device]
+        elif with_ours:
             command.append(f"{self.inside}/libggml-trianglemix.so")
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
@@ -87,6 +92,23 @@ def log_probabilities(logits):
 
 def kl(reference, other):
     return sum(math.exp(a) * (a - b) for a, b in zip(log_probabilities(reference), log_probabilities(other)))
+
+
+def proxies(place, version):
+    """A release with its model on a proxy in front of a GPU that is none. Returns how many answers were right; raises."""
+    plan = {"TRIANGLEMIX_LAYERS": PLAN_LAYERS}
+    stock = place.answer(version, False)
+    exact = place.answer(version, True, "TriangleMix0", TRIANGLEMIX_MIN_KEYS="1")
+    planned = place.answer(version, True, "TriangleMix0", TRIANGLEMIX_MIN_KEYS="1", **plan)
+    on_cpu = place.answer(version, True, **plan)
+    for answer, kind in ((exact, "dense"), (planned, "triangle")):
+        counted = answer["statistics"]
+        if counted["nodes"][kind] == 0 or counted["gpu"]["graphs"]["cut"] == 0 or counted["fallbacks"]:
+            raise RuntimeError(f"{version}: nodes {counted['nodes']}, gpu {counted['gpu']}, fallbacks {counted['fallbacks']}")
+    for what, reference, answer in (("exact", stock, exact), ("a plan", on_cpu, planned)):
+        if (distance := kl(reference["logits"], answer["logits"])) > MOST_KL:
+            raise RuntimeError(f"{version}: {what} on the proxy: first-token KL {distance:.1e}")
+    return 2
 
 
 class Releases(unittest.TestCase):
