@@ -179,6 +179,35 @@ TEST(statistics_test, selection_is_counted_by_layer_and_rule) {
     EXPECT_EQ(context.read().layers.at(5).pairs.kept, 100);
 }
 
+TEST(statistics_test, pairs_are_counted_by_what_computed_them) {
+    statistics process;
+    statistics context(&process);
+    const ubatch_runs found = all_masked(1, 10, mask_reason::visible_count);
+    node_record record = describe_node({.n_head = 1, .n_head_kv = 1, .n_q = 10, .n_kv = 10}, 0, {}, found, {}, {}, 0);
+    record.pairs = {.kept = 1, .skipped = 2, .masked = 4, .flops = 0, .bytes = 0};
+    for (const node_kind kind : {node_kind::triangle, node_kind::dense, node_kind::dynamic, node_kind::dynamic}) {
+        record.kind = kind;
+        context.count_node(record);
+    }
+    context.count_selected(0, {.pairs = {.kept = 10, .skipped = 20, .masked = 0, .flops = 0, .bytes = 0}, .rules = {}});
+    context.count_passed_on_pairs(1, {.kept = 100, .skipped = 0, .masked = 0, .flops = 0, .bytes = 0});
+    const settings current;
+    for (const statistics * each : {&process, &context}) {
+        const auto json = nlohmann::json::parse(statistics_json(each->read(), current, {"", ""}));
+        EXPECT_EQ(json["kind_pairs"]["triangle"], nlohmann::json({{"kept", 1}, {"skipped", 2}, {"masked", 4}}));
+        EXPECT_EQ(json["kind_pairs"]["dynamic"], nlohmann::json({{"kept", 12}, {"skipped", 24}, {"masked", 8}}));
+        EXPECT_EQ(json["kind_pairs"]["masked"]["kept"], 0);
+        EXPECT_EQ(json["kind_pairs"]["passed_on"]["kept"], 100);
+        for (const char * what : {"kept", "skipped", "masked"}) {
+            double sum = 0;
+            for (const auto & [kind, pairs] : json["kind_pairs"].items()) {
+                sum += pairs[what].get<double>();
+            }
+            EXPECT_EQ(sum, json["pairs"][what]) << what;
+        }
+    }
+}
+
 TEST(statistics_test, the_summary_says_what_was_selected) {
     statistics counters;
     const settings current;
