@@ -84,14 +84,10 @@ int main(int argc, char ** argv) {
     app.footer(k_overview);
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string(tmx::program_version()) + " (" + tmx::source_commit() + ")");
-    const std::vector<std::pair<std::string, tmx::command>> commands = {{"run", tmx::add_run(app)},
-                                                                        {"bench", tmx::add_bench(app)},
-                                                                        {"profile", tmx::add_profile(app)},
-                                                                        {"capture", tmx::add_capture(app)},
-                                                                        {"recall", tmx::add_recall(app)},
-                                                                        {"heads", tmx::add_heads(app)},
-                                                                        {"serve", tmx::add_serve(app)},
-                                                                        {"info", tmx::add_info(app)}};
+    const std::vector<std::pair<std::string, tmx::command>> commands = {
+        {"run", tmx::add_run(app)},         {"bench", tmx::add_bench(app)},   {"profile", tmx::add_profile(app)},
+        {"capture", tmx::add_capture(app)}, {"recall", tmx::add_recall(app)}, {"heads", tmx::add_heads(app)},
+        {"serve", tmx::add_serve(app)},     {"info", tmx::add_info(app)}};
     if (!arguments.empty() && !arguments[0].starts_with("-") &&
         std::none_of(commands.begin(), commands.end(), [&](const auto & c) { return c.first == arguments[0]; })) {
         fmt::print(stderr,

@@ -93,13 +93,15 @@ parsed<plan> plan_of_patterns(const std::vector<layer_patterns> & layers, const 
         const std::vector<int32_t> & of_head = p.layers[static_cast<size_t>(each.layer)].head_dynamic;
         const std::set<int32_t> used(of_head.begin(), of_head.end());
         if (used.size() - used.count(-1) > k_most_rules) {
-            return {{}, "heads of layer " + std::to_string(each.layer) + " differ so much that it needs more than " +
-                            std::to_string(k_most_rules) + " rules"};
+            return {{},
+                    "heads of layer " + std::to_string(each.layer) + " differ so much that it needs more than " +
+                        std::to_string(k_most_rules) + " rules"};
         }
     }
     if (p.dynamic.size() > plan_limits::max_rules) {
-        return {{}, "heads differ so much that the plan needs " + std::to_string(p.dynamic.size()) +
-                        " rules; it may have " + std::to_string(plan_limits::max_rules)};
+        return {{},
+                "heads differ so much that the plan needs " + std::to_string(p.dynamic.size()) +
+                    " rules; it may have " + std::to_string(plan_limits::max_rules)};
     }
     return {std::move(p), ""};
 }

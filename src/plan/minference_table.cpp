@@ -20,7 +20,8 @@ std::string place(size_t layer, const std::string & head) {
 parsed<head_pattern> read_size(const json & value, const std::string & where, int32_t head_pattern::*size,
                                head_pattern pattern) {
     if (!value.is_number_integer() || value < 0 || value > k_most) {
-        return {{}, where + ": found " + shown(value) + ", expected a whole number from 0 to " + std::to_string(k_most)};
+        return {{},
+                where + ": found " + shown(value) + ", expected a whole number from 0 to " + std::to_string(k_most)};
     }
     pattern.*size = value.get<int32_t>();
     return {pattern, ""};
@@ -35,8 +36,9 @@ parsed<head_pattern> read_pattern(const json & value, const std::string & where)
         return {k_unsaid, ""};
     }
     if (type != "vertical_and_slash" && type != "stream_llm") {
-        return {{}, where + ": found type " + shown(value[0]) +
-                        ", expected \"vertical_and_slash\", \"stream_llm\" or \"block_sparse\""};
+        return {{},
+                where + ": found type " + shown(value[0]) +
+                    ", expected \"vertical_and_slash\", \"stream_llm\" or \"block_sparse\""};
     }
     head_pattern pattern;
     pattern.is = type == "stream_llm" ? head_pattern::kind::a_shape : head_pattern::kind::vertical_slash;
@@ -91,8 +93,9 @@ parsed<std::vector<layer_patterns>> read_table(std::string_view text, const mode
         return {{}, "found " + shown(tree.value) + ", expected an array with an object for each layer"};
     }
     if (tree.value.size() != static_cast<size_t>(model.n_layer)) {
-        return {{}, "the table is for " + std::to_string(tree.value.size()) + " layers, the model has " +
-                        std::to_string(model.n_layer)};
+        return {{},
+                "the table is for " + std::to_string(tree.value.size()) + " layers, the model has " +
+                    std::to_string(model.n_layer)};
     }
     std::vector<layer_patterns> layers;
     for (size_t number = 0; number < tree.value.size(); ++number) {

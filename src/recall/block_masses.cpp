@@ -48,9 +48,7 @@ void add_tile(const std::vector<double> & masses, index_range rows, const std::v
     const index_range own = blocks_of(rows);
     std::vector<size_t> order(masses.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    const auto mandatory = [&](size_t block) {
-        return block == 0 || static_cast<int64_t>(block) >= own.begin;
-    };
+    const auto mandatory = [&](size_t block) { return block == 0 || static_cast<int64_t>(block) >= own.begin; };
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
         return mandatory(a) != mandatory(b) ? mandatory(a) : masses[a] > masses[b];
     });
@@ -72,8 +70,7 @@ std::vector<oracle_sum> oracle_sums(const attention_args & args, const float * l
                                     int32_t n_threads) {
     const bitmap_shape shape{args.n_head, {0, args.n_q}};
     const int64_t n_items = args.n_head * shape.n_tiles();
-    std::vector<std::vector<oracle_sum>> of_items(static_cast<size_t>(n_items),
-                                                  std::vector<oracle_sum>(shares.size()));
+    std::vector<std::vector<oracle_sum>> of_items(static_cast<size_t>(n_items), std::vector<oracle_sum>(shares.size()));
     // The last tiles, which have the most keys, first.
 #pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads)
     for (int64_t item = 0; item < n_items; ++item) {

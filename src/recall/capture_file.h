@@ -1,7 +1,7 @@
 // recall/capture_file.h -- queries, keys and values of some layers of a model on one prompt, as a file.
 //
-// The first 4096 bytes are a JSON object, blanks and a line break: what the arrays are. Then come, for each layer in the
-// order of `layers`, q [tokens, heads, d_qk], k [tokens, kv_heads, d_qk] and v [tokens, kv_heads, d_v], f32, little
+// The first 4096 bytes are a JSON object, blanks and a line break: what the arrays are. Then come, for each layer in
+// the order of `layers`, q [tokens, heads, d_qk], k [tokens, kv_heads, d_qk] and v [tokens, kv_heads, d_v], f32, little
 // endian.
 #pragma once
 

@@ -30,8 +30,7 @@ void add_scores(layer_recall & layer, const std::vector<head_pattern> & candidat
         const recalled kept = recall_of(layer, candidates[number]);
         for (size_t head = 0; head < found.best.size(); ++head) {
             const double * deciles = kept.by_head.data() + head * k_deciles;
-            found.scores[head * candidates.size() + number] +=
-                share * *std::min_element(deciles, deciles + k_deciles);
+            found.scores[head * candidates.size() + number] += share * *std::min_element(deciles, deciles + k_deciles);
         }
     }
 }

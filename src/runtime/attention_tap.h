@@ -20,7 +20,7 @@ struct attention_inputs {
     int64_t n_head_kv = 0;
     int64_t d_qk = 0;
     int64_t d_v = 0;
-    float scale = 0;          // of the logits
+    float scale = 0;       // of the logits
     std::vector<float> q;  // [n_rows, n_head, d_qk]
     std::vector<float> k;  // [n_rows, n_head_kv, d_qk], of the cache's f16
     std::vector<float> v;  // [n_rows, n_head_kv, d_v]

@@ -1,11 +1,11 @@
-// Runs a GGUF file with random weights: through llama.cpp alone, with flash attention and, as a yardstick of what rounding
-// does, without; with our backend exact, and with plans for some of its layers. One JSON object goes to standard output;
-// whoever starts it judges.
+// Runs a GGUF file with random weights: through llama.cpp alone, with flash attention and, as a yardstick of what
+// rounding does, without; with our backend exact, and with plans for some of its layers. One JSON object goes to
+// standard output; whoever starts it judges.
 //
 //     random_model MODULE FILE LAYERS [DEVICE PROXY]
 //
-// LAYERS are those that plans treat. Stock computes on DEVICE, ours on PROXY, the device in front of it; without them both
-// on the CPU.
+// LAYERS are those that plans treat. Stock computes on DEVICE, ours on PROXY, the device in front of it; without them
+// both on the CPU.
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>

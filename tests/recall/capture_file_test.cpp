@@ -29,9 +29,7 @@ TEST(capture_file, gives_back_what_ubatches_brought) {
 
 TEST(capture_file, is_not_there_until_it_is_whole) {
     const scratch_capture file("half");
-    {
-        capture_writer writer(file.path, facts_of({0}, 50));
-    }
+    { capture_writer writer(file.path, facts_of({0}, 50)); }
     EXPECT_FALSE(std::filesystem::exists(file.path));
     EXPECT_FALSE(std::filesystem::exists(file.path + ".partial"));
 }

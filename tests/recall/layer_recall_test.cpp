@@ -61,8 +61,8 @@ TEST(layer_recall, of_a_band_and_of_blocks_is_that_of_their_keys) {
     const captured_layer layer = random_layer(k_tokens, 3);
     layer_recall measured(facts, layer, {.n_threads = 2, .n_ubatch = 256});
     const recalled window = measured.of_band({4, 100});
-    EXPECT_NEAR(window.recall, recall_by_hand(layer, facts.scale,
-                                              [](int64_t row, int64_t key) { return key < 4 || row - key < 100; }),
+    EXPECT_NEAR(window.recall,
+                recall_by_hand(layer, facts.scale, [](int64_t row, int64_t key) { return key < 4 || row - key < 100; }),
                 1e-5);
     // Every second block, counted back from that of a tile's last row; the first one, and the tile's own.
     const recalled blocks = measured.of_rule(rule_of("stride", 2));

@@ -38,7 +38,8 @@ inline std::vector<float> random_floats(int64_t n, uint32_t seed, float size) {
 }
 
 inline captured_layer random_layer(int64_t n_tokens, uint32_t seed) {
-    return {random_floats(n_tokens * k_heads * k_dim, seed, 2), random_floats(n_tokens * k_kv_heads * k_dim, seed + 1, 2),
+    return {random_floats(n_tokens * k_heads * k_dim, seed, 2),
+            random_floats(n_tokens * k_kv_heads * k_dim, seed + 1, 2),
             random_floats(n_tokens * k_kv_heads * k_dim, seed + 2, 1)};
 }
 

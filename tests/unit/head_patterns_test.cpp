@@ -68,15 +68,15 @@ TEST(head_patterns, become_rules_of_their_heads) {
     EXPECT_EQ(p.layers[0].head_dynamic, (std::vector<int32_t>{0, 1, 0, 0}));
     EXPECT_EQ(p.layers[0].kind, layer_kind::dense);
     EXPECT_EQ(p.layers[1].dynamic, 2);
-    EXPECT_EQ(format_selection(p.dynamic[1].selection), "vertical_slash:vertical=500:slash=700:reference=0");
+    EXPECT_EQ(format_selection(p.dynamic[1].selection), "vertical_slash:vertical=500,slash=700,reference=0");
     const parsed<plan> again = parse_plan(write_plan(p));
     EXPECT_EQ(again.error, "");
     EXPECT_EQ(again.value, p);
 }
 
 TEST(head_patterns, a_shapes_are_bands) {
-    const parsed<plan> made = plan_of_patterns(
-        {{1, {a_shape(100, 800), lines(30, 800), a_shape(20, 1000), lines(30, 800)}}}, k_model);
+    const parsed<plan> made =
+        plan_of_patterns({{1, {a_shape(100, 800), lines(30, 800), a_shape(20, 1000), lines(30, 800)}}}, k_model);
     ASSERT_EQ(made.error, "");
     const plan & p = made.value;
     EXPECT_EQ(p.layers[0], layer_plan{});

@@ -59,7 +59,8 @@ std::vector<int32_t> layers_of(const capture_options & options, const model_fact
     }
     for (const int32_t layer : layers.value) {
         if (!facts.windows.empty() && facts.windows[static_cast<size_t>(layer)] > 0) {
-            throw failure(fmt::format("--layers: layer {} has a sliding window, so its cache does not hold all keys", layer));
+            throw failure(
+                fmt::format("--layers: layer {} has a sliding window, so its cache does not hold all keys", layer));
         }
     }
     return layers.value;
@@ -110,11 +111,12 @@ command add_capture(CLI::App & app) {
     CLI::Option * kind = shown(sub->add_option("--builtin", options->kind, "a made prompt of that kind")
                                    ->check(CLI::IsMember({"kv", "needle", "doc"})),
                                "kv|needle|doc", options->kind);
-    CLI::Option * length = shown(sub->add_option("--length", options->length, "its tokens")
-                                     ->check(whole_number(64, 1 << 22)),
-                                 "L", std::to_string(options->length));
+    CLI::Option * length =
+        shown(sub->add_option("--length", options->length, "its tokens")->check(whole_number(64, 1 << 22)), "L",
+              std::to_string(options->length));
     CLI::Option * seed = shown(sub->add_option("--seed", options->seed, "what it is made of"), "N", "1");
-    CLI::Option * document = shown(sub->add_option("-f,--file", options->document, "instead: a plain text"), "FILE", "");
+    CLI::Option * document =
+        shown(sub->add_option("-f,--file", options->document, "instead: a plain text"), "FILE", "");
     for (CLI::Option * other : {kind, length, seed}) {
         document->excludes(other);
     }

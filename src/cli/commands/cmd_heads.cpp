@@ -1,4 +1,4 @@
-// `trianglemix heads`: a plan in which each head has its own vertical-slash sizes, of MInference's tables or of a search.
+// `trianglemix heads`: a plan in which each head has its own vertical-slash sizes: of MInference's tables, or searched.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -59,9 +59,10 @@ head_pattern read_candidate(const std::string & text) {
     const parsed<double> first = parse_parameter(whole, sizes.substr(0, colon));
     const parsed<double> second = parse_parameter(whole, sizes.substr(std::min(colon + 1, sizes.size())));
     if (!first.ok() || !second.ok() || (pattern.is == head_pattern::kind::a_shape && second.value < 1)) {
-        throw usage_error(fmt::format("--candidates: \"{}\": expected COLUMNS:DIAGONALS, as in 500:700, or "
-                                      "a_shape:FIRST:RECENT",
-                                      text));
+        throw usage_error(
+            fmt::format("--candidates: \"{}\": expected COLUMNS:DIAGONALS, as in 500:700, or "
+                        "a_shape:FIRST:RECENT",
+                        text));
     }
     pattern.first = static_cast<int32_t>(first.value);
     pattern.second = static_cast<int32_t>(second.value);
@@ -152,17 +153,20 @@ int heads(const heads_options & options, const invocation & call) {
 
 command add_heads(CLI::App & app) {
     auto options = std::make_shared<heads_options>();
-    CLI::App * sub = app.add_subcommand("heads", "A plan with a pattern for each head: MInference's tables, or searched");
+    CLI::App * sub =
+        app.add_subcommand("heads", "A plan with a pattern for each head: MInference's tables, or searched");
     sub->footer(k_examples);
     shown(sub->add_option("-m,--model", options->model.path, "GGUF file that the plan is for"), "FILE",
           "the embedded model");
     shown(sub->add_option("-t,--threads", options->model.threads, "threads")->check(whole_number(1, 1024)), "N",
           "all that this process may use");
     shown(sub->add_option("--table", options->table, "a per-head table of MInference"), "FILE", "");
-    shown(sub->add_option("--capture", options->captures, "search on a file of trianglemix capture; several: on average"),
-          "FILE", "");
-    shown(sub->add_option("--candidates", options->candidates, "COLUMNS:DIAGONALS, a_shape:FIRST:RECENT")->delimiter(','),
-          "PATTERN,...", "30:800,100:750,100:800,500:700,3500:100");
+    shown(
+        sub->add_option("--capture", options->captures, "search on a file of trianglemix capture; several: on average"),
+        "FILE", "");
+    shown(
+        sub->add_option("--candidates", options->candidates, "COLUMNS:DIAGONALS, a_shape:FIRST:RECENT")->delimiter(','),
+        "PATTERN,...", "30:800,100:750,100:800,500:700,3500:100");
     shown(sub->add_option("--ubatch", options->n_ubatch, "rows that are selected together, in a search")
               ->check(whole_number(1, k_most_tokens)),
           "N", "2048");

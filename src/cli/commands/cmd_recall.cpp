@@ -2,8 +2,10 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/build_info.h"
 #include "cli/commands/commands.h"
@@ -32,11 +34,22 @@ Examples:
   trianglemix recall needle.capture --json docs/results/select_recall.jsonl --plot recall
 )";
 
-constexpr const char * k_usual_rules[] = {
-    "triangle:512",    "triangle:2048",   "means:alpha=0.2", "means:alpha=0.1", "means:alpha=0.05", "prism:p=0.9",
-    "prism:p=0.95",    "prism:p=0.98",    "xattention:tau=0.8", "xattention:tau=0.9", "xattention:tau=0.95",
-    "flexprefill:gamma=0.9", "flexprefill:gamma=0.95", "vertical_slash:256:1024", "vertical_slash:512:2048",
-    "vertical_slash:1024:4096"};
+constexpr const char * k_usual_rules[] = {"triangle:512",
+                                          "triangle:2048",
+                                          "means:alpha=0.2",
+                                          "means:alpha=0.1",
+                                          "means:alpha=0.05",
+                                          "prism:p=0.9",
+                                          "prism:p=0.95",
+                                          "prism:p=0.98",
+                                          "xattention:tau=0.8",
+                                          "xattention:tau=0.9",
+                                          "xattention:tau=0.95",
+                                          "flexprefill:gamma=0.9",
+                                          "flexprefill:gamma=0.95",
+                                          "vertical_slash:256:1024",
+                                          "vertical_slash:512:2048",
+                                          "vertical_slash:1024:4096"};
 constexpr int64_t k_sink = 8;  // of triangle entries
 
 struct recall_command {
@@ -127,7 +140,10 @@ std::string jsonl(const recall_command & options, const capture_facts & facts, c
                                       {"layers", facts.layers},
                                       {"density", mean(rule.by_layer, &recalled::density)},
                                       {"recall", mean(rule.by_layer, &recalled::recall)}};
-        row["error"] = rule.method == "oracle" ? nlohmann::ordered_json() : mean(rule.by_layer, &recalled::error);
+        row["error"] = nullptr;
+        if (rule.method != "oracle") {
+            row["error"] = mean(rule.by_layer, &recalled::error);
+        }
         row["density_by_layer"] = nlohmann::ordered_json::array();
         row["recall_by_layer"] = nlohmann::ordered_json::array();
         for (const recalled & layer : rule.by_layer) {
@@ -204,11 +220,14 @@ command add_recall(CLI::App & app) {
               ->required()
               ->check(CLI::ExistingFile),
           "FILE", "");
-    shown(sub->add_option("--rule", options->rules, "a method with values as in --dynamic, without layers; or "
-                                                    "triangle:WINDOW; may be given several times"),
+    shown(sub->add_option("--rule", options->rules,
+                          "a method with values as in --dynamic, without layers; or "
+                          "triangle:WINDOW; may be given several times")
+              ->allow_extra_args(false),
           "RULE", "several settings of each method");
     shown(sub->add_option("--oracle", options->oracle, "shares of the weights")
               ->delimiter(',')
+              ->allow_extra_args(false)
               ->check(CLI::Range(0.0, 1.0)),
           "SHARE,...", "0.8,0.9,0.95,0.98");
     shown(sub->add_option("-t,--threads", options->how.n_threads, "threads")->check(whole_number(1, 1024)), "N",
