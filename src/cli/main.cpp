@@ -1,4 +1,5 @@
-// trianglemix: llama.cpp answers long prompts sooner. Subcommands run, bench, profile, eval, serve, info.
+// trianglemix: llama.cpp answers long prompts sooner. Subcommands run, bench, profile, capture, recall, heads, eval,
+// serve, info.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -38,6 +39,9 @@ trianglemix run --compare                 the embedded demonstration, next to st
 trianglemix run -m MODEL.gguf -f TEXT -q QUESTION
 trianglemix bench --lengths 2048,7500     time to first token over lengths and modes
 trianglemix profile -m MODEL.gguf         which layers can take Triangle attention: a plan
+trianglemix capture -m MODEL.gguf         queries, keys and values of some layers, as a file
+trianglemix recall FILE                   how much of such layers' attention each dynamic method keeps
+trianglemix heads -m MODEL.gguf --table T a plan of MInference's per-head table, or of a search on captured layers
 trianglemix eval -m MODEL.gguf            what that plan does to answers
 trianglemix serve -- llama-server -m MODEL.gguf
 
@@ -81,18 +85,16 @@ int main(int argc, char ** argv) {
     app.footer(k_overview);
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string(tmx::program_version()) + " (" + tmx::source_commit() + ")");
-    const std::vector<std::pair<std::string, tmx::command>> commands = {{"run", tmx::add_run(app)},
-                                                                        {"bench", tmx::add_bench(app)},
-                                                                        {"profile", tmx::add_profile(app)},
-                                                                        {"eval", tmx::add_eval(app)},
-                                                                        {"serve", tmx::add_serve(app)},
-                                                                        {"info", tmx::add_info(app)}};
+    const std::vector<std::pair<std::string, tmx::command>> commands = {
+        {"run", tmx::add_run(app)},         {"bench", tmx::add_bench(app)},   {"profile", tmx::add_profile(app)},
+        {"capture", tmx::add_capture(app)}, {"recall", tmx::add_recall(app)}, {"heads", tmx::add_heads(app)},
+        {"eval", tmx::add_eval(app)},       {"serve", tmx::add_serve(app)},   {"info", tmx::add_info(app)}};
     if (!arguments.empty() && !arguments[0].starts_with("-") &&
         std::none_of(commands.begin(), commands.end(), [&](const auto & c) { return c.first == arguments[0]; })) {
-        fmt::print(
-            stderr,
-            "no command '{}'; there are run, bench, profile, eval, serve and info\nRun with --help for more information.\n",
-            arguments[0]);
+        fmt::print(stderr,
+                   "no command '{}'; there are run, bench, profile, capture, recall, heads, eval, serve and info\n"
+                   "Run with --help for more information.\n",
+                   arguments[0]);
         return k_exit_usage;
     }
     try {

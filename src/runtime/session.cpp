@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "runtime/attention_tap.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 #include "trianglemix/backend_control.h"
@@ -73,6 +74,10 @@ session::session(const model & m, const context_options & options, int64_t backe
             return static_cast<const std::atomic<bool> *>(data)->load(std::memory_order_relaxed);
         };
         params.abort_callback_data = const_cast<std::atomic<bool> *>(options_.stop);
+    }
+    if (options_.tap != nullptr) {
+        params.cb_eval = attention_tap::on_node;
+        params.cb_eval_user_data = options_.tap;
     }
     recent_log();
     context_.reset(llama_init_from_model(m.handle(), params));

@@ -19,6 +19,8 @@ struct llama_context;
 
 namespace tmx {
 
+class attention_tap;
+
 enum class kv_type : uint8_t { f16, q8_0, f32, bf16 };
 
 struct context_options {
@@ -29,6 +31,7 @@ struct context_options {
     bool flash_attention = true;  // our backend only sees attention when it is on
     kv_type kv = kv_type::f16;
     const std::atomic<bool> * stop = nullptr;  // becomes true: the running call ends soon and throws `interrupted`
+    attention_tap * tap = nullptr;             // is shown what attention is given; attention_tap.h
 };
 
 // REQUIRES the model to outlive it. backend::set_enabled decides, at construction, whether our backend takes part.

@@ -22,6 +22,9 @@ command add_run(CLI::App & app);
 command add_bench(CLI::App & app);
 command add_profile(CLI::App & app);
 command add_eval(CLI::App & app);
+command add_capture(CLI::App & app);
+command add_recall(CLI::App & app);
+command add_heads(CLI::App & app);
 command add_serve(CLI::App & app);
 command add_info(CLI::App & app);
 
