@@ -24,8 +24,8 @@ struct searched_path {
 // 1. Along the table's frontier: a combination within the budget whose next one is not, found by bisection.
 // 2. Forward from there, one layer at a time: of all offered entries that save more than what their layer has, the one
 //    of the least damage per time saved is tried next. It stays if the combination is still within the budget; if not,
-//    the layer is offered nothing of as much damage again. Ends with nothing left to try, or when a row of tries in
-//    different layers failed.
+//    the layer is offered nothing of as much damage again. Ends with nothing left to try, or when a row of tries
+//    failed.
 // 3. Back along this path until held-out prompts agree: 1, 2, 4, ... combinations at a time, then a bisection on these
 //    gives back what the last step took too much.
 // A KL that is no number is beyond every budget. Dense is never measured.
