@@ -39,7 +39,8 @@ Menu: names of what a layer may be instead of dense, with commas between: triang
 with values is one entry (stride:stride=10), alone it stands for a short list of settings; triangle:window=1024 has a
 window of its own, triangle+stride:stride=10 is both in one layer. Each entry is measured in each layer alone, in
 llama.cpp, first on the shortest prompts; what another entry beats is dropped, the rest is measured again on the
-longest. Taken is the fastest combination that keeps --kl-budget on prompts kept back, too, at every length.
+longest. Taken is the fastest combination that a search finds within --kl-budget, on prompts kept back, too, at every
+length; with --aim pairs the one that computes the fewest attention pairs.
 
 Examples:
   trianglemix profile --quick -m model.gguf -o plan.json
@@ -142,7 +143,7 @@ int run(const profile_options & options, const invocation & call) {
     if (menu.empty()) {
         run_layers(options, settings, b, m, prompts, call);
     } else {
-        run_menu(options, {settings, menu}, b, m, prompts, call);
+        run_menu(options, {settings, menu, aim_of(options)}, b, m, prompts, call);
     }
     return 0;
 }
