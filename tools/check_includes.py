@@ -61,7 +61,7 @@ PUBLIC = {
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 SHARED_KERNEL_PARTS = re.compile(
-    r"src/kernels/(cpu/[^/]*-inl\.h|cuda/ptx\.cuh|cuda/sm90/(cluster|config|wgmma)\.cuh|cuda/sm90/tensor_map\.h)")
+    r"src/kernels/(cpu/[^/]*-inl\.h|cuda/ptx\.cuh|cuda/sm90/(cluster|config|wgmma)\.cuh|cuda/sm90/tensor(_map)?\.h)")
 ALLOWED = {
     "base": set(),
     "control": set(),
