@@ -7,9 +7,9 @@ takes one head after the other, over keys and values that are repeated for each 
 compiled from the package, its attention is the package's Triton kernel. Of the file with that function only what it needs is
 executed, as the rest wants a release of transformers of its time.
 
-Keys and queries have planted lines: in each head some keys that all rows look for, some distances at which rows look back, and a
-neighbourhood that fades out. So most of the 2048 slashes lie near the diagonal, as those of real models do. What each keeps of the
-causal pairs is reported, and how far each output is from exact attention on sampled rows.
+Keys and queries have planted lines: in each head some keys that all rows look for, a distance at which rows look back, and a
+neighbourhood that fades out over some 4000 positions. So most of the 2048 slashes lie near the diagonal, as those of real models do.
+What each keeps of the causal pairs is reported, and how far each output is from exact attention on sampled rows.
 
   cmake --preset release && cmake --build --preset release --target tmx_bench_gpu
   python3 bench/gpu/minference.py --library build/bin/libtmx_bench_gpu.so --minference .deps/minference-0.1.6.0
@@ -66,39 +66,39 @@ def released_forward(folder):
 
 
 def planted(n):
-    """Queries, keys and values with lines to find. Dimensions come in pairs that turn with the position."""
-    device = "cuda"
-    near, far = 8, 32  # pairs that turn slowly, and fast
-    speeds = torch.cat([torch.rand(near, device=device) / 1500, math.pi * torch.rand(far, device=device)])
-    position = torch.arange(n, device=device, dtype=torch.float64)
-    turned = {}
-
-    def at(shift):
-        if shift not in turned:
-            angle = (position - shift)[:, None] * speeds.double()
-            turned[shift] = torch.stack([angle.cos(), angle.sin()], 2).flatten(1).float()
-        return turned[shift]
-
+    """Queries, keys and values with lines to find. Pairs of dimensions turn with the position: those of a neighbourhood slowly, all
+    at about the same pace; those of a distance at any pace, so that only where a query looks back do they agree."""
+    near, far = 16, 24
     width = 2 * (near + far)
-    k = torch.randn(n, HEADS_KV, DIM, device=device)
-    q = torch.randn(n, HEADS, DIM, device=device)
-    strength = 2.2
-    k[:, :, :width] = 0.3 * k[:, :, :width] + strength * at(0)[:, None]
-    for head in range(HEADS):
-        distances = [0] + torch.randint(64, n // 2, (4,)).tolist()
-        q[:, head, :2 * near] = 0.3 * q[:, head, :2 * near] + strength * at(0)[:, :2 * near]
-        q[:, head, 2 * near:width] *= 0.3
-        for distance in distances:
-            q[:, head, 2 * near:width] += strength * at(distance)[:, 2 * near:]
-        turned = {0: turned[0]}
+    paces = torch.cat([(0.2 + 0.8 * torch.rand(near, device="cuda")) / 2500, math.pi * torch.rand(far, device="cuda")])
+    position = torch.arange(n, device="cuda", dtype=torch.float64)
+
+    def turned(shift, pairs):
+        angle = (position - shift)[:, None] * paces[pairs].double()
+        return torch.stack([angle.cos(), angle.sin()], 2).flatten(1).float()
+
+    def strength(logit, pairs):
+        """Of keys and queries alike, for this logit where all pairs agree."""
+        return math.sqrt(logit * math.sqrt(DIM) / pairs)
+
+    slow, fast = slice(0, near), slice(near, near + far)
+    neighbourhood = strength(9, near) * turned(0, slow)
+    k = torch.randn(n, HEADS_KV, DIM, device="cuda")
+    q = torch.randn(n, HEADS, DIM, device="cuda")
+    for x in (k, q):
+        x[:, :, :width] *= 0.3
+        x[:, :, :2 * near] += neighbourhood[:, None]
+    k[:, :, 2 * near:width] += strength(7, far) * turned(0, fast)[:, None]
+    for head, distance in enumerate(torch.randint(64, n // 2, (HEADS,)).tolist()):
+        q[:, head, 2 * near:width] += strength(7, far) * turned(distance, fast)
     for head in range(HEADS_KV):
-        direction = torch.randn(DIM - width, device=device)
-        direction *= 6 / direction.norm()
-        for first in torch.randint(0, n - 8, (60,)).tolist():  # keys come in short runs
+        direction = torch.randn(DIM - width, device="cuda")
+        direction *= strength(8, 1) / direction.norm()
+        for first in torch.randint(0, n - 4, (60,)).tolist():  # keys come in short runs
             k[first:first + 4, head, width:] += direction
         group = HEADS // HEADS_KV
         q[:, head * group:(head + 1) * group, width:] += direction
-    v = torch.randn(n, HEADS_KV, DIM, device=device)
+    v = torch.randn(n, HEADS_KV, DIM, device="cuda")
     return q, k.bfloat16(), v.bfloat16()
 
 

@@ -1,5 +1,5 @@
-// Products of the means of tiles with those of blocks, over each band's dimensions: plain f32, as they are few. A thread
-// block makes those of 64 tiles and 64 blocks, a thread of 8 and 4. What the bands share is computed once.
+// Products of the means of tiles with those of blocks, over each band's dimensions: plain f32, as they are few. A block
+// of threads makes those of 64 tiles and 64 blocks, a thread of 8 and 4. What the bands share is computed once.
 #pragma once
 
 #include "select/cuda/launches.h"
