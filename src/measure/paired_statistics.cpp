@@ -21,7 +21,11 @@ std::vector<stratum_clusters> grouped(std::span<const paired_difference> pairs) 
     for (size_t i = 0; i < pairs.size(); ++i) {
         const paired_difference & pair = pairs[i];
         // No cluster's own name begins with a zero byte.
-        const std::string name = pair.cluster.empty() ? std::string(1, '\0') + std::to_string(i) : pair.cluster;
+        std::string name = pair.cluster;
+        if (name.empty()) {
+            name.push_back('\0');
+            name.append(std::to_string(i));
+        }
         cluster_sum & sum = strata[pair.stratum][name];
         sum.sum += pair.d;
         sum.n += 1;

@@ -10,7 +10,11 @@ namespace {
 constexpr int k_tokens = 50;
 // Four parts of a row, each with a place for every token: which one it is, which one stood before it, which one it found,
 // and which one it answers.
-enum part : int { own = 0, before = k_tokens, found = 2 * k_tokens, answer = 3 * k_tokens, n_embd = 4 * k_tokens };
+constexpr int k_own = 0;
+constexpr int k_before = k_tokens;
+constexpr int k_found = 2 * k_tokens;
+constexpr int k_answer = 3 * k_tokens;
+constexpr int k_row = 4 * k_tokens;
 
 constexpr int k_d_head = 128;
 constexpr double k_rope_base = 1e12;
@@ -39,7 +43,7 @@ tiny_model make_copying_model() {
     shape.n_head = 1;
     shape.n_head_kv = 1;
     shape.d_head = k_d_head;
-    shape.n_embd = n_embd;
+    shape.n_embd = k_row;
     shape.n_ff = 32;
     shape.n_vocab = k_tokens;
     shape.rope_base = k_rope_base;
@@ -47,18 +51,18 @@ tiny_model make_copying_model() {
     // Where nothing is set below there is nothing; norms give a row of length 1 back as it is.
     for (auto & [name, tensor] : m.tensors) {
         const bool norm = name.find("norm") != std::string::npos;
-        const auto value = static_cast<float>(norm ? std::sqrt(1.0 / n_embd) : 0.0);
+        const auto value = static_cast<float>(norm ? std::sqrt(1.0 / k_row) : 0.0);
         std::fill(tensor.values.begin(), tensor.values.end(), value);
     }
     for (int token = 0; token < k_tokens; ++token) {
-        at(m, "token_embd.weight", token, own + token) = 1;
-        at(m, "output.weight", token, answer + token) = 20;
-        at(m, of_layer(0, "attn_v.weight"), token, own + token) = 1;
-        at(m, of_layer(0, "attn_output.weight"), before + token, token) = 1;
-        at(m, of_layer(1, "attn_v.weight"), token, own + token) = 1;
-        at(m, of_layer(1, "attn_output.weight"), found + token, token) = 1;
-        at(m, of_layer(2, "attn_v.weight"), token, found + token) = 1;
-        at(m, of_layer(2, "attn_output.weight"), answer + token, token) = 1;
+        at(m, "token_embd.weight", token, k_own + token) = 1;
+        at(m, "output.weight", token, k_answer + token) = 20;
+        at(m, of_layer(0, "attn_v.weight"), token, k_own + token) = 1;
+        at(m, of_layer(0, "attn_output.weight"), k_before + token, token) = 1;
+        at(m, of_layer(1, "attn_v.weight"), token, k_own + token) = 1;
+        at(m, of_layer(1, "attn_output.weight"), k_found + token, token) = 1;
+        at(m, of_layer(2, "attn_v.weight"), token, k_found + token) = 1;
+        at(m, of_layer(2, "attn_output.weight"), k_answer + token, token) = 1;
     }
     // Layer 0: the score of row i and key j is a sum of cos((i - 1 - j) * angle), largest for the neighbour.
     for (int pair = 0; pair < k_fast_pairs; ++pair) {
@@ -69,11 +73,11 @@ tiny_model make_copying_model() {
         at(m, of_layer(0, "attn_k.bias"), 0, pair) = k_size;
     }
     constexpr float k_sure = 24;
-    at(m, of_layer(1, "attn_q.weight"), slow_dimension(k_key), own + k_ask) = k_sure;
-    at(m, of_layer(2, "attn_q.weight"), slow_dimension(k_ask), own + k_query) = k_sure;
+    at(m, of_layer(1, "attn_q.weight"), slow_dimension(k_key), k_own + k_ask) = k_sure;
+    at(m, of_layer(2, "attn_q.weight"), slow_dimension(k_ask), k_own + k_query) = k_sure;
     for (int token = 0; token < k_tokens; ++token) {
-        at(m, of_layer(1, "attn_k.weight"), slow_dimension(token), before + token) = k_sure;
-        at(m, of_layer(2, "attn_k.weight"), slow_dimension(token), own + token) = k_sure;
+        at(m, of_layer(1, "attn_k.weight"), slow_dimension(token), k_before + token) = k_sure;
+        at(m, of_layer(2, "attn_k.weight"), slow_dimension(token), k_own + token) = k_sure;
     }
     return m;
 }

@@ -58,6 +58,7 @@ std::vector<asked> examples(int n, int length = k_length, int asked_at = k_asked
 
 class run : public ::testing::Test {
   protected:
+    backend & loaded = loaded_backend();  // before any model
     eval_settings settings;
     arm_models models{model(model_path()),
                       {},
@@ -66,7 +67,7 @@ class run : public ::testing::Test {
 
     std::vector<answered> answers(const eval_arm & a, const std::vector<asked> & group, int32_t together) {
         settings.n_together = together;
-        arm_sessions sessions(loaded_backend(), models, settings, 256);
+        arm_sessions sessions(loaded, models, settings, 256);
         std::vector<answered> all;
         for (size_t at = 0; at < group.size(); at += static_cast<size_t>(together)) {
             const size_t n = std::min(static_cast<size_t>(together), group.size() - at);
@@ -124,7 +125,7 @@ TEST_F(run, answering_together_is_answering_alone) {
 
 TEST_F(run, arms_that_take_turns_in_one_context_do_not_mix) {
     settings.n_together = 2;
-    arm_sessions sessions(loaded_backend(), models, settings, 256);
+    arm_sessions sessions(loaded, models, settings, 256);
     const std::vector<asked> group = examples(2);
     const eval_arm dense = arm("dense", {});
     const eval_arm copy = arm("copy", {1});

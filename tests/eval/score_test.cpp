@@ -152,7 +152,7 @@ TEST(Numbers, ComparedAsWritten) {
 TEST(Rouge, CountsTheStepsThatThePackageCannotWalk) {
     std::string words;
     for (int i = 0; i < 600; ++i) {
-        words += "w" + std::to_string(i) + " ";
+        words.append("w").append(std::to_string(i)).append(" ");
     }
     EXPECT_EQ(rouge_l(words, words).longest_walk, 600U);
     EXPECT_NEAR(rouge_l(words, words).f, 1, 1e-8);

@@ -28,7 +28,7 @@ using open_task_list = std::vector<std::unique_ptr<eval_task>>;
 
 report_facts facts_of_eval(const eval_settings & settings, const eval_options & options, const invocation & call,
                            double seconds) {
-    const std::string device = settings.device.empty() ? "" : ", " + describe_device(settings.device);
+    const std::string device = settings.device.empty() ? "" : fmt::format(", {}", describe_device(settings.device));
     const int32_t threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
     return {call.command_line,  fmt::format("{}, {} threads{}", cpu_name(), threads, device),
             program_version(),  source_commit(),

@@ -156,8 +156,10 @@ std::vector<eval_arm> arms_of(const std::vector<std::string> & typed, const plan
     for (const eval_arm & a : arms) {
         min_last = std::max(min_last, a.computed.min_last);
     }
+    // ... and computes in the same arithmetic.
     for (eval_arm & a : arms) {
         a.computed.min_last = min_last;
+        a.computed.precision = plans.precision.empty() ? "exact" : plans.precision;
     }
     return arms;
 }

@@ -81,8 +81,9 @@ void add_eval_options(CLI::App & app, eval_options & options) {
               ->check(CLI::IsMember({"fresh", "official"})),
           "fresh|official", "fresh");
     shown(app.add_option("--data", options.sources.data, "folder with official files (docs/evaluation.md)"), "DIR", "");
-    shown(app.add_option("--essay", options.sources.essay, "text that needles are hidden in and documents are cut from"),
-          "FILE|DIR", "made prose");
+    shown(
+        app.add_option("--essay", options.sources.essay, "text that needles are hidden in and documents are cut from"),
+        "FILE|DIR", "made prose");
     shown(app.add_option("--words", options.sources.words, "lists of words (docs/evaluation.md)"), "FILE|DIR",
           "made words");
     shown(app.add_option("--codesim", options.code, "how LongBench's lines of code are compared")

@@ -37,7 +37,7 @@ std::string role_text(const eval_arm & a) {
 
 std::string arm_cell(const eval_arm & a) {
     const std::string role = role_text(a);
-    return html_text(a.name) + (role.empty() ? "" : " <span class=\"note\">(" + role + ")</span>");
+    return html_text(a.name) + (role.empty() ? "" : fmt::format(" <span class=\"note\">({})</span>", role));
 }
 
 std::string times(double reference, double other) {
@@ -49,7 +49,7 @@ std::string arms_section(const eval_report & r) {
     std::string table = "<table>\n" + cells({"arm", "what it computes", "ubatch", "plan sha256"}, "th");
     for (const eval_arm & a : r.settings.arms) {
         table += cells({arm_cell(a), html_text(a.label), std::to_string(a.computed.context.n_ubatch),
-                        a.computed.plan_json.empty() ? "" : "<code>" + a.identity() + "</code>"});
+                        a.computed.plan_json.empty() ? "" : fmt::format("<code>{}</code>", a.identity())});
     }
     return section_of_page("Arms", "All of them were given the same token ids; answers attend densely in all of them.",
                            table + "</table>\n");
@@ -90,7 +90,10 @@ std::string suite_section(const eval_report & r) {
 
 std::string flags_of(const task_result & t) {
     std::string flags;
-    const auto add = [&](const std::string & flag) { flags += (flags.empty() ? "" : ", ") + flag; };
+    const auto add = [&](const std::string & flag) {
+        flags += flags.empty() ? "" : ", ";
+        flags += flag;
+    };
     if (t.uninformative) {
         add(t.reference < 50 ? "floor" : "ceiling");
     }
@@ -103,7 +106,7 @@ std::string flags_of(const task_result & t) {
     return flags;
 }
 
-std::string task_table(const eval_report & r, const scored_arm & scored) {
+std::string task_table(const scored_arm & scored) {
     std::string table = "<table>\n" + cells({"task", "length", "data", "n", "dense", "arm's", "difference, 95%",
                                              "worse", "better", "p (Holm)", "gold NLL", ""},
                                             "th");
@@ -126,12 +129,12 @@ std::string tasks_section(const eval_report & r) {
     std::string body;
     for (const scored_arm & scored : r.arms) {
         if (!scored.tasks.empty()) {
-            body += task_table(r, scored);
+            body += task_table(scored);
         }
     }
     std::string notes;
     for (const auto & [task, note] : r.notes) {
-        notes += note.empty() ? "" : " " + html_text(task) + ": " + html_text(note) + ".";
+        notes += note.empty() ? "" : fmt::format(" {}: {}.", html_text(task), html_text(note));
     }
     return section_of_page(
         "Tasks",
@@ -155,7 +158,7 @@ std::string fidelity_section(const eval_report & r) {
              fmt::format("{:.2f}%", 100 * f.confident_flips),
              fmt::format("{:+.2f}% [{:+.2f}, {:+.2f}]", 100 * std::expm1(f.log_ratio.mean),
                          100 * std::expm1(f.log_ratio.low), 100 * std::expm1(f.log_ratio.high)),
-             "ppl " + shown_verdict(f.perplexity_verdict) + ", flips " + shown_verdict(f.flips_verdict),
+             fmt::format("ppl {}, flips {}", shown_verdict(f.perplexity_verdict), shown_verdict(f.flips_verdict)),
              times(f.ttft_reference, f.ttft_other)});
     }
     return section_of_page(
@@ -170,7 +173,7 @@ std::string fidelity_section(const eval_report & r) {
 }
 
 std::string cut(const std::string & text) {
-    return text.size() <= k_shown_bytes ? text : text.substr(0, k_shown_bytes) + " ...";
+    return text.size() <= k_shown_bytes ? text : fmt::format("{} ...", text.substr(0, k_shown_bytes));
 }
 
 std::string discordant_section(const eval_report & r) {
@@ -185,7 +188,8 @@ std::string discordant_section(const eval_report & r) {
         for (const answer_pair * pair : shown) {
             std::string right;
             for (const std::string & output : pair->other.outputs) {
-                right += (right.empty() ? "" : "; ") + output;
+                right += right.empty() ? "" : "; ";
+                right += output;
             }
             const auto answer = [](const prediction & p) {
                 return fmt::format("<b>{:.0f}</b> {}", 100 * p.score.value, html_text(cut(p.answer.text)));

@@ -20,9 +20,13 @@ bool stands_before_minus(char c) {
 
 std::string with_sign(bool minus, std::string digits) {
     digits.erase(0, digits.find_first_not_of('0'));
-    const bool no_whole = digits.empty() || digits.front() == '.';
-    digits.insert(0, no_whole ? "0" : "");
-    return minus && digits != "0" ? "-" + digits : digits;
+    if (digits.empty() || digits.front() == '.') {
+        digits.insert(digits.begin(), '0');
+    }
+    if (minus && digits != "0") {
+        digits.insert(digits.begin(), '-');
+    }
+    return digits;
 }
 
 }  // namespace
