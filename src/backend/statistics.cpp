@@ -231,11 +231,14 @@ void statistics::reset() {
 }
 
 bool statistics::idle() const {
+    const auto none = [](const auto & declined) {
+        return std::all_of(declined.begin(), declined.end(),
+                           [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
+    };
     const std::lock_guard lock(mutex_);
     return sums_.ubatches + sums_.cut_graphs + sums_.whole_graphs == 0 && sums_.layers.empty() &&
            sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() && sums_.products.empty() &&
-           std::all_of(declined_.begin(), declined_.end(),
-                       [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
+           sums_.norms.nodes == 0 && none(declined_) && none(declined_products_) && none(declined_norms_);
 }
 
 all_counts statistics::read() const {

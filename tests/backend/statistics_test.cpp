@@ -89,6 +89,21 @@ TEST(statistics_test, a_context_counts_for_the_process_too) {
     EXPECT_EQ(process.read().proxies.size(), 1u);
 }
 
+// A host that asked for nodes ran a model, even if none was for us.
+TEST(statistics_test, what_was_only_declined_is_not_idle) {
+    statistics attention;
+    attention.count_declined(decline_reason::rows);
+    statistics products;
+    products.count_declined_product(product_decline::weights);
+    statistics norms;
+    norms.count_declined_norm(norm_decline::rows);
+    for (statistics * each : {&attention, &products, &norms}) {
+        EXPECT_FALSE(each->idle());
+        each->reset();
+        EXPECT_TRUE(each->idle());
+    }
+}
+
 TEST(statistics_test, json_and_words) {
     settings current;
     statistics counters;
