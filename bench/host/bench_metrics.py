@@ -169,7 +169,7 @@ def main():
             served.turns.clear()
         scraper = Scraper(port)
         begin = time.monotonic()
-        while time.monotonic() - begin < options.seconds:
+        while len(without.turns) < 2 or time.monotonic() - begin < options.seconds:
             for served in (with_metrics, without) if len(without.turns) % 2 else (without, with_metrics):
                 if served is with_metrics:
                     scraper.reading.set()
