@@ -81,18 +81,15 @@ int main(int argc, char ** argv) {
     app.footer(k_overview);
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string(tmx::program_version()) + " (" + tmx::source_commit() + ")");
-    const std::vector<std::pair<std::string, tmx::command>> commands = {{"run", tmx::add_run(app)},
-                                                                        {"bench", tmx::add_bench(app)},
-                                                                        {"profile", tmx::add_profile(app)},
-                                                                        {"eval", tmx::add_eval(app)},
-                                                                        {"serve", tmx::add_serve(app)},
-                                                                        {"info", tmx::add_info(app)}};
+    const std::vector<std::pair<std::string, tmx::command>> commands = {
+        {"run", tmx::add_run(app)},   {"bench", tmx::add_bench(app)}, {"profile", tmx::add_profile(app)},
+        {"eval", tmx::add_eval(app)}, {"serve", tmx::add_serve(app)}, {"info", tmx::add_info(app)}};
     if (!arguments.empty() && !arguments[0].starts_with("-") &&
         std::none_of(commands.begin(), commands.end(), [&](const auto & c) { return c.first == arguments[0]; })) {
-        fmt::print(
-            stderr,
-            "no command '{}'; there are run, bench, profile, eval, serve and info\nRun with --help for more information.\n",
-            arguments[0]);
+        fmt::print(stderr,
+                   "no command '{}'; there are run, bench, profile, eval, serve and info\nRun with --help for more "
+                   "information.\n",
+                   arguments[0]);
         return k_exit_usage;
     }
     try {

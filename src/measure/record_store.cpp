@@ -39,8 +39,7 @@ void record_store::lock() {
     // Where the file system has no locks, go without.
     if (flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         close(lock_);
-        throw failure("another trianglemix is writing to " + path_ +
-                      "; wait for it, or name another output with -o");
+        throw failure("another trianglemix is writing to " + path_ + "; wait for it, or name another output with -o");
     }
 }
 

@@ -59,8 +59,8 @@ class model {
     // the text never does, whatever it contains. Begins with exactly one BOS if the model wants one.
     prompt_tokens tokenise_prompt(const std::string & text, bool raw = false) const;
 
-    // The same of several turns, in order, and with `answer_prefix` as the beginning of the model's own turn. `raw`: the
-    // turns' texts one behind the other.
+    // The same of several turns, in order, and with `answer_prefix` as the beginning of the model's own turn. `raw`:
+    // the turns' texts one behind the other.
     prompt_tokens tokenise_chat(const std::vector<chat_turn> & turns, const std::string & answer_prefix,
                                 bool raw) const;
 

@@ -8,8 +8,8 @@ namespace tmx::test {
 namespace {
 
 constexpr int k_tokens = 50;
-// Four parts of a row, each with a place for every token: which one it is, which one stood before it, which one it found,
-// and which one it answers.
+// Four parts of a row, each with a place for every token: which one it is, which one stood before it, which one it
+// found, and which one it answers.
 constexpr int k_own = 0;
 constexpr int k_before = k_tokens;
 constexpr int k_found = 2 * k_tokens;

@@ -1,5 +1,5 @@
-// eval/report/cell_map.h -- a drawing of named rows and columns whose cells are coloured by their value, from one end of a
-// scale to the other.
+// eval/report/cell_map.h -- a drawing of named rows and columns whose cells are coloured by their value, from one end
+// of a scale to the other.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// eval/run/arm_sessions.h -- the contexts in which arms compute. Arms that differ in their plan alone share one, so that
-// they can take turns on the same examples without being set up anew.
+// eval/run/arm_sessions.h -- the contexts in which arms compute. Arms that differ in their plan alone share one, so
+// that they can take turns on the same examples without being set up anew.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// eval/run/fidelity_stage.h -- the suite that asks nothing: what an arm makes of the distributions behind a document that
-// is cut anywhere. It needs no ability of the model, so it sees small damage first.
+// eval/run/fidelity_stage.h -- the suite that asks nothing: what an arm makes of the distributions behind a document
+// that is cut anywhere. It needs no ability of the model, so it sees small damage first.
 #pragma once
 
 #include <cstdint>

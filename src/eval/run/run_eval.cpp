@@ -12,8 +12,8 @@ namespace {
 
 constexpr const char * k_fidelity = "fidelity";
 
-// Groups in the order in which they are done: by length, and in a length some of everything before more of anything. One
-// without a task stands for the fidelity prompts of its numbers.
+// Groups in the order in which they are done: by length, and in a length some of everything before more of anything.
+// One without a task stands for the fidelity prompts of its numbers.
 std::vector<example_group> list_work(const eval_settings & settings,
                                      const std::vector<std::unique_ptr<eval_task>> & tasks) {
     std::vector<example_group> work;

@@ -1,5 +1,5 @@
-// eval/tasks/made_people.h -- invented people and places, and what is said about them: nobody knows it by heart, so what
-// is asked must be read.
+// eval/tasks/made_people.h -- invented people and places, and what is said about them: nobody knows it by heart, so
+// what is asked must be read.
 #pragma once
 
 #include <set>

@@ -1,5 +1,5 @@
-// eval/tasks/variable_tracking.h -- RULER's vt: a chain of assignments hidden among noise lines; asked are all variables
-// that have the value at its beginning.
+// eval/tasks/variable_tracking.h -- RULER's vt: a chain of assignments hidden among noise lines; asked are all
+// variables that have the value at its beginning.
 #pragma once
 
 #include <memory>
