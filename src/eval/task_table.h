@@ -12,8 +12,8 @@ namespace tmx {
 struct task_row {
     const char * suite;
     const char * name;
-    // Reads what the task needs from the sources. ERRORS failure: a file is missing or wrong; says which and what to
-    // do.
+    // Reads what the task needs from the sources. ERRORS failure: a file is missing or wrong; says which and
+    // what to do.
     std::unique_ptr<eval_task> (*open)(const eval_sources & sources, const char * name);
 };
 

@@ -31,8 +31,8 @@ eval_report make_report(const eval_settings & settings, const model_facts & fact
                         const eval_margins & margins, const std::vector<std::unique_ptr<eval_task>> & tasks,
                         const record_store & records, const std::vector<std::string> & keys);
 
-// One object a line of results.jsonl: a suite, a task, fidelity at one length, in one arm. Each has what it was
-// measured with.
+// One object a line of results.jsonl: a suite, a task, fidelity at one length, in one arm. Each has what it
+// was measured with.
 std::vector<nlohmann::ordered_json> result_rows(const eval_report & r);
 
 // The whole page; nothing in it comes from elsewhere.

@@ -2,8 +2,8 @@
 // fidelity suite keeps of a prompt and an arm.
 //
 // NUMERICS Sums are in double, after the maximum is subtracted, as in runtime/fidelity.h.
-// THREADS  Pure functions of their arguments; rows are spread over OpenMP's threads, with the same result for any
-// number.
+// THREADS  Pure functions of their arguments; rows are spread over OpenMP's threads, with the same result
+// for any number.
 #pragma once
 
 #include <cstdint>

@@ -98,8 +98,8 @@ class needle_map : public eval_task {
     task_facts facts_;
     haystack_maker maker_;
 
-    // Tokens of what stands behind the needle are counted piece by piece, from the end, so that the needle is where it
-    // is wanted within a piece.
+    // Tokens of what stands behind the needle are counted piece by piece, from the end, so that the needle is where
+    // it is wanted within a piece.
     size_t piece_at(const eval_tokenizer & tokens, const place & where, const std::vector<std::string> & pieces,
                     const needle_wording & wording) const {
         if (where.share >= 0) {

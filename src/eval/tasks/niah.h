@@ -14,8 +14,8 @@ namespace tmx {
 // name: "niah_single_1" ... "niah_multiquery". ERRORS failure: the sources lack a text or words that it needs.
 std::unique_ptr<eval_task> open_niah(const eval_sources & sources, const char * name);
 
-// What stands before and behind a context with needles, and how the answer begins. queries: the keys that are asked
-// for.
+// What stands before and behind a context with needles, and how the answer begins. queries: the keys that
+// are asked for.
 struct needle_wording {
     std::string before;
     std::string question;

@@ -7,9 +7,9 @@
 
 namespace tmx {
 
-// A sentence ends behind . ? or ! and the quotes and brackets that close there, if a blank follows and then a capital,
-// a digit or an opening quote; not behind an initial ("J. Smith") or a usual abbreviation ("Dr."). The blank between
-// two sentences belongs to neither. REQUIRES white space collapsed to single blanks.
+// A sentence ends behind . ? or ! and the quotes and brackets that close there, if a blank follows and then a
+// capital, a digit or an opening quote; not behind an initial ("J. Smith") or a usual abbreviation ("Dr."). The blank
+// between two sentences belongs to neither. REQUIRES white space collapsed to single blanks.
 std::vector<std::string_view> split_sentences(std::string_view text);
 
 // Runs of white space become one blank; none is left at the ends.

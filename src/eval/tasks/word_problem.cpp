@@ -103,19 +103,23 @@ int64_t word_problem::try_step(random_source & random, const quantity & from, in
         return 0;
     }
     const quantity other = draw_partner(random, with_constants);
-    if (other.name == from.name || from.value + other.value > k_most) {
+    if (other.name == from.name) {
         return 0;
     }
+    // A difference may always be made, however large the numbers have become.
     if (kind == 2) {
-        const std::string name = stated_name(random, other);
-        state({new_name(random), from.value + other.value}, fmt::format("is the sum of {} and {}", from.name, name));
-        return 1;
-    }
-    if (kind == 3) {
         const std::string name = stated_name(random, other);
         const bool from_more = from.value >= other.value;
         state({new_name(random), from_more ? from.value - other.value : other.value - from.value},
               fmt::format("is {} minus {}", from_more ? from.name : name, from_more ? name : from.name));
+        return 1;
+    }
+    if (from.value + other.value > k_most) {
+        return 0;
+    }
+    if (kind == 3) {
+        const std::string name = stated_name(random, other);
+        state({new_name(random), from.value + other.value}, fmt::format("is the sum of {} and {}", from.name, name));
         return 1;
     }
     const quantity third = known_[random.below(known_.size())];
