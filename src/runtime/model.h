@@ -56,7 +56,7 @@ class model {
     // the text never does, whatever it contains. Begins with exactly one BOS if the model wants one.
     prompt_tokens tokenise_prompt(const std::string & text, bool raw = false) const;
 
-    // Plain text, no control tokens, no BOS.
+    // Plain text, no control tokens, no BOS. ERRORS failure: the file has no tokeniser.
     std::vector<token_id> tokenise(std::string_view text) const;
 
     std::string piece(token_id token) const;  // its bytes; control tokens are ""
