@@ -157,18 +157,6 @@ struct product_work {
         }
     }
 
-    // Fetches the places of a tile's results, which lie a row of results apart, while the tile is computed: stores that
-    // have to wait for their lines would hold up the next tile.
-    void fetch_results(int64_t row, int64_t n_rows, int64_t column, int64_t n_columns) const {
-        constexpr int64_t k_line_values = k_line / static_cast<int64_t>(sizeof(float));
-        for (int64_t r = row; r < row + n_rows; ++r) {
-            const float * results = args.out + r * args.out_stride + column;
-            for (int64_t c = 0; c < n_columns; c += k_line_values) {
-                __builtin_prefetch(results + c, 1, 3);
-            }
-        }
-    }
-
     // `next_piece`: what the thread that calls will probably multiply afterwards.
     void multiply(int64_t piece, int64_t next_piece, int thread) const {
         const products::weight_panel & panel = scratch.of_thread(thread);
@@ -179,12 +167,11 @@ struct product_work {
         steps.pack(args, column, n_columns, panel);
         weights_ahead ahead(args, column_of(next_piece), steps.panel_width);
         for (int64_t row = row_begin; row < row_end; row += k_tile_rows) {
-            const int64_t n_rows = std::min(k_tile_rows, row_end - row);
-            fetch_results(row, n_rows, column, n_columns);
             ahead.fetch((row_end - row + k_tile_rows - 1) / k_tile_rows);
             fetch_rows(row + k_tile_rows, std::min(k_tile_rows, row_end - row - k_tile_rows));
-            steps.multiply(args, scratch.rows(), panel,
-                           {row, n_rows, n_columns, args.out + row * args.out_stride + column});
+            steps.multiply(
+                args, scratch.rows(), panel,
+                {row, std::min(k_tile_rows, row_end - row), n_columns, args.out + row * args.out_stride + column});
         }
     }
 };

@@ -120,7 +120,8 @@ void model::read_facts(const std::string & path, bool weights) {
     facts_.n_vocab = llama_vocab_n_tokens(vocab);
     facts_.weight_bytes = llama_model_size(m);
     facts_.n_params = llama_model_n_params(m);
-    for (token_id token = 0; token < facts_.n_vocab; ++token) {
+    const bool has_tokeniser = llama_vocab_type(vocab) != LLAMA_VOCAB_TYPE_NONE;
+    for (token_id token = 0; has_tokeniser && token < facts_.n_vocab; ++token) {
         const auto kind = static_cast<unsigned>(llama_vocab_get_attr(vocab, token));
         if ((kind & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) != 0) {
             const char * text = llama_vocab_get_text(vocab, token);
@@ -135,6 +136,9 @@ void model::read_facts(const std::string & path, bool weights) {
 
 std::vector<token_id> model::tokenise(std::string_view text) const {
     const llama_vocab * vocab = llama_model_get_vocab(model_.get());
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
+        throw failure(facts_.path + " has no tokeniser, so it can read token numbers only, and no text");
+    }
     std::vector<token_id> tokens(text.size() + 8);
     const int32_t n = llama_tokenize(vocab, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
                                      static_cast<int32_t>(tokens.size()), false, false);

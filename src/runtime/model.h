@@ -64,7 +64,7 @@ class model {
     prompt_tokens tokenise_chat(const std::vector<chat_turn> & turns, const std::string & answer_prefix,
                                 bool raw) const;
 
-    // Plain text, no control tokens, no BOS.
+    // Plain text, no control tokens, no BOS. ERRORS failure: the file has no tokeniser.
     std::vector<token_id> tokenise(std::string_view text) const;
 
     std::string piece(token_id token) const;  // its bytes; control tokens are ""

@@ -78,6 +78,11 @@ int capture(const capture_options & options, const invocation & call) {
     facts.rotary = rotary_of(m);
     const std::vector<token_id> ids = prompt_of(options, m, facts.prompt);
     facts.n_tokens = static_cast<int64_t>(ids.size());
+    const int64_t limit = options.model.n_ctx > 0 ? options.model.n_ctx : m.facts().n_ctx_train;
+    if (facts.n_tokens > limit) {
+        throw failure(
+            fmt::format("the prompt has {} tokens, the context {}: shorten it, or set -c", facts.n_tokens, limit));
+    }
 
     context_options context;
     context.n_ctx = static_cast<int32_t>((facts.n_tokens + 256) / 256 * 256);
