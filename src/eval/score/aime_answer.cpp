@@ -7,10 +7,6 @@
 namespace tmx {
 namespace {
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 // The only run of digits (with commas) in the box; commands such as \text{ cm} and units beside it do not matter, a
 // second number or something computed does.
 std::optional<std::string> only_number(std::string_view inside) {

@@ -5,10 +5,6 @@
 namespace tmx {
 namespace {
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 bool is_inside_number(std::string_view text, size_t at) {
     const char c = text[at];
     return is_digit(c) || c == ',' || (c == '.' && at + 1 < text.size() && is_digit(text[at + 1]));

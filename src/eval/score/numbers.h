@@ -7,6 +7,11 @@
 
 namespace tmx {
 
+// 0 to 9 of ASCII; digit_of() (characters.h) knows those of every script.
+constexpr bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
 // "-0,012.50" -> "-12.5": no sign of plus, leading zeros, commas, zeros behind the point; "-0" is "0". Commas may stand
 // anywhere before the point. nullopt: no decimal number, or something is beside it.
 std::optional<std::string> plain_decimal(std::string_view text);
