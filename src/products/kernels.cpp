@@ -25,7 +25,7 @@
 #include <cstring>
 #include <iterator>
 
-#include "cpu_base/highway_targets.h"
+#include "hwy/targets.h"
 
 namespace tmx::products {
 namespace {
@@ -94,7 +94,9 @@ cpu_base::kernel_list<kernel> all_kernels() {
 }
 
 bool runs_here(const kernel & k) {
-    return cpu_base::cpu_has(cpu_base::highway_targets(), k.highway_target, k.available);
+    // Asked once: a virtual machine may take long to answer.
+    static const int64_t targets = hwy::SupportedTargets();
+    return cpu_base::cpu_has(targets, k.highway_target, k.available);
 }
 
 status choose_kernel(const char * name, const kernel ** chosen) noexcept {

@@ -14,7 +14,7 @@
 
 #include <iterator>
 
-#include "cpu_base/highway_targets.h"
+#include "hwy/targets.h"
 
 namespace tmx::cpu {
 namespace {
@@ -48,7 +48,7 @@ cpu_base::kernel_list<line_kernel> all_line_kernels() {
 }
 
 bool runs_here(const line_kernel & k) {
-    return cpu_base::cpu_has(cpu_base::highway_targets(), k.highway_target, k.available);
+    return cpu_base::cpu_has(hwy::SupportedTargets(), k.highway_target, k.available);
 }
 
 }  // namespace tmx::cpu

@@ -16,7 +16,7 @@
 #include <cstring>
 #include <iterator>
 
-#include "cpu_base/highway_targets.h"
+#include "hwy/targets.h"
 #include "select/cpu/kernel.h"
 
 namespace tmx::select_cpu {
@@ -53,13 +53,14 @@ constexpr kernel k_kernels[] = {
 }  // namespace
 
 status choose_kernel(const char * name, const kernel *& chosen) {
+    const int64_t supported = hwy::SupportedTargets();
     bool exists = false;
     for (const kernel & each : k_kernels) {
         if (name != nullptr && std::strcmp(name, each.name) != 0) {
             continue;
         }
         exists = true;
-        if (cpu_base::cpu_has(cpu_base::highway_targets(), each.highway_target, each.available)) {
+        if (cpu_base::cpu_has(supported, each.highway_target, each.available)) {
             chosen = &each;
             return {};
         }
