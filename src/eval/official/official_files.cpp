@@ -49,7 +49,7 @@ std::string official_file(const eval_sources & sources, const std::string & name
     if (sources.data.empty()) {
         throw failure(fmt::format("needs {} ({}); name the folder that has it", name, origin));
     }
-    const std::string path = (std::filesystem::path(sources.data) / name).string();
+    std::string path = (std::filesystem::path(sources.data) / name).string();
     if (!std::filesystem::exists(path)) {
         throw failure(fmt::format("there is no {}: put {} there", path, origin));
     }
