@@ -27,10 +27,8 @@ import types
 
 import torch
 from ours import Ours
-from peers import DIM, HEADS, HEADS_KV, Bench, race
+from peers import DIM, HEADS, HEADS_KV, Bench, add_options, race
 from torch.utils.cpp_extension import load
-
-import rowkit
 
 VERTICALS, SLASHES = 512, 2048
 LAST = 128  # rows at the prompt's end that are dense, in ours
@@ -174,19 +172,13 @@ def measure(bench, ours, forward, operators, n, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", default="build/bin/libtmx_bench_gpu.so")
+    add_options(parser, budget_ms=5000)
     parser.add_argument("--minference", required=True, help="the unpacked source package, as scripts/setup.sh leaves it in .deps")
     parser.add_argument("--lengths", type=int, nargs="*", default=[32768, 131072])
     parser.add_argument("--kernel", default="sm90a")
-    parser.add_argument("--budget-ms", type=float, default=5000, help="measuring time of one race")
     parser.add_argument("--bar", type=float, default=3, help="how many times as fast ours must be")
-    parser.add_argument("--out", default="", help="a file of rows; those of the same cases are replaced")
-    parser.add_argument("--driver", default="unknown")
     options = parser.parse_args()
-    try:
-        bench = Bench(options)
-    except rowkit.Refused as refused:
-        raise SystemExit(f"error: {refused}") from refused
+    bench = Bench(options)
     forward, operators = released_forward(options.minference)
     ours = Ours(options.library, options.kernel)
     good = True
