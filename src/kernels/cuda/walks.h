@@ -15,7 +15,6 @@ struct walk_job {
     int32_t bits_begin;   // word of the first head's bits
     int32_t head_stride;  // words from one head's bits to the next one's
     int32_t n_heads;
-    int32_t n_words;
     int32_t rank_begin;  // of the tile's rows, [rank_begin, rank_end)
     int32_t rank_end;
     int32_t n_sink;  // of a band to add, cut to 32 bits
@@ -25,7 +24,7 @@ struct walk_job {
     int32_t item_end;
     int32_t block_keys;  // of the bits' blocks
     int32_t counter;     // of the pairs that one of its heads keeps, among those of the call
-    int32_t unused[3];
+    int32_t unused[4];
 
     TMX_HOST_DEVICE constexpr index_range rows() const { return {rank_begin, rank_end}; }
     TMX_HOST_DEVICE constexpr band kept() const {
