@@ -189,8 +189,7 @@ def main():
            "with_s": statistics.median(with_metrics.turns), "without_s": statistics.median(without.turns),
            "slowdown": slowdown, "slowdown_error": error,
            "cost_share": (serve + thread) / server, "serve_cpu_s": serve, "thread_cpu_s": thread, "server_cpu_s": server,
-           "values_compared": len(page), "machine": rowkit.cpu(), "date": rowkit.now(),
-           "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
+           "values_compared": len(page), **rowkit.origin()}
     print(json.dumps(row, indent=1))
     if found:
         sys.exit("error: " + "; ".join(found))

@@ -150,8 +150,7 @@ def main():
             continue
         print(f"{host.host}: {check}: {found}", flush=True)
         store.replace((host.host, check), [{
-            "host": host.host, "check": check, "how": host.how, "ggml": host.ggml(), **found, "machine": rowkit.cpu(),
-            "date": rowkit.now(), "commit": rowkit.commits.source_commit(), "command": rowkit.command()}])
+            "host": host.host, "check": check, "how": host.how, "ggml": host.ggml(), **found, **rowkit.origin()}])
     return 1 if failed else 0
 
 

@@ -151,8 +151,7 @@ class Releases(unittest.TestCase):
         host = f"llama-cpp-py-sync {version}"
         self.found.replace((host, "prompt"), [{
             "host": host, "check": "prompt", "how": "released library", "ggml": stock["ggml"], "exact_kl": distance,
-            "plan_pairs": fewer["kept"] / pairs["kept"], "machine": rowkit.cpu(), "date": rowkit.now(),
-            "commit": rowkit.commits.source_commit(), "command": rowkit.command()}])
+            "plan_pairs": fewer["kept"] / pairs["kept"], **rowkit.origin()}])
 
 
 for _version in RELEASES:
