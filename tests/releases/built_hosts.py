@@ -14,10 +14,8 @@ tested hosts is made (tools/results_to_md.py). Exit code 1 if anything fails.
 
 import argparse
 import json
-import os
 import pathlib
 import re
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,7 +23,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "tests/host"))
 
 import rowkit  # noqa: E402  (found by the path above)
-from hostkit import settings  # noqa: E402
+from hostkit import process, settings  # noqa: E402
 from lists import words_of  # noqa: E402
 
 import test_releases  # noqa: E402  (of this folder)
@@ -35,19 +33,9 @@ OPERATIONS = {"FLASH_ATTN_EXT": 1500, "MUL_MAT": 200, "RMS_NORM": 20}
 PROXY_TESTS = (("test_proxy.py",), ("test_chats.py", "Chats.test_gpu"))
 
 
-class Failed(Exception):
-    pass
-
-
 def run(command, env, seconds):
-    """Output of a program that must succeed."""
-    try:
-        done = subprocess.run([str(word) for word in command], env=env, capture_output=True, text=True, timeout=seconds,
-                              errors="replace", check=False)
-    except subprocess.TimeoutExpired:
-        raise Failed(f"{command[-1]}: no end after {seconds} s") from None
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+    """All that a program writes, which must succeed."""
+    done = process.run(command, env, seconds)
     return done.stdout + done.stderr
 
 
@@ -89,7 +77,7 @@ class Built:
         """Asked in a process of its own: this one cannot have several."""
         code = (f"import ctypes; version = ctypes.CDLL('{self.folder / 'libggml-base.so'}').ggml_version; "
                 "version.restype = ctypes.c_char_p; print(version().decode())")
-        return run([sys.executable, "-c", code], os.environ, 60).strip()
+        return run([sys.executable, "-c", code], None, 60).strip()
 
     def check(self, name):
         settings.need(self.folder / "llama-server", "run scripts/hosts.sh")
@@ -110,12 +98,10 @@ class Released:
 
     def check(self, _):
         if (why := test_releases.missing()) is not None:
-            raise Failed(why)
+            raise RuntimeError(why)
         place = test_releases.Place()
         try:
             return {"proxy_tests": test_releases.proxies(place, self.version)}
-        except RuntimeError as problem:
-            raise Failed(str(problem)) from None
         finally:
             place.remove()
 
@@ -144,7 +130,7 @@ def main():
             continue
         try:
             found = host.check(check)
-        except Failed as problem:
+        except (process.ProgramFailed, RuntimeError) as problem:
             failed = True
             print(f"{host.host}: {check}: FAILED: {problem}", flush=True)
             continue
