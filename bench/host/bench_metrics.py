@@ -22,7 +22,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -36,11 +35,9 @@ sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "tests/host"))
 
 import rowkit  # noqa: E402  (found by the path above)
-from hostkit import metrics  # noqa: E402
+from hostkit import metrics, settings  # noqa: E402
+from hostkit.server import free_port  # noqa: E402
 
-DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", ROOT / ".deps"))
-MODEL = DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf"
-SERVER = DEPS / "llama-build/bin/llama-server"
 DOCUMENT = pathlib.Path("/usr/share/common-licenses/GPL-3")
 USERS = 8
 LENGTHS = (120, 200, 300, 400, 500, 600, 700, 900)  # words of a user's prompt
@@ -48,12 +45,6 @@ N_PREDICT = 8
 SCRAPE_SECONDS = 5
 MOST_SLOWDOWN = 0.01
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def cpu_seconds(path):
@@ -70,8 +61,9 @@ class Served:
 
     def __init__(self, scratch, name, options):
         self.port, self.stats = free_port(), scratch / f"{name}.json"
-        command = [ROOT / "build/bin/trianglemix", "serve", *options, "--stats", self.stats, "--", SERVER, "-m", MODEL, "-c", "16384",
-                   "-np", str(USERS), "--kv-unified", "--metrics", "--offline", "--port", str(self.port)]
+        command = [settings.LIBRARY_DIR / "trianglemix", "serve", *options, "--stats", self.stats, "--",
+                   settings.program("llama-server"), "-m", settings.model(), "-c", "16384", "-np", str(USERS),
+                   "--kv-unified", "--metrics", "--offline", "--port", str(self.port)]
         env = os.environ | {"OMP_WAIT_POLICY": "passive"}
         self.log = (scratch / f"{name}.log").open("wb")
         self.process = subprocess.Popen([str(word) for word in command], env=env, stdout=self.log, stderr=self.log)

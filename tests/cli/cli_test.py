@@ -24,6 +24,7 @@ import urllib.request
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../host"))
 
 from hostkit import metrics, settings  # noqa: E402  (found by the path above)
+from hostkit.server import free_port  # noqa: E402
 
 PROGRAM, MODEL, DL_BIN, LINKED_BIN, FAKE_GPU_MODULE, GROUP = sys.argv[1:7]
 
@@ -402,9 +403,7 @@ class Bench(Case):
 
 class Serve(Case):
     def serve(self, folder, options=(), env=None, while_it_runs=lambda port: None):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         with tempfile.TemporaryDirectory() as scratch:
             stats = os.path.join(scratch, "stats.json")
             log = os.path.join(scratch, "log")
@@ -441,9 +440,7 @@ class Serve(Case):
         self.serve(DL_BIN)
 
     def test_metrics_agree_with_the_statistics_and_the_server(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            metrics_port = probe.getsockname()[1]
+        metrics_port = free_port()
         pages = {}
 
         def read_pages(port):
