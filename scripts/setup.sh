@@ -108,7 +108,6 @@ install_packages() {
     if $checks; then wanted+=("${packages_checks[@]}"); fi
     # Any python3 will do, but it must have pip (and venv for the peers); Debian's own has neither built in.
     if ! python3 -m pip --version >/dev/null 2>&1; then wanted+=(python3-pip); fi
-    if $cuda && ! python3 -c 'import numpy' 2>/dev/null; then wanted+=(python3-numpy); fi
     if $peers && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then wanted+=(python3-venv); fi
 
     if ! command -v apt-get >/dev/null; then
