@@ -11,10 +11,7 @@ recalled recall_of(layer_recall & layer, const head_pattern & pattern) {
     if (pattern.is == head_pattern::kind::a_shape) {
         return layer.of_band({pattern.first, pattern.second});
     }
-    selection_rule rule = usual_rule(*find_selection_method("vertical_slash"));
-    rule.values[0] = pattern.first;
-    rule.values[1] = pattern.second;
-    return layer.of_rule(rule);
+    return layer.of_rule(rule_of_pattern(pattern));
 }
 
 void check_same(const capture_facts & a, const capture_facts & b, const std::string & path) {
