@@ -5,6 +5,7 @@
 #include "measure/stage_clock.h"
 
 namespace tmx {
+
 double mix_runs::weight_of(const std::vector<prompt_group> & groups) const {
     double sum = 0;
     for (const size_t prompt : prompts_of(groups)) {
