@@ -176,8 +176,7 @@ void draw(const recall_command & options, const capture_facts & facts, const std
     for (svg_series & series : chart.series) {
         std::sort(series.points.begin(), series.points.end());
     }
-    const std::string problem = write_drawing(options.plot, draw_chart(chart));
-    fmt::print(stderr, "drew {}.svg{}\n", options.plot, problem.empty() ? " and .png" : "; " + problem);
+    say_drawn(options.plot, write_drawing(options.plot, draw_chart(chart)));
 }
 
 int recall(const recall_command & options, const invocation & call) {
