@@ -85,7 +85,7 @@ found_patterns read_table(const heads_options & options, const model_shape & sha
              {"sha256", sha256_of_file(options.table)}}};
 }
 
-found_patterns search(const heads_options & options, const model_shape & shape) {
+found_patterns search(const heads_options & options, const model_shape & shape, const invocation & call) {
     std::vector<head_pattern> candidates;
     for (const std::string & text : options.candidates) {
         candidates.push_back(read_candidate(text));
@@ -97,7 +97,10 @@ found_patterns search(const heads_options & options, const model_shape & shape) 
     const int32_t threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
     const std::vector<searched_layer> searched =
         search_heads(options.captures, candidates, {.n_threads = threads, .n_ubatch = options.n_ubatch},
-                     [](const std::string & what) { tell(what); });
+                     [&](const std::string & what) {
+                         call.check_stop();
+                         tell(what);
+                     });
     found_patterns found;
     std::vector<int64_t> wins(candidates.size());
     double sum = 0;
@@ -134,18 +137,16 @@ int heads(const heads_options & options, const invocation & call) {
     keep_log_messages(options.model.verbose);
     const model m(options.model.file(), {}, false);
     const model_shape shape = shape_of(m.facts());
-    const found_patterns found = options.table.empty() ? search(options, shape) : read_table(options, shape);
+    const found_patterns found = options.table.empty() ? search(options, shape, call) : read_table(options, shape);
     parsed<plan> made = plan_of_patterns(found.layers, shape);
     if (!made.ok()) {
         throw failure(made.error);
     }
+    call.check_stop();
     made.value.provenance = found.provenance.dump();
     write_file(options.out, write_plan(made.value));
     fmt::print("{}: {} rules for {} of {} layers\n", options.out, made.value.dynamic.size(), found.layers.size(),
                shape.n_layer);
-    if (call.stop.load(std::memory_order_relaxed)) {
-        throw interrupted();
-    }
     return 0;
 }
 
