@@ -121,9 +121,8 @@ void attention_tap::finish(int64_t n_rows) {
     for (size_t i = 0; i < layers_.size(); ++i) {
         if (n_rows_[i] != n_rows) {
             throw failure("layer " + std::to_string(layers_[i]) +
-                          " has no attention over its own cache that could be "
-                          "seen: " +
-                          std::to_string(n_rows_[i]) + " of " + std::to_string(n_rows) + " rows were");
+                          " has no attention over its own cache that could be seen: " + std::to_string(n_rows_[i]) +
+                          " of " + std::to_string(n_rows) + " rows were");
         }
     }
 }

@@ -59,10 +59,8 @@ head_pattern read_candidate(const std::string & text) {
     const parsed<double> first = parse_parameter(whole, sizes.substr(0, colon));
     const parsed<double> second = parse_parameter(whole, sizes.substr(std::min(colon + 1, sizes.size())));
     if (!first.ok() || !second.ok() || (pattern.is == head_pattern::kind::a_shape && second.value < 1)) {
-        throw usage_error(
-            fmt::format("--candidates: \"{}\": expected COLUMNS:DIAGONALS, as in 500:700, or "
-                        "a_shape:FIRST:RECENT",
-                        text));
+        throw usage_error(fmt::format(
+            "--candidates: \"{}\": expected COLUMNS:DIAGONALS, as in 500:700, or a_shape:FIRST:RECENT", text));
     }
     pattern.first = static_cast<int32_t>(first.value);
     pattern.second = static_cast<int32_t>(second.value);
