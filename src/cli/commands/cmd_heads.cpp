@@ -88,10 +88,18 @@ found_patterns search(const heads_options & options, const model_shape & shape, 
     for (const std::string & text : options.candidates) {
         candidates.push_back(read_candidate(text));
     }
-    const capture_facts facts = capture_reader(options.captures.front()).facts();
-    if (facts.shape != shape) {
-        throw failure(options.captures.front() + " was captured from another model, " + facts.model);
+    found_patterns found;
+    found.provenance = {{"source", "trianglemix heads"}, {"captures", nlohmann::ordered_json::array()}};
+    int64_t longest = 0;
+    for (const std::string & path : options.captures) {
+        const capture_facts facts = capture_reader(path).facts();
+        if (facts.shape != shape) {
+            throw failure(path + " was captured from another model, " + facts.model);
+        }
+        found.provenance["captures"].push_back(facts.prompt);
+        longest = std::max(longest, facts.n_tokens);
     }
+    found.provenance["measured_up_to"] = longest;
     const int32_t threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
     const std::vector<searched_layer> searched =
         search_heads(options.captures, candidates, {.n_threads = threads, .n_ubatch = options.n_ubatch},
@@ -99,7 +107,6 @@ found_patterns search(const heads_options & options, const model_shape & shape, 
                          call.check_stop();
                          tell(what);
                      });
-    found_patterns found;
     std::vector<int64_t> wins(candidates.size());
     double sum = 0;
     int64_t n_heads = 0;
@@ -112,13 +119,6 @@ found_patterns search(const heads_options & options, const model_shape & shape, 
             ++n_heads;
         }
         found.layers.push_back(std::move(patterns));
-    }
-    found.provenance = {{"source", "trianglemix heads"}, {"captures", nlohmann::ordered_json::array()}};
-    for (const std::string & path : options.captures) {
-        const capture_facts each = capture_reader(path).facts();
-        found.provenance["captures"].push_back(each.prompt);
-        found.provenance["measured_up_to"] =
-            std::max(found.provenance.value("measured_up_to", int64_t{0}), each.n_tokens);
     }
     found.provenance["candidates"] = options.candidates;
     found.provenance["heads"] = wins;
