@@ -55,6 +55,7 @@ std::vector<mix_effect> mix_runs::run_within(const std::string & name, const mix
     }
     return run(name, jobs, [&](const std::vector<mix_effect> & so_far) {
         std::vector<double> kls;
+        kls.reserve(so_far.size());
         for (const mix_effect & e : so_far) {
             kls.push_back(e.effect.distance.first_kl);
         }
