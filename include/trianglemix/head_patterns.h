@@ -24,6 +24,9 @@ struct head_pattern {
     bool operator==(const head_pattern &) const = default;
 };
 
+// The rule that keeps what a vertical-slash pattern says. REQUIRES its kind.
+selection_rule rule_of_pattern(const head_pattern & pattern);
+
 struct layer_patterns {
     int32_t layer = 0;
     std::vector<head_pattern> heads;  // [n_head]

@@ -98,9 +98,8 @@ std::string open_statistics_socket(const std::string & path, std::function<std::
     fchmod(listening, S_IRUSR | S_IWUSR);  // before it is there for others to see
     if (bind(listening, reinterpret_cast<const sockaddr *>(&address), sizeof(address)) != 0 ||
         listen(listening, 8) != 0) {
-        const std::string why = errno == EADDRINUSE
-                                    ? "something is there already; remove it, or use %p for the process id"
-                                    : std::strerror(errno);
+        std::string why = errno == EADDRINUSE ? "something is there already; remove it, or use %p for the process id"
+                                              : std::strerror(errno);
         close(listening);
         return why;
     }

@@ -1,7 +1,6 @@
 #include "trianglemix/head_patterns.h"
 
 #include <algorithm>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -12,13 +11,6 @@ namespace {
 
 bool is_a_shape(const head_pattern & pattern) {
     return pattern.is == head_pattern::kind::a_shape;
-}
-
-selection_rule rule_of(const head_pattern & pattern) {
-    selection_rule rule = usual_rule(*find_selection_method("vertical_slash"));
-    rule.values[0] = pattern.first;
-    rule.values[1] = pattern.second;
-    return rule;
 }
 
 // The rules of a plan, each of one set of heads, as its file has them.
@@ -51,7 +43,8 @@ void add_band(const std::vector<head_pattern> & heads, layer_plan & layer) {
     }
 }
 
-void add_rules(const std::vector<head_pattern> & heads, rule_list & rules, layer_plan & layer) {
+// Returns how many rules the layer has.
+size_t add_rules(const std::vector<head_pattern> & heads, rule_list & rules, layer_plan & layer) {
     std::vector<std::pair<head_pattern, std::vector<int32_t>>> groups;
     for (size_t head = 0; head < heads.size(); ++head) {
         if (is_a_shape(heads[head])) {
@@ -65,19 +58,27 @@ void add_rules(const std::vector<head_pattern> & heads, rule_list & rules, layer
         group->second.push_back(static_cast<int32_t>(head));
     }
     if (groups.size() == 1 && groups.front().second.size() == heads.size()) {
-        layer.dynamic = rules.number_of(rule_of(groups.front().first), {});
-        return;
+        layer.dynamic = rules.number_of(rule_of_pattern(groups.front().first), {});
+        return 1;
     }
     layer.head_dynamic.assign(groups.empty() ? 0 : heads.size(), -1);
     for (const auto & [pattern, members] : groups) {
-        const int32_t number = rules.number_of(rule_of(pattern), members);
+        const int32_t number = rules.number_of(rule_of_pattern(pattern), members);
         for (const int32_t head : members) {
             layer.head_dynamic[static_cast<size_t>(head)] = number;
         }
     }
+    return groups.size();
 }
 
 }  // namespace
+
+selection_rule rule_of_pattern(const head_pattern & pattern) {
+    selection_rule rule = usual_rule(*find_selection_method("vertical_slash"));
+    rule.values[0] = pattern.first;
+    rule.values[1] = pattern.second;
+    return rule;
+}
 
 parsed<plan> plan_of_patterns(const std::vector<layer_patterns> & layers, const model_shape & model) {
     plan p;
@@ -87,12 +88,7 @@ parsed<plan> plan_of_patterns(const std::vector<layer_patterns> & layers, const 
     for (const layer_patterns & each : layers) {
         layer_plan & layer = p.layers[static_cast<size_t>(each.layer)];
         add_band(each.heads, layer);
-        add_rules(each.heads, rules, layer);
-    }
-    for (const layer_patterns & each : layers) {
-        const std::vector<int32_t> & of_head = p.layers[static_cast<size_t>(each.layer)].head_dynamic;
-        const std::set<int32_t> used(of_head.begin(), of_head.end());
-        if (used.size() - used.count(-1) > k_most_rules) {
+        if (add_rules(each.heads, rules, layer) > k_most_rules) {
             return {{},
                     "heads of layer " + std::to_string(each.layer) + " differ so much that it needs more than " +
                         std::to_string(k_most_rules) + " rules"};

@@ -17,14 +17,8 @@ std::string place(size_t layer, const std::string & head) {
     return "layer " + std::to_string(layer) + ", head " + head;
 }
 
-parsed<head_pattern> read_size(const json & value, const std::string & where, int32_t head_pattern::*size,
-                               head_pattern pattern) {
-    if (!value.is_number_integer() || value < 0 || value > k_most) {
-        return {{},
-                where + ": found " + shown(value) + ", expected a whole number from 0 to " + std::to_string(k_most)};
-    }
-    pattern.*size = value.get<int32_t>();
-    return {pattern, ""};
+bool is_size(const json & value) {
+    return value.is_number_integer() && value >= 0 && value <= k_most;
 }
 
 parsed<head_pattern> read_pattern(const json & value, const std::string & where) {
@@ -40,16 +34,19 @@ parsed<head_pattern> read_pattern(const json & value, const std::string & where)
                 where + ": found type " + shown(value[0]) +
                     ", expected \"vertical_and_slash\", \"stream_llm\" or \"block_sparse\""};
     }
-    head_pattern pattern;
-    pattern.is = type == "stream_llm" ? head_pattern::kind::a_shape : head_pattern::kind::vertical_slash;
-    parsed<head_pattern> read = read_size(value[1], where, &head_pattern::first, pattern);
-    if (read.ok()) {
-        read = read_size(value[2], where, &head_pattern::second, read.value);
+    for (const size_t at : {1, 2}) {
+        if (!is_size(value[at])) {
+            return {{},
+                    where + ": found " + shown(value[at]) + ", expected a whole number from 0 to " +
+                        std::to_string(k_most)};
+        }
     }
-    if (read.ok() && pattern.is == head_pattern::kind::a_shape && read.value.second == 0) {
+    const auto kind = type == "stream_llm" ? head_pattern::kind::a_shape : head_pattern::kind::vertical_slash;
+    const head_pattern pattern = {kind, value[1].get<int32_t>(), value[2].get<int32_t>()};
+    if (kind == head_pattern::kind::a_shape && pattern.second == 0) {
         return {{}, where + ": a window of 0 keys; a row always keeps its own"};
     }
-    return read;
+    return {pattern, ""};
 }
 
 // The number of a head, < 0 if it is none of the model's.

@@ -3,7 +3,6 @@
 // THREADS  Pure functions; the same result gives the same lists.
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <vector>
 
@@ -15,7 +14,10 @@ namespace tmx {
 struct lone_choice {
     size_t layer = 0;  // number in planner_result::layers
     size_t entry = 0;
-    auto operator<=>(const lone_choice &) const = default;
+    bool operator==(const lone_choice &) const = default;
+    bool operator<(const lone_choice & other) const {
+        return layer != other.layer ? layer < other.layer : entry < other.entry;
+    }
 };
 
 // What the choice saves, by what the mix is to save: seconds, or the share of the layer's pairs.

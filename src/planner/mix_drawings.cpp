@@ -125,10 +125,8 @@ std::string entry_names(const planner_result & r) {
 std::vector<report_drawing> mix_drawings(const planner_settings & settings, const planner_result & r) {
     const std::string lines =
         "Lines: combinations of the layers' choices, their damages added up, which are means over all positions. "
-        "Points: "
-        "the first token's KL as measured; of several lengths the one with the largest mean. A point at the foot may "
-        "be "
-        "0. Of combinations that were tried, those within the budget are shown.";
+        "Points: the first token's KL as measured; of several lengths the one with the largest mean. A point at the "
+        "foot may be 0. Of combinations that were tried, those within the budget are shown.";
     return {{"frontier-pairs", "Damage against pairs", lines, pairs_chart(settings, r)},
             {"frontier-ttft", "Damage against time",
              lines + " The line's times are dense's less what the layers' choices save.", seconds_chart(settings, r)},

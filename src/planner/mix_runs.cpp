@@ -5,6 +5,7 @@
 #include "measure/stage_clock.h"
 
 namespace tmx {
+
 double mix_runs::weight_of(const std::vector<prompt_group> & groups) const {
     double sum = 0;
     for (const size_t prompt : prompts_of(groups)) {
@@ -54,6 +55,7 @@ std::vector<mix_effect> mix_runs::run_within(const std::string & name, const mix
     }
     return run(name, jobs, [&](const std::vector<mix_effect> & so_far) {
         std::vector<double> kls;
+        kls.reserve(so_far.size());
         for (const mix_effect & e : so_far) {
             kls.push_back(e.effect.distance.first_kl);
         }

@@ -11,10 +11,7 @@ recalled recall_of(layer_recall & layer, const head_pattern & pattern) {
     if (pattern.is == head_pattern::kind::a_shape) {
         return layer.of_band({pattern.first, pattern.second});
     }
-    selection_rule rule = usual_rule(*find_selection_method("vertical_slash"));
-    rule.values[0] = pattern.first;
-    rule.values[1] = pattern.second;
-    return layer.of_rule(rule);
+    return layer.of_rule(rule_of_pattern(pattern));
 }
 
 void check_same(const capture_facts & a, const capture_facts & b, const std::string & path) {
@@ -42,24 +39,23 @@ std::vector<searched_layer> search_heads(const std::vector<std::string> & captur
                                          const std::function<void(const std::string &)> & told) {
     recall_options alone = options;
     alone.per_query_head = true;  // heads that share keys may get other patterns
-    std::vector<searched_layer> found;
-    capture_facts first;
+    std::vector<capture_reader> readers;
     for (const std::string & path : captures) {
-        capture_reader reader(path);
-        const capture_facts & facts = reader.facts();
-        if (found.empty()) {
-            first = facts;
-            const auto n_head = static_cast<size_t>(facts.shape.n_head);
-            for (const int32_t layer : facts.layers) {
-                found.push_back({layer, std::vector<size_t>(n_head), std::vector<double>(n_head * candidates.size())});
-            }
-        }
-        check_same(first, facts, path);
-        for (size_t number = 0; number < facts.layers.size(); ++number) {
+        readers.emplace_back(path);
+        check_same(readers.front().facts(), readers.back().facts(), path);
+    }
+    const capture_facts & first = readers.front().facts();
+    const auto n_head = static_cast<size_t>(first.shape.n_head);
+    std::vector<searched_layer> found;
+    for (const int32_t layer : first.layers) {
+        found.push_back({layer, std::vector<size_t>(n_head), std::vector<double>(n_head * candidates.size())});
+    }
+    for (size_t i = 0; i < captures.size(); ++i) {
+        for (size_t number = 0; number < found.size(); ++number) {
             if (told) {
-                told(path + ", layer " + std::to_string(facts.layers[number]));
+                told(captures[i] + ", layer " + std::to_string(found[number].layer));
             }
-            layer_recall layer(facts, reader.read(number), alone);
+            layer_recall layer(readers[i].facts(), readers[i].read(number), alone);
             add_scores(layer, candidates, 1 / static_cast<double>(captures.size()), found[number]);
         }
     }

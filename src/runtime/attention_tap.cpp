@@ -4,6 +4,7 @@
 #include <ggml.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <stdexcept>
 
@@ -21,7 +22,9 @@ int32_t layer_of(const ggml_tensor * node) {
     if (keys == nullptr || std::strncmp(keys->name, k_cache_name, k_prefix) != 0) {
         return -1;
     }
-    return std::atoi(keys->name + k_prefix);
+    int32_t layer = -1;
+    std::from_chars(keys->name + k_prefix, keys->name + std::strlen(keys->name), layer);
+    return layer;
 }
 
 // Axis 0 is contiguous: dimensions; axis 1 rows, axis 2 heads. As [row, head, dimension], of rows [begin, begin + n).
@@ -121,9 +124,8 @@ void attention_tap::finish(int64_t n_rows) {
     for (size_t i = 0; i < layers_.size(); ++i) {
         if (n_rows_[i] != n_rows) {
             throw failure("layer " + std::to_string(layers_[i]) +
-                          " has no attention over its own cache that could be "
-                          "seen: " +
-                          std::to_string(n_rows_[i]) + " of " + std::to_string(n_rows) + " rows were");
+                          " has no attention over its own cache that could be seen: " + std::to_string(n_rows_[i]) +
+                          " of " + std::to_string(n_rows) + " rows were");
         }
     }
 }

@@ -3,33 +3,15 @@
 #include <llama.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "runtime/attention_windows.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
+#include "runtime/model_metadata.h"
 
 namespace tmx {
 namespace {
-
-std::string metadata(const llama_model * model, const std::string & key) {
-    const int32_t length = llama_model_meta_val_str(model, key.c_str(), nullptr, 0);
-    if (length < 0) {
-        return {};
-    }
-    std::string value(static_cast<size_t>(length) + 1, '\0');
-    llama_model_meta_val_str(model, key.c_str(), value.data(), value.size());
-    value.pop_back();
-    return value;
-}
-
-int32_t metadata_number(const llama_model * model, const std::string & key, int32_t otherwise) {
-    const std::string text = metadata(model, key);
-    int32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc() && end == text.data() + text.size() ? value : otherwise;
-}
 
 ggml_backend_dev_t gpu_named(const std::string & name) {
     const ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());

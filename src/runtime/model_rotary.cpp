@@ -2,8 +2,7 @@
 
 #include <llama.h>
 
-#include <array>
-#include <cstdlib>
+#include "runtime/model_metadata.h"
 
 namespace tmx {
 
@@ -19,10 +18,7 @@ rotary_layout rotary_of(const model & m) {
         default:
             return layout;
     }
-    std::array<char, 32> text{};
-    const std::string key = m.facts().architecture + ".rope.dimension_count";
-    const bool said = llama_model_meta_val_str(m.handle(), key.c_str(), text.data(), text.size()) > 0;
-    layout.n_dims = said ? std::atoll(text.data()) : m.facts().d_head;
+    layout.n_dims = metadata_number(m.handle(), m.facts().architecture + ".rope.dimension_count", m.facts().d_head);
     return layout;
 }
 

@@ -31,6 +31,16 @@ ggml_type ggml_kv_type(kv_type type) {
     return GGML_TYPE_F16;
 }
 
+// Behind what the batch holds. REQUIRES room for it.
+void add_token(llama_batch & batch, token_id token, int64_t position, int32_t sequence, bool logits) {
+    const int32_t i = batch.n_tokens++;
+    batch.token[i] = token;
+    batch.pos[i] = static_cast<llama_pos>(position);
+    batch.n_seq_id[i] = 1;
+    batch.seq_id[i][0] = sequence;
+    batch.logits[i] = static_cast<int8_t>(logits);
+}
+
 }  // namespace
 
 int32_t hardware_threads() {
@@ -96,13 +106,9 @@ void session::evaluate(std::span<const token_id> tokens, bool all_logits, bool l
     const auto n = static_cast<int32_t>(tokens.size());
     llama_batch batch = llama_batch_init(n, 0, 1);
     for (int32_t i = 0; i < n; ++i) {
-        batch.token[i] = tokens[static_cast<size_t>(i)];
-        batch.pos[i] = static_cast<llama_pos>(n_tokens() + i);
-        batch.n_seq_id[i] = 1;
-        batch.seq_id[i][0] = chosen_;
-        batch.logits[i] = static_cast<int8_t>(all_logits || (last_logits && i == n - 1));
+        add_token(batch, tokens[static_cast<size_t>(i)], n_tokens() + i, chosen_,
+                  all_logits || (last_logits && i == n - 1));
     }
-    batch.n_tokens = n;
     decode_batch(batch, n_tokens());
     n_tokens_[static_cast<size_t>(chosen_)] += n;
 }
@@ -144,14 +150,8 @@ void session::decode(token_id token) {
 
 void session::decode_together(std::span<const sequence_token> tokens) {
     llama_batch batch = llama_batch_init(static_cast<int32_t>(tokens.size()), 0, 1);
-    batch.n_tokens = 0;
     for (const sequence_token & each : tokens) {
-        const int32_t i = batch.n_tokens++;
-        batch.token[i] = each.token;
-        batch.pos[i] = static_cast<llama_pos>(n_tokens_[static_cast<size_t>(each.sequence)]);
-        batch.n_seq_id[i] = 1;
-        batch.seq_id[i][0] = each.sequence;
-        batch.logits[i] = 1;
+        add_token(batch, each.token, n_tokens_[static_cast<size_t>(each.sequence)], each.sequence, true);
     }
     decode_batch(batch, tokens.empty() ? 0 : batch.pos[0]);
     for (const sequence_token & each : tokens) {
@@ -162,7 +162,7 @@ void session::decode_together(std::span<const sequence_token> tokens) {
 std::span<const float> session::logits_of(size_t i) const {
     const float * logits = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
     if (logits == nullptr) {
-        throw failure("llama.cpp has no logits for a token of a sequence");
+        throw failure("llama.cpp has no logits for token " + std::to_string(i) + " of an evaluation");
     }
     return {logits, static_cast<size_t>(model_.facts().n_vocab)};
 }
@@ -187,16 +187,12 @@ bool session::roll_back(int64_t n_tokens) {
 logit_rows session::force(std::span<const token_id> tokens) {
     logit_rows rows;
     rows.reserve(tokens.size());
-    const auto n_vocab = static_cast<size_t>(model_.facts().n_vocab);
     while (!tokens.empty()) {
         const std::span<const token_id> piece = tokens.first(std::min(k_forced_piece, tokens.size()));
         evaluate(piece, true, true);
         for (size_t i = 0; i < piece.size(); ++i) {
-            const float * logits = llama_get_logits_ith(context_.get(), static_cast<int32_t>(i));
-            if (logits == nullptr) {
-                throw failure("llama.cpp has no logits for a forced token");
-            }
-            rows.emplace_back(logits, logits + n_vocab);
+            const std::span<const float> logits = logits_of(i);
+            rows.emplace_back(logits.begin(), logits.end());
         }
         tokens = tokens.subspan(piece.size());
     }

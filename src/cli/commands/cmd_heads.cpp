@@ -59,10 +59,8 @@ head_pattern read_candidate(const std::string & text) {
     const parsed<double> first = parse_parameter(whole, sizes.substr(0, colon));
     const parsed<double> second = parse_parameter(whole, sizes.substr(std::min(colon + 1, sizes.size())));
     if (!first.ok() || !second.ok() || (pattern.is == head_pattern::kind::a_shape && second.value < 1)) {
-        throw usage_error(
-            fmt::format("--candidates: \"{}\": expected COLUMNS:DIAGONALS, as in 500:700, or "
-                        "a_shape:FIRST:RECENT",
-                        text));
+        throw usage_error(fmt::format(
+            "--candidates: \"{}\": expected COLUMNS:DIAGONALS, as in 500:700, or a_shape:FIRST:RECENT", text));
     }
     pattern.first = static_cast<int32_t>(first.value);
     pattern.second = static_cast<int32_t>(second.value);
@@ -85,20 +83,30 @@ found_patterns read_table(const heads_options & options, const model_shape & sha
              {"sha256", sha256_of_file(options.table)}}};
 }
 
-found_patterns search(const heads_options & options, const model_shape & shape) {
+found_patterns search(const heads_options & options, const model_shape & shape, const invocation & call) {
     std::vector<head_pattern> candidates;
     for (const std::string & text : options.candidates) {
         candidates.push_back(read_candidate(text));
     }
-    const capture_facts facts = capture_reader(options.captures.front()).facts();
-    if (facts.shape != shape) {
-        throw failure(options.captures.front() + " was captured from another model, " + facts.model);
+    found_patterns found;
+    found.provenance = {{"source", "trianglemix heads"}, {"captures", nlohmann::ordered_json::array()}};
+    int64_t longest = 0;
+    for (const std::string & path : options.captures) {
+        const capture_facts facts = capture_reader(path).facts();
+        if (facts.shape != shape) {
+            throw failure(path + " was captured from another model, " + facts.model);
+        }
+        found.provenance["captures"].push_back(facts.prompt);
+        longest = std::max(longest, facts.n_tokens);
     }
+    found.provenance["measured_up_to"] = longest;
     const int32_t threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
     const std::vector<searched_layer> searched =
         search_heads(options.captures, candidates, {.n_threads = threads, .n_ubatch = options.n_ubatch},
-                     [](const std::string & what) { tell(what); });
-    found_patterns found;
+                     [&](const std::string & what) {
+                         call.check_stop();
+                         tell(what);
+                     });
     std::vector<int64_t> wins(candidates.size());
     double sum = 0;
     int64_t n_heads = 0;
@@ -111,13 +119,6 @@ found_patterns search(const heads_options & options, const model_shape & shape) 
             ++n_heads;
         }
         found.layers.push_back(std::move(patterns));
-    }
-    found.provenance = {{"source", "trianglemix heads"}, {"captures", nlohmann::ordered_json::array()}};
-    for (const std::string & path : options.captures) {
-        const capture_facts each = capture_reader(path).facts();
-        found.provenance["captures"].push_back(each.prompt);
-        found.provenance["measured_up_to"] =
-            std::max(found.provenance.value("measured_up_to", int64_t{0}), each.n_tokens);
     }
     found.provenance["candidates"] = options.candidates;
     found.provenance["heads"] = wins;
@@ -134,18 +135,16 @@ int heads(const heads_options & options, const invocation & call) {
     keep_log_messages(options.model.verbose);
     const model m(options.model.file(), {}, false);
     const model_shape shape = shape_of(m.facts());
-    const found_patterns found = options.table.empty() ? search(options, shape) : read_table(options, shape);
+    const found_patterns found = options.table.empty() ? search(options, shape, call) : read_table(options, shape);
     parsed<plan> made = plan_of_patterns(found.layers, shape);
     if (!made.ok()) {
         throw failure(made.error);
     }
+    call.check_stop();
     made.value.provenance = found.provenance.dump();
     write_file(options.out, write_plan(made.value));
     fmt::print("{}: {} rules for {} of {} layers\n", options.out, made.value.dynamic.size(), found.layers.size(),
                shape.n_layer);
-    if (call.stop.load(std::memory_order_relaxed)) {
-        throw interrupted();
-    }
     return 0;
 }
 

@@ -73,14 +73,14 @@ struct measured_rule {
 measured_rule read_rule(const std::string & text) {
     measured_rule read{text, text.substr(0, text.find(':')), {}, {}, {}};
     if (read.method == "triangle") {
-        try {
-            read.window = std::stoll(text.substr(std::min(text.size(), read.method.size() + 1)));
-        } catch (const std::exception &) {
-            read.window = 0;
-        }
-        if (*read.window < 1) {
+        const selection_parameter whole{
+            .name = "window", .least = 1, .most = k_most_tokens, .usual = 512, .whole = true};
+        const parsed<double> window =
+            parse_parameter(whole, std::string_view(text).substr(std::min(text.size(), read.method.size() + 1)));
+        if (!window.ok()) {
             throw failure(fmt::format("--rule {}: a triangle entry has a window: triangle:512", text));
         }
+        read.window = static_cast<int64_t>(window.value);
         return read;
     }
     const parsed<std::vector<dynamic_layers>> rules = parse_dynamic_layers(text + "@0", 1);
@@ -113,9 +113,7 @@ std::vector<measured_rule> measure(const recall_command & options, capture_reade
         tell(fmt::format("layer {}", reader.facts().layers[number]));
         layer_recall layer(reader.facts(), reader.read(number), options.how);
         for (size_t i = 0; i < n_rules; ++i) {
-            if (call.stop.load(std::memory_order_relaxed)) {
-                throw interrupted();
-            }
+            call.check_stop();
             rules[i].by_layer.push_back(rules[i].window ? layer.of_band({k_sink, *rules[i].window})
                                                         : layer.of_rule(rules[i].rule));
         }
@@ -176,8 +174,7 @@ void draw(const recall_command & options, const capture_facts & facts, const std
     for (svg_series & series : chart.series) {
         std::sort(series.points.begin(), series.points.end());
     }
-    const std::string problem = write_drawing(options.plot, draw_chart(chart));
-    fmt::print(stderr, "drew {}.svg{}\n", options.plot, problem.empty() ? " and .png" : "; " + problem);
+    say_drawn(options.plot, write_drawing(options.plot, draw_chart(chart)));
 }
 
 int recall(const recall_command & options, const invocation & call) {

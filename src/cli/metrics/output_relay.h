@@ -20,6 +20,8 @@ class output_relay {
 
     // For the process that writes: the descriptor to make its output of. Closed here by start(), and there by exec.
     int other_end() const { return other_end_; }
+    // REQUIRES the caller to block SIGPIPE meanwhile: the thread takes over what is blocked, and may write where nobody
+    // reads.
     void start();
 
   private:

@@ -1,8 +1,10 @@
 #include "cli/metrics/served_metrics.h"
 
+#include <pthread.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <string_view>
 
 #include "cli/metrics/metrics_text.h"
@@ -27,8 +29,13 @@ served_metrics::served_metrics(const listen_address & at)
 }
 
 void served_metrics::start() {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the thread that waits for the server
     relay_.start();
     server_.start();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace tmx
