@@ -42,7 +42,7 @@ json manifest_of(const eval_report & r, const eval_arm & a) {
             {"reference_ubatch", reference.computed.context.n_ubatch},
             {"kv", a.computed.context.kv == kv_type::f16 ? "f16" : "other"},
             {"seed", s.seed},
-            {"data", s.data_identity()},
+            {"data", s.data_identity},
             {"together", s.n_together}};
 }
 
