@@ -5,6 +5,7 @@
 #include <set>
 #include <string_view>
 
+#include "eval/tasks/blank_example.h"
 #include "eval/tasks/example_random.h"
 #include "eval/tasks/fit_budget.h"
 #include "eval/tasks/niah.h"
@@ -73,12 +74,7 @@ class needle_map : public eval_task {
         const random_source fill = example_random(request, facts_.name, "fill");
         return fit_units(request, {maker_.least_units(), 0, maker_.tokens_per_unit()}, [&](int64_t units) {
             const std::vector<std::string> pieces = maker_.pieces(units, fill, {hidden.key});
-            eval_example e;
-            e.suite = facts_.suite;
-            e.task = facts_.name;
-            e.id = std::to_string(request.index);
-            e.from = facts_.from;
-            e.length_budget = request.budget;
+            eval_example e = blank_example(facts_, request);
             e.max_new_tokens = 24;
             e.answer_prefix = wording.answer_prefix;
             e.outputs = {hidden.value};
