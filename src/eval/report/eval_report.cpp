@@ -46,7 +46,7 @@ json manifest_of(const eval_report & r, const eval_arm & a) {
             {"together", s.n_together}};
 }
 
-json with_manifest(const char * kind, json figures, const json & manifest) {
+json with_manifest(const char * kind, const json & figures, const json & manifest) {
     json row = {{"kind", kind}};
     row.update(figures);
     row.update(manifest);

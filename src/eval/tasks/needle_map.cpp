@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
 #include <set>
 #include <string_view>
 
@@ -99,7 +100,7 @@ class needle_map : public eval_task {
     size_t piece_at(const eval_tokenizer & tokens, const place & where, const std::vector<std::string> & pieces,
                     const needle_wording & wording) const {
         if (where.share >= 0) {
-            return static_cast<size_t>(where.share * static_cast<double>(pieces.size()) + 0.5);
+            return static_cast<size_t>(std::lround(where.share * static_cast<double>(pieces.size())));
         }
         constexpr int64_t k_template = 5;  // tokens around the model's turn, about
         const auto count = [&](const std::string & text) { return static_cast<int64_t>(tokens.tokenise(text).size()); };
