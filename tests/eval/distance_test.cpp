@@ -44,6 +44,15 @@ TEST(answer_distance, of_the_first_token) {
     EXPECT_EQ(d.top5, 1);
 }
 
+TEST(answer_distance, a_token_without_probability_adds_nothing) {
+    std::vector<float> a = k_a;
+    std::vector<float> b = k_b;
+    a.push_back(-INFINITY);
+    b.push_back(-INFINITY);
+    const std::vector<token_id> forced = {0};
+    EXPECT_EQ(compare_following({a}, {b}, forced).kl_mean, compare_first(k_a, k_b).kl);
+}
+
 TEST(answer_distance, of_equal_rows_is_nothing) {
     const first_token_distance d = compare_first(k_a, k_a);
     EXPECT_EQ(d.kl, 0);

@@ -8,33 +8,20 @@
 #include <memory>
 
 #include "cli/arms.h"
-#include "cli/build_info.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/eval_options.h"
 #include "cli/commands/profile_outputs.h"
-#include "cli/commands/profile_screen.h"
 #include "cli/machine.h"
 #include "cli/output_file.h"
 #include "cli/terminal.h"
 #include "eval/report/eval_report.h"
 #include "eval/run/run_eval.h"
 #include "profile/page/svg.h"
-#include "runtime/failure.h"
 
 namespace tmx {
 namespace {
 
 using open_task_list = std::vector<std::unique_ptr<eval_task>>;
-
-report_facts facts_of_eval(const eval_settings & settings, const eval_options & options, const invocation & call,
-                           double seconds) {
-    const std::string device = settings.device.empty() ? "" : fmt::format(", {}", describe_device(settings.device));
-    const int32_t threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
-    return {call.command_line,  fmt::format("{}, {} threads{}", cpu_name(), threads, device),
-            program_version(),  source_commit(),
-            utc_time(),         seconds,
-            peak_memory_bytes()};
-}
 
 void print_suites(const eval_report & r) {
     text_table table({"suite", "length", "arm", "n", "dense", "arm's", "difference, 95%", "verdict", "TTFT"});
@@ -92,8 +79,9 @@ bool measure(const eval_settings & settings, const eval_options & options, backe
     if (records.n_found() > 0) {
         fmt::print(stderr, "going on with {} records in {}\n", records.n_found(), options.folder);
     }
-    profile_screen screen;
-    return run_eval(b, models, settings, tasks, records, [&](const run_progress & p) { screen.show(p); }).complete;
+    return with_screen(options.folder, [&](const progress_sink & sink) {
+        return run_eval(b, models, settings, tasks, records, sink).complete;
+    });
 }
 
 int eval(const eval_options & options, const invocation & call) {
@@ -113,17 +101,9 @@ int eval(const eval_options & options, const invocation & call) {
     const int64_t n_tokens = 2 * context_of_run(settings) * settings.n_together;
     arm_models models = models_of_arms(b, std::move(ours), options.model, n_tokens, call.stop);
     const double start = seconds_now();
-    bool complete = true;
-    try {
-        if (!options.report_only) {
-            complete = measure(settings, options, b, models, tasks, records);
-        }
-    } catch (const interrupted &) {
-        fmt::print(stderr, "stopped; what was measured is in {}, and the same command goes on from there\n",
-                   options.folder);
-        throw;
-    }
-    const report_facts facts = facts_of_eval(settings, options, call, seconds_now() - start);
+    const bool complete = options.report_only || measure(settings, options, b, models, tasks, records);
+    const int32_t n_threads = options.model.threads > 0 ? options.model.threads : hardware_threads();
+    const report_facts facts = facts_of_run(describe_device(settings.device), n_threads, call, seconds_now() - start);
     const eval_report report =
         make_report(settings, models.facts(), facts, options.margins, tasks, records, keys_of_run(settings, tasks));
     write_outputs(report, options);

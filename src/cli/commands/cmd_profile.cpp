@@ -107,9 +107,10 @@ void print_result(const profile_options & options, const profile_settings & s, c
 void run_layers(const profile_options & options, const profile_settings & settings, backend & b, const model & m,
                 const prompt_pool & prompts, const invocation & call) {
     const double start = seconds_now();
-    const profile_result result =
-        with_screen(settings, [&](const progress_sink & sink) { return run_profile(settings, b, m, prompts, sink); });
-    const report_facts facts = facts_of_run(settings, call, seconds_now() - start);
+    const profile_result result = with_screen(
+        settings.record_path, [&](const progress_sink & sink) { return run_profile(settings, b, m, prompts, sink); });
+    const report_facts facts =
+        facts_of_run(settings.device_description, settings.n_threads, call, seconds_now() - start);
     write_file(options.out, write_plan(result.value));
     if (!options.scores.empty()) {
         write_file(options.scores, scores_jsonl(result));

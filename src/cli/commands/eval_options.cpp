@@ -126,6 +126,7 @@ eval_settings settings_of(const eval_options & options, const model_facts & fact
     source_options sources = options.sources;
     sources.code = options.code == "lev" ? code_rule::lev : code_rule::difflib;
     settings.sources = read_sources(sources);
+    settings.data_identity = identity_of_data(settings);
     settings.stop = &call.stop;
     return settings;
 }

@@ -7,7 +7,7 @@
 #include "eval/official/solved_examples.h"
 #include "eval/score/aime_answer.h"
 #include "eval/score/numbers.h"
-#include "eval/tasks/fit_budget.h"
+#include "eval/tasks/blank_example.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -53,8 +53,7 @@ class aime : public eval_task {
         if (!long_) {
             return shown(request, 0);
         }
-        return fit_units(request, {1, static_cast<int64_t>(examples_.size()), 160},
-                         [&](int64_t n) { return shown(request, n); });
+        return fit_solved_examples(request, examples_, [&](int64_t n) { return shown(request, n); });
     }
 
     task_score score(const eval_example & e, const std::string & answer) const override {
@@ -65,12 +64,7 @@ class aime : public eval_task {
   private:
     eval_example shown(const example_request & request, int64_t n_examples) const {
         const aime_row & row = rows_.at(static_cast<size_t>(request.index));
-        eval_example e;
-        e.suite = facts_.suite;
-        e.task = facts_.name;
-        e.id = std::to_string(request.index);
-        e.from = facts_.from;
-        e.length_budget = long_ ? request.budget : 0;
+        eval_example e = blank_example(facts_, request);
         const std::string before = some_solved_examples(examples_, request, facts_.name, n_examples);
         e.turns = {{"user", before +
                                 "Solve this problem step by step. Put the final answer, a whole number from 0 to "

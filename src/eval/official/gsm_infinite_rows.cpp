@@ -8,6 +8,7 @@
 
 #include "eval/official/official_files.h"
 #include "eval/score/gsm_infinite_answer.h"
+#include "eval/tasks/blank_example.h"
 #include "eval/tasks/gsm_infinite_score.h"
 #include "runtime/failure.h"
 
@@ -112,11 +113,8 @@ class gsm_infinite_rows : public eval_task {
 
     eval_example make(const example_request & request) const override {
         const gsm_row & row = rows_.at(static_cast<size_t>(request.index));
-        eval_example e;
-        e.suite = facts_.suite;
-        e.task = facts_.name;
+        eval_example e = blank_example(facts_, request);
         e.id = std::to_string(row.line);
-        e.from = facts_.from;
         e.turns = row.turns;
         e.question_at = row.question_at;
         e.outputs = row.outputs;

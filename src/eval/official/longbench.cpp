@@ -10,6 +10,7 @@
 #include "eval/official/official_files.h"
 #include "eval/score/longbench_score.h"
 #include "eval/score/rouge_l.h"
+#include "eval/tasks/blank_example.h"
 #include "measure/hash.h"
 #include "runtime/failure.h"
 
@@ -105,11 +106,7 @@ longbench::longbench(const eval_sources & sources, const char * name, bool of_e)
 
 eval_example longbench::make(const example_request & request) const {
     const longbench_row & row = rows_.at(static_cast<size_t>(request.index));
-    eval_example e;
-    e.suite = facts_.suite;
-    e.task = facts_.name;
-    e.id = std::to_string(request.index);
-    e.from = facts_.from;
+    eval_example e = blank_example(facts_, request);
     e.turns = {{"user", row.prompt}};
     e.question_at = row.question_at;
     e.chat_template = dataset_->chat;

@@ -11,7 +11,7 @@
 
 namespace tmx {
 
-// A prompt loses its middle where it does not fit the request's budget, which is the model's window here.
+// A prompt loses its middle where it does not fit the request's budget: the longest of a run's lengths.
 // ERRORS failure: a file is missing or wrong.
 std::unique_ptr<eval_task> open_longbench_e(const eval_sources & sources, const char * name);
 std::unique_ptr<eval_task> open_longbench(const eval_sources & sources, const char * name);

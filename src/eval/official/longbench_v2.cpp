@@ -11,6 +11,7 @@
 #include "eval/official/official_files.h"
 #include "eval/score/characters.h"
 #include "eval/score/choice_letter.h"
+#include "eval/tasks/blank_example.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -91,11 +92,8 @@ class longbench_v2 : public eval_task {
 
 eval_example longbench_v2::make(const example_request & request) const {
     const v2_row & row = rows_.at(static_cast<size_t>(request.index));
-    eval_example e;
-    e.suite = facts_.suite;
-    e.task = facts_.name;
+    eval_example e = blank_example(facts_, request);
     e.id = row.id;
-    e.from = facts_.from;
     e.turns = {{"user", row.prompt}};
     e.question_at = row.question_at;
     e.outputs = {row.answer};

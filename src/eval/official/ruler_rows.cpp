@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "eval/official/official_files.h"
+#include "eval/tasks/blank_example.h"
 #include "eval/tasks/ruler_task.h"
 #include "runtime/failure.h"
 
@@ -129,12 +130,7 @@ eval_example ruler_rows::make(const example_request & request) const {
                                   request.budget, known));
     }
     const ruler_row & row = found->second.at(static_cast<size_t>(request.index));
-    eval_example e;
-    e.suite = facts_.suite;
-    e.task = facts_.name;
-    e.id = std::to_string(request.index);
-    e.from = facts_.from;
-    e.length_budget = request.budget;
+    eval_example e = blank_example(facts_, request);
     e.chat_template = !raw_;
     // The prefix is lost in some versions of the scripts; it always goes behind the input.
     e.turns = {{"user", raw_ ? row.input + row.answer_prefix : row.input}};
@@ -147,7 +143,9 @@ eval_example ruler_rows::make(const example_request & request) const {
     e.max_new_tokens = answer_tokens(facts_.name);
     const std::string & before = row.answer_prefix.empty() ? row.input : row.answer_prefix;
     const bool part = begins_with(facts_.name, "qa");
-    e.gold = before.empty() || before.back() == ' ' || before.back() == '\n' ? "" : " ";
+    if (!before.empty() && before.back() != ' ' && before.back() != '\n') {
+        e.gold += ' ';
+    }
     for (size_t i = 0; i < (part ? 1 : row.outputs.size()); ++i) {
         e.gold += (i > 0 ? ", " : "") + row.outputs[i];
     }

@@ -2,6 +2,7 @@
 
 #include "eval/official/official_files.h"
 #include "eval/tasks/example_random.h"
+#include "eval/tasks/fit_budget.h"
 
 namespace tmx {
 
@@ -24,6 +25,12 @@ std::string some_solved_examples(const std::vector<std::string> & examples, cons
         text += examples[order[static_cast<size_t>(i)]];
     }
     return text;
+}
+
+eval_example fit_solved_examples(const example_request & request, const std::vector<std::string> & examples,
+                                 const std::function<eval_example(int64_t)> & build) {
+    constexpr double k_tokens = 160;  // of one, about
+    return fit_units(request, {1, static_cast<int64_t>(examples.size()), k_tokens}, build);
 }
 
 }  // namespace tmx

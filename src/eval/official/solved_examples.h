@@ -2,6 +2,8 @@
 // for tasks that have short ones.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,5 +18,9 @@ std::vector<std::string> read_solved_examples(const eval_sources & sources);
 // The first n of them in the request's own order, joined. REQUIRES n <= their number.
 std::string some_solved_examples(const std::vector<std::string> & examples, const example_request & request,
                                  const std::string & task, int64_t n);
+
+// As fit_units(), with as many of the examples as fit.
+eval_example fit_solved_examples(const example_request & request, const std::vector<std::string> & examples,
+                                 const std::function<eval_example(int64_t n)> & build);
 
 }  // namespace tmx

@@ -42,11 +42,11 @@ json manifest_of(const eval_report & r, const eval_arm & a) {
             {"reference_ubatch", reference.computed.context.n_ubatch},
             {"kv", a.computed.context.kv == kv_type::f16 ? "f16" : "other"},
             {"seed", s.seed},
-            {"data", s.data_identity()},
+            {"data", s.data_identity},
             {"together", s.n_together}};
 }
 
-json with_manifest(const char * kind, json figures, const json & manifest) {
+json with_manifest(const char * kind, const json & figures, const json & manifest) {
     json row = {{"kind", kind}};
     row.update(figures);
     row.update(manifest);

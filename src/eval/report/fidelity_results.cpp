@@ -12,6 +12,14 @@ namespace {
 using json = record_store::json;
 using prompt_records = std::map<std::string, const json *>;  // by id
 
+double first_kl(const json & record) {
+    return record.at("first").at("kl");
+}
+
+double following_kl(const json & record) {
+    return record.at("following").at("kl_mean");
+}
+
 double flip_share(const json & record) {
     const json & following = record.at("following");
     const auto n = static_cast<double>(following.at("n").get<int64_t>() + 1);
@@ -28,6 +36,16 @@ mean_difference mean_over(const prompt_records & prompts, const Value & value) {
     return bootstrap_pairs(values);
 }
 
+// Without an interval, and without the resamples that it takes.
+template <class Value>
+double plain_mean(const prompt_records & prompts, const Value & value) {
+    double sum = 0;
+    for (const auto & [id, record] : prompts) {
+        sum += value(*record);
+    }
+    return sum / static_cast<double>(prompts.size());
+}
+
 std::map<int64_t, prompt_records> by_length(const arm_pairs & arm) {
     std::map<int64_t, prompt_records> lengths;
     for (const json & record : arm.fidelity) {
@@ -42,13 +60,13 @@ fidelity_result result_of(const eval_arm & a, int64_t length, const prompt_recor
     r.length = length;
     r.arm = a.name;
     r.n = static_cast<int64_t>(prompts.size());
-    r.first_kl = mean_over(prompts, [](const json & j) { return j.at("first").at("kl").get<double>(); });
-    r.following_kl = mean_over(prompts, [](const json & j) { return j.at("following").at("kl_mean").get<double>(); });
+    r.first_kl = mean_over(prompts, first_kl);
+    r.following_kl = mean_over(prompts, following_kl);
     r.flips = mean_over(prompts, flip_share);
     r.log_ratio = mean_over(prompts, [](const json & j) {
         return j.at("document_nll").get<double>() - j.at("document_nll_reference").get<double>();
     });
-    const auto mean = [&](const auto & value) { return mean_over(prompts, value).mean; };
+    const auto mean = [&](const auto & value) { return plain_mean(prompts, value); };
     r.first_same = mean([](const json & j) { return j.at("first").at("same_top").get<bool>() ? 1.0 : 0.0; });
     r.first_top5 = mean([](const json & j) { return j.at("first").at("top5").get<double>(); });
     r.first_js = mean([](const json & j) { return j.at("first").at("js").get<double>(); });
@@ -85,10 +103,9 @@ fidelity_result result_of(const eval_arm & a, int64_t length, const prompt_recor
     r.perplexity_verdict = not_worse(better, std::log1p(margins.perplexity));
     r.flips_verdict = not_worse(bootstrap_pairs(beyond_floor), margins.flips);
     if (!floor.empty()) {
-        r.floor_first_kl = mean_over(floor, [](const json & j) { return j.at("first").at("kl").get<double>(); }).mean;
-        r.floor_following_kl =
-            mean_over(floor, [](const json & j) { return j.at("following").at("kl_mean").get<double>(); }).mean;
-        r.floor_flips = mean_over(floor, flip_share).mean;
+        r.floor_first_kl = plain_mean(floor, first_kl);
+        r.floor_following_kl = plain_mean(floor, following_kl);
+        r.floor_flips = plain_mean(floor, flip_share);
     }
     return r;
 }

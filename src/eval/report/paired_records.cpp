@@ -61,7 +61,8 @@ std::vector<arm_pairs> pair_records(const eval_settings & settings, const record
                 "another version put into {}?)",
                 p.suite, p.task, p.length, p.id, found->second.arm, p.arm, settings.folder));
         }
-        by_name.at(p.arm)->answers.push_back({found->second, std::move(p)});
+        std::vector<answer_pair> & answers = by_name.at(p.arm)->answers;
+        answers.push_back({found->second, std::move(p)});
     }
     return result;
 }

@@ -87,12 +87,8 @@ following_distance compare_following(const logit_rows & reference, const logit_r
         const auto at = static_cast<size_t>(i);
         const std::vector<double> p = log_softmax(reference[at]);
         const std::vector<double> q = log_softmax(other[at]);
-        double kl = 0;
-        for (size_t v = 0; v < p.size(); ++v) {
-            kl += std::exp(p[v]) * (p[v] - q[v]);
-        }
         const auto token = static_cast<size_t>(forced[at]);
-        positions[at] = {std::max(0.0, kl), std::exp(q[token]) - std::exp(p[token]),
+        positions[at] = {kl_divergence(reference[at], other[at]), std::exp(q[token]) - std::exp(p[token]),
                          argmax(reference[at]) != argmax(other[at]), top_margin(reference[at]) > k_confident};
     }
     following_distance d;

@@ -144,7 +144,7 @@ fidelity_prompt make_fidelity_prompt(const model & m, const eval_settings & sett
 
 std::string fidelity_key(const eval_settings & settings, const eval_arm & a, int64_t length, int64_t index) {
     return fmt::format("fidelity {} #{} {} {} against {} ({} {} {} {} {})", length, index, a.name, a.identity(),
-                       settings.arms.front().identity(), settings.model_sha256.substr(0, 12), settings.data_identity(),
+                       settings.arms.front().identity(), settings.model_sha256.substr(0, 12), settings.data_identity,
                        settings.n_following, settings.n_document, settings.device.empty() ? "cpu" : settings.device);
 }
 

@@ -37,11 +37,13 @@ std::string eval_arm::identity() const {
     return sha256_of_text(text).substr(0, 12);
 }
 
-std::string eval_settings::data_identity() const {
-    const std::string text = fmt::format(
-        "{} {} {} {} {}", k_generator_version, seed, frozen_order, sha256_of_text(sources.essay_name + sources.essay),
-        sha256_of_text(sources.words_name + std::to_string(sources.adjectives.size()) +
-                       std::to_string(sources.nouns.size()) + std::to_string(sources.words.size())));
+std::string identity_of_data(const eval_settings & settings) {
+    const eval_sources & sources = settings.sources;
+    const std::string text =
+        fmt::format("{} {} {} {} {}", k_generator_version, settings.seed, settings.frozen_order,
+                    sha256_of_text(sources.essay_name + sources.essay),
+                    sha256_of_text(sources.words_name + std::to_string(sources.adjectives.size()) +
+                                   std::to_string(sources.nouns.size()) + std::to_string(sources.words.size())));
     return sha256_of_text(text).substr(0, 12);
 }
 

@@ -46,8 +46,11 @@ struct eval_settings {
     eval_sources sources;
     const std::atomic<bool> * stop = nullptr;
 
-    // What the examples of a task and length are made from, besides the task's own files.
-    std::string data_identity() const;
+    // identity_of_data() of all the above: a hash of long texts, which every record's key has.
+    std::string data_identity;
 };
+
+// What the examples of a task and length are made from, besides the task's own files.
+std::string identity_of_data(const eval_settings & settings);
 
 }  // namespace tmx

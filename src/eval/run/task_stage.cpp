@@ -75,7 +75,7 @@ int64_t model_tokenizer::count_prompt(const eval_example & e) const {
 std::string answer_key(const eval_settings & settings, const eval_arm & a, const example_group & group, int64_t index) {
     const task_facts & facts = group.task->facts();
     return fmt::format("{}/{} {} #{} {} {} ({} {} {} {})", facts.suite, facts.name, group.length, index, a.name,
-                       a.identity(), settings.model_sha256.substr(0, 12), settings.data_identity(), settings.n_together,
+                       a.identity(), settings.model_sha256.substr(0, 12), settings.data_identity, settings.n_together,
                        settings.device.empty() ? "cpu" : settings.device);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "eval/tasks/blank_example.h"
 #include "eval/tasks/example_random.h"
 #include "eval/tasks/fit_budget.h"
 #include "eval/tasks/gsm_infinite_score.h"
@@ -99,12 +100,7 @@ eval_example gsm_symbolic::make(const example_request & request) const {
         for (const auto & [place, line] : lines) {
             context += line + "\n";
         }
-        eval_example e;
-        e.suite = facts_.suite;
-        e.task = facts_.name;
-        e.id = std::to_string(request.index);
-        e.from = facts_.from;
-        e.length_budget = request.budget;
+        eval_example e = blank_example(facts_, request);
         e.max_new_tokens = k_answer_tokens;
         const std::string before =
             "Below are assignments of variables, in no order. All of them hold at the same time.\n\n" + context;

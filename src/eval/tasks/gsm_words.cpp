@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "eval/tasks/blank_example.h"
 #include "eval/tasks/example_random.h"
 #include "eval/tasks/fit_budget.h"
 #include "eval/tasks/gsm_infinite_score.h"
@@ -56,12 +57,7 @@ eval_example gsm_words::make(const example_request & request) const {
         for (const size_t i : sorted) {
             before += problem.statements()[i] + "\n";
         }
-        eval_example e;
-        e.suite = facts_.suite;
-        e.task = facts_.name;
-        e.id = std::to_string(request.index);
-        e.from = facts_.from;
-        e.length_budget = request.budget;
+        eval_example e = blank_example(facts_, request);
         e.max_new_tokens = k_answer_tokens;
         e.turns = {{"user", before + fmt::format("\nWhat is {}? Use only what is needed, reason step by step, and end "
                                                  "with a line of the form \"Answer: 7.\"",

@@ -2,9 +2,11 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
 #include <set>
 #include <string_view>
 
+#include "eval/tasks/blank_example.h"
 #include "eval/tasks/example_random.h"
 #include "eval/tasks/fit_budget.h"
 #include "eval/tasks/niah.h"
@@ -73,12 +75,7 @@ class needle_map : public eval_task {
         const random_source fill = example_random(request, facts_.name, "fill");
         return fit_units(request, {maker_.least_units(), 0, maker_.tokens_per_unit()}, [&](int64_t units) {
             const std::vector<std::string> pieces = maker_.pieces(units, fill, {hidden.key});
-            eval_example e;
-            e.suite = facts_.suite;
-            e.task = facts_.name;
-            e.id = std::to_string(request.index);
-            e.from = facts_.from;
-            e.length_budget = request.budget;
+            eval_example e = blank_example(facts_, request);
             e.max_new_tokens = 24;
             e.answer_prefix = wording.answer_prefix;
             e.outputs = {hidden.value};
@@ -103,7 +100,7 @@ class needle_map : public eval_task {
     size_t piece_at(const eval_tokenizer & tokens, const place & where, const std::vector<std::string> & pieces,
                     const needle_wording & wording) const {
         if (where.share >= 0) {
-            return static_cast<size_t>(where.share * static_cast<double>(pieces.size()) + 0.5);
+            return static_cast<size_t>(std::lround(where.share * static_cast<double>(pieces.size())));
         }
         constexpr int64_t k_template = 5;  // tokens around the model's turn, about
         const auto count = [&](const std::string & text) { return static_cast<int64_t>(tokens.tokenise(text).size()); };

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
 #include <set>
 #include <string_view>
 
@@ -59,7 +60,7 @@ std::vector<size_t> niah::places(const example_request & request, size_t n, size
         const std::vector<size_t> order = shuffled_numbers(random, k_depths);
         for (size_t i = 0; i < n; ++i) {
             const double percent = static_cast<double>(order[i]) * 100 / (k_depths - 1);
-            before_piece.push_back(n_pieces * static_cast<size_t>(percent + 0.5) / 100);
+            before_piece.push_back(n_pieces * static_cast<size_t>(std::lround(percent)) / 100);
         }
         return before_piece;
     }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "eval/score/answer_match.h"
+#include "eval/tasks/blank_example.h"
 
 namespace tmx {
 
@@ -26,12 +27,7 @@ task_score ruler_task::score(const eval_example & e, const std::string & answer)
 }
 
 eval_example ruler_task::blank(const example_request & request) const {
-    eval_example e;
-    e.suite = facts_.suite;
-    e.task = facts_.name;
-    e.id = std::to_string(request.index);
-    e.from = facts_.from;
-    e.length_budget = request.budget;
+    eval_example e = blank_example(facts_, request);
     e.max_new_tokens = max_new_tokens_;
     return e;
 }
