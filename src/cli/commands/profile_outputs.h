@@ -1,5 +1,5 @@
-// cli/commands/profile_outputs.h -- what the ways to profile, and `eval`, have in common behind their options: the screen
-// while they measure, and what stands beside their results.
+// cli/commands/profile_outputs.h -- what the ways to profile, and `eval`, have in common behind their options: the
+// screen while they measure, and what stands beside their results.
 #pragma once
 
 #include <cstdint>
