@@ -12,8 +12,8 @@ namespace tmx {
 namespace {
 
 constexpr const char * k_examples = R"(
-Suites: fidelity     how far an arm's next-token distributions are from dense ones, behind documents; needs no ability of
-                     the model, and sees small damage first
+Suites: fidelity     how far an arm's next-token distributions are from dense ones, behind documents; needs no ability
+                     of the model, and sees small damage first
         ruler        13 tasks of RULER, made here; ruler/vt is one of them
         needle       one needle at chosen depths: a map of where it is found
         gsm-infinite problems whose every statement counts
