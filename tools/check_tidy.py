@@ -3,7 +3,7 @@
 
 Nine tenths of its work is on headers that many files include. So the files of one set of compiler flags are put together,
 as one that includes them; those that cannot be compiled together (two of them may give the same name to their own
-functions) are checked in groups of their own. One check only looks at the file that is compiled, not at
+functions) come into different groups. One check only looks at the file that is compiled, not at
 what that includes: files that it could have something to say about are given to it by themselves, too.
 """
 import argparse
@@ -21,12 +21,29 @@ import threading
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OF_MAIN_FILES = "misc-unused-using-decls"
 USING = re.compile(r"^\s*using [\w:]+::\w+;", re.M)
-MOST = 12  # files of a group: more save little, and all cores should have work to the end
+IDLE = re.compile(r"-D\w+_EXPORTS$|-O\d?$|-fPI[CE]$|-g")  # flags that change nothing here
+MOST = 24  # files of a group: more save little, and all cores should have work to the end
+
+
+def include_folders(words):
+    """Those among a compiler's options, as options, and the other options."""
+    folders, others, words = [], [], iter(words)
+    for word in words:
+        if word in ("-I", "-isystem"):
+            folders.append((word, next(words)))
+        elif word.startswith("-I"):
+            folders.append(("-I", word[2:]))
+        else:
+            others.append(word)
+    return folders, others
 
 
 def flag_groups(build):
-    """Flags (without compiler launcher, input and output) of the files of src/, and the files that have them."""
-    groups = collections.defaultdict(list)
+    """Flags (without compiler launcher, input and output) of the files of src/, and the files that have them.
+
+    A file that several targets compile is checked once for each set of macros. Flags that do not matter to the checks
+    do not make a difference, and files get the include folders of all that share their other flags."""
+    groups, folders = collections.defaultdict(list), collections.defaultdict(dict)
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         for entry in json.load(file):
             path = os.path.normpath(os.path.join(entry["directory"], entry["file"]))
@@ -35,11 +52,13 @@ def flag_groups(build):
             words = shlex.split(entry["command"])
             first = next(i for i, word in enumerate(words) if word.startswith("-"))
             at = words.index("-o")
-            flags = words[first:at] + words[at + 2 :]
-            flags = tuple(flag for flag in flags if flag not in ("-c", entry["file"]))
+            of_file, others = include_folders(words[first:at] + words[at + 2 :])
+            flags = tuple(sorted({word for word in others if word not in ("-c", entry["file"]) and not IDLE.match(word)}))
+            folders[flags].update(dict.fromkeys(of_file))
             if path not in groups[flags]:
                 groups[flags].append(path)
-    return groups
+    return {flags + tuple(word for folder in folders[flags] for word in folder): sorted(files)
+            for flags, files in groups.items()}
 
 
 class Checker:
@@ -52,8 +71,8 @@ class Checker:
     def run(self, *command):
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
 
-    def together(self, flags, files):
-        """The file to check for these, and those that do not compile beside the ones before them."""
+    def compiles(self, flags, files):
+        """The file that includes these, and those that do not compile beside the ones before them."""
         if len(files) == 1:
             return files[0], []
         with self.lock:
@@ -65,13 +84,24 @@ class Checker:
         if done.returncode == 0:
             return name, []
         apart = [path for path in files[1:] if f"{path}:" in "".join(re.findall(r"^.*: error: ", done.stderr, re.M))]
-        return None, apart or files[1:]
+        return name, apart or files[1:]
 
-    def check(self, flags, files):
+    def groups(self, flags, files):
+        """(flags, file to check, its files), as few as there can be about: who does not go with a group waits for the next."""
+        found, waiting = [], files
+        while waiting:
+            n_groups = -(-len(waiting) // MOST)
+            group, waiting = waiting[: -(-len(waiting) // n_groups)], waiting[-(-len(waiting) // n_groups) :]
+            name, apart = self.compiles(flags, group)
+            while apart:
+                waiting = waiting + apart
+                group = [path for path in group if path not in apart]
+                name, apart = self.compiles(flags, group)
+            found.append((flags, name, group))
+        return found
+
+    def check(self, flags, name, files):
         """What clang-tidy says of the files, empty if it is content."""
-        name, apart = self.together(flags, files)
-        if name is None:
-            return self.check(flags, [path for path in files if path not in apart]) + self.check(flags, apart)
         said = self.tidy(flags, name)
         if len(files) > 1:
             for path in files:
@@ -93,20 +123,19 @@ def main():
     parser.add_argument("-p", "--build", default="build", help="configured build folder (default: build)")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), help="how many at a time (default: all cores)")
     options = parser.parse_args()
-    work = []
-    for flags, files in flag_groups(options.build).items():
-        n_parts = -(-len(files) // MOST)
-        work += [(flags, files[i::n_parts]) for i in range(n_parts)]
-    if not work:
+    files_of = flag_groups(options.build)
+    if not files_of:
         print(f"no file of src/ in {options.build}/compile_commands.json", file=sys.stderr)
         return 2
-    work.sort(key=lambda part: -len(part[1]))
     checker = Checker(os.path.abspath(options.build))
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        said = list(pool.map(lambda part: checker.check(*part), work))
+        largest_first = sorted(files_of.items(), key=lambda flags_files: -len(flags_files[1]))
+        work = [group for groups in pool.map(lambda each: checker.groups(*each), largest_first) for group in groups]
+        work.sort(key=lambda group: -len(group[2]))
+        said = list(pool.map(lambda group: checker.check(*group), work))
     for line in sorted({line for lines in said for line in lines}):
         print(line)
-    n_files = sum(len(files) for _, files in work)
+    n_files = sum(len(files) for _, _, files in work)
     print(f"{n_files} files in {len(work)} groups: {'fine' if not any(said) else 'NOT fine'}")
     return 1 if any(said) else 0
 

@@ -6,6 +6,7 @@ both almost equally likely, and is printed with the distance. Once with F16 weig
 nearly every text is equal, and, for fewer of the prompts, with the default Q8_0 weights, where stock is not equal to itself.
 """
 
+import functools
 import unittest
 
 from hostkit import settings, statistics
@@ -18,15 +19,23 @@ from hostkit.yardstick import gap_shift, measure, text_problem
 LENGTHS = (settings.MIN_ROWS, settings.MIN_ROWS + 1, 96, 100, 127, 128, 129, 160, 190, 220, 256, 300, 333, 400, 450, 511, 512,
            513, 640, 1100)
 N_TOKENS = 12
-PROMPTS = list(enumerate(LENGTHS))
-YARDSTICKS = (["-fa", "off"], ["-fa", "on", "-ub", "48"], ["-fa", "off", "-ub", "48"])
+PROMPTS = tuple(enumerate(LENGTHS))
+YARDSTICKS = (("-fa", "off"), ("-fa", "on", "-ub", "48"), ("-fa", "off", "-ub", "48"))
 
 
 def answers(asked, flags, env, model, n_tokens=N_TOKENS):
-    with Server(flags, env=env, model=model) as server:
+    with Server(list(flags), env=env, model=model) as server:
         prompts = Prompts(server.tokenize)
         got = [server.complete(prompts.prompt(i, n), n_predict=n_tokens, n_probs=200) for i, n in asked]
     return got, server.statistics
+
+
+@functools.cache
+def of_stock(model, prompts, yardsticks):
+    """Stock's answers, and how far it moves by itself. Asked once for all tests that compare with them."""
+    stock, _ = answers(prompts, ["-fa", "on"], settings.environment(), model)
+    others = [answers(prompts, flags, settings.environment(), model, 8)[0] for flags in yardsticks]
+    return stock, measure(pair for other in others for pair in zip(stock, other))
 
 
 class Comparison:
@@ -38,9 +47,7 @@ class Comparison:
     @classmethod
     def setUpClass(cls):
         model = cls.model()
-        cls.stock, _ = answers(cls.prompts, ["-fa", "on"], settings.environment(), model)
-        others = [answers(cls.prompts, flags, settings.environment(), model, 8)[0] for flags in cls.yardsticks]
-        cls.yardstick = measure(pair for other in others for pair in zip(cls.stock, other))
+        cls.stock, cls.yardstick = of_stock(model, cls.prompts, cls.yardsticks)
         print(cls.yardstick, flush=True)
         cls.ours, cls.statistics = answers(cls.prompts, ["-fa", "on"], settings.with_backend(**cls.backend_settings), model)
         print(statistics.line(cls.statistics), flush=True)
