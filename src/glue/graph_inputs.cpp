@@ -167,8 +167,8 @@ const ggml_tensor * unnamed_output_ids(const ggml_cgraph * graph, const ggml_ten
         const std::vector<const ggml_tensor *> originals = host_originals(graph, ids, device);
         ids = originals.size() == 1 ? originals.front() : ids;
     }
-    const bool is_input = ids->op == GGML_OP_NONE && ids->view_src == nullptr &&
-                          (is_copy || (ids->flags & GGML_TENSOR_FLAG_INPUT) != 0);
+    const bool is_input =
+        ids->op == GGML_OP_NONE && ids->view_src == nullptr && (is_copy || (ids->flags & GGML_TENSOR_FLAG_INPUT) != 0);
     return source->op != GGML_OP_NONE && is_input && ids->type == GGML_TYPE_I32 && ggml_is_vector(ids) ? ids : nullptr;
 }
 
