@@ -3,7 +3,8 @@
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-deps=${TMX_DEPS_DIR:-$root/.deps}
+# Builds know their folder by its path, so it is the same path through whichever link it is reached.
+deps=$(realpath -m -- "${TMX_DEPS_DIR:-$root/.deps}")
 jobs=${TMX_JOBS:-$(nproc)}
 export TMX_DEPS_DIR=$deps
 

@@ -153,16 +153,22 @@ bool is_output_ids(const ggml_tensor * tensor) {
 }
 
 // llama.cpp gave them no name before ggml 0.25. There they are what rows of activations, so of something computed, are
-// taken by: rows of weights and of caches are taken by other inputs.
-const ggml_tensor * unnamed_output_ids(const ggml_tensor * tensor) {
+// taken by: rows of weights and of caches are taken by other inputs. On a GPU that is a copy, of the host's original if
+// it holds any.
+const ggml_tensor * unnamed_output_ids(const ggml_cgraph * graph, const ggml_tensor * tensor, std::string_view device) {
     if (tensor->op != GGML_OP_GET_ROWS || tensor->src[0]->type != GGML_TYPE_F32) {
         return nullptr;
     }
     const ggml_tensor * rows = tensor->src[0];
-    const ggml_tensor * ids = tensor->src[1];
     const ggml_tensor * source = rows->view_src != nullptr ? rows->view_src : rows;
+    const ggml_tensor * ids = tensor->src[1];
+    const bool is_copy = !name_of_original(ids, device).empty();
+    if (is_copy && ggml_nelements(ids) > 0) {
+        const std::vector<const ggml_tensor *> originals = host_originals(graph, ids, device);
+        ids = originals.size() == 1 ? originals.front() : ids;
+    }
     const bool is_input =
-        ids->op == GGML_OP_NONE && ids->view_src == nullptr && (ids->flags & GGML_TENSOR_FLAG_INPUT) != 0;
+        ids->op == GGML_OP_NONE && ids->view_src == nullptr && (is_copy || (ids->flags & GGML_TENSOR_FLAG_INPUT) != 0);
     return source->op != GGML_OP_NONE && is_input && ids->type == GGML_TYPE_I32 && ggml_is_vector(ids) ? ids : nullptr;
 }
 
@@ -174,6 +180,7 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
     sole_tensor own_cells;
     sole_tensor out_ids;
     sole_tensor unnamed_out_ids;
+    const std::string_view device_name = device != nullptr ? device : "";
     bool rotary = false;
     for_each_tensor(graph, [&](const ggml_tensor * tensor) {
         if (tensor->op == GGML_OP_SET_ROWS && tensor->view_src == cache) {
@@ -181,13 +188,12 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
             rotary = went_through_rope(tensor->src[0]);
         } else if (is_output_ids(tensor)) {
             out_ids.offer(tensor);
-        } else if (const ggml_tensor * ids = unnamed_output_ids(tensor); ids != nullptr) {
+        } else if (const ggml_tensor * ids = unnamed_output_ids(graph, tensor, device_name); ids != nullptr) {
             unnamed_out_ids.offer(ids);
         } else if (is_input_named(tensor, "inp_pos")) {
             positions.offer(tensor);
         }
     });
-    const std::string_view device_name = device != nullptr ? device : "";
     return {.masks = host_originals(graph, node->src[3], device_name),
             .positions = positions.get(),
             .has_positions = positions.any(),

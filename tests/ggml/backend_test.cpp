@@ -159,6 +159,13 @@ TEST_F(backend_test, tail_policies) {
     }
 }
 
+TEST_F(backend_test, output_rows_without_a_name_are_found) {
+    apply(with_plan(triangle_plan({0, 1, 2})));
+    fake_cache cache(256);
+    check_steps({.named_outputs = false}, {prompt_step(cache, 0, 200, last_rows(200))}, {0, 1, 2});
+    EXPECT_GT(stats()["pairs"]["skipped"], 0);
+}
+
 TEST_F(backend_test, without_out_ids_every_row_is_dense) {
     apply(with_plan(triangle_plan({0, 1, 2})));
     fake_cache cache(256);

@@ -138,7 +138,7 @@ void mini_model::build_graph() {
         mask_[cache] = named(ggml_new_tensor_4d(ctx, GGML_TYPE_F16, n_cells, n_rows_, 1, 1), "attn_inp_kq_mask");
     }
     if (shape_.output_ids) {
-        out_ids_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_output_), "out_ids");
+        out_ids_ = named(ggml_new_tensor_1d(ctx, GGML_TYPE_I32, n_output_), shape_.named_outputs ? "out_ids" : "");
     }
     for (int il = 0; il < shape_.n_layer; ++il) {
         layer l{};

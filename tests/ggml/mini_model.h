@@ -18,6 +18,7 @@ struct mini_shape {
     int64_t d_head = 32;
     ggml_type kv_type = GGML_TYPE_F16;
     bool output_ids = true;       // whether the graph has an out_ids tensor
+    bool named_outputs = true;    // false: that tensor has no name, as in llama.cpp before ggml 0.25
     int pos_per_row = 1;          // more: as M-RoPE has them, by sections; 0: a model without positions
     int64_t text_rows = 1 << 20;  // rows from here on are an image's: their sections differ
     bool cast_keys = false;       // the node gets keys and values as f16, whatever the cache holds

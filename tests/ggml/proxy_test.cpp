@@ -109,6 +109,13 @@ TEST_F(proxy_test, a_plan_is_the_mask_it_stands_for) {
     EXPECT_EQ(faults_.n_prepared, 8) << "two rules";
 }
 
+TEST_F(proxy_test, output_rows_without_a_name_are_found) {
+    apply_plan({0, 2});
+    fake_cache cache(512);
+    check_steps(proxy_.handle(), {.named_outputs = false}, busy_steps(cache), {0, 2});
+    EXPECT_GT(stats()["pairs"]["skipped"], 0);
+}
+
 TEST_F(proxy_test, without_events_the_host_waits) {
     for (const bool asynchronous : {false, true}) {
         fake_gpu gpu({.asynchronous = asynchronous, .events = false});

@@ -1,7 +1,8 @@
 """The plug-in in llama.cpp libraries as others released them, without compiling anything, in a Debian 13.
 
 For each release of RELEASES: it registers, computes a prompt's attention and products, answers as that release alone
-does, and a plan changes the pairs computed.
+does, and a plan changes the pairs computed. A release that calls itself by another number than its own is refused where
+its layout is not the number's, and where the number is newer than any known unless the user wants it tried.
 
     test_releases.py             checks
     test_releases.py --write     and puts what was found into docs/results/hosts.jsonl, for the tables of tested hosts
@@ -80,6 +81,18 @@ class Place:
             raise RuntimeError(f"{version}: exit code {done.returncode}\n{done.stderr[-4000:]}")
         return json.loads(done.stdout)
 
+    def renumber(self, version, number):
+        """A copy of a release whose ggml calls itself by another number, of the same length; its name, as of a release."""
+        name = f"{version}-as-{number}"
+        shutil.copytree(self.folder / version, self.folder / name)
+        library = self.folder / name / "llama_cpp_py_sync/libggml-base.so.0"
+        own, other = (f"\0{text}\0".encode() for text in (RELEASES[version], number))
+        code = library.read_bytes()
+        if code.count(own) != 1 or len(own) != len(other):
+            raise RuntimeError(f"{library} has no place for the number {number} instead of {RELEASES[version]}")
+        library.write_bytes(code.replace(own, other))
+        return name
+
     def remove(self):
         shutil.rmtree(self.folder)
 
@@ -105,6 +118,9 @@ def proxies(place, version):
         counted = answer["statistics"]
         if counted["nodes"][kind] == 0 or counted["gpu"]["graphs"]["cut"] == 0 or counted["fallbacks"]:
             raise RuntimeError(f"{version}: nodes {counted['nodes']}, gpu {counted['gpu']}, fallbacks {counted['fallbacks']}")
+    pairs, there = planned["statistics"]["pairs"], on_cpu["statistics"]["pairs"]
+    if pairs["skipped"] == 0 or (pairs["kept"], pairs["skipped"]) != (there["kept"], there["skipped"]):
+        raise RuntimeError(f"{version}: a plan on the proxy: pairs {pairs}, on the CPU {there}")
     for what, reference, answer in (("exact", stock, exact), ("a plan", on_cpu, planned)):
         if (distance := kl(reference["logits"], answer["logits"])) > MOST_KL:
             raise RuntimeError(f"{version}: {what} on the proxy: first-token KL {distance:.1e}")
@@ -152,6 +168,22 @@ class Releases(unittest.TestCase):
         self.found.replace((host, "prompt"), [{
             "host": host, "check": "prompt", "how": "released library", "ggml": stock["ggml"], "exact_kl": distance,
             "plan_pairs": fewer["kept"] / pairs["kept"], **rowkit.origin()}])
+
+    def test_a_newer_one_is_served_only_where_that_is_wanted(self):
+        newer = self.place.renumber(list(RELEASES)[-1], "0.99.0")
+        refused = self.place.answer(newer, True)
+        self.assertEqual((refused["ggml"], refused["registered"]), ("0.99.0", False))
+        tried = self.place.answer(newer, True, TRIANGLEMIX_TRY_NEWER_GGML="1")
+        self.assertTrue(tried["registered"])
+        self.assertEqual(tried["statistics"]["nodes"]["dense"], N_LAYER * math.ceil(N_TOKENS / 512))
+        self.assertLessEqual(kl(refused["logits"], tried["logits"]), MOST_KL)
+
+    def test_a_known_number_on_a_layout_of_another_is_refused(self):
+        newest, oldest = list(RELEASES)[-1], list(RELEASES)[0]
+        for version, number in ((newest, "0.23.0"), (oldest, "0.27.0")):
+            with self.subTest(version=version, number=number):
+                answer = self.place.answer(self.place.renumber(version, number), True)
+                self.assertEqual((answer["ggml"], answer["registered"]), (number, False))
 
 
 for _version in RELEASES:
