@@ -153,17 +153,19 @@ bool is_output_ids(const ggml_tensor * tensor) {
 }
 
 // llama.cpp gave them no name before ggml 0.25. There they are what rows of activations, so of something computed, are
-// taken by: rows of weights and of caches are taken by other inputs.
-const ggml_tensor * unnamed_output_ids(const ggml_tensor * tensor) {
+// taken by: rows of weights and of caches are taken by other inputs. On a device that is a copy, and its name tells of
+// which input.
+const ggml_tensor * unnamed_output_ids(const ggml_cgraph * graph, const ggml_tensor * tensor, std::string_view device) {
     if (tensor->op != GGML_OP_GET_ROWS || tensor->src[0]->type != GGML_TYPE_F32) {
         return nullptr;
     }
     const ggml_tensor * rows = tensor->src[0];
-    const ggml_tensor * ids = tensor->src[1];
     const ggml_tensor * source = rows->view_src != nullptr ? rows->view_src : rows;
-    const bool is_input =
-        ids->op == GGML_OP_NONE && ids->view_src == nullptr && (ids->flags & GGML_TENSOR_FLAG_INPUT) != 0;
-    return source->op != GGML_OP_NONE && is_input && ids->type == GGML_TYPE_I32 && ggml_is_vector(ids) ? ids : nullptr;
+    const ggml_tensor * ids = tensor->src[1];
+    const bool can_be = source->op != GGML_OP_NONE && ids->op == GGML_OP_NONE && ids->view_src == nullptr &&
+                        ids->type == GGML_TYPE_I32 && ggml_is_vector(ids);
+    const ggml_tensor * original = can_be ? interchangeable(host_originals(graph, ids, device)) : nullptr;
+    return original != nullptr && (original->flags & GGML_TENSOR_FLAG_INPUT) != 0 ? original : nullptr;
 }
 
 }  // namespace
@@ -175,19 +177,19 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
     sole_tensor out_ids;
     sole_tensor unnamed_out_ids;
     bool rotary = false;
+    const std::string_view device_name = device != nullptr ? device : "";
     for_each_tensor(graph, [&](const ggml_tensor * tensor) {
         if (tensor->op == GGML_OP_SET_ROWS && tensor->view_src == cache) {
             own_cells.offer(tensor->src[1]);
             rotary = went_through_rope(tensor->src[0]);
         } else if (is_output_ids(tensor)) {
             out_ids.offer(tensor);
-        } else if (const ggml_tensor * ids = unnamed_output_ids(tensor); ids != nullptr) {
+        } else if (const ggml_tensor * ids = unnamed_output_ids(graph, tensor, device_name); ids != nullptr) {
             unnamed_out_ids.offer(ids);
         } else if (is_input_named(tensor, "inp_pos")) {
             positions.offer(tensor);
         }
     });
-    const std::string_view device_name = device != nullptr ? device : "";
     return {.masks = host_originals(graph, node->src[3], device_name),
             .positions = positions.get(),
             .has_positions = positions.any(),
