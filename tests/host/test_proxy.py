@@ -77,6 +77,7 @@ class Answers(unittest.TestCase):
         here, shown = answers(GPU, settings.with_fake_gpu(**plan), together=False)
         there, _ = answers(["--device", "none", "-ngl", "0", *GPU[4:]], settings.with_backend(**plan), together=False)
         self.assertGreater(shown["nodes"]["triangle"], 0)
+        self.assertGreater(shown["pairs"]["skipped"], 0)
         for i, (ours, cpu) in enumerate(zip(here, there)):
             with self.subTest(prompt=i, tokens=LENGTHS[i]):
                 divergence = kl(cpu.steps[0], ours.steps[0])
@@ -94,6 +95,7 @@ class Answers(unittest.TestCase):
         split, shown = answers(host, settings.with_fake_gpu(**plan), together=False)
         whole, _ = answers(GPU, settings.with_fake_gpu(**plan), together=False)
         self.assertGreater(shown["nodes"]["triangle"], 0)
+        self.assertGreater(shown["pairs"]["skipped"], 0)
         for i, (ours, other) in enumerate(zip(split, whole)):
             with self.subTest(prompt=i, tokens=LENGTHS[i]):
                 self.assertLessEqual(kl(other.steps[0], ours.steps[0]), self.yardstick.kl_bound)
