@@ -24,8 +24,8 @@
 
 pattern, kernels, products, select and plan are included through include/trianglemix/ only, but for two things of kernels
 of which select has the like: the texts that are compiled anew for each instruction set of a CPU (src/kernels/cpu/*-inl.h), and
-NVIDIA's instructions as functions, with what they are told (SHARED_KERNEL_PARTS). Nothing in src/ or include/ includes cli, bench
-or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
+NVIDIA's instructions as functions, with what they are told and which device has them (SHARED_KERNEL_PARTS). Nothing in src/
+or include/ includes cli, bench or tests. bench and tests may include every module, and the test kit tests/support; tests of modules that need no ggml
 (unit, kernels, products, backend, support, fuzz) include no header of ggml or llama.cpp.
 """
 import argparse
@@ -61,7 +61,7 @@ PUBLIC = {
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 SHARED_KERNEL_PARTS = re.compile(
-    r"src/kernels/(cpu/[^/]*-inl\.h|cuda/ptx\.cuh|cuda/sm90/(cluster|config|wgmma)\.cuh|cuda/sm90/tensor(_map)?\.h)")
+    r"src/kernels/(cpu/[^/]*-inl\.h|cuda/(hopper\.h|ptx\.cuh)|cuda/sm90/(cluster|config|wgmma)\.cuh|cuda/sm90/tensor(_map)?\.h)")
 ALLOWED = {
     "base": set(),
     "control": set(),

@@ -1,31 +1,18 @@
-// Sums of weights along lines on the device: line_sums.cuh twice, and what lies between and behind. Slabs leave their
+// Sums of weights along lines on the device: two passes over keys, and what lies between and behind. Slabs leave their
 // parts in memory, and these are added in the slabs' order, so the bits do not depend on when a block runs.
-#include "kernels/cuda/line_sums.cuh"
+#include "kernels/cuda/line_sums.h"
 
-#include <cuda_runtime_api.h>
+#include <cuda_runtime.h>
 
 #include <cmath>
 #include <limits>
 
+#include "kernels/cuda/hopper.h"
 #include "trianglemix/cuda_line_sums.h"
 
 namespace tmx {
 namespace cuda {
 namespace {
-
-template <typename C>
-__global__ void __launch_bounds__(k_line_threads, C::k_blocks)
-    measure_lines(const __grid_constant__ line_params params) {
-    extern __shared__ __align__(128) uint8_t raw[];
-    line_block<C>(params, *reinterpret_cast<line_memory<C> *>(raw)).measure();
-}
-
-template <typename C>
-__global__ void __launch_bounds__(k_line_threads, C::k_blocks) add_lines(const __grid_constant__ line_params params) {
-    extern __shared__ __align__(128) uint8_t raw[];
-    auto & shared = *reinterpret_cast<line_sum_memory<C> *>(raw);
-    line_block<C>(params, shared).add(shared);
-}
 
 constexpr int k_threads = 256;
 
@@ -77,36 +64,28 @@ __global__ void __launch_bounds__(k_threads) join_slashes(const __grid_constant_
     p.slash[int64_t{blockIdx.y} * p.n_keys + distance] = sum;
 }
 
-template <typename C>
-cudaError_t launch(const line_params & p, int64_t n_head_kv, cudaStream_t stream) {
-    constexpr int k_bytes = sizeof(line_sum_memory<C>);
-    static_assert(k_bytes <= 99 * 1024, "what a block has on sm_86 and sm_89");
-    constexpr int k_measure_bytes = sizeof(line_memory<C>);
-    cudaError_t error = cudaFuncSetAttribute(add_lines<C>, cudaFuncAttributeMaxDynamicSharedMemorySize, k_bytes);
+cudaError_t run_pass(line_pass pass, const line_params & p, int64_t n_head_kv, bool bf16, cudaStream_t stream) {
+    bool hopper = false;
+    const cudaError_t error = is_hopper(hopper);
+    return error != cudaSuccess                      ? error
+           : hopper && p.d <= k_most_hopper_line_dim ? run_line_pass_sm90(pass, p, n_head_kv, bf16, stream)
+                                                     : run_line_pass_sm80(pass, p, n_head_kv, bf16, stream);
+}
+
+cudaError_t launch(const line_params & p, int64_t n_head_kv, bool bf16, cudaStream_t stream) {
+    cudaError_t error = run_pass(line_pass::measure, p, n_head_kv, bf16, stream);
     if (error == cudaSuccess) {
-        error = cudaFuncSetAttribute(measure_lines<C>, cudaFuncAttributeMaxDynamicSharedMemorySize, k_measure_bytes);
+        constexpr int k_warps = k_threads / 32;
+        find_shifts<<<(p.n_head * p.row_step + k_warps - 1) / k_warps, k_threads, 0, stream>>>(p);
+        error = run_pass(line_pass::add, p, n_head_kv, bf16, stream);
     }
     if (error != cudaSuccess) {
         return error;
     }
-    const int32_t n_heads = k_line_rows / p.row_step;
-    const dim3 grid(static_cast<unsigned>(p.n_slabs * ((p.group + n_heads - 1) / n_heads)),
-                    static_cast<unsigned>(n_head_kv));
-    measure_lines<C><<<grid, k_line_threads, k_measure_bytes, stream>>>(p);
-    constexpr int k_warps = k_threads / 32;
-    find_shifts<<<(p.n_head * p.row_step + k_warps - 1) / k_warps, k_threads, 0, stream>>>(p);
-    add_lines<C><<<grid, k_line_threads, k_bytes, stream>>>(p);
     const dim3 distances(static_cast<unsigned>((p.n_keys + k_threads - 1) / k_threads),
                          static_cast<unsigned>(p.n_head));
     join_slashes<<<distances, k_threads, 0, stream>>>(p);
     return cudaGetLastError();
-}
-
-template <typename T>
-cudaError_t launch_dim(const line_params & p, int64_t n_head_kv, cudaStream_t stream) {
-    return p.d <= 64    ? launch<line_config<T, 64>>(p, n_head_kv, stream)
-           : p.d <= 128 ? launch<line_config<T, 128>>(p, n_head_kv, stream)
-                        : launch<line_config<T, 256>>(p, n_head_kv, stream);
 }
 
 // Offsets in the workspace.
@@ -187,8 +166,7 @@ status cuda_sum_lines(const attention_args & args, const cuda_selected_rows & ro
     const cuda::line_params p = cuda::params_of(args, rows, n_rows, static_cast<uint8_t *>(workspace));
     sums = {p.vertical, p.slash};
     const auto on = static_cast<cudaStream_t>(stream);
-    const cudaError_t error = args.k_type == dtype::bf16 ? cuda::launch_dim<__nv_bfloat16>(p, args.n_head_kv, on)
-                                                         : cuda::launch_dim<__half>(p, args.n_head_kv, on);
+    const cudaError_t error = cuda::launch(p, args.n_head_kv, args.k_type == dtype::bf16, on);
     return error == cudaSuccess
                ? status()
                : status::error(status_code::device_error, "adding up lines: %s", cudaGetErrorString(error));

@@ -2,65 +2,45 @@
 // heads of a group. Two kernels made of one: the first finds each row's share of its sum, the second adds weights up.
 #pragma once
 
+#include "kernels/cuda/line_sums.h"
 #include "kernels/cuda/ptx.cuh"
-#include "trianglemix/geometry.h"
 
 namespace tmx::cuda {
 
 constexpr int k_line_warps = 4;
 constexpr int k_line_threads = k_line_warps * 32;
-constexpr int k_line_rows = 128;                           // packed: row m is row m % row_step of head m / row_step
-constexpr int k_warp_rows = 32;                            // in two bands of 16
-constexpr int k_line_slab = 1024;                          // keys
-constexpr int k_slab_slashes = k_line_slab + k_line_rows;  // room for one head's, row_step - 1 + k_line_slab
-constexpr int k_line_pad = 24;                             // zeros before a row of weights
+constexpr int k_warp_rows = 32;        // in two bands of 16
+constexpr int k_line_pad = 8;          // zeros before the first row of summed weights
 constexpr int k_line_row_bytes = 128;  // 64 dims: a panel is [key][64 dims], its 16-byte chunks swizzled by the key
 
-struct line_params {
-    const float * q;  // of the first row and head
-    const void * k;   // of rank 0 and the first key head
-    int64_t q_stride_head, q_stride_row;
-    int64_t k_stride_head, k_stride_row;
-    int32_t d;
-    int32_t n_keys;
-    int32_t n_rows;    // of a head
-    int32_t row_step;  // 64 or 128, at least n_rows
-    int32_t first_rank;
-    int32_t n_head, group;
-    int32_t n_slabs;
-    float scale_log2;  // of the absolute value of the scale; not 0, so that -inf times it is -inf
-    float q_sign;
-    float2 * parts;    // [head][row_step][slab] largest exponent, and the sum of 2^(exponent - largest)
-    float * shifts;    // [head][row_step] what exponents are lowered by, so that weights add up to 1 / n_rows
-    float * vertical;  // [head][n_keys]
-    float * slashes;   // [head][slab][k_slab_slashes]; number v of a slab is distance far_distance(slab) - v
-    float * slash;     // [head][n_keys]
-
-    __device__ int32_t heads_of_block() const { return k_line_rows / row_step; }
-    __device__ int32_t far_distance(int32_t slab) const { return first_rank + row_step - 1 - slab * k_line_slab; }
-};
-
-template <typename T, int k_dim_>
-struct line_config {
+// Sizes of what a thread block works at. A configuration C adds how it multiplies:
+//   k_align                             of its shared memory
+//   publish_copies()                    by every thread, between its own copies and a barrier: products may read them
+//   multiply(tile, queries, products)   by the whole block, of a warp's rows with the keys at this shared address
+template <typename T, int k_dim_, int k_keys_>
+struct line_sizes {
     using element = T;
     static constexpr int k_dim = k_dim_;
-    static constexpr int k_keys = k_dim <= 64 ? 64 : k_dim <= 128 ? 32 : 16;  // of a tile
-    static constexpr int k_blocks = k_dim <= 128 ? 3 : 1;                     // on a multiprocessor at a time
+    static constexpr int k_keys = k_keys_;                 // of a tile
+    static constexpr int k_blocks = k_dim <= 128 ? 3 : 1;  // on a multiprocessor at a time
     static constexpr int k_panels = (k_dim + 63) / 64;
     static constexpr int k_steps = k_dim / 16;
     static constexpr int k_tile_bytes = k_panels * k_keys * k_line_row_bytes;
-    static constexpr int k_weight_stride = k_keys + k_line_pad;  // stores of a warp meet in no bank
+    static constexpr int k_columns = k_keys + k_warp_rows - 8;  // of summed weights
+    static constexpr int k_weight_stride = k_columns + 16;  // zeros behind each row; stores of a warp meet in no bank
+    using queries = uint32_t[2][k_steps][4];                // a band's left operands
+    using products = float[2][k_keys / 2];  // of each band, [8 keys][4] as the matrix instructions leave them
 };
 
 template <typename C>
 struct line_memory {
-    alignas(128) uint8_t k[2][C::k_tile_bytes];
+    alignas(C::k_align) uint8_t k[2][C::k_tile_bytes];
 };
 
 template <typename C>
 struct line_sum_memory : line_memory<C> {
-    // Of one band, with zeros before each row and behind the last: what a diagonal meets outside of the tile.
-    float weights[k_line_warps][16 * C::k_weight_stride + k_line_pad];
+    // With zeros around each row: what a diagonal meets outside of the tile.
+    float weights[k_line_warps][k_line_pad + 8 * C::k_weight_stride];
     float slashes[k_line_warps][k_line_slab + k_warp_rows];  // number u is of key - row = u - 31, within slab and warp
     float columns[2][k_line_warps][C::k_keys];
 };
@@ -93,22 +73,23 @@ class line_block {
             sum[i] = 0;
         }
         for_each_tile([&](int32_t first_key) {
-            float products[2][C::k_keys / 8][4];
+            typename C::products products;
             multiply(first_key, products);
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 float most = largest[i];
 #pragma unroll
                 for (int n = 0; n < C::k_keys / 8; ++n) {
-                    most = fmaxf(most, fmaxf(products[i / 2][n][i % 2 * 2], products[i / 2][n][i % 2 * 2 + 1]));
+                    most =
+                        fmaxf(most, fmaxf(products[i / 2][n * 4 + i % 2 * 2], products[i / 2][n * 4 + i % 2 * 2 + 1]));
                 }
                 const float shift = most == -INFINITY ? 0.0f : most * p_.scale_log2;
                 sum[i] *= ptx::exp2(fmaf(largest[i], p_.scale_log2, -shift));
                 largest[i] = most;
 #pragma unroll
                 for (int n = 0; n < C::k_keys / 8; ++n) {
-                    sum[i] += ptx::exp2(fmaf(products[i / 2][n][i % 2 * 2], p_.scale_log2, -shift)) +
-                              ptx::exp2(fmaf(products[i / 2][n][i % 2 * 2 + 1], p_.scale_log2, -shift));
+                    sum[i] += ptx::exp2(fmaf(products[i / 2][n * 4 + i % 2 * 2], p_.scale_log2, -shift)) +
+                              ptx::exp2(fmaf(products[i / 2][n * 4 + i % 2 * 2 + 1], p_.scale_log2, -shift));
                 }
             }
         });
@@ -140,13 +121,13 @@ class line_block {
         for (int i = threadIdx.x; i < k_line_warps * (k_line_slab + k_warp_rows); i += k_line_threads) {
             (&sums.slashes[0][0])[i] = 0;
         }
-        for (int i = lane_; i < 16 * C::k_weight_stride + k_line_pad; i += 32) {
+        for (int i = lane_; i < k_line_pad + 8 * C::k_weight_stride; i += 32) {
             sums.weights[warp_][i] = 0;
         }
         __syncwarp();
         int32_t n_tiles = 0;
         for_each_tile([&](int32_t first_key) {
-            float weights[2][C::k_keys / 8][4];
+            typename C::products weights;
             multiply(first_key, weights);
             float shift[4];  // read anew for each tile: registers are short
 #pragma unroll
@@ -160,7 +141,7 @@ class line_block {
                 for (int i = 0; i < 4; ++i) {
 #pragma unroll
                     for (int j = 0; j < 2; ++j) {
-                        float & weight = weights[i / 2][n][i % 2 * 2 + j];
+                        float & weight = weights[i / 2][n * 4 + i % 2 * 2 + j];
                         weight = ptx::exp2(fmaf(weight, p_.scale_log2, -shift[i]));
                         own[n * 2 + j] += weight;
                     }
@@ -214,6 +195,7 @@ class line_block {
         int buffer = 0;
         for (int32_t key = begin; key < end; key += C::k_keys) {
             ptx::copy_wait<0>();
+            C::publish_copies();
             __syncthreads();
             if (key + C::k_keys < end) {
                 copy_keys(key + C::k_keys, buffer ^ 1);
@@ -244,33 +226,8 @@ class line_block {
     }
 
     // Products of the warp's rows with the tile's keys; -inf where a row does not see a key.
-    __device__ void multiply(int32_t first_key, float (&products)[2][C::k_keys / 8][4]) {
-#pragma unroll
-        for (int band = 0; band < 2; ++band) {
-#pragma unroll
-            for (int n = 0; n < C::k_keys / 8; ++n) {
-#pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    products[band][n][i] = 0;
-                }
-            }
-        }
-        // The lane's chunk of the first 16 dims; those of the next ones of a panel differ in two bits of the address.
-        const uint32_t fragment = tile_ + chunk_offset(lane_ / 16 * 8 + lane_ % 8, lane_ / 8 % 2);
-#pragma unroll
-        for (int step = 0; step < C::k_steps; ++step) {
-#pragma unroll
-            for (int n = 0; n < C::k_keys / 8; n += 2) {
-                uint32_t keys[4];
-                ptx::load_matrices(keys,
-                                   (fragment ^ step % 4 * 32) + (step / 4 * C::k_keys + n * 8) * k_line_row_bytes);
-#pragma unroll
-                for (int band = 0; band < 2; ++band) {
-                    ptx::mma<T>(products[band][n], queries_[band][step], keys[0], keys[1]);
-                    ptx::mma<T>(products[band][n + 1], queries_[band][step], keys[2], keys[3]);
-                }
-            }
-        }
+    __device__ void multiply(int32_t first_key, typename C::products & products) {
+        C::multiply(tile_, queries_, products);
         if (first_key + C::k_keys <= p_.first_rank + warp_row_ + 1) {
             return;
         }
@@ -281,7 +238,7 @@ class line_block {
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
                     const int32_t seen = p_.first_rank + row(band * 2 + i / 2) - first_key;
-                    float & product = products[band][n][i];
+                    float & product = products[band][n * 4 + i];
                     product = n * 8 + lane_ % 4 * 2 + i % 2 > seen ? -INFINITY : product;
                 }
             }
@@ -313,39 +270,44 @@ class line_block {
         }
     }
 
-    // Diagonals of the tile, a band of 16 rows at a time: its weights go through shared memory, and a lane adds up
-    // those of one diagonal after the other. `first`: the tile's first key, within the slab.
-    __device__ void add_slashes(const float (&weights)[2][C::k_keys / 8][4], line_sum_memory<C> & sums, int32_t first) {
-        constexpr int k_diagonals = C::k_keys + 15;
-        float * tile = sums.weights[warp_];
-        float * own = tile + k_line_pad + lane_ / 4 * C::k_weight_stride + lane_ % 4 * 2;
+    // Diagonals of the tile. A weight 8 rows further down and 8 keys further on lies on the same one, and in the same
+    // thread, so the warp's 32 rows are added up to 8, of k_columns keys from 24 before the tile's first on. These go
+    // through shared memory, and a lane adds up one diagonal after the other. `first`: the tile's first key, within the
+    // slab.
+    __device__ void add_slashes(const typename C::products & weights, line_sum_memory<C> & sums, int32_t first) {
+        constexpr int k_diagonals = C::k_keys + k_warp_rows - 1;
+        constexpr int k_fourths = k_warp_rows / 8;
+        float * tile = sums.weights[warp_] + k_line_pad;
+        float * own = tile + lane_ / 4 * C::k_weight_stride + lane_ % 4 * 2;
+        __syncwarp();
 #pragma unroll
-        for (int band = 0; band < 2; ++band) {
-            __syncwarp();
+        for (int column = 0; column < C::k_columns / 8; ++column) {
+            float2 sum = make_float2(0, 0);
 #pragma unroll
-            for (int n = 0; n < C::k_keys / 8; ++n) {
-#pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    *reinterpret_cast<float2 *>(own + half * 8 * C::k_weight_stride + n * 8) =
-                        make_float2(weights[band][n][half * 2], weights[band][n][half * 2 + 1]);
+            for (int i = 0; i < k_fourths; ++i) {  // rows 8 i + lane_ / 4
+                const int n = column - (k_fourths - 1) + i;
+                if (n >= 0 && n < C::k_keys / 8) {
+                    sum.x += weights[i / 2][n * 4 + i % 2 * 2];
+                    sum.y += weights[i / 2][n * 4 + i % 2 * 2 + 1];
                 }
             }
-            __syncwarp();
-            float * target = sums.slashes[warp_] + first + 16 - band * 16;
+            *reinterpret_cast<float2 *>(own + column * 8) = sum;
+        }
+        __syncwarp();
+        float * target = sums.slashes[warp_] + first;
 #pragma unroll
-            for (int begin = 0; begin < k_diagonals; begin += 32) {
-                const int diagonal = begin + lane_;
-                if (begin + 32 > k_diagonals && diagonal >= k_diagonals) {
-                    break;
-                }
-                const float * column = tile + k_line_pad + diagonal - 15;  // of row 0; one more in each row
-                float parts[2] = {0, 0};
-#pragma unroll
-                for (int r = 0; r < 16; ++r) {
-                    parts[r % 2] += column[r * (C::k_weight_stride + 1)];
-                }
-                target[diagonal] += parts[0] + parts[1];
+        for (int begin = 0; begin < k_diagonals; begin += 32) {
+            const int diagonal = begin + lane_;  // of key - row = diagonal - 31
+            if (begin + 32 > k_diagonals && diagonal >= k_diagonals) {
+                break;
             }
+            const float * column = tile + diagonal - 7;  // of row 0; one more in each row
+            float parts[2] = {0, 0};
+#pragma unroll
+            for (int r = 0; r < 8; ++r) {
+                parts[r % 2] += column[r * (C::k_weight_stride + 1)];
+            }
+            target[diagonal] += parts[0] + parts[1];
         }
     }
 
@@ -392,7 +354,7 @@ class line_block {
     const int32_t end_head_;
     const int32_t head_;  // of the warp
     const int32_t warp_row_;
-    uint32_t queries_[2][C::k_steps][4];
+    typename C::queries queries_;
     uint32_t tile_ = 0;
 };
 

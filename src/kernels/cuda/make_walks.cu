@@ -1,5 +1,5 @@
-// A warp a job: its lanes read 32 words of bits at a time, then write the blocks of one word after the other, side by
-// side. Then each lane makes the walks of some items. docs/kernel_cuda.md.
+// A warp a job: its lanes read a word of bits each and put its blocks into shared memory, in their order; from there
+// they are written side by side. Then each lane makes the walks of some items. docs/kernel_cuda.md.
 #include "kernels/cuda/make_walks.h"
 
 namespace tmx::cuda {
@@ -7,6 +7,8 @@ namespace {
 
 constexpr int k_threads = 128;
 constexpr int k_warp = static_cast<int>(k_word_bits);
+constexpr int k_warps = k_threads / k_warp;
+constexpr int k_at_a_time = k_warp * k_warp;  // blocks
 constexpr unsigned k_all_lanes = 0xffffffff;
 
 // Sum of `value` over this lane and those before it.
@@ -18,8 +20,14 @@ __device__ inline int32_t sum_up_to_lane(int32_t value, int lane) {
     return value;
 }
 
+// Where the block with this number lies in shared memory: lanes whose words are full meet in no bank.
+__device__ inline int32_t place_of(int32_t number) {
+    return number + number / k_warp;
+}
+
 __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_constant__ walk_jobs all) {
-    const int32_t number = static_cast<int32_t>(blockIdx.x) * (k_threads / k_warp) + threadIdx.x / k_warp;
+    __shared__ int32_t places[k_warps][k_at_a_time + k_warp];
+    const int32_t number = static_cast<int32_t>(blockIdx.x) * k_warps + threadIdx.x / k_warp;
     if (number >= all.n_jobs) {
         return;
     }
@@ -27,21 +35,28 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
     const int lane = threadIdx.x % k_warp;
     const tile_blocks blocks = job.blocks();
     int32_t * list = all.first_ranks + job.list_begin;
+    int32_t * ranks = places[threadIdx.x / k_warp];
     const auto n_words = static_cast<int32_t>((blocks.own().end - 1) / k_word_bits + 1);  // behind these none is seen
+    const auto word_of_lane = [&](int32_t first) {
+        return first + lane < n_words ? job_bits(job, blocks, all.bits, first + lane) : 0;
+    };
     int32_t n_blocks = 0;
+    uint32_t next = word_of_lane(0);
     for (int32_t first = 0; first < n_words; first += k_warp) {
-        const uint32_t own = first + lane < n_words ? job_bits(job, blocks, all.bits, first + lane) : 0;
-        const int32_t up_to = n_blocks + sum_up_to_lane(__popc(own), lane);
-        const auto end = static_cast<int32_t>(smaller(n_words - first, k_warp));
-#pragma unroll 8
-        for (int32_t word = 0; word < end; ++word) {
-            const uint32_t bits = __shfl_sync(k_all_lanes, own, word);
-            const int32_t behind = __shfl_sync(k_all_lanes, up_to, word);
-            if ((bits >> lane & 1) != 0) {
-                list[behind - __popc(bits >> lane)] = ((first + word) * k_warp + lane) * job.block_keys;
-            }
+        uint32_t own = next;
+        next = word_of_lane(first + k_warp);
+        const int32_t up_to = sum_up_to_lane(__popc(own), lane);
+        const int32_t first_block = (first + lane) * k_warp;
+        for (int32_t i = up_to - __popc(own); own != 0; own &= own - 1, ++i) {
+            ranks[place_of(i)] = (first_block + __ffs(static_cast<int>(own)) - 1) * job.block_keys;
         }
-        n_blocks = __shfl_sync(k_all_lanes, up_to, k_warp - 1);
+        __syncwarp();
+        const int32_t n = __shfl_sync(k_all_lanes, up_to, k_warp - 1);
+        for (int32_t i = lane; i < n; i += k_warp) {
+            list[n_blocks + i] = ranks[place_of(i)];
+        }
+        __syncwarp();
+        n_blocks += n;
     }
     if (all.kept != nullptr && lane == 0) {
         atomicAdd(all.kept + job.counter,
@@ -56,8 +71,7 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
 }  // namespace
 
 cudaError_t make_walks(const walk_jobs & all, cudaStream_t stream) {
-    constexpr int k_jobs = k_threads / k_warp;  // of a block
-    make_walks_kernel<<<(all.n_jobs + k_jobs - 1) / k_jobs, k_threads, 0, stream>>>(all);
+    make_walks_kernel<<<(all.n_jobs + k_warps - 1) / k_warps, k_threads, 0, stream>>>(all);
     return cudaGetLastError();
 }
 

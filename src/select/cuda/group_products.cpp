@@ -1,6 +1,6 @@
 #include "select/cuda/group_products.h"
 
-#include "select/cuda/hopper.h"
+#include "kernels/cuda/hopper.h"
 #include "select/cuda/launches.h"
 
 namespace tmx::cuda {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "select/cuda/hopper.h"
+#include "kernels/cuda/hopper.h"
 #include "select/cuda/launches.h"
 #include "select/cuda/mean.cuh"
 #include "select/cuda/means_hopper.h"

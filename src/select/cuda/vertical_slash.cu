@@ -33,12 +33,20 @@ __global__ void __launch_bounds__(k_largest_threads, 1)
     const auto n_keys = static_cast<uint32_t>(tokens.n_keys);
     const float * from = (slashes ? sums.slash : sums.vertical) + int64_t{blockIdx.x} * n_keys;
     const auto n_forced = static_cast<uint32_t>(slashes ? k_forced_slashes : k_forced_verticals);
-    const auto bits_of = [&](uint32_t i) { return i < n_forced ? ~uint32_t{0} : __float_as_uint(from[i]); };
-    const bool all = any_not_finite(from, n_keys);
-    const auto n = all ? n_keys : static_cast<uint32_t>(smaller(slashes ? n_slashes : n_verticals, tokens.n_keys));
+    bool not_finite = false;  // one of those that this thread has seen
+    const auto bits_of = [&](uint32_t i) {
+        const float sum = from[i];
+        not_finite = not_finite || !(sum < INFINITY);
+        return i < n_forced ? ~uint32_t{0} : __float_as_uint(sum);
+    };
+    const auto n = static_cast<uint32_t>(smaller(slashes ? n_slashes : n_verticals, tokens.n_keys));
+    largest_cut cut = find_largest(n_keys, n, bits_of, shared);
+    if (__syncthreads_or(not_finite ? 1 : 0) != 0) {
+        cut = find_largest(n_keys, n_keys, bits_of, shared);
+    }
     const int64_t begin = (int64_t{blockIdx.x} * 2 + blockIdx.y) * tokens.n_words;
-    write_largest(n_keys, find_largest(n_keys, n, bits_of, shared), bits_of, static_cast<uint32_t>(tokens.n_words),
-                  tokens.kept + begin, tokens.equal + begin, shared);
+    write_largest(n_keys, cut, bits_of, static_cast<uint32_t>(tokens.n_words), tokens.kept + begin,
+                  tokens.equal + begin, shared);
 }
 
 __device__ bool any_token(const uint32_t * bitmap, int32_t n_words, int64_t begin, int64_t end) {

@@ -77,20 +77,26 @@ __global__ void __launch_bounds__(k_mass_threads) mass_kernel(const __grid_const
     }
     __syncthreads();
     const auto n_blocks = static_cast<int32_t>(blocks_of(rows).end);
-    const auto block_columns = static_cast<int32_t>(k_bitmap_keys / p.stride);
+    const auto stretch_blocks = static_cast<int32_t>(k_stretch * p.stride / k_bitmap_keys);
+    const float * parts = p.parts + first_row * p.row_blocks;
     float * masses = p.masses + (head * p.part.n_tiles + tile) * p.row_blocks;
-    for (auto block = static_cast<int32_t>(threadIdx.x); block < n_blocks; block += k_mass_threads) {
-        const int64_t column = int64_t{block} * block_columns;
-        const int64_t stretch = column / k_stretch;
-        float mass = 0;
+    // Two blocks of one stretch at a time; a row of parts, and of masses, has an even number.
+    for (auto block = static_cast<int32_t>(threadIdx.x) * 2; block < n_blocks; block += k_mass_threads * 2) {
+        const int32_t stretch = block / stretch_blocks;
+        // Groups before this one see none of the stretch. Of a stretch that a group sees, blocks that it does not see
+        // have a part of 0.
+        const auto first = static_cast<int32_t>(larger(int64_t{stretch} * k_stretch - groups.begin, 0));
+        const float2 * from = stretches + stretch;
+        float2 mass = make_float2(0, 0);
 #pragma unroll 8
-        for (int32_t i = 0; i < n_groups; ++i) {
-            const bool seen = column <= groups.begin + i;
-            const float most = seen ? stretches[i * p.n_stretches + stretch].x : -INFINITY;
-            const float part = seen ? p.parts[(first_row + i) * p.row_blocks + block] : 0.0f;
-            mass = fmaf(part, ptx::exp2(most - largest[i]) * share[i], mass);
+        for (int32_t i = first; i < n_groups; ++i) {
+            const float most = from[i * p.n_stretches].x;
+            const float2 part = *reinterpret_cast<const float2 *>(parts + i * p.row_blocks + block);
+            const float factor = ptx::exp2(most - largest[i]) * share[i];
+            mass.x = fmaf(part.x, factor, mass.x);
+            mass.y = fmaf(part.y, factor, mass.y);
         }
-        masses[block] = mass;
+        *reinterpret_cast<float2 *>(masses + block) = mass;
     }
 }
 

@@ -18,33 +18,52 @@ __device__ inline void load_panels(const item_place & place, int32_t rank, const
     }
 }
 
+// Rank of the tile's slice that a lane has; anything where there is none. Of a list, it comes from memory.
 template <typename C>
-__device__ void load_tile(const work_item & item, const int32_t * first_ranks, int32_t tile, const box_maps & maps,
-                          uint8_t * shared, uint64_t & full) {
+__device__ inline int32_t rank_of_lane(const item_walk & walk, const int32_t * first_ranks, int32_t tile) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int32_t slice = tile * C::k_slices + lane;
+    return lane < C::k_slices && slice < walk.n_slices ? slice_rank(walk, first_ranks, slice) : 0;
+}
+
+// By a warp, of which one lane copies. `rank`: rank_of_lane().
+template <typename C>
+__device__ void load_tile(const work_item & item, int32_t tile, int32_t rank, const box_maps & maps, uint8_t * shared,
+                          uint64_t & full) {
     const item_walk & walk = item.walk;
     const uint32_t address = ptx::shared_address(shared);
     const int32_t first = tile * C::k_slices;
     const int32_t n_slices = smaller(C::k_slices, walk.n_slices - first);
-    const int32_t begin = slice_rank(walk, first_ranks, first);
-    const int32_t last = slice_rank(walk, first_ranks, first + C::k_slices - 1);
-    const bool banded = walk.list_begin < 0 && first >= walk.sink_slices();
-    if (banded || last - begin == C::k_keys - k_slice) {
+    const int32_t n_sink = walk.list_begin < 0 ? walk.sink_slices() - first : C::k_slices;
+    int32_t ranks[C::k_slices];
+#pragma unroll
+    for (int slice = 0; slice < C::k_slices; ++slice) {
+        ranks[slice] = __shfl_sync(0xffffffff, rank, slice);
+    }
+    if (threadIdx.x % 32 != 0) {
+        return;
+    }
+    const item_place place = item.place;  // read once, not once a box
+    // All keys of a window, those behind the walk's last one, too.
+    if (n_sink <= 0 || (n_slices == C::k_slices && ranks[C::k_slices - 1] - ranks[0] == C::k_keys - k_slice)) {
         ptx::barrier_arrive_expect(full, C::k_tile_bytes);
-        load_panels<C>(item.place, begin, maps.tile, address, 0, full);
+        load_panels<C>(place, ranks[0], maps.tile, address, 0, full);
         return;
     }
     // The usual sink has one slice: the window follows it in one piece. (A box may start at any multiple of 8 keys of a
     // tile: there the swizzle starts anew.)
-    if (walk.list_begin < 0 && first + 1 == walk.sink_slices()) {
+    if (n_sink == 1) {
         ptx::barrier_arrive_expect(full, C::k_tile_bytes);
-        load_panels<C>(item.place, begin, maps.slice, address, 0, full);
-        load_panels<C>(item.place, walk.window_begin, maps.rest, address, k_slice, full);
+        load_panels<C>(place, ranks[0], maps.slice, address, 0, full);
+        load_panels<C>(place, walk.window_begin, maps.rest, address, k_slice, full);
         return;
     }
     ptx::barrier_arrive_expect(full, n_slices * C::k_panels * k_slice * k_row_bytes);
-    for (int32_t slice = 0; slice < n_slices; ++slice) {
-        load_panels<C>(item.place, slice_rank(walk, first_ranks, first + slice), maps.slice, address, slice * k_slice,
-                       full);
+#pragma unroll
+    for (int slice = 0; slice < C::k_slices; ++slice) {
+        if (slice < n_slices) {
+            load_panels<C>(place, ranks[slice], maps.slice, address, slice * k_slice, full);
+        }
     }
 }
 
@@ -112,21 +131,20 @@ __device__ inline bool values_wanted(const kernel_params & params, shared_memory
     return (wanted[0] | wanted[1]) != 0;
 }
 
-// One warp, of which one thread works: keys and values of one item after the other. Keys run one tile ahead of values,
-// over the end of an item, too: they are needed a step earlier.
+// One warp: keys and values of one item after the other. Keys run one tile ahead of values, over the end of an item,
+// too: they are needed a step earlier. Its lanes read where the slices of a tile lie side by side, and before they wait
+// for room: read one after the other by the thread that copies, they would take longer than the tile's products.
 template <typename C>
 __device__ void copy_keys_and_values(const kernel_params & params, const tensor_maps & maps,
                                      shared_memory<C> & shared) {
-    if (threadIdx.x % 32 != 0) {
-        return;
-    }
     ring<k_item_slots> items;
     ring<k_key_stages> k_ring;
     ring<k_value_stages> v_ring;
-    const auto load_keys = [&](const work_item & item, int32_t tile) {
+    const auto load_keys = [&](const work_item & item, int32_t turn) {
+        const int32_t tile = visited_tile<C>(params, item, turn);
+        const int32_t rank = rank_of_lane<C>(item.walk, params.first_ranks, tile);
         ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
-        load_tile<C>(item, params.first_ranks, visited_tile<C>(params, item, tile), maps.k, shared.k[k_ring.slot],
-                     shared.k_full[k_ring.slot]);
+        load_tile<C>(item, tile, rank, maps.k, shared.k[k_ring.slot], shared.k_full[k_ring.slot]);
         k_ring.advance();
     };
     bool first_keys_loaded = false;
@@ -142,9 +160,9 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
             load_keys(item, item.walk.tile_begin);
         }
         first_keys_loaded = false;
-        for (int32_t tile = item.walk.tile_begin; tile < item.walk.tile_end; ++tile) {
-            if (tile + 1 < item.walk.tile_end) {
-                load_keys(item, tile + 1);
+        for (int32_t turn = item.walk.tile_begin; turn < item.walk.tile_end; ++turn) {
+            if (turn + 1 < item.walk.tile_end) {
+                load_keys(item, turn + 1);
             } else {
                 // Only one item ahead: its slot waits for none whose values are still to come.
                 ptx::barrier_wait(shared.item_full[next.slot], next.parity);
@@ -154,16 +172,20 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
                     first_keys_loaded = true;
                 }
             }
+            const int32_t tile = visited_tile<C>(params, item, turn);
+            const int32_t rank = rank_of_lane<C>(item.walk, params.first_ranks, tile);
             ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
             if (values_wanted(params, shared, v_ring)) {
-                load_tile<C>(item, params.first_ranks, visited_tile<C>(params, item, tile), maps.v,
-                             shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
-            } else {
+                load_tile<C>(item, tile, rank, maps.v, shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
+            } else if (threadIdx.x % 32 == 0) {
                 ptx::barrier_arrive(shared.v_full[v_ring.slot]);
             }
             v_ring.advance();
         }
-        ptx::barrier_arrive(shared.item_empty[items.slot]);
+        __syncwarp();  // nobody reads the item any more
+        if (threadIdx.x % 32 == 0) {
+            ptx::barrier_arrive(shared.item_empty[items.slot]);
+        }
         items = next;
     }
 }

@@ -44,18 +44,19 @@ __device__ inline void hold(float (&r)[n]) {
 }
 
 // wgmma<T, n>::ss(c, a, b, add): both operands K-major in shared memory (Q, K). rs: a in registers, b with the other
-// axis contiguous (V as it lies in memory). add 0 overwrites c.
+// axis contiguous (V as it lies in memory). rs_rows: a in registers, b K-major. add 0 overwrites c.
 template <typename T, int n>
 struct wgmma;
 
 // The instruction lists all n / 2 registers of c, so every n has a text of its own, put together by the preprocessor:
 //   TMX_WGMMA_TEXT_n      the registers of c as the instruction lists them, operands %0 and up
 //   TMX_WGMMA_OPERANDS_n  the elements of c that these are, read and written
-//   TMX_WGMMA_SS, _RS     the functions; i_x is the number of operand x, which comes behind those of c
+//   TMX_WGMMA_SS, _RS     the functions; i_x is the number of operand x, which comes behind those of c; other_axis of b
 //   TMX_WGMMA             wgmma<T, n> of both; i0 to i5: n / 2 and the five that follow, as the preprocessor cannot add
 // Each list is that of the next smaller n and the registers that n has more.
-#define TMX_WGMMA_TEXT_64                                                  \
-    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15" \
+#define TMX_WGMMA_TEXT_32 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define TMX_WGMMA_TEXT_64 \
+    TMX_WGMMA_TEXT_32     \
     ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define TMX_WGMMA_TEXT_96 \
     TMX_WGMMA_TEXT_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
@@ -71,7 +72,8 @@ struct wgmma;
 #define TMX_WGMMA_8(i)                                                                                          \
     "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), \
         "+f"(c[i + 7])
-#define TMX_WGMMA_OPERANDS_64 TMX_WGMMA_8(0), TMX_WGMMA_8(8), TMX_WGMMA_8(16), TMX_WGMMA_8(24)
+#define TMX_WGMMA_OPERANDS_32 TMX_WGMMA_8(0), TMX_WGMMA_8(8)
+#define TMX_WGMMA_OPERANDS_64 TMX_WGMMA_OPERANDS_32, TMX_WGMMA_8(16), TMX_WGMMA_8(24)
 #define TMX_WGMMA_OPERANDS_96 TMX_WGMMA_OPERANDS_64, TMX_WGMMA_8(32), TMX_WGMMA_8(40)
 #define TMX_WGMMA_OPERANDS_112 TMX_WGMMA_OPERANDS_96, TMX_WGMMA_8(48)
 #define TMX_WGMMA_OPERANDS_128 TMX_WGMMA_OPERANDS_112, TMX_WGMMA_8(56)
@@ -89,23 +91,26 @@ struct wgmma;
             : TMX_WGMMA_OPERANDS_##n                                                \
             : "l"(a), "l"(b), "r"(add));                                            \
     }
-#define TMX_WGMMA_RS(type, n, i_a0, i_a1, i_a2, i_a3, i_b, i_add)                                                   \
-    __device__ static void rs(float (&c)[n / 2], const uint32_t (&a)[4], uint64_t b, int add) {                     \
-        asm volatile(                                                                                               \
-            "{\n.reg .pred p;\nsetp.ne.b32 p, %" #i_add ", 0;\n"                                                    \
-            "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." #type "." #type " "                                   \
-            "{" TMX_WGMMA_TEXT_##n "}, {%" #i_a0 ", %" #i_a1 ", %" #i_a2 ", %" #i_a3 "}, %" #i_b ", p, 1, 1, 1;\n}" \
-            : TMX_WGMMA_OPERANDS_##n                                                                                \
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                        \
+#define TMX_WGMMA_RS(name, other_axis, type, n, i_a0, i_a1, i_a2, i_a3, i_b, i_add)                         \
+    __device__ static void name(float (&c)[n / 2], const uint32_t (&a)[4], uint64_t b, int add) {           \
+        asm volatile(                                                                                       \
+            "{\n.reg .pred p;\nsetp.ne.b32 p, %" #i_add ", 0;\n"                                            \
+            "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." #type "." #type " {" TMX_WGMMA_TEXT_##n "}, " \
+            "{%" #i_a0 ", %" #i_a1 ", %" #i_a2 ", %" #i_a3 "}, %" #i_b ", p, 1, 1, " #other_axis ";\n}"     \
+            : TMX_WGMMA_OPERANDS_##n                                                                        \
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                \
     }
-#define TMX_WGMMA(T, type, n, i0, i1, i2, i3, i4, i5) \
-    template <>                                       \
-    struct wgmma<T, n> {                              \
-        TMX_WGMMA_SS(type, n, i0, i1, i2)             \
-        TMX_WGMMA_RS(type, n, i0, i1, i2, i3, i4, i5) \
+#define TMX_WGMMA(T, type, n, i0, i1, i2, i3, i4, i5)             \
+    template <>                                                   \
+    struct wgmma<T, n> {                                          \
+        TMX_WGMMA_SS(type, n, i0, i1, i2)                         \
+        TMX_WGMMA_RS(rs, 1, type, n, i0, i1, i2, i3, i4, i5)      \
+        TMX_WGMMA_RS(rs_rows, 0, type, n, i0, i1, i2, i3, i4, i5) \
     }
 // clang-format on
 
+TMX_WGMMA(__half, f16, 32, 16, 17, 18, 19, 20, 21);
+TMX_WGMMA(__nv_bfloat16, bf16, 32, 16, 17, 18, 19, 20, 21);
 TMX_WGMMA(__half, f16, 64, 32, 33, 34, 35, 36, 37);
 TMX_WGMMA(__nv_bfloat16, bf16, 64, 32, 33, 34, 35, 36, 37);
 TMX_WGMMA(__half, f16, 96, 48, 49, 50, 51, 52, 53);
