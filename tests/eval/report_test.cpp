@@ -140,6 +140,18 @@ TEST(eval_report, floors_are_marked_and_averaged_without) {
     EXPECT_TRUE(k.report().arms[0].tasks.front().uninformative);
 }
 
+TEST(eval_report, nothing_to_lose_is_no_pass) {
+    kit k;
+    for (int64_t i = 0; i < 40; ++i) {
+        for (const char * arm : {"dense", "plan"}) {
+            k.add(arm, "cwe", i, 0);
+        }
+    }
+    const eval_report r = k.report();
+    EXPECT_EQ(r.arms[0].tasks.front().shown, verdict::inconclusive);
+    EXPECT_EQ(r.arms[0].suites.front().shown, verdict::inconclusive);
+}
+
 TEST(eval_report, other_tokens_are_refused) {
     kit k;
     k.add("dense", "vt", 0, 1, 0.5, "h1");

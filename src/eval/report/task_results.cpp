@@ -19,6 +19,12 @@ constexpr int64_t k_few_discordant = 2;
 using cell_name = std::tuple<std::string, int64_t, std::string>;  // suite, length, task
 using cell_pairs = std::vector<const answer_pair *>;
 
+// Where dense attention answers next to nothing, nothing can be lost, so a difference of nothing shows nothing.
+verdict verdict_of(double reference, const mean_difference & difference, double margin) {
+    const verdict found = not_worse(difference, margin);
+    return found == verdict::pass && reference < k_floor ? verdict::inconclusive : found;
+}
+
 // Of an arm with a plan: it computed all pairs, so both answers are the same computation.
 bool is_vacuous(const eval_arm & a, const answer_pair & pair) {
     return !a.computed.plan_json.empty() && pair.other.vacuous();
@@ -82,7 +88,7 @@ task_result result_of(const eval_arm & a, const cell_name & name, const cell_pai
     r.difference = bootstrap_pairs(differences);
     r.p = p_of(differences, r.b, r.c);
     r.uninformative = (r.reference < k_floor || r.reference > k_ceiling) && r.b + r.c < k_few_discordant;
-    r.shown = not_worse(r.difference, margins.task);
+    r.shown = verdict_of(r.reference, r.difference, margins.task);
     return r;
 }
 
@@ -145,7 +151,7 @@ suite_result suite_of(const eval_arm & a, const std::vector<task_result> & tasks
     r.ttft_other = median(ttft_other);
     const bool changed = std::any_of(d.begin(), d.end(), [](double each) { return each != 0; });
     r.nothing_seen_bound = changed ? 0 : bound_of_nothing_seen(r.n);
-    r.shown = not_worse(r.difference, margins.average);
+    r.shown = verdict_of(r.reference, r.difference, margins.average);
     return r;
 }
 
