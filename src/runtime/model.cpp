@@ -6,7 +6,7 @@
 #include <charconv>
 #include <filesystem>
 
-#include "runtime/attention_windows.h"
+#include "identity/attention_windows.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 

@@ -397,7 +397,7 @@ class Bench(Case):
 
 
 class Serve(Case):
-    def serve(self, folder, options=(), env=None):
+    def serve(self, folder, options=(), env=None, program=PROGRAM):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -406,7 +406,7 @@ class Serve(Case):
             log = os.path.join(scratch, "log")
             with open(log, "w", encoding="utf-8") as sink:
                 process = subprocess.Popen(
-                    [PROGRAM, "serve", *options, "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
+                    [program, "serve", *options, "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
                      "-c", "1024", "--port", str(port)],
                     env={**ENVIRONMENT, **(env or {})}, stdout=sink, stderr=sink)  # fmt: skip
             body = json.dumps({"prompt": document(120), "n_predict": 2}).encode()
@@ -435,9 +435,10 @@ class Serve(Case):
         self.serve(DL_BIN)
 
     def test_a_build_with_linked_backends(self):
+        """By the program that has no llama.cpp in it."""
         if not os.path.exists(LINKED_BIN):
             self.skipTest("no such build; scripts/setup.sh --linked makes it")
-        self.serve(LINKED_BIN)
+        self.serve(LINKED_BIN, program=os.path.join(os.path.dirname(PROGRAM), "trianglemix-starter"))
 
     def test_a_plan_takes_the_place_of_dynamic_layers_in_the_environment(self):
         # The backend refuses both together, and computes exactly.
