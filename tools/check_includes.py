@@ -16,7 +16,10 @@
     kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
     plan, identity, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- planner
-    plan, identity, runtime, measure, prompts, profile, planner <- cli    (which may also include attention.h, for the list of kernels)
+    kernels, select, plan, runtime <- recall   what methods keep of attention that a model really computed
+    plan, runtime, measure, prompts, profile <- eval
+    plan, identity, runtime, measure, prompts, profile, planner, recall, eval <- cli    (which may also include attention.h, for
+                   the list of kernels)
     commit <- glue, core, cli
     loader <- cli              which tells ahead what will be served
     cuda_device <- kernels, backend, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device and
@@ -49,6 +52,7 @@ PUBLIC = {
     "selection_rule.h": "selection_rule",
     "environment_plan.h": "plan",
     "head_rules.h": "plan",
+    "head_patterns.h": "plan",
     "layer_texts.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
@@ -61,7 +65,7 @@ PUBLIC = {
 }
 # What each module may include besides itself and the standard library; "header:" names one public header.
 SHARED_KERNEL_PARTS = re.compile(
-    r"src/kernels/(cpu/[^/]*-inl\.h|cuda/ptx\.cuh|cuda/sm90/(cluster|config|wgmma)\.cuh|cuda/sm90/tensor_map\.h)")
+    r"src/kernels/(cpu/[^/]*-inl\.h|cuda/ptx\.cuh|cuda/sm90/(cluster|config|wgmma)\.cuh|cuda/sm90/tensor(_map)?\.h)")
 ALLOWED = {
     "base": set(),
     "control": set(),
@@ -86,15 +90,17 @@ ALLOWED = {
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
     "profile": {"base", "control", "pattern", "plan", "identity", "runtime", "measure", "prompts", "probe"},
     "planner": {"base", "control", "pattern", "selection_rule", "plan", "identity", "runtime", "measure", "prompts", "probe", "profile"},
+    "recall": {"base", "pattern", "kernels", "selection_rule", "select", "plan", "runtime"},
+    "eval": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "profile"},
     "cli": {"base", "control", "pattern", "commit", "loader", "plan", "identity", "runtime", "measure", "prompts", "profile", "planner",
-            "header:attention.h"},
+            "recall", "eval", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
     "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
-              "plan",
-              "identity", "core", "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "cli", "support"},
+              "plan", "identity", "core", "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner",
+              "recall", "eval", "cli", "support"},
     "tests": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
-              "plan",
-              "identity", "core", "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "cli", "support"},
+              "plan", "identity", "core", "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner",
+              "recall", "eval", "cli", "support"},
 }
 HAS_PUBLIC_HEADERS = {"core", "pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")

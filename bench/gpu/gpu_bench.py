@@ -44,6 +44,7 @@ from lists import numbers  # noqa: E402
 WARM_UP = 4224  # tokens; no length that anybody asks for
 STAGES = ("devices", "ops", "answers", "decode", "prefill")
 MODELS = {"answers": "small", "memory": "small", "decode": "decode_model", "prefill": "big"}
+FLASH = {"on": "1", "off": "0"}  # as every llama-bench understands it
 DECODE_BAR = 0.99  # of the stock device's speed
 
 
@@ -228,7 +229,7 @@ def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", u
     once more; a prompt that is not recorded comes first instead. may_fail: without flash attention a long prompt's scores
     may not fit the card, which ends the process; what it measured till then counts."""
     ubatches = list(ubatches) or run.ubatches
-    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", flash, "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
+    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", FLASH[flash], "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
                  "--no-warmup", "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
                  "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
     code, out, _, shown = run.program("llama-bench", *arguments, **settings)

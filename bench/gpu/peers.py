@@ -75,11 +75,24 @@ def released_triangle(folder):
     return lambda q, k, v: module.tri_shape_kernel(q, k, v, config)
 
 
+def add_options(parser, budget_ms):
+    """The options that every script with a Bench has."""
+    parser.add_argument("--library", default="build/bin/libtmx_bench_gpu.so")
+    parser.add_argument("--budget-ms", type=float, default=budget_ms, help="measuring time of one race")
+    parser.add_argument("--out", default="", help="a file of rows; those of the same cases are replaced")
+    parser.add_argument("--driver", default="unknown")
+
+
 class Bench:
+    """Ends the script where its rows must not go to options.out."""
+
     def __init__(self, options):
         self.options = options
         self.rows = []
-        self.store = rowkit.Store(options.out, "case")
+        try:
+            self.store = rowkit.Store(options.out, "case")
+        except rowkit.Refused as refused:
+            raise SystemExit(f"error: {refused}") from refused
         self.n_wrong = 0
         torch.manual_seed(int(time.time()))
         self.facts = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
@@ -281,23 +294,17 @@ class Bench:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", default="build/bin/libtmx_bench_gpu.so")
+    add_options(parser, budget_ms=3000)
     parser.add_argument("--lengths", type=int, nargs="*", default=[8192, 32768, 65536, 131072])
     parser.add_argument("--check-lengths", type=int, nargs="*", default=[8192, 65536, 131072])
     parser.add_argument("--ubatches", type=int, nargs="*", default=[2048, 4096])
-    parser.add_argument("--budget-ms", type=float, default=3000, help="measuring time of one race")
     parser.add_argument("--kernels", nargs="*", default=["sm90a", "sm80"], help="those that the card cannot run are left out")
     parser.add_argument("--no-peers", action="store_true", help="only our kernels")
     parser.add_argument("--minference", default="", help="MInference's source package, unpacked: its Triton kernel, too")
     parser.add_argument("--stock", default="", help="tmx_bench_stock_layer, to measure stock ggml's kernel too")
     parser.add_argument("--llama", default=".deps/llama-build-cuda/bin", help="with --stock: a llama.cpp build with CUDA")
-    parser.add_argument("--out", default="", help="a file of rows; those of the same cases are replaced")
-    parser.add_argument("--driver", default="unknown")
     options = parser.parse_args()
-    try:
-        bench = Bench(options)
-    except rowkit.Refused as refused:
-        raise SystemExit(f"error: {refused}") from refused
+    bench = Bench(options)
     kernels = {}
     for name in options.kernels:
         try:

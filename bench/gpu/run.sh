@@ -59,7 +59,7 @@ build_all() {
         cat build-gpu/configure.log >&2
         return 1
     }
-    ninja_build build-gpu build-gpu/build.log ggml-trianglemix trianglemix tmx_bench_gpu tmx_bench_stock_layer gpu_tests
+    ninja_build build-gpu build-gpu/build.log ggml-trianglemix trianglemix tmx_bench_gpu tmx_bench_stock_layer tmx_random_model gpu_tests
 }
 step "backend, command line, kernel tests" build_all
 write_model() {
@@ -86,6 +86,12 @@ run_or_note() {
 }
 
 try "kernels against the oracle" ctest --test-dir build-gpu -L gpu --output-on-failure
+# 14 GB of random weights in the folder for temporary files. Sink logits and windows must be no reason to pass anything on.
+gpt_oss() {
+    TMX_HOST_LLAMA_BIN=$deps/llama-build-cuda/bin TMX_HOST_LIBRARY_DIR=$root/build-gpu/bin \
+        python3 tests/host/test_gpt_oss.py --shape gpt-oss-20b CUDA0 TriangleMix0
+}
+if ! $quick; then try "answers of a file of gpt-oss's shape" gpt_oss; fi
 # One case of each kind of work; the rest differs in sizes only.
 few='*/dense_129:*/window_64_of_400:*/heads_7_of_1_rows_70:*/type_q8_0_dim_128:*/type_q4_0_dim_96:*/dim_96:*/dim_256'
 few+=':*/chunk_at_500_rows_33:*/dense_chunk_at_1500_rows_33:*/options_4:*/three_streams:*/cells_shuffled'

@@ -25,9 +25,7 @@ import time
 
 import torch
 from ours import Ours
-from peers import DIM, HEADS, HEADS_KV, Bench, race
-
-import rowkit
+from peers import DIM, HEADS, HEADS_KV, Bench, add_options, race
 
 LAST = 128  # rows at the prompt's end that keep everything
 # Parameters of each method in their order with their usual values, whether its lists are made for each query head, and the most
@@ -124,20 +122,14 @@ def measure(bench, ours, n, kind, case, tensors, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", default="build/bin/libtmx_bench_gpu.so")
+    add_options(parser, budget_ms=2500)
     parser.add_argument("--lengths", type=int, nargs="*", default=[32768, 131072])
     parser.add_argument("--types", nargs="*", default=["bf16", "f16"])
     parser.add_argument("--kernels", nargs="*", default=["sm90a"])
     parser.add_argument("--cases", type=case_of, nargs="*", default=[case_of(text) for text in CASES])
-    parser.add_argument("--budget-ms", type=float, default=2500, help="measuring time of one race")
     parser.add_argument("--bar", type=float, default=1.3, help="most that attention / (density x dense) may be")
-    parser.add_argument("--out", default="", help="a file of rows; those of the same cases are replaced")
-    parser.add_argument("--driver", default="unknown")
     options = parser.parse_args()
-    try:
-        bench = Bench(options)
-    except rowkit.Refused as refused:
-        raise SystemExit(f"error: {refused}") from refused
+    bench = Bench(options)
     good = True
     for kernel in options.kernels:
         ours = Ours(options.library, kernel)

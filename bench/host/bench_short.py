@@ -142,8 +142,7 @@ def rows_of(rounds, chosen, what, bar, arguments):
 
 
 def facts(arguments):
-    return {"model": pathlib.Path(arguments.model).name, "plan": arguments.plan, "machine": rowkit.cpu(), "date": rowkit.now(),
-            "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
+    return {"model": pathlib.Path(arguments.model).name, "plan": arguments.plan, **rowkit.origin()}
 
 
 def main():

@@ -171,8 +171,7 @@ def main():
     for model in arguments.model:
         settings.need(model, "name others with -m, or run scripts/setup.sh")
 
-    arguments.facts = {"machine": rowkit.cpu(), "date": rowkit.now(), "commit": rowkit.commits.source_commit(),
-                       "command": rowkit.command()}
+    arguments.facts = rowkit.origin()
     store = rowkit.Store(arguments.out, "model")
     for model in arguments.model:
         rows = compare(model, arguments)

@@ -78,6 +78,29 @@ TMX_HOST_DEVICE constexpr uint32_t band_bits(const band & kept, index_range rows
     return range_bits(blocks_of(keys.sink, block_keys), word) | range_bits(blocks_of(keys.window, block_keys), word);
 }
 
+// The same for all words of a tile: to find its blocks takes divisions, so that is done once.
+class tile_blocks {
+  public:
+    TMX_HOST_DEVICE constexpr tile_blocks(index_range rows, int64_t block_keys) : own_(blocks_of(rows, block_keys)) {}
+    TMX_HOST_DEVICE constexpr tile_blocks(index_range rows, int64_t block_keys, const band & kept)
+        : own_(blocks_of(rows, block_keys)) {
+        const key_ranges keys = visited_keys(kept, rows);
+        sink_ = blocks_of(keys.sink, block_keys);
+        window_ = blocks_of(keys.window, block_keys);
+    }
+
+    TMX_HOST_DEVICE constexpr index_range own() const { return own_; }
+    TMX_HOST_DEVICE constexpr uint32_t visible(int64_t word) const { return range_bits({0, own_.end}, word); }
+    // Mandatory ones, and those of the band.
+    TMX_HOST_DEVICE constexpr uint32_t forced(int64_t word) const {
+        return range_bits({0, 1}, word) | range_bits(own_, word) | range_bits(sink_, word) | range_bits(window_, word);
+    }
+
+  private:
+    index_range own_;  // of the rows' own keys
+    index_range sink_, window_;
+};
+
 // Causal pairs of a tile's rows and `n_blocks` blocks that begin before its end. REQUIRES those of the rows' own keys
 // among them.
 TMX_HOST_DEVICE constexpr int64_t pairs_in_blocks(index_range rows, int64_t n_blocks,

@@ -12,10 +12,26 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {
-    "DISABLE",  "DYNAMIC",           "KERNEL",     "LAST", "LAYERS", "MIN_KEYS", "MIN_ROWS", "PLAN", "PRECISION",
-    "PRODUCTS", "PRODUCTS_MIN_ROWS", "SCRATCH_MB", "SINK", "STATS",  "STATUS",   "STRICT",   "TAIL", "TRY_NEWER_GGML",
-    "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {"DISABLE",
+                                        "DYNAMIC",
+                                        "KERNEL",
+                                        "LAST",
+                                        "LAYERS",
+                                        "MIN_KEYS",
+                                        "MIN_ROWS",
+                                        "PLAN",
+                                        "PRECISION",
+                                        "PRODUCTS",
+                                        "PRODUCTS_MIN_ROWS",
+                                        "SCRATCH_MB",
+                                        "SINK",
+                                        "STATS",
+                                        "STATS_SOCKET",
+                                        "STATUS",
+                                        "STRICT",
+                                        "TAIL",
+                                        "TRY_NEWER_GGML",
+                                        "WINDOW"};  // keep sorted
 
 class config_reader {
   public:
@@ -51,6 +67,7 @@ class config_reader {
         config.products = products();
         config.products_min_rows = number("PRODUCTS_MIN_ROWS", 1);
         config.stats = text_of("STATS") == "0" ? "" : text_of("STATS");
+        config.stats_socket = text_of("STATS_SOCKET");
         config.status = text_of("STATUS");
         read_plan();
         return std::move(result_);

@@ -104,6 +104,7 @@ void statistics::count_node(const node_record & record) {
         sums_.masked_rows[static_cast<size_t>(rows.reason)] += rows.rows();
     }
     sums_.pairs += record.pairs;
+    sums_.kind_pairs[kind] += record.pairs;
     sums_.seconds += record.seconds;
     if (record.rule.way != nullptr && sums_.ways.size() < k_most_ways) {
         sums_.ways.insert(*record.rule.way);
@@ -121,6 +122,7 @@ void statistics::count_selected(int32_t layer, const selected_record & record) {
     const std::lock_guard lock(mutex_);
     layer_counts & counts = sums_.layers[layer];
     sums_.pairs += record.pairs;
+    sums_.kind_pairs[static_cast<size_t>(node_kind::dynamic)] += record.pairs;
     counts.pairs += record.pairs;
     for (const named_counts & each : record.rules) {
         if (counts.selections.size() < k_most_selections || counts.selections.contains(each.rule)) {
@@ -193,6 +195,7 @@ void statistics::count_passed_on_pairs(int32_t layer, const pair_count & pairs) 
     }
     const std::lock_guard lock(mutex_);
     sums_.pairs += pairs;
+    sums_.passed_on_pairs += pairs;
     sums_.layers[layer].pairs += pairs;
 }
 
@@ -228,11 +231,14 @@ void statistics::reset() {
 }
 
 bool statistics::idle() const {
+    const auto none = [](const auto & declined) {
+        return std::all_of(declined.begin(), declined.end(),
+                           [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
+    };
     const std::lock_guard lock(mutex_);
     return sums_.ubatches + sums_.cut_graphs + sums_.whole_graphs == 0 && sums_.layers.empty() &&
            sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() && sums_.products.empty() &&
-           std::all_of(declined_.begin(), declined_.end(),
-                       [](const auto & count) { return count.load(std::memory_order_relaxed) == 0; });
+           sums_.norms.nodes == 0 && none(declined_) && none(declined_products_) && none(declined_norms_);
 }
 
 all_counts statistics::read() const {

@@ -112,6 +112,8 @@ struct all_counts {
     std::map<std::string, int64_t> fallbacks;
     std::map<std::string, int64_t> strict_failures;
     pair_count pairs;
+    std::array<pair_count, k_node_kinds> kind_pairs{};  // of these, by what the nodes were
+    pair_count passed_on_pairs;                         // and those of nodes that were passed on
     double seconds = 0;
     int64_t ubatches = 0;
     int64_t mixed_ubatches = 0;

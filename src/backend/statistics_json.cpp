@@ -146,6 +146,10 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
                    {"masked", masked_rows_sum}};
     out["masked_rows"] = std::move(reasons);
     out["pairs"] = pairs_json(sums.pairs);
+    for (size_t kind = 0; kind < sums.kind_pairs.size(); ++kind) {
+        out["kind_pairs"][k_kind_names[kind]] = pairs_json(sums.kind_pairs[kind]);
+    }
+    out["kind_pairs"]["passed_on"] = pairs_json(sums.passed_on_pairs);
     out["selected"] = selections_json(sums.selections());
     out["flops"] = sums.pairs.flops;
     out["bytes"] = sums.pairs.bytes;

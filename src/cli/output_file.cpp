@@ -42,7 +42,13 @@ void write_file(const std::string & path, const std::string & text) {
 }
 
 void append_to_file(const std::string & path, const std::string & text) {
-    write(path, text, std::ios::app);
+    bool cut_short = false;
+    if (fs::is_regular_file(path) && fs::file_size(path) > 0) {
+        std::ifstream in(path, std::ios::binary);
+        in.seekg(-1, std::ios::end);
+        cut_short = in.get() != '\n';
+    }
+    write(path, (cut_short ? "\n" : "") + text, std::ios::app);
 }
 
 void check_writable(const std::string & path) {

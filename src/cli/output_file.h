@@ -9,6 +9,7 @@ namespace tmx {
 // no regular file (a terminal, a pipe) is written as it is.
 void write_file(const std::string & path, const std::string & text);
 
+// Lines, behind whatever the file holds; one that a crash cut short is ended first.
 void append_to_file(const std::string & path, const std::string & text);
 
 // Before hours of measuring, not behind them: it can be written, and is no place for a build of uncommitted sources

@@ -29,6 +29,10 @@ std::string write_drawing(const std::string & prefix, const std::string & svg) {
     return "";
 }
 
+void say_drawn(const std::string & prefix, const std::string & problem) {
+    fmt::print(stderr, "drew {}.svg{}\n", prefix, problem.empty() ? " and .png" : "; " + problem);
+}
+
 std::string draw_plot(const std::string & prefix, const plot_text & text, const std::vector<plot_line> & lines) {
     if (std::all_of(lines.begin(), lines.end(), [](const plot_line & line) { return line.points.empty(); })) {
         throw failure("nothing to draw: no measurement was finished");

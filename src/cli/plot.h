@@ -11,6 +11,9 @@ namespace tmx {
 // gone. ERRORS failure: the SVG cannot be written.
 std::string write_drawing(const std::string & prefix, const std::string & svg);
 
+// Says on stderr what write_drawing() wrote; `problem` is what it returned.
+void say_drawn(const std::string & prefix, const std::string & problem);
+
 struct plot_line {
     std::string name;
     std::vector<std::pair<double, double>> points;  // (x, y), x ascending

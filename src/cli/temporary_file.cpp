@@ -22,4 +22,16 @@ temporary_file::~temporary_file() {
     unlink(path_.c_str());
 }
 
+temporary_folder::temporary_folder(const std::string & stem) {
+    path_ = (std::filesystem::temp_directory_path() / (stem + "-XXXXXX")).string();
+    if (mkdtemp(path_.data()) == nullptr) {
+        throw failure("cannot make a folder in " + std::filesystem::temp_directory_path().string());
+    }
+}
+
+temporary_folder::~temporary_folder() {
+    std::error_code error;
+    std::filesystem::remove_all(path_, error);
+}
+
 }  // namespace tmx

@@ -14,6 +14,7 @@
 #include "backend/statistics.h"
 #include "backend/statistics_file.h"
 #include "backend/statistics_json.h"
+#include "backend/statistics_socket.h"
 #include "backend/statistics_summary.h"
 #include "backend/status_file.h"
 #include "glue/abi.h"
@@ -84,6 +85,10 @@ ggml_backend_reg registry = {
     .context = nullptr,
 };
 
+std::string statistics_now() {
+    return statistics_json(process_statistics().read(), process_settings(), running_ggml()) + "\n";
+}
+
 // At exit the host's log sink may be gone already, so this goes where the user asked for it: stderr or a file.
 void write_statistics() noexcept {
     try {
@@ -94,14 +99,23 @@ void write_statistics() noexcept {
             std::fputs(statistics_summary(process_statistics().read(), process_settings()).c_str(), stderr);
             return;
         }
-        const std::string problem = write_statistics_file(
-            stats_where, statistics_json(process_statistics().read(), process_settings(), running_ggml()) + "\n");
+        const std::string problem = write_statistics_file(stats_where, statistics_now());
         if (!problem.empty()) {
             std::fprintf(stderr, "TriangleMix: cannot write the statistics to TRIANGLEMIX_STATS=%s: %s\n",
                          stats_where.c_str(), problem.c_str());
         }
     } catch (...) {
         std::fputs("TriangleMix: no memory for the statistics\n", stderr);
+    }
+}
+
+// A server without them serves all the same, so this is a warning.
+void offer_statistics(const std::string & path) {
+    if (path.empty()) {
+        return;
+    }
+    if (const std::string problem = open_statistics_socket(path, statistics_now); !problem.empty()) {
+        GGML_LOG_WARN("TriangleMix: TRIANGLEMIX_STATS_SOCKET: cannot open %s: %s\n", path.c_str(), problem.c_str());
     }
 }
 
@@ -245,6 +259,7 @@ ggml_backend_reg_t start() {
         GGML_LOG_INFO("TriangleMix %s: takes prompts' matrix products, kernel %s, TRIANGLEMIX_PRODUCTS=%s\n",
                       TMX_VERSION, product_kernel(read.config.kernel).c_str(), name_of(read.config.products));
     }
+    offer_statistics(statistics_path(read.config.stats_socket));
     write_status(read.config.status, "");
     if (!read.config.stats.empty()) {
         stats_where = read.config.stats;

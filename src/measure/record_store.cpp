@@ -39,8 +39,7 @@ void record_store::lock() {
     // Where the file system has no locks, go without.
     if (flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         close(lock_);
-        throw failure("another trianglemix profile is writing to " + path_ +
-                      "; wait for it, or name another plan with -o");
+        throw failure("another trianglemix is writing to " + path_ + "; wait for it, or name another output with -o");
     }
 }
 
@@ -56,7 +55,7 @@ void record_store::read() {
             records_[key] = std::move(record);
         } catch (const json::exception & error) {
             throw failure(path_ + ", line " + std::to_string(number) +
-                          " is not a measurement of trianglemix profile: " + error.what());
+                          " is not a measurement of trianglemix: " + error.what());
         }
         begin = end + 1;
     }

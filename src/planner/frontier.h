@@ -14,7 +14,7 @@ namespace tmx {
 // An entry of the menu in one layer.
 struct choice_cost {
     double damage = 0;    // nats
-    double saved = 0;     // seconds, against dense
+    double saved = 0;     // against dense: seconds, or whatever a mix is to save
     bool offered = true;  // false: no combination takes it
 };
 using choice_table = std::vector<std::vector<choice_cost>>;  // [layer][entry]

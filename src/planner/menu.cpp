@@ -21,9 +21,9 @@ struct tried_settings {
     std::span<const std::string_view> settings;  // "name=value:name=value"
 };
 constexpr std::string_view k_stride_settings[] = {"stride=4", "stride=10"};
-constexpr std::string_view k_means_settings[] = {"alpha=0.05", "keep=0.2", "keep=0.1"};
+constexpr std::string_view k_means_settings[] = {"alpha=0.05", "alpha=0.1", "keep=0.1"};
 constexpr std::string_view k_prism_settings[] = {"p=0.95", "p=0.9", "keep=0.1"};
-constexpr std::string_view k_xattention_settings[] = {"stride=16:tau=0.95", "stride=16:tau=0.9", "stride=16:tau=0.8"};
+constexpr std::string_view k_xattention_settings[] = {"stride=8:tau=0.95", "stride=16:tau=0.9", "stride=16:tau=0.8"};
 constexpr std::string_view k_flexprefill_settings[] = {"gamma=0.95", "gamma=0.9"};
 constexpr std::string_view k_vertical_slash_settings[] = {"vertical=1024:slash=4096", "vertical=512:slash=2048"};
 constexpr tried_settings k_tried[] = {

@@ -44,7 +44,7 @@ void add_series(svg_chart & chart, const std::string & name, points found, bool 
 
 svg_chart frontier_chart(const planner_settings & settings, const planner_result & r, const cost_axis & cost) {
     svg_chart chart;
-    chart.y_label = "first-token KL, nats";
+    chart.y_label = "KL, nats";
     chart.log_y = true;
     const bool whole_menu = r.menu.size() > 1;
     add_series(chart, whole_menu ? "mix, expected" : "expected", predicted_line(r.mix, cost), true);
@@ -104,7 +104,7 @@ std::string choices_map(const planner_result & r) {
         map.marked.emplace_back(n_layer);
         for (size_t i = 0; i < r.layers.size(); ++i) {
             const auto layer = static_cast<size_t>(r.layers[i]);
-            map.values.back()[layer] = r.choices[i][entry].damage_counted();
+            map.values.back()[layer] = r.choices[i][entry].at_short.measured ? damage_counted(r, i, entry) : 0;
             map.marked.back()[layer] = mix[layer] == static_cast<int32_t>(entry);
         }
     }
@@ -124,14 +124,16 @@ std::string entry_names(const planner_result & r) {
 
 std::vector<report_drawing> mix_drawings(const planner_settings & settings, const planner_result & r) {
     const std::string lines =
-        "Lines: combinations of the layers' choices, their damages added up. Points: measured; of several lengths the "
-        "one with the largest mean. A point at the foot may be 0.";
+        "Lines: combinations of the layers' choices, their damages added up, which are means over all positions. "
+        "Points: the first token's KL as measured; of several lengths the one with the largest mean. A point at the "
+        "foot may be 0. Of combinations that were tried, those within the budget are shown.";
     return {{"frontier-pairs", "Damage against pairs", lines, pairs_chart(settings, r)},
             {"frontier-ttft", "Damage against time",
              lines + " The line's times are dense's less what the layers' choices save.", seconds_chart(settings, r)},
             {"choices", "Choices",
-             "The larger of the first token's mean KL divergence from dense and that of the following tokens. Darker "
-             "does more; the scale is logarithmic; white does nothing, or was not measured since it saves no time. "
+             "Mean KL divergence from dense over all positions, beyond what any change does to the layer's rounding. "
+             "Darker does more; the scale is logarithmic; white does nothing, or was not measured, since it saves "
+             "nothing or less than another that does nothing. "
              "Entries: " +
                  entry_names(r) + ".",
              choices_map(r)}};

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "planner/lone_choices.h"
 #include "planner/mix_drawings.h"
 #include "profile/page/svg.h"
 
@@ -98,9 +99,9 @@ std::string ways_table(const planner_result & r) {
         add_row(table, r, r.menu[entry].text + " in every layer", r.everywhere[entry]);
     }
     const auto add_search = [&](const std::string & what, const search & s) {
-        for (const measured_mix & m : s.measured) {
-            if (m.number == s.chosen.size) {
-                add_row(table, r, what + (m.held_out ? ", on prompts kept back" : ""), m);
+        for (const bool held_out : {false, true}) {
+            if (const measured_mix * m = measured_taken(r, s, held_out)) {
+                add_row(table, r, what + (held_out ? ", on prompts kept back" : ""), *m);
             }
         }
     };
@@ -114,12 +115,15 @@ std::string ways_table(const planner_result & r) {
                            table + "</table>\n");
 }
 
-std::string outcome_of(const planner_settings & settings, const measured_choice & choice, bool taken) {
-    return taken                                         ? "plan"
-           : !choice.at_short.measured                   ? "saves no time"
-           : choice.damage_counted() > settings.budget() ? "beyond the budget"
-           : !choice.at_long.measured                    ? "another is better"
-                                                         : "";
+std::string outcome_of(const planner_settings & settings, const planner_result & r, size_t layer, size_t entry) {
+    const measured_choice & choice = r.choices[layer][entry];
+    const bool measured = choice.at_short.measured;
+    return r.mix.taken().entries[layer] == static_cast<int32_t>(entry) ? "plan"
+           : !measured && saving_of(choice, settings.aim) <= 0         ? "saves nothing"
+           : !measured                                                 ? "another does no harm"
+           : damage_counted(r, layer, entry) > settings.budget()       ? "beyond the budget"
+           : !choice.at_long.measured && r.choosing.size() > 1         ? "another is better"
+                                                                       : "";
 }
 
 std::string choice_table_html(const planner_settings & settings, const planner_result & r) {
@@ -135,10 +139,9 @@ std::string choice_table_html(const planner_settings & settings, const planner_r
             const measured_choice & choice = r.choices[i][entry];
             const auto [short_first, short_following] = pair(choice.at_short);
             const auto [long_first, long_following] = pair(choice.at_long);
-            const bool taken = r.mix.taken().entries[i] == static_cast<int32_t>(entry);
             table += cells({std::to_string(r.layers[i]), html_text(r.menu[entry].text), short_first, short_following,
                             long_first, long_following, percent(choice.kept_share),
-                            html_number(1000 * choice.saved) + " ms", outcome_of(settings, choice, taken)});
+                            html_number(1000 * choice.saved) + " ms", outcome_of(settings, r, i, entry)});
         }
     }
     return "<details><summary>All choices</summary>\n" + table + "</table>\n</details>\n";
@@ -147,10 +150,9 @@ std::string choice_table_html(const planner_settings & settings, const planner_r
 }  // namespace
 
 std::vector<std::string> mix_summary(const planner_settings & settings, const planner_result & r) {
-    const int64_t longest = r.choosing.back().n_tokens;
     std::vector<std::string> lines = {fmt::format("{}: {}", how_many(r), text_of_search(r, r.mix))};
     lines.insert(lines.end(), r.left_out.begin(), r.left_out.end());
-    const measured_mix * check = r.mix.check();
+    const measured_mix * check = measured_taken(r, r.mix, true);
     if (check == nullptr) {
         lines.push_back(
             fmt::format("no combination keeps the first token's mean KL within {} nats at every length and "
@@ -158,23 +160,24 @@ std::vector<std::string> mix_summary(const planner_settings & settings, const pl
                         show_number(settings.budget())));
         return lines;
     }
-    std::string text;
+    std::string distances;
+    std::string pairs;
     for (const length_row & row : rows_by_length(r, *check)) {
-        text += fmt::format("{}{} at {}", text.empty() ? "" : ", ", show_number(summary_of(row.effects).first_kl),
-                            tokens(row.group->n_tokens));
+        const std::string comma = pairs.empty() ? "" : ", ";
+        const std::string at = tokens(row.group->n_tokens);
+        distances += fmt::format("{}{} at {}", comma, show_number(summary_of(row.effects).first_kl), at);
+        pairs += fmt::format("{}{} at {}", comma, percent(share_of_pairs(row.effects)), at);
     }
     lines.push_back(fmt::format("checked on {} other prompts: mean first-token KL {} (budget {})",
-                                check->effects.size(), text, show_number(settings.budget())));
+                                check->effects.size(), distances, show_number(settings.budget())));
     const std::span<const mix_effect> measured = at_longest(r, *check);
-    const double dense = median_dense(measured);  // of the same hour, whatever else the machine does
-    lines.push_back(fmt::format("attention pairs computed: {} at {}; time to first token {} ({} expected), dense {}",
-                                percent(share_of_pairs(measured)), tokens(longest), seconds(median_prefill(measured)),
-                                seconds(dense - r.mix.taken().saved), seconds(dense)));
+    lines.push_back(fmt::format("attention pairs computed: {}; time to first token of the longest {}, dense {}", pairs,
+                                seconds(median_prefill(measured)), seconds(median_dense(measured))));
     if (r.triangle) {
         const combination & alone = r.triangle->taken();
-        lines.push_back(fmt::format("Triangle alone, within the same budget: {}; {} of the pairs, {} expected",
+        lines.push_back(fmt::format("Triangle alone, within the same budget: {}; {} of the pairs expected at {}",
                                     text_of_search(r, *r.triangle), percent(predicted_share(r, alone)),
-                                    seconds(dense - alone.saved)));
+                                    tokens(r.choosing.back().n_tokens)));
     }
     return lines;
 }
@@ -199,7 +202,7 @@ std::string mix_report_html(const planner_settings & settings, const planner_res
     for (const report_drawing & drawing : mix_drawings(settings, r)) {
         page += section_of_page(drawing.heading, drawing.note, drawing.svg);
     }
-    if (const measured_mix * check = r.mix.check()) {
+    if (const measured_mix * check = measured_taken(r, r.mix, true)) {
         page += check_table(r, *check);
     }
     page += ways_table(r) + choice_table_html(settings, r) + how_made(facts, r.model_sha256);

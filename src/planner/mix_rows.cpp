@@ -14,7 +14,7 @@ std::string line_of(const json & row) {
 
 void add_damage(json & row, const std::string & where, const damage & d) {
     if (d.measured) {
-        row[where] = {{"first_kl", d.first_kl}, {"following_kl", d.following_kl}};
+        row[where] = {{"first_kl", d.first_kl}, {"following_kl", d.following_kl}, {"mean_kl", d.mean_kl}};
     }
 }
 
@@ -60,7 +60,7 @@ json row_of_length(std::span<const mix_effect> effects) {
 
 void add_chosen(std::vector<json> & rows, const planner_settings & settings, const planner_result & r, const search & s,
                 const char * way) {
-    const measured_mix * check = s.check();
+    const measured_mix * check = measured_taken(r, s, true);
     if (check == nullptr) {
         rows.push_back({{"finding", "chosen"}, {"way", way}, {"mix", "dense"}, {"kl_budget", settings.budget()}});
         return;
@@ -71,6 +71,7 @@ void add_chosen(std::vector<json> & rows, const planner_settings & settings, con
                     {"way", way},
                     {"mix", text_of(check->mix, r.menu)},
                     {"kl_budget", settings.budget()},
+                    {"aim", name_of(settings.aim)},
                     {"tokens", group.n_tokens},
                     {"damage_expected", s.taken().damage},
                     {"pairs_expected_at_longest", predicted_share(r, s.taken())},
@@ -88,11 +89,8 @@ std::string mix_scores_jsonl(const planner_result & r) {
     for (size_t i = 0; i < r.layers.size(); ++i) {
         for (size_t entry = 0; entry < r.menu.size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
-            json row = {{"type", "choice"},
-                        {"layer", r.layers[i]},
-                        {"entry", r.menu[entry].text},
-                        {"saved_s", choice.saved},
-                        {"pairs", choice.kept_share}};
+            json row = {{"type", "choice"},        {"layer", r.layers[i]},       {"entry", r.menu[entry].text},
+                        {"saved_s", choice.saved}, {"pairs", choice.kept_share}, {"floor", r.floors[i]}};
             add_damage(row, "at_shortest", choice.at_short);
             add_damage(row, "at_longest", choice.at_long);
             text += line_of(row);
@@ -131,7 +129,9 @@ std::string mix_findings_jsonl(const planner_settings & settings, const planner_
     rows.push_back({{"finding", "run"},
                     {"method", "menu"},
                     {"menu", std::move(menu)},
+                    {"aim", name_of(settings.aim)},
                     {"lengths", settings.base.prompts.lengths},
+                    {"check_lengths", settings.base.prompts.check_lengths},
                     {"prompts", r.n_prompts},
                     {"on_file", r.n_on_file},
                     {"seconds", facts.seconds},

@@ -21,25 +21,24 @@ std::vector<set_effect> effects_of(const measured_mix & m) {
     return effects;
 }
 
-json numbers(const planner_result & r, size_t entry, double (*value)(const measured_choice & choice)) {
-    json row = json::array();
-    for (const std::vector<measured_choice> & layer : r.choices) {
-        const double number = value(layer[entry]);
-        row.push_back(layer[entry].at_short.measured ? json(rounded(number)) : json(nullptr));
+// What an entry does in each candidate layer.
+void add_choices(json & row, const planner_result & r, size_t entry) {
+    for (size_t layer = 0; layer < r.choices.size(); ++layer) {
+        const measured_choice & choice = r.choices[layer][entry];
+        const bool measured = choice.at_short.measured;
+        row["damage"].push_back(measured ? json(rounded(damage_counted(r, layer, entry))) : json(nullptr));
+        row["saved_ms"].push_back(rounded(1000 * choice.saved));
+        row["pairs"].push_back(rounded(choice.kept_share));
     }
-    return row;
 }
 
-// What each entry does in each candidate layer.
 json menu_json(const planner_result & r) {
     const bool whole = r.layers.size() * r.menu.size() <= k_most_choices;
     json menu = json::array();
     for (size_t entry = 0; entry < r.menu.size(); ++entry) {
         json row = {{"entry", r.menu[entry].text}};
         if (whole) {
-            row["damage"] = numbers(r, entry, [](const measured_choice & c) { return c.damage_counted(); });
-            row["saved_ms"] = numbers(r, entry, [](const measured_choice & c) { return 1000 * c.saved; });
-            row["pairs"] = numbers(r, entry, [](const measured_choice & c) { return c.kept_share; });
+            add_choices(row, r, entry);
         }
         menu.push_back(std::move(row));
     }
@@ -71,13 +70,14 @@ std::string provenance_of(const planner_settings & settings, const planner_resul
     file["data"] = data_json(base);
     file["measured_up_to"] = r.measured_up_to;
     file["chosen_by"] = {{"kl_budget", settings.budget()}};
+    file["aim"] = name_of(settings.aim);
     file["candidates"] = format_layer_set(r.layers);
     file["menu"] = menu_json(r);
     const combination & taken = r.mix.taken();
     file["predicted"] = {{"damage", rounded(taken.damage)},
-                         {"saved_ms", rounded(1000 * taken.saved)},
+                         {"saved_ms", rounded(1000 * saved_seconds(r, taken))},
                          {"pairs", rounded(predicted_share(r, taken))}};
-    if (const measured_mix * check = r.mix.check()) {
+    if (const measured_mix * check = measured_taken(r, r.mix, true)) {
         file["check"] = check_of_lengths(r, *check);
     }
     return file.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -3,20 +3,31 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <limits>
 #include <optional>
-#include <set>
 
 #include "measure/hash.h"
 #include "measure/stage_clock.h"
 #include "planner/entry_times.h"
+#include "planner/lone_choices.h"
+#include "planner/mix_runs.h"
 #include "planner/plan_of_result.h"
 #include "profile/run_estimate.h"
 
 namespace tmx {
 namespace {
 
-// Steps back from a combination that broke the budget: more combinations than these are taken some at a time.
-constexpr int64_t k_most_steps = 32;
+// Leaves out next to nothing, and rounds otherwise than dense: what any change does that does no harm.
+constexpr const char * k_control = "means:keep=0.95";
+
+damage damage_of(const std::vector<prompt_group> & groups, const std::vector<fidelity> & on) {
+    damage d;
+    d.measured = true;
+    d.first_kl = worst_mean(groups, [&](size_t prompt) { return on[prompt].first_kl; });
+    d.following_kl = worst_mean(groups, [&](size_t prompt) { return on[prompt].following_kl; });
+    d.mean_kl = worst_mean(groups, [&](size_t prompt) { return on[prompt].mean_kl(); });
+    return d;
+}
 
 std::vector<int32_t> candidates(const model_facts & facts) {
     std::vector<int32_t> layers;
@@ -25,13 +36,6 @@ std::vector<int32_t> candidates(const model_facts & facts) {
     }
     return layers;
 }
-
-// One measurement.
-struct job {
-    layer_mix mix;
-    size_t prompt = 0;
-    std::string what;  // for people
-};
 
 class planner_run {
   public:
@@ -43,7 +47,8 @@ class planner_run {
           records_(settings.base.record_path),
           model_sha256_(sha256_of_file(settings.base.model_path)),
           keys_(settings.base, model_sha256_, arithmetic_of(b)),
-          stage_(settings_, keys_, b, m, prompts, records_) {
+          stage_(settings_, keys_, b, m, prompts, records_),
+          runs_(stage_, clock_, prompts) {
         result_.facts = m.facts();
         result_.model_sha256 = model_sha256_;
         result_.choosing = group_prompts(prompts, false);
@@ -64,106 +69,67 @@ class planner_run {
         leave_out_what_fails();
         measure_everywhere();
         predict_times();
-        measure_alone("layers", short_, all_choices(), &measured_choice::at_short);
-        choice_table table = table_of();
+        measure_floors();
+        measure_at_shortest();
+        choice_table table = table_of(result_, settings_.aim);
         drop_useless(table, settings_.budget());
         if (!others_.empty()) {
-            measure_alone("longest", {others_.back()}, offered(table), &measured_choice::at_long);
-            table = table_of();
+            measure_alone("longest", {others_.back()}, on_frontier(table), &measured_choice::at_long);
+            table = table_of(result_, settings_.aim);
             drop_useless(table, settings_.budget());
         }
-        result_.mix = search_in(make_frontier(table));
-        if (const int32_t entry = plain_triangle(); entry >= 0 && settings_.menu.size() > 1 && !settings_.base.quick) {
-            result_.triangle = search_in(make_frontier(only(table_of(), entry)));
+        result_.mix = search_in(table);
+        if (const int32_t entry = plain_triangle(); entry >= 0 && n_entries() > 1 && !settings_.base.quick) {
+            measure_triangle(static_cast<size_t>(entry));
+            result_.triangle = search_in(only(table_of(result_, settings_.aim), entry));
         }
         result_.value = plan_of_result(settings_, result_);
         return std::move(result_);
     }
 
   private:
-    planner_settings settings_;  // its menu loses what cannot be computed here
+    planner_settings settings_;  // its menu loses what cannot be computed here, and has the control behind its end
     run_clock clock_;
     const prompt_pool & prompts_;
     record_store records_;
     std::string model_sha256_;
     record_keys keys_;
     mix_stage stage_;
+    mix_runs runs_;
     std::vector<prompt_group> short_, others_;  // of the prompts that choose
     planner_result result_;
 
-    size_t n_entries() const { return settings_.menu.size(); }
+    size_t n_entries() const { return result_.menu.size(); }
 
-    double weight_of(const std::vector<prompt_group> & groups) const {
-        double sum = 0;
-        for (const size_t prompt : prompts_of(groups)) {
-            sum += stage_clock::weight_of(prompts_.n_tokens(prompt));
-        }
-        return sum;
-    }
-
-    double weight_of_search() const {
-        const double n_combinations = static_cast<double>(result_.layers.size() * n_entries());
-        return std::ceil(std::log2(n_combinations + 1)) * weight_of(result_.choosing) + 2 * weight_of(result_.held_out);
-    }
-
-    // What is going to be done, as far as it is known: that half of the choices are dropped is a guess.
+    // What is going to be done, as far as it is known: that half of the choices are not measured is a guess, and that
+    // most of a search's tries end with the shortest prompts.
     void foresee() {
-        const auto n_choices = static_cast<double>(result_.layers.size() * n_entries());
-        const double n_everywhere = static_cast<double>(n_entries()) + 1;
-        const double alone_at_longest = others_.empty() ? 0 : n_choices / 2 * weight_of({others_.back()});
-        clock_.expect(work_kind::prefill, n_everywhere * weight_of(result_.choosing) + n_choices * weight_of(short_) +
-                                              alone_at_longest + 2 * weight_of_search());
-        const std::string what =
-            fmt::format("{} entries in {} layers, {} prompts that choose, {} that check, of up to {} tokens{}",
-                        n_entries(), result_.layers.size(), result_.n_prompts, prompts_of(result_.held_out).size(),
-                        std::max(result_.choosing.back().n_tokens, result_.held_out.back().n_tokens),
-                        result_.n_on_file > 0 ? ", less what is on file" : "");
+        const auto n_layers = static_cast<double>(result_.layers.size());
+        const auto n_menu = static_cast<double>(settings_.menu.size());
+        const double all = runs_.weight_of(result_.choosing);
+        const double alone = (1 + n_menu / 2) * n_layers * runs_.weight_of(short_) +
+                             (others_.empty() ? 0 : n_menu / 4 * n_layers * runs_.weight_of({others_.back()}));
+        const double bisection = std::ceil(std::log2(n_layers * n_menu + 1)) * all;
+        const double search = bisection + n_layers * all / 2 + 2 * runs_.weight_of(result_.held_out);
+        clock_.expect(work_kind::prefill, (n_menu + 1) * all + alone + 2 * search);
+        const std::string what = fmt::format(
+            "{} entries in {} layers, {} prompts that choose, {} that check, of up to {} tokens{}",
+            settings_.menu.size(), result_.layers.size(), result_.n_prompts, prompts_of(result_.held_out).size(),
+            std::max(result_.choosing.back().n_tokens, result_.held_out.back().n_tokens),
+            result_.n_on_file > 0 ? ", less what is on file" : "");
         clock_.announce(what, stage_clock::weight_of(prompts_.n_tokens(0)), stage_.seconds_of_prefill());
     }
 
-    // Runs all, in their order. What is on file costs nothing; a prompt's dense answer is computed with the first that
-    // needs it.
-    std::vector<mix_effect> run_jobs(const std::string & name, const std::vector<job> & jobs) {
-        std::vector<double> weights;
-        std::set<size_t> with_dense;
-        double total = 0;
-        for (const job & j : jobs) {
-            double weight = 0;
-            if (!stage_.on_file(j.mix, j.prompt)) {
-                const bool dense_too = !stage_.holds_dense(j.prompt) && with_dense.insert(j.prompt).second;
-                weight = (dense_too ? 2 : 1) * stage_clock::weight_of(prompts_.n_tokens(j.prompt));
-            }
-            weights.push_back(weight);
-            total += weight;
-        }
-        clock_.begin(work_kind::prefill, total);
-        stage_clock clock(name, total, clock_.sink());
-        std::vector<mix_effect> effects;
-        for (size_t i = 0; i < jobs.size(); ++i) {
-            const std::string item = fmt::format("{}, {}", prompts_.specs()[jobs[i].prompt].name(), jobs[i].what);
-            if (weights[i] > 0) {
-                clock.begin(item, weights[i]);
-            }
-            effects.push_back(stage_.measure(jobs[i].mix, jobs[i].prompt));
-            if (weights[i] > 0) {
-                clock.end(fmt::format("{}: KL {:.2e}", item, effects.back().effect.distance.first_kl));
-            }
-        }
-        return effects;
-    }
-
-    measured_mix measure(const std::string & name, const layer_mix & mix, int64_t number, bool held_out) {
+    measured_mix measure(const std::string & name, const layer_mix & mix, bool held_out, double budget) {
+        const std::vector<prompt_group> & groups = held_out ? result_.held_out : result_.choosing;
         measured_mix measured;
         measured.mix = mix;
-        measured.number = number;
         measured.held_out = held_out;
-        std::vector<job> jobs;
-        for (const size_t prompt : prompts_of(held_out ? result_.held_out : result_.choosing)) {
-            jobs.push_back({mix, prompt, text_of(mix, settings_.menu)});
-        }
-        measured.effects = run_jobs(name, jobs);
-        measured.worst_kl = worst_mean(held_out ? result_.held_out : result_.choosing,
-                                       [&](size_t i) { return measured.effects[i].effect.distance.first_kl; });
+        measured.effects = runs_.run_within(name, {mix, 0, text_of(mix, settings_.menu)}, groups, budget);
+        const bool all = measured.effects.size() == prompts_of(groups).size();
+        measured.worst_kl =
+            !all ? std::numeric_limits<double>::infinity()
+                 : worst_mean(groups, [&](size_t i) { return measured.effects[i].effect.distance.first_kl; });
         return measured;
     }
 
@@ -171,12 +137,16 @@ class planner_run {
         return mix_of(result_.facts.n_layer, result_.layers, static_cast<int32_t>(entry));
     }
 
+    void try_everywhere(size_t entry) {
+        runs_.run("methods", {{everywhere(entry), result_.choosing.front().prompts.front(), menu_text(entry)}});
+    }
+
     // Some methods cannot treat every model, or have no form for this device. ERRORS not_applied: that is so of all.
     void leave_out_what_fails() {
         std::optional<not_applied> problem;
-        for (size_t entry = 0; entry < n_entries(); ++entry) {
+        for (size_t entry = 0; entry < settings_.menu.size(); ++entry) {
             try {
-                run_jobs("methods", {{everywhere(entry), result_.choosing.front().prompts.front(), menu_text(entry)}});
+                try_everywhere(entry);
                 result_.menu.push_back(settings_.menu[entry]);
             } catch (const not_applied & error) {
                 problem = problem ? problem : error;
@@ -192,9 +162,10 @@ class planner_run {
     const std::string & menu_text(size_t entry) const { return settings_.menu[entry].text; }
 
     void measure_everywhere() {
-        result_.dense = measure("dense", mix_of(result_.facts.n_layer, {}, k_dense), 0, false);
+        const double any = std::numeric_limits<double>::infinity();
+        result_.dense = measure("dense", mix_of(result_.facts.n_layer, {}, k_dense), false, any);
         for (size_t entry = 0; entry < n_entries(); ++entry) {
-            result_.everywhere.push_back(measure("methods", everywhere(entry), 0, false));
+            result_.everywhere.push_back(measure("methods", everywhere(entry), false, any));
         }
     }
 
@@ -217,66 +188,73 @@ class planner_run {
         }
     }
 
-    using choice_list = std::vector<std::pair<size_t, size_t>>;  // (number in layers, entry)
-
-    // What saves nothing is not measured.
-    choice_list all_choices() const {
-        choice_list list;
-        for (size_t layer = 0; layer < result_.layers.size(); ++layer) {
-            for (size_t entry = 0; entry < n_entries(); ++entry) {
-                if (result_.choices[layer][entry].saved > 0) {
-                    list.emplace_back(layer, entry);
-                }
+    // [list][prompts of the groups]. Prompt by prompt: each one's dense answer is needed once.
+    std::vector<std::vector<fidelity>> run_alone(const std::string & name, const std::vector<prompt_group> & groups,
+                                                 const std::vector<lone_choice> & list) {
+        std::vector<mix_job> jobs;
+        for (const size_t prompt : prompts_of(groups)) {
+            for (const lone_choice & choice : list) {
+                const int32_t number = result_.layers[choice.layer];
+                jobs.push_back({mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(choice.entry)), prompt,
+                                fmt::format("{} alone {}", number, menu_text(choice.entry))});
             }
         }
-        return list;
+        const std::vector<mix_effect> effects = runs_.run(name, jobs);
+        std::vector<std::vector<fidelity>> rows(list.size());
+        for (size_t i = 0; i < effects.size(); ++i) {
+            rows[i % list.size()].push_back(effects[i].effect.distance);
+        }
+        return rows;
     }
 
-    static choice_list offered(const choice_table & table) {
-        choice_list list;
-        for (size_t layer = 0; layer < table.size(); ++layer) {
-            for (size_t entry = 0; entry < table[layer].size(); ++entry) {
-                if (table[layer][entry].offered) {
-                    list.emplace_back(layer, entry);
-                }
-            }
-        }
-        return list;
-    }
-
-    void measure_alone(const std::string & name, const std::vector<prompt_group> & groups, const choice_list & list,
-                       damage measured_choice::*where) {
-        // Prompt by prompt: each one's dense answer is needed once.
-        const std::vector<size_t> prompts = prompts_of(groups);
-        std::vector<job> jobs;
-        for (const size_t prompt : prompts) {
-            for (const auto & [layer, entry] : list) {
-                const int32_t number = result_.layers[layer];
-                jobs.push_back({mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(entry)), prompt,
-                                fmt::format("{} alone {}", number, menu_text(entry))});
-            }
-        }
-        const std::vector<mix_effect> effects = run_jobs(name, jobs);
+    void measure_alone(const std::string & name, const std::vector<prompt_group> & groups,
+                       const std::vector<lone_choice> & list, damage measured_choice::*where) {
+        const std::vector<std::vector<fidelity>> rows = run_alone(name, groups, list);
         for (size_t i = 0; i < list.size(); ++i) {
-            const auto on = [&](size_t prompt) -> const fidelity & {
-                return effects[prompt * list.size() + i].effect.distance;
-            };
-            damage & found = result_.choices[list[i].first][list[i].second].*where;
-            found.measured = true;
-            found.first_kl = worst_mean(groups, [&](size_t prompt) { return on(prompt).first_kl; });
-            found.following_kl = worst_mean(groups, [&](size_t prompt) { return on(prompt).following_kl; });
+            result_.choices[list[i].layer][list[i].entry].*where = damage_of(groups, rows[i]);
         }
     }
 
-    choice_table table_of() const {
-        choice_table table;
-        for (const std::vector<measured_choice> & layer : result_.choices) {
-            table.emplace_back();
-            for (const measured_choice & choice : layer) {
-                table.back().push_back({choice.damage_counted(), choice.saved, choice.at_short.measured});
+    // A model that the control cannot treat has no floors.
+    void measure_floors() {
+        result_.floors.assign(result_.layers.size(), 0);
+        settings_.menu.push_back(parse_menu(k_control, settings_.base.shape, true).front());
+        const size_t control = settings_.menu.size() - 1;
+        std::vector<lone_choice> list;
+        for (size_t layer = 0; layer < result_.layers.size(); ++layer) {
+            list.push_back({layer, control});
+        }
+        try {
+            try_everywhere(control);
+        } catch (const not_applied &) {
+            return;
+        }
+        const std::vector<std::vector<fidelity>> rows = run_alone("floors", short_, list);
+        for (size_t layer = 0; layer < rows.size(); ++layer) {
+            result_.floors[layer] = damage_of(short_, rows[layer]).mean_kl;
+        }
+    }
+
+    void measure_at_shortest() {
+        for (;;) {
+            const std::vector<lone_choice> list = next_choices(result_, settings_.aim, settings_.budget());
+            if (list.empty()) {
+                return;
+            }
+            measure_alone("layers", short_, list, &measured_choice::at_short);
+        }
+    }
+
+    // For the search that has nothing else, in layers where something else was harmless, too.
+    void measure_triangle(size_t entry) {
+        std::vector<lone_choice> list;
+        for (size_t layer = 0; layer < result_.layers.size(); ++layer) {
+            const measured_choice & choice = result_.choices[layer][entry];
+            if (!choice.at_short.measured && saving_of(choice, settings_.aim) > 0) {
+                list.push_back({layer, entry});
             }
         }
-        return table;
+        measure_alone("layers", short_, list, &measured_choice::at_short);
     }
 
     static choice_table only(choice_table table, int32_t entry) {
@@ -297,16 +275,17 @@ class planner_run {
         return -1;
     }
 
-    search search_in(std::vector<combination> frontier) {
+    search search_in(const choice_table & table) {
         search s;
-        s.frontier = std::move(frontier);
-        const auto n_sizes = static_cast<int64_t>(s.frontier.size()) - 1;
-        const int64_t step = std::max<int64_t>((n_sizes + k_most_steps - 1) / k_most_steps, 1);
-        s.chosen = choose_size(n_sizes, step, settings_.budget(), true, [&](int64_t number, bool held_out) {
-            const layer_mix mix = mix_of_combination(result_, s.frontier[static_cast<size_t>(number)]);
-            s.measured.push_back(
-                measure(fmt::format("{} {}", number, held_out ? "checked" : "tried"), mix, number, held_out));
-            return s.measured.back().worst_kl;
+        s.frontier = make_frontier(table);
+        s.found = search_mix(table, settings_.budget(), [&](const combination & c, bool held_out) {
+            measured_mix m =
+                measure(held_out ? "checked" : "tried", mix_of_combination(result_, c), held_out, settings_.budget());
+            const double kl = m.worst_kl;
+            if (kl <= settings_.budget()) {
+                s.measured.push_back(std::move(m));
+            }
+            return kl;
         });
         return s;
     }

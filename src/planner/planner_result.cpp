@@ -2,19 +2,23 @@
 
 namespace tmx {
 
-const measured_mix * search::check() const {
-    // The last one measured on held-out prompts need not be the one taken: a bisection may have ended elsewhere.
-    const auto found = std::find_if(measured.rbegin(), measured.rend(),
-                                    [&](const measured_mix & m) { return m.held_out && m.number == chosen.size; });
-    return found == measured.rend() ? nullptr : &*found;
-}
-
 layer_mix mix_of_combination(const planner_result & r, const combination & c) {
     layer_mix mix(static_cast<size_t>(r.facts.n_layer), k_dense);
     for (size_t i = 0; i < r.layers.size(); ++i) {
         mix[static_cast<size_t>(r.layers[i])] = c.entries[i];
     }
     return mix;
+}
+
+double damage_counted(const planner_result & r, size_t layer, size_t entry) {
+    return std::max(r.choices[layer][entry].mean_kl() - r.floors[layer], 0.0);
+}
+
+const measured_mix * measured_taken(const planner_result & r, const search & s, bool held_out) {
+    const layer_mix mix = mix_of_combination(r, s.taken());
+    const auto found = std::find_if(s.measured.begin(), s.measured.end(),
+                                    [&](const measured_mix & m) { return m.held_out == held_out && m.mix == mix; });
+    return found == s.measured.end() ? nullptr : &*found;
 }
 
 std::span<const mix_effect> at_longest(const planner_result & r, const measured_mix & m) {
@@ -51,8 +55,16 @@ double predicted_share(const planner_result & r, const combination & c) {
     return all > 0 ? 1 - skipped / all : 1;
 }
 
+double saved_seconds(const planner_result & r, const combination & c) {
+    double saved = 0;
+    for (size_t i = 0; i < r.layers.size(); ++i) {
+        saved += c.entries[i] < 0 ? 0 : r.choices[i][static_cast<size_t>(c.entries[i])].saved;
+    }
+    return saved;
+}
+
 double predicted_seconds(const planner_result & r, const combination & c) {
-    return median_prefill(at_longest(r, r.dense)) - c.saved;
+    return median_prefill(at_longest(r, r.dense)) - saved_seconds(r, c);
 }
 
 }  // namespace tmx

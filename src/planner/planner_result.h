@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "planner/frontier.h"
+#include "planner/mix_search.h"
 #include "planner/mix_stage.h"
 #include "planner/prompt_groups.h"
-#include "profile/selection.h"
 #include "runtime/model.h"
 #include "trianglemix/plan.h"
 
@@ -22,9 +22,7 @@ struct damage {
     bool measured = false;
     double first_kl = 0;
     double following_kl = 0;
-
-    // A choice must be harmless in both: few prompts' first tokens alone tell little.
-    double worse() const { return std::max(first_kl, following_kl); }
+    double mean_kl = 0;  // over all positions: few prompts' first tokens alone tell little
 };
 
 struct measured_choice {
@@ -33,29 +31,25 @@ struct measured_choice {
     double saved = 0;  // seconds of the longest prompts, may be below 0
     double kept_share = 1;  // of the layer's pairs, in the longest prompts
 
-    double damage_counted() const {
-        return at_long.measured ? std::max(at_short.worse(), at_long.worse()) : at_short.worse();
-    }
+    double mean_kl() const { return std::max(at_short.mean_kl, at_long.measured ? at_long.mean_kl : 0); }
 };
 
 // A mix that was measured on all prompts that choose, or all that check.
 struct measured_mix {
     layer_mix mix;
-    int64_t number = 0;  // of a search's combination
     bool held_out = false;
     double worst_kl = 0;              // mean first-token KL at the length where it is largest
     std::vector<mix_effect> effects;  // [prompts], group by group
 };
 
-// A row of combinations, and what was taken of it.
+// A frontier, and the way to what was taken.
 struct search {
     std::vector<combination> frontier;
-    selection chosen;                    // a number in the frontier
-    std::vector<measured_mix> measured;  // in the order of measuring
+    searched_path found;
+    // Combinations within the budget on all prompts that choose, or that check; in the order of measuring.
+    std::vector<measured_mix> measured;
 
-    const combination & taken() const { return frontier[static_cast<size_t>(chosen.size)]; }
-    // The taken one on prompts that check; null: it is dense.
-    const measured_mix * check() const;
+    const combination & taken() const { return found.path[found.taken]; }
 };
 
 struct planner_result {
@@ -71,12 +65,20 @@ struct planner_result {
     measured_mix dense;                                 // on prompts that choose
     std::vector<measured_mix> everywhere;               // [entry], in every candidate layer, on prompts that choose
     std::vector<std::vector<measured_choice>> choices;  // [layers][entry]
-    search mix;                                         // of the whole menu
+    // [layers] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: not known
+    std::vector<double> floors;
+    search mix;                      // of the whole menu
     std::optional<search> triangle;  // of Triangle attention alone, beside it; none: a quick run, or no such entry
     plan value;
 };
 
 layer_mix mix_of_combination(const planner_result & r, const combination & c);
+
+// What a choice does beyond its layer's floor. REQUIRES at_short measured.
+double damage_counted(const planner_result & r, size_t layer, size_t entry);
+
+// What the search took, on prompts that choose or that check; null: not measured there, or it is dense.
+const measured_mix * measured_taken(const planner_result & r, const search & s, bool held_out);
 
 // Of the longest prompts, on which it was measured.
 std::span<const mix_effect> at_longest(const planner_result & r, const measured_mix & m);
@@ -85,7 +87,8 @@ double share_of_pairs(std::span<const mix_effect> effects);  // of all attention
 
 // Share of all attention pairs that a combination is expected to compute in the longest prompts.
 double predicted_share(const planner_result & r, const combination & c);
-// Seconds until the first token of the longest prompts.
+// Seconds of the longest prompts: what it saves, and what is left until the first token.
+double saved_seconds(const planner_result & r, const combination & c);
 double predicted_seconds(const planner_result & r, const combination & c);
 
 }  // namespace tmx

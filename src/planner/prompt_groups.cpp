@@ -47,4 +47,18 @@ double worst_mean(const std::vector<prompt_group> & groups, const std::function<
     return worst;
 }
 
+bool mean_beyond(const std::vector<prompt_group> & groups, const std::vector<double> & first_values, double limit) {
+    size_t i = 0;
+    for (const prompt_group & group : groups) {
+        double sum = 0;
+        for (size_t k = 0; k < group.prompts.size() && i < first_values.size(); ++k) {
+            sum += first_values[i++];
+        }
+        if (!(sum / static_cast<double>(group.prompts.size()) <= limit)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 }  // namespace tmx

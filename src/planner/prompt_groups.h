@@ -23,4 +23,8 @@ std::vector<size_t> prompts_of(const std::vector<prompt_group> & groups);  // gr
 // The largest of the groups' means, of values of prompts_of(groups). REQUIRES at least one group.
 double worst_mean(const std::vector<prompt_group> & groups, const std::function<double(size_t i)> & value);
 
+// Whether the values of the first prompts alone say that a group's mean is more than the limit, or no number: when none
+// of the others is below 0.
+bool mean_beyond(const std::vector<prompt_group> & groups, const std::vector<double> & first_values, double limit);
+
 }  // namespace tmx

@@ -1,6 +1,7 @@
 // planner/settings.h -- what a planner is to do.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "planner/menu.h"
@@ -8,10 +9,17 @@
 
 namespace tmx {
 
+// What a mix is to save: seconds on the machine that measures, or attention pairs, which are the same on any machine.
+enum class planner_aim : uint8_t { time, pairs };
+constexpr const char * name_of(planner_aim aim) {
+    return aim == planner_aim::time ? "time" : "pairs";
+}
+
 // Of `base` the model, prompts, shape, device, precision and record file count; `value` is the budget.
 struct planner_settings {
     profile_settings base;
     std::vector<menu_entry> menu;  // at least one
+    planner_aim aim = planner_aim::time;
 
     double budget() const { return base.value; }
 };

@@ -32,6 +32,9 @@ json data_json(const profile_settings & settings) {
         }
         data["builtin"] = std::move(kinds);
         data["lengths"] = p.lengths;
+        if (!p.check_lengths.empty()) {
+            data["check_lengths"] = p.check_lengths;
+        }
         data["samples"] = p.samples;
         data["check_samples"] = p.check_samples;
         data["seed"] = p.seed;

@@ -69,6 +69,9 @@ std::vector<int64_t> settle_lengths(const profile_settings & settings, int64_t n
         for (const int64_t length : lengths) {
             check_fits("--length", length, settings, n_ctx_train);
         }
+        for (const int64_t length : settings.prompts.check_lengths) {
+            check_fits("--check-length", length, settings, n_ctx_train);
+        }
     }
     return lengths;
 }

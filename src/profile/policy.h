@@ -26,7 +26,7 @@ prompt_settings settle_prompts(prompt_settings asked, std::optional<int64_t> sam
                                std::optional<int64_t> check_samples, bool quick);
 
 // Lengths of made prompts: those that were given, else default_lengths().
-// ERRORS failure: one that was given does not fit the context.
+// ERRORS failure: one that was given, also for the check, does not fit the context.
 std::vector<int64_t> settle_lengths(const profile_settings & settings, int64_t n_ctx_train);
 
 // What the probe makes of a model's file.

@@ -149,8 +149,10 @@ std::vector<prompt_spec> list_prompts(const prompt_settings & settings) {
     for (const bool held_out : {false, true}) {
         const int64_t samples = held_out ? settings.check_samples : settings.samples;
         const uint64_t seed = settings.seed + (held_out ? k_unseen_seed : 0);
+        const bool own_lengths = held_out && !settings.check_lengths.empty();
+        const std::vector<int64_t> & lengths = own_lengths ? settings.check_lengths : settings.lengths;
         for (int64_t sample = 0; sample < samples; ++sample) {
-            for (const int64_t length : settings.lengths) {
+            for (const int64_t length : lengths) {
                 for (const prompt_kind kind : settings.kinds) {
                     specs.push_back({name_of(kind), length, sample, seed, held_out, 0});
                 }

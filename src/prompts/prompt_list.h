@@ -27,10 +27,11 @@ struct data_prompt {
 std::vector<data_prompt> read_data_file(const std::string & path);
 
 struct prompt_settings {
-    std::vector<prompt_kind> kinds;  // empty: data only
-    std::vector<int64_t> lengths;    // tokens
-    int64_t samples = 4;             // of each kind and length
-    int64_t check_samples = 2;       // of each kind and length, kept back
+    std::vector<prompt_kind> kinds;      // empty: data only
+    std::vector<int64_t> lengths;        // tokens
+    std::vector<int64_t> check_lengths;  // of prompts kept back; empty: as lengths
+    int64_t samples = 4;                 // of each kind and length
+    int64_t check_samples = 2;           // of each kind and length, kept back
     uint64_t seed = 1;
     std::vector<std::string> texts;        // documents are made of them; empty: made prose
     std::vector<std::string> check_texts;  // of prompts kept back; empty: as texts

@@ -31,6 +31,7 @@ class arm_models {
     // The weights for this arm. REQUIRES no session over an earlier arm's is left. ERRORS failure, interrupted.
     const model & of(const arm & a);
 
+    bool keeps_both() const { return keep_both_; }
     const model & text() const;  // for tokens and texts; always there
     const model_facts & facts() const { return facts_; }
     const std::string & device_of(const arm & a) const { return a.ours ? where_.ours : where_.stock; }

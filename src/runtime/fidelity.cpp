@@ -48,8 +48,13 @@ fidelity compare_rows(const logit_rows & reference, const logit_rows & other) {
     result.n_positions = static_cast<int64_t>(reference.size());
     result.n_following = result.n_positions - 1;
     double following = 0;
+    std::vector<double> kls(reference.size());
+#pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < reference.size(); ++i) {
-        const double kl = kl_divergence(reference[i], other[i]);
+        kls[i] = kl_divergence(reference[i], other[i]);
+    }
+    for (size_t i = 0; i < reference.size(); ++i) {
+        const double kl = kls[i];
         result.worst_kl = std::max(result.worst_kl, kl);
         if (i == 0) {
             result.first_kl = kl;

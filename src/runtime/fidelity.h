@@ -1,7 +1,8 @@
 // runtime/fidelity.h -- how far one arm's next-token distribution is from another's.
 //
 // NUMERICS Inputs are raw logits as the model gave them (f32). Every sum is in double, after the maximum is subtracted.
-// THREADS  Pure functions of their arguments.
+// THREADS  Pure functions of their arguments. compare_rows() spreads positions over OpenMP's threads; the same bits for
+//          any number of them.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,12 @@ struct fidelity {
     int64_t n_same_top = 0;   // positions, the first included, with equal argmax
     int64_t n_positions = 0;
 
+    // Over all positions, the first included; 0 if there are none.
+    double mean_kl() const {
+        return n_positions > 0
+                   ? (first_kl + following_kl * static_cast<double>(n_following)) / static_cast<double>(n_positions)
+                   : 0.0;
+    }
     double same_top_share() const {
         return n_positions > 0 ? static_cast<double>(n_same_top) / static_cast<double>(n_positions) : 1.0;
     }

@@ -3,55 +3,15 @@
 #include <llama.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "identity/attention_windows.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
+#include "runtime/model_metadata.h"
 
 namespace tmx {
 namespace {
-
-std::string metadata(const llama_model * model, const std::string & key) {
-    const int32_t length = llama_model_meta_val_str(model, key.c_str(), nullptr, 0);
-    if (length < 0) {
-        return {};
-    }
-    std::string value(static_cast<size_t>(length) + 1, '\0');
-    llama_model_meta_val_str(model, key.c_str(), value.data(), value.size());
-    value.pop_back();
-    return value;
-}
-
-int32_t metadata_number(const llama_model * model, const std::string & key, int32_t otherwise) {
-    const std::string text = metadata(model, key);
-    int32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc() && end == text.data() + text.size() ? value : otherwise;
-}
-
-// Stands for the user's text while the template is rendered; no template or tokeniser knows it.
-constexpr const char * k_placeholder = "\x01user-text\x01";
-
-// The template around one user message: what comes before and after it. False: llama.cpp does not know the template.
-bool render_template(const char * chat_template, std::string & before, std::string & after) {
-    const llama_chat_message message{"user", k_placeholder};
-    const int32_t length = llama_chat_apply_template(chat_template, &message, 1, true, nullptr, 0);
-    if (length < 0) {
-        return false;
-    }
-    std::string rendered(static_cast<size_t>(length) + 1, '\0');
-    llama_chat_apply_template(chat_template, &message, 1, true, rendered.data(), static_cast<int32_t>(rendered.size()));
-    rendered.resize(static_cast<size_t>(length));
-    const size_t at = rendered.find(k_placeholder);
-    if (at == std::string::npos) {
-        return false;
-    }
-    before = rendered.substr(0, at);
-    after = rendered.substr(at + std::string_view(k_placeholder).size());
-    return true;
-}
 
 ggml_backend_dev_t gpu_named(const std::string & name) {
     const ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
@@ -142,7 +102,8 @@ void model::read_facts(const std::string & path, bool weights) {
     facts_.n_vocab = llama_vocab_n_tokens(vocab);
     facts_.weight_bytes = llama_model_size(m);
     facts_.n_params = llama_model_n_params(m);
-    for (token_id token = 0; token < facts_.n_vocab; ++token) {
+    const bool has_tokeniser = llama_vocab_type(vocab) != LLAMA_VOCAB_TYPE_NONE;
+    for (token_id token = 0; has_tokeniser && token < facts_.n_vocab; ++token) {
         const auto kind = static_cast<unsigned>(llama_vocab_get_attr(vocab, token));
         if ((kind & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) != 0) {
             const char * text = llama_vocab_get_text(vocab, token);
@@ -157,6 +118,9 @@ void model::read_facts(const std::string & path, bool weights) {
 
 std::vector<token_id> model::tokenise(std::string_view text) const {
     const llama_vocab * vocab = llama_model_get_vocab(model_.get());
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
+        throw failure(facts_.path + " has no tokeniser, so it can read token numbers only, and no text");
+    }
     std::vector<token_id> tokens(text.size() + 8);
     const int32_t n = llama_tokenize(vocab, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
                                      static_cast<int32_t>(tokens.size()), false, false);
@@ -165,61 +129,6 @@ std::vector<token_id> model::tokenise(std::string_view text) const {
     }
     tokens.resize(static_cast<size_t>(n));
     return tokens;
-}
-
-std::vector<token_id> model::tokenise_segments(const std::string & before, const std::string & text,
-                                               const std::string & after) const {
-    std::vector<token_id> ids;
-    std::string plain;
-    const auto flush = [&] {
-        if (!plain.empty()) {
-            const std::vector<token_id> part = tokenise(plain);
-            ids.insert(ids.end(), part.begin(), part.end());
-            plain.clear();
-        }
-    };
-    const auto add_template = [&](const std::string & part) {
-        for (size_t at = 0; at < part.size();) {
-            const auto found = std::find_if(control_tokens_.begin(), control_tokens_.end(), [&](const auto & control) {
-                return part.compare(at, control.first.size(), control.first) == 0;
-            });
-            if (found == control_tokens_.end()) {
-                plain += part[at++];
-            } else {
-                flush();
-                ids.push_back(found->second);
-                at += found->first.size();
-            }
-        }
-    };
-    add_template(before);
-    plain += text;
-    add_template(after);
-    flush();
-    return ids;
-}
-
-prompt_tokens model::tokenise_prompt(const std::string & text, bool raw) const {
-    prompt_tokens result;
-    const llama_vocab * vocab = llama_model_get_vocab(model_.get());
-    std::string before;
-    std::string after;
-    const char * chat_template = llama_model_chat_template(model_.get(), nullptr);
-    if (raw) {
-        result.note = "plain text, as asked";
-    } else if (chat_template == nullptr) {
-        result.note = "the model file has no chat template; the prompt is plain text";
-    } else if (!render_template(chat_template, before, after)) {
-        result.note = "llama.cpp does not know the model's chat template; the prompt is plain text";
-    } else {
-        result.templated = true;
-    }
-    result.ids = tokenise_segments(before, text, after);
-    const token_id bos = llama_vocab_bos(vocab);
-    if (llama_vocab_get_add_bos(vocab) && bos >= 0 && (result.ids.empty() || result.ids.front() != bos)) {
-        result.ids.insert(result.ids.begin(), bos);
-    }
-    return result;
 }
 
 std::string model::piece(token_id token) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "identity/model_identity.h"
+#include "runtime/chat.h"
 
 struct llama_model;
 
@@ -26,8 +27,9 @@ struct model_facts : model_identity {
 // What a prompt became.
 struct prompt_tokens {
     std::vector<token_id> ids;
-    bool templated = false;  // the model's chat template was applied
-    std::string note;        // not empty: why not
+    bool templated = false;     // the model's chat template was applied
+    std::string note;           // not empty: why not
+    size_t n_plain_behind = 0;  // bytes behind the last turn's text that no control token stands for
 };
 
 // ERRORS   failure, with what llama.cpp said.
@@ -49,7 +51,12 @@ class model {
     // the text never does, whatever it contains. Begins with exactly one BOS if the model wants one.
     prompt_tokens tokenise_prompt(const std::string & text, bool raw = false) const;
 
-    // Plain text, no control tokens, no BOS.
+    // The same of several turns, in order, and with `answer_prefix` as the beginning of the model's own turn. `raw`:
+    // the turns' texts one behind the other.
+    prompt_tokens tokenise_chat(const std::vector<chat_turn> & turns, const std::string & answer_prefix,
+                                bool raw) const;
+
+    // Plain text, no control tokens, no BOS. ERRORS failure: the file has no tokeniser.
     std::vector<token_id> tokenise(std::string_view text) const;
 
     std::string piece(token_id token) const;  // its bytes; control tokens are ""
@@ -65,8 +72,6 @@ class model {
     std::vector<std::pair<std::string, token_id>> control_tokens_;  // longest text first
 
     void read_facts(const std::string & path, bool weights);
-    std::vector<token_id> tokenise_segments(const std::string & before, const std::string & text,
-                                            const std::string & after) const;
 };
 
 }  // namespace tmx

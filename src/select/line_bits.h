@@ -42,14 +42,17 @@ TMX_HOST_DEVICE constexpr uint32_t bits_from(const uint32_t * bitmap, int64_t n_
     return shift == 0 ? low : low >> shift | high << (k_word_bits - shift);
 }
 
-// Word `word` of a tile's bits. `verticals`, `distances`: bitmaps of shape.n_words() words, over blocks and over
-// distances.
+// Word `word` of the bits of a tile with these blocks. `verticals`, `distances`: bitmaps of n_words words, over blocks
+// and over distances.
+TMX_HOST_DEVICE constexpr uint32_t line_bits(const tile_blocks & blocks, const uint32_t * verticals,
+                                             const uint32_t * distances, int64_t n_words, int64_t word) {
+    const int64_t nearest = blocks.own().begin - word * k_word_bits - (k_word_bits - 1);
+    const uint32_t crossed = reversed(bits_from(distances, n_words, nearest));
+    return (verticals[word] | crossed) & blocks.visible(word);
+}
 TMX_HOST_DEVICE constexpr uint32_t line_bits(const bitmap_shape & shape, const uint32_t * verticals,
                                              const uint32_t * distances, int64_t tile, int64_t word) {
-    const index_range rows = shape.rows_of(tile);
-    const int64_t nearest = rows.begin / shape.block_keys - word * k_word_bits - (k_word_bits - 1);
-    const uint32_t crossed = reversed(bits_from(distances, shape.n_words(), nearest));
-    return (verticals[word] | crossed) & visible_bits(rows, word, shape.block_keys);
+    return line_bits({shape.rows_of(tile), shape.block_keys}, verticals, distances, shape.n_words(), word);
 }
 
 }  // namespace tmx

@@ -184,13 +184,14 @@ TEST(backend_config, dynamic_layers_by_hand) {
 TEST(backend_config, other_values) {
     const config_result result =
         read({"TRIANGLEMIX_PRECISION=fast", "TRIANGLEMIX_MIN_ROWS=1", "TRIANGLEMIX_KERNEL=avx2",
-              "TRIANGLEMIX_STATS=/tmp/a=b.json", "TRIANGLEMIX_STATUS=/tmp/s"});
+              "TRIANGLEMIX_STATS=/tmp/a=b.json", "TRIANGLEMIX_STATUS=/tmp/s", "TRIANGLEMIX_STATS_SOCKET=/tmp/%p"});
     EXPECT_TRUE(result.problems.empty());
     EXPECT_EQ(result.config.arithmetic, precision::fast);
     EXPECT_EQ(result.config.min_rows, 1);
     EXPECT_EQ(result.config.kernel, "avx2");
     EXPECT_EQ(result.config.stats, "/tmp/a=b.json");
     EXPECT_EQ(result.config.status, "/tmp/s");
+    EXPECT_EQ(result.config.stats_socket, "/tmp/%p");
     EXPECT_EQ(read({"TRIANGLEMIX_STATS=0"}).config.stats, "");
     EXPECT_TRUE(read({"TRIANGLEMIX_PRECISION=bf16"}).any_bad_value());
     for (const char * bad : {"0", "-1", "many", "64 ", "0x40"}) {
@@ -214,7 +215,7 @@ TEST(backend_config, unknown_names_are_reported) {
     const std::string text = only_problem(result);
     EXPECT_EQ(text.find("unknown variable TRIANGLEMIX_LAYER; known are TRIANGLEMIX_DISABLE, "), 0u) << text;
     for (const char * known : {"DYNAMIC", "KERNEL", "LAST", "LAYERS", "MIN_ROWS", "PLAN", "PRECISION", "SCRATCH_MB",
-                               "SINK", "STATS", "STATUS", "STRICT", "TAIL", "WINDOW"}) {
+                               "SINK", "STATS", "STATS_SOCKET", "STATUS", "STRICT", "TAIL", "WINDOW"}) {
         EXPECT_NE(text.find(known), std::string::npos) << known;
     }
 }

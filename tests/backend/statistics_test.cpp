@@ -89,6 +89,21 @@ TEST(statistics_test, a_context_counts_for_the_process_too) {
     EXPECT_EQ(process.read().proxies.size(), 1u);
 }
 
+// A host that asked for nodes ran a model, even if none was for us.
+TEST(statistics_test, what_was_only_declined_is_not_idle) {
+    statistics attention;
+    attention.count_declined(decline_reason::rows);
+    statistics products;
+    products.count_declined_product(product_decline::weights);
+    statistics norms;
+    norms.count_declined_norm(norm_decline::rows);
+    for (statistics * each : {&attention, &products, &norms}) {
+        EXPECT_FALSE(each->idle());
+        each->reset();
+        EXPECT_TRUE(each->idle());
+    }
+}
+
 TEST(statistics_test, json_and_words) {
     settings current;
     statistics counters;
@@ -177,6 +192,35 @@ TEST(statistics_test, selection_is_counted_by_layer_and_rule) {
     EXPECT_EQ(context.read().layers.at(5).selections.size(), k_most_selections)
         << "a host may change plans without end";
     EXPECT_EQ(context.read().layers.at(5).pairs.kept, 100);
+}
+
+TEST(statistics_test, pairs_are_counted_by_what_computed_them) {
+    statistics process;
+    statistics context(&process);
+    const ubatch_runs found = all_masked(1, 10, mask_reason::visible_count);
+    node_record record = describe_node({.n_head = 1, .n_head_kv = 1, .n_q = 10, .n_kv = 10}, 0, {}, found, {}, {}, 0);
+    record.pairs = {.kept = 1, .skipped = 2, .masked = 4, .flops = 0, .bytes = 0};
+    for (const node_kind kind : {node_kind::triangle, node_kind::dense, node_kind::dynamic, node_kind::dynamic}) {
+        record.kind = kind;
+        context.count_node(record);
+    }
+    context.count_selected(0, {.pairs = {.kept = 10, .skipped = 20, .masked = 0, .flops = 0, .bytes = 0}, .rules = {}});
+    context.count_passed_on_pairs(1, {.kept = 100, .skipped = 0, .masked = 0, .flops = 0, .bytes = 0});
+    const settings current;
+    for (const statistics * each : {&process, &context}) {
+        const auto json = nlohmann::json::parse(statistics_json(each->read(), current, {"", ""}));
+        EXPECT_EQ(json["kind_pairs"]["triangle"], nlohmann::json({{"kept", 1}, {"skipped", 2}, {"masked", 4}}));
+        EXPECT_EQ(json["kind_pairs"]["dynamic"], nlohmann::json({{"kept", 12}, {"skipped", 24}, {"masked", 8}}));
+        EXPECT_EQ(json["kind_pairs"]["masked"]["kept"], 0);
+        EXPECT_EQ(json["kind_pairs"]["passed_on"]["kept"], 100);
+        for (const char * what : {"kept", "skipped", "masked"}) {
+            double sum = 0;
+            for (const auto & [kind, pairs] : json["kind_pairs"].items()) {
+                sum += pairs[what].get<double>();
+            }
+            EXPECT_EQ(sum, json["pairs"][what]) << what;
+        }
+    }
 }
 
 TEST(statistics_test, the_summary_says_what_was_selected) {

@@ -21,6 +21,11 @@ import time
 import unittest
 import urllib.request
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../host"))
+
+from hostkit import metrics, settings  # noqa: E402  (found by the path above)
+from hostkit.server import free_port  # noqa: E402
+
 PROGRAM, MODEL, DL_BIN, LINKED_BIN, FAKE_GPU_MODULE, GROUP = sys.argv[1:7]
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TRIANGLEMIX_")}
@@ -397,10 +402,8 @@ class Bench(Case):
 
 
 class Serve(Case):
-    def serve(self, folder, options=(), env=None, program=PROGRAM):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def serve(self, folder, options=(), env=None, while_it_runs=lambda port: None, program=PROGRAM):
+        port = free_port()
         with tempfile.TemporaryDirectory() as scratch:
             stats = os.path.join(scratch, "stats.json")
             log = os.path.join(scratch, "log")
@@ -419,6 +422,7 @@ class Serve(Case):
                     time.sleep(0.25)
             with urllib.request.urlopen(request, timeout=120) as reply:
                 self.assertTrue(json.load(reply)["content"])
+            while_it_runs(port)
             process.send_signal(signal.SIGTERM)
             code = process.wait(timeout=60)
             with open(log, encoding="utf-8", errors="replace") as lines:
@@ -430,9 +434,43 @@ class Serve(Case):
                 statistics = json.load(file)
             self.assertEqual(statistics["plan"], "smollm2-135m-instruct")
             self.assertGreater(statistics["nodes"]["triangle"], 0)
+            return text, statistics
 
     def test_a_build_with_dynamic_backends(self):
         self.serve(DL_BIN)
+
+    def test_metrics_agree_with_the_statistics_and_the_server(self):
+        metrics_port = free_port()
+        pages = {}
+
+        def read_pages(port):
+            for _ in range(100):  # the log comes behind the answer
+                pages["ours"], pages["server"] = metrics.read(metrics_port), metrics.read(port)
+                if metrics.values(pages["ours"])["trianglemix_prompt_tokens_total"] > 0:
+                    break
+                time.sleep(0.1)
+
+        text, statistics = self.serve(DL_BIN, ["--metrics", str(metrics_port)], {"LLAMA_ARG_ENDPOINT_METRICS": "1"}, read_pages)
+        for said in (f"metrics at http://127.0.0.1:{metrics_port}/metrics", "prompt eval time"):  # the log is passed on
+            self.assertIn(said, text)
+        ours, server = metrics.values(pages["ours"]), metrics.values(pages["server"])
+        self.assertEqual(ours["trianglemix_prompt_tokens_total"], server["llamacpp:prompt_tokens_total"])
+        self.assertEqual(ours["trianglemix_time_to_first_token_seconds_count"], 1)
+        wanted = metrics.expected(statistics)
+        self.assertEqual({name: ours[name] for name in wanted}, wanted)
+        docs = settings.REPOSITORY / "docs"
+        documented = set(re.findall(r"^\| `(trianglemix_\w+)`", (docs / "metrics.md").read_text(encoding="utf-8"), re.M))
+        self.assertEqual(metrics.families(pages["ours"]), documented)
+        shown = re.findall(r"trianglemix_\w+", (docs / "metrics_dashboard.json").read_text(encoding="utf-8"))
+        self.assertLessEqual({name.removesuffix("_bucket") for name in shown}, documented)
+
+    def test_metrics_without_an_address_for_them(self):
+        server = ["--", os.path.join(DL_BIN, "llama-server"), "-m", MODEL]
+        self.check(run("serve", "--metrics", "here", *server), 1, "'here' is no address")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            self.check(run("serve", "--metrics", str(taken.getsockname()[1]), *server), 1, "cannot listen on")
 
     def test_a_build_with_linked_backends(self):
         """By the program that has no llama.cpp in it."""

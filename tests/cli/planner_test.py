@@ -43,6 +43,8 @@ class Usage(Case):
                       ["--ablate-in", "probe"], ["--threshold", "1"], ["--curve"], ["--yardsticks"]):  # fmt: skip
             self.check(run(*command(self.folder, *MENU, *other)), 2, "--menu", other[0])
         self.check(run(*command(self.folder, *MENU, "--check-samples", "0")), 2, "--check-samples")
+        self.check(run(*command(self.folder, "--aim", "pairs")), 2, "--aim", "--menu")
+        self.check(run(*command(self.folder, *MENU, "--aim", "heat")), 2, "--aim", "{time,pairs}")
 
     def test_help_teaches(self):
         self.check(run(PROGRAM, "profile", "--help"), 0, "--menu", "Menu:", "triangle:window=1024", "stride:stride=10")
@@ -98,7 +100,12 @@ class Mixes(Case):
         choices = [row for row in rows if row["type"] == "choice"]
         self.assertEqual([(row["layer"], row["entry"]) for row in choices],
                          [(layer, entry) for layer in range(N_LAYER) for entry in ("triangle", "stride:stride=3")])  # fmt: skip
-        self.assertTrue(all(row["at_shortest"]["first_kl"] >= 0 for row in choices if row["saved_s"] > 0))
+        self.assertTrue(any("at_shortest" in row for row in choices))
+        for row in choices:
+            if "at_shortest" in row:
+                found = row["at_shortest"]
+                self.assertTrue(row["floor"] >= 0 and found["first_kl"] >= 0, row)
+                self.assertAlmostEqual(found["mean_kl"], (found["first_kl"] + 2 * found["following_kl"]) / 3, delta=1e-12)
         mixes = [row for row in rows if row["type"] == "mix"]
         dense = [row for row in mixes if row["set"] == "dense"]
         self.assertEqual([(row["first_kl"], row["pairs"]) for row in dense], [(0, 1)] * 2)
@@ -114,6 +121,15 @@ class Mixes(Case):
         plan = json.loads(text_of(self.folder, "plan.json"))
         self.assertEqual((plan["version"], plan["triangle_layers"]), (1, "5"), "it saves more than a third of the blocks")
         self.assertTrue(plan["provenance"]["data"]["quick"])
+
+    def test_fewest_pairs_checked_at_another_length(self):
+        # A window of 24 is less than a third of the blocks, whatever the clock says.
+        done = run(*command(self.folder, *MENU, *QUICK, "--aim", "pairs", "--check-length", "900", "--kl-budget", "9"))
+        self.check(done, 0, "6 of 6 layers are not dense: triangle 0-5", "attention pairs computed: ")
+        made = json.loads(text_of(self.folder, "plan.json"))["provenance"]
+        self.assertEqual((made["aim"], made["data"]["lengths"], made["data"]["check_lengths"]), ("pairs", [700], [900]))
+        self.assertTrue(850 < made["check"][0]["tokens"] <= 900, made["check"])
+        self.assertEqual(made["measured_up_to"], made["check"][0]["tokens"])
 
     def test_what_the_backend_computes_exactly_is_no_measurement(self):
         done = run(*command(self.folder, *MENU, *QUICK), TRIANGLEMIX_MIN_ROWS="4096")

@@ -80,7 +80,9 @@ void fake_event_wait(ggml_backend_t backend, ggml_backend_event_t event) {
     event_of(event).hold(*state_of(backend).queue);
 }
 
-void fake_optimize(ggml_backend_t backend, ggml_cgraph *, ggml_backend_graph_optimize_params *) {
+// Since ggml 0.22 with parameters behind the graph.
+template <typename... parameters>
+void fake_optimize(ggml_backend_t backend, ggml_cgraph *, parameters...) {
     state_of(backend).gpu->n_optimized++;
 }
 
@@ -134,6 +136,17 @@ void fake_event_free(ggml_backend_dev_t, ggml_backend_event_t event) {
     delete event;
 }
 
+// Files may be mapped since ggml 0.20.
+template <typename capabilities>
+void set_capabilities(capabilities & caps, bool events) {
+    caps = {};
+    caps.async = true;
+    caps.events = events;
+    if constexpr (requires { caps.mmap_support; }) {
+        caps.mmap_support = true;
+    }
+}
+
 constexpr ggml_backend_device_i k_device = {
     .get_name = [](ggml_backend_dev_t) { return "FAKE0"; },
     .get_description = [](ggml_backend_dev_t) { return "fake GPU"; },
@@ -151,11 +164,7 @@ constexpr ggml_backend_device_i k_device = {
             props->memory_total = size_t{4} << 30;
             props->type = GGML_BACKEND_DEVICE_TYPE_GPU;
             props->device_id = "0000:00:fa.0";
-            props->caps = {.async = true,
-                           .host_buffer = false,
-                           .buffer_from_host_ptr = false,
-                           .events = gpu_of(device).options().events,
-                           .mmap_support = true};
+            set_capabilities(props->caps, gpu_of(device).options().events);
         },
     .init_backend = fake_init,
     .get_buffer_type = [](ggml_backend_dev_t device) { return gpu_of(device).buffer_type(); },
@@ -171,15 +180,16 @@ constexpr ggml_backend_device_i k_device = {
     .event_synchronize = [](ggml_backend_dev_t, ggml_backend_event_t event) { event_of(event).wait(); },
 };
 
-constexpr ggml_backend_buffer_type_i k_buffer_type = {
-    .get_name = [](ggml_backend_buffer_type_t) { return "FAKE0"; },
-    .alloc_buffer = fake_alloc,
-    .get_alignment =
-        [](ggml_backend_buffer_type_t) { return ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type()); },
-    .get_max_size = nullptr,
-    .get_alloc_size = nullptr,
-    .is_host = nullptr,
-};
+// All else is null, of which there is more since ggml 0.26.
+ggml_backend_buffer_type_i buffer_type_interface() {
+    ggml_backend_buffer_type_i made{};
+    made.get_name = [](ggml_backend_buffer_type_t) { return "FAKE0"; };
+    made.alloc_buffer = fake_alloc;
+    made.get_alignment = [](ggml_backend_buffer_type_t) {
+        return ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type());
+    };
+    return made;
+}
 
 // Segments and head lists that outlive the caller's.
 struct cpu_work {
@@ -428,7 +438,7 @@ fake_gpu::fake_gpu(fake_gpu_options options)
                           .get_proc_address = nullptr},
                 .context = this},
       device_{.iface = k_device, .reg = &registry_, .context = this},
-      buffer_type_{.iface = k_buffer_type, .device = &device_, .context = nullptr} {
+      buffer_type_{.iface = buffer_type_interface(), .device = &device_, .context = nullptr} {
     copies.reserve(size_t{1} << 16);  // as a device's own, a copy allocates nothing
 }
 

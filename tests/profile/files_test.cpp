@@ -74,8 +74,7 @@ TEST(Records, TwoRunsDoNotShareAFile) {
         const record_store second(path);
         FAIL() << "opened twice";
     } catch (const failure & error) {
-        EXPECT_NE(std::string(error.what()).find("another trianglemix profile is writing to " + path),
-                  std::string::npos);
+        EXPECT_NE(std::string(error.what()).find("another trianglemix is writing to " + path), std::string::npos);
     }
 }
 

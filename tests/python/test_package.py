@@ -1,8 +1,9 @@
-"""The Python package as its users get it: the wheel, installed with pip, in llama.cpp libraries as others released them.
+"""The Python package in llama.cpp libraries as others built them: that prompts are accelerated, plans chosen, checked and
+changed, and that errors say what to do. Nothing is measured.
 
-llama-cpp-py-sync's oldest and newest release in a Debian 13, llama-cpp-python's bindings with the shared libraries that
-setup.sh built on this machine. Nothing is measured: that prompts are accelerated, plans chosen, checked and changed, and that
-errors say what to do.
+    test_package.py            the package from what CMake built, in llama-cpp-python's bindings with the shared libraries that
+                               setup.sh built, and in the newest release of llama-cpp-py-sync in a Debian 13
+    test_package.py --wheel    the wheel: made by scripts/wheel.sh, installed with pip; in the oldest release, too
 """
 
 import json
@@ -17,8 +18,10 @@ import unittest
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", REPOSITORY / ".deps"))
 MODEL = pathlib.Path(os.environ.get("TMX_HOST_MODEL", DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf"))
+LIBRARY_DIR = pathlib.Path(os.environ.get("TMX_HOST_LIBRARY_DIR", REPOSITORY / "build/bin"))
 ROOT = DEPS / "debian13"
-RELEASES = ("0.9756", "0.11739")  # of llama-cpp-py-sync
+WHEEL = "--wheel" in sys.argv
+RELEASES = ("0.9756", "0.11739") if WHEEL else ("0.11739",)  # of llama-cpp-py-sync
 LINKED = DEPS / "llama-build-linked/bin"
 SDIST = DEPS / "llama_cpp_python-0.3.36"
 PRESET = "preset:smollm2-135m-instruct"
@@ -31,15 +34,26 @@ class Package(unittest.TestCase):
     def setUpClass(cls):
         cls.scratch = pathlib.Path(tempfile.mkdtemp(prefix="tmx-wheel-"))
         cls.addClassCleanup(shutil.rmtree, cls.scratch)
-        done = subprocess.run([REPOSITORY / "scripts/wheel.sh", cls.scratch / "dist"], capture_output=True, text=True)
-        print(done.stdout, flush=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"scripts/wheel.sh failed:\n{done.stdout}{done.stderr}")
-        (cls.wheel,) = (cls.scratch / "dist").glob("*.whl")
         cls.site = cls.scratch / "site"
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps",
-                        "--root-user-action=ignore", "--target", cls.site, cls.wheel], check=True)  # fmt: skip
+        (cls.install_wheel if WHEEL else cls.install_built)()
         shutil.copy(pathlib.Path(__file__).with_name("answer.py"), cls.site)
+
+    @classmethod
+    def install_wheel(cls):
+        subprocess.run([REPOSITORY / "scripts/wheel.sh", cls.scratch / "dist"], check=True)
+        (wheel,) = (cls.scratch / "dist").glob("*.whl")
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps",
+                        "--root-user-action=ignore", "--target", cls.site, wheel], check=True)  # fmt: skip
+
+    @classmethod
+    def install_built(cls):
+        library = cls.site / "trianglemix/lib"
+        shutil.copytree(REPOSITORY / "python/trianglemix", cls.site / "trianglemix", ignore=shutil.ignore_patterns("__pycache__"))
+        library.mkdir()
+        for built in (*LIBRARY_DIR.glob("libtrianglemix-*.so"), LIBRARY_DIR / "libggml-trianglemix.so", LIBRARY_DIR / "trianglemix-starter"):
+            (library / built.name).symlink_to(built)
+        (cls.site / "trianglemix-0.dist-info").mkdir()
+        (cls.site / "trianglemix-0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: trianglemix\nVersion: 0\n", "utf-8")
 
     def run_python(self, *arguments, **variables):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRIANGLEMIX_", "GGML_"))}
@@ -145,4 +159,4 @@ for _version in RELEASES:
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    unittest.main(argv=[word for word in sys.argv if word != "--wheel"], verbosity=2)

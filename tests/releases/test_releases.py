@@ -2,6 +2,9 @@
 
 For each release of RELEASES: it registers, computes a prompt's attention and products, answers as that release alone
 does, and a plan changes the pairs computed.
+
+    test_releases.py             checks
+    test_releases.py --write     and puts what was found into docs/results/hosts.jsonl, for the tables of tested hosts
 """
 
 import json
@@ -10,12 +13,18 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import unittest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "bench"))
+
+import rowkit  # noqa: E402  (found by the path above)
+
 DEPS = pathlib.Path(os.environ.get("TMX_DEPS_DIR", REPOSITORY / ".deps"))
 LIBRARY_DIR = pathlib.Path(os.environ.get("TMX_HOST_LIBRARY_DIR", REPOSITORY / "build/bin"))
 MODEL = pathlib.Path(os.environ.get("TMX_HOST_MODEL", DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf"))
+FAKE_GPU = LIBRARY_DIR / "fakegpu"
 ROOT = DEPS / "debian13"
 
 # llama-cpp-py-sync: ggml.
@@ -23,6 +32,9 @@ RELEASES = {"0.9756": "0.15.2", "0.10236": "0.18.0", "0.10837": "0.23.0", "0.113
 N_TOKENS = 1500
 N_LAYER = 30
 PLAN_LAYERS = "10-29"
+
+RESULTS = REPOSITORY / "docs/results/hosts.jsonl"
+WRITES = "--write" in sys.argv
 
 MOST_KL = 1e-2   # of the first token
 NEAR_TIE = 0.25  # how far ahead of the second the release's own token may be where the answers part
@@ -48,16 +60,20 @@ class Place:
         self.folder.mkdir()
         for library in LIBRARY_DIR.glob("lib*trianglemix*.so"):
             shutil.copy(library, self.folder)
+        if FAKE_GPU.is_dir():  # for proxies(), which built_hosts.py asks for
+            shutil.copytree(FAKE_GPU, self.folder / "fakegpu")
         shutil.copy(pathlib.Path(__file__).with_name("wheel_answer.py"), self.folder)
         shutil.copy(MODEL, self.folder / "model.gguf")
         for version in RELEASES:
             shutil.copytree(DEPS / "releases" / version, self.folder / version)
 
-    def answer(self, version, with_ours, **variables):
+    def answer(self, version, with_ours, device=None, **variables):
         command = ["chroot", str(ROOT), "/usr/bin/env", f"PYTHONPATH={self.inside}/{version}", "PYTHONDONTWRITEBYTECODE=1",
                    "TRIANGLEMIX_STRICT=1", "OMP_WAIT_POLICY=passive", *(f"{name}={value}" for name, value in variables.items()),
                    "python3", f"{self.inside}/wheel_answer.py", f"{self.inside}/model.gguf", str(N_TOKENS)]
-        if with_ours:
+        if device is not None:
+            command += [f"{self.inside}/fakegpu/libggml-trianglemix.so", device]
+        elif with_ours:
             command.append(f"{self.inside}/libggml-trianglemix.so")
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
@@ -78,6 +94,23 @@ def kl(reference, other):
     return sum(math.exp(a) * (a - b) for a, b in zip(log_probabilities(reference), log_probabilities(other)))
 
 
+def proxies(place, version):
+    """A release with its model on a proxy in front of a GPU that is none. Returns how many answers were right; raises."""
+    plan = {"TRIANGLEMIX_LAYERS": PLAN_LAYERS}
+    stock = place.answer(version, False)
+    exact = place.answer(version, True, "TriangleMix0", TRIANGLEMIX_MIN_KEYS="1")
+    planned = place.answer(version, True, "TriangleMix0", TRIANGLEMIX_MIN_KEYS="1", **plan)
+    on_cpu = place.answer(version, True, **plan)
+    for answer, kind in ((exact, "dense"), (planned, "triangle")):
+        counted = answer["statistics"]
+        if counted["nodes"][kind] == 0 or counted["gpu"]["graphs"]["cut"] == 0 or counted["fallbacks"]:
+            raise RuntimeError(f"{version}: nodes {counted['nodes']}, gpu {counted['gpu']}, fallbacks {counted['fallbacks']}")
+    for what, reference, answer in (("exact", stock, exact), ("a plan", on_cpu, planned)):
+        if (distance := kl(reference["logits"], answer["logits"])) > MOST_KL:
+            raise RuntimeError(f"{version}: {what} on the proxy: first-token KL {distance:.1e}")
+    return 2
+
+
 class Releases(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -85,6 +118,7 @@ class Releases(unittest.TestCase):
             raise unittest.SkipTest(why)
         cls.place = Place()
         cls.addClassCleanup(cls.place.remove)
+        cls.found = rowkit.Store(RESULTS if WRITES else None, "host", "check")
 
     def check(self, version):
         stock = self.place.answer(version, False)
@@ -114,6 +148,10 @@ class Releases(unittest.TestCase):
         print(f"llama-cpp-py-sync {version}, ggml {stock['ggml']}: {nodes['dense']} nodes, first-token KL {distance:.1e}, "
               f"answers {told}; "
               f"layers {PLAN_LAYERS} Triangle: {fewer['kept'] / pairs['kept']:.0%} of the pairs", flush=True)
+        host = f"llama-cpp-py-sync {version}"
+        self.found.replace((host, "prompt"), [{
+            "host": host, "check": "prompt", "how": "released library", "ggml": stock["ggml"], "exact_kl": distance,
+            "plan_pairs": fewer["kept"] / pairs["kept"], **rowkit.origin()}])
 
 
 for _version in RELEASES:
@@ -121,4 +159,4 @@ for _version in RELEASES:
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    unittest.main(argv=[word for word in sys.argv if word != "--write"], verbosity=2)

@@ -1,10 +1,10 @@
 """Answers a prompt with the llama.cpp of a prebuilt Python wheel (llama-cpp-py-sync), as JSON.
 
-    PYTHONPATH=WHEEL wheel_answer.py MODEL TOKENS [PLUGIN]
+    PYTHONPATH=WHEEL wheel_answer.py MODEL TOKENS [PLUGIN [DEVICE]]
 
-Run by test_releases.py in a Debian 13. PLUGIN is loaded as any program would load it, by ggml_backend_load(). Printed: the
-version of ggml, whether the plug-in registered, the logits behind the prompt, the greedy tokens after it with how far
-ahead of the second each was, and the plug-in's statistics.
+Run by test_releases.py in a Debian 13. PLUGIN is loaded as any program would load it, by ggml_backend_load(), and the
+model is put onto DEVICE. Printed: the version of ggml, whether the plug-in registered, the logits behind the prompt, the
+greedy tokens after it with how far ahead of the second each was, and the plug-in's statistics.
 """
 import json
 import sys
@@ -26,6 +26,7 @@ class Ggml:
             const char * ggml_version(void);
             void * ggml_backend_load(const char * path);
             void * ggml_backend_reg_get_proc_address(void * reg, const char * name);
+            void * ggml_backend_dev_by_name(const char * name);
         """)
         self.base = self.ffi.dlopen(folder + "/libggml-base.so.0")
         self.lib = self.ffi.dlopen(folder + "/libggml.so.0")
@@ -37,15 +38,25 @@ class Ggml:
         reg = self.lib.ggml_backend_load(path.encode())
         return reg if reg != self.ffi.NULL else None
 
+    def device(self, name):
+        found = self.lib.ggml_backend_dev_by_name(name.encode())
+        assert found != self.ffi.NULL, name
+        return int(self.ffi.cast("uintptr_t", found))
+
     def statistics(self, reg):
         address = self.base.ggml_backend_reg_get_proc_address(reg, b"trianglemix_statistics")
         return json.loads(self.ffi.string(self.ffi.cast("const char * (*)(void)", address)()).decode())
 
 
-def answer(model_path, n_tokens):
+def answer(model_path, n_tokens, device):
     ffi, lib = bindings.get_ffi(), bindings.get_lib()
     lib.llama_backend_init()
-    model = lib.llama_model_load_from_file(model_path.encode(), lib.llama_model_default_params())
+    params = lib.llama_model_default_params()
+    if device is not None:
+        devices = ffi.new("ggml_backend_dev_t[2]", [ffi.cast("void *", device), ffi.NULL])
+        params.devices = devices
+        params.n_gpu_layers = 99
+    model = lib.llama_model_load_from_file(model_path.encode(), params)
     params = lib.llama_context_default_params()
     params.n_ctx = n_tokens + N_ANSWER + 8
     params.n_batch = params.n_ubatch = 512
@@ -82,7 +93,8 @@ def main():
     folder = str(bindings._find_library()).rpartition("/")[0]
     ggml = Ggml(folder)
     reg = ggml.load(sys.argv[3]) if len(sys.argv) > 3 else None
-    result = {"ggml": ggml.version(), "registered": reg is not None} | answer(model, n_tokens)
+    device = ggml.device(sys.argv[4]) if len(sys.argv) > 4 else None
+    result = {"ggml": ggml.version(), "registered": reg is not None} | answer(model, n_tokens, device)
     if reg is not None:
         result["statistics"] = ggml.statistics(reg)
     json.dump(result, sys.stdout)

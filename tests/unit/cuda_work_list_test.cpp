@@ -249,8 +249,8 @@ std::vector<int64_t> run_jobs(work_list & list, const std::vector<uint32_t> & bi
     list.first_ranks.resize(list.first_ranks.size() + static_cast<size_t>(list.n_selected_ranks), -1);
     for (const walk_job & job : list.jobs) {
         int32_t n_blocks = 0;
-        for (int32_t word = 0; word < job.n_words; ++word) {
-            const uint32_t kept = job_bits(job, bits.data(), word);
+        for (int32_t word = 0; word * 32 * job.block_keys < job.rank_end; ++word) {
+            const uint32_t kept = job_bits(job, job.blocks(), bits.data(), word);
             for (int32_t bit = 0; bit < 32; ++bit) {
                 if ((kept >> bit & 1) != 0) {
                     list.first_ranks[static_cast<size_t>(job.list_begin + n_blocks++)] =

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "backend/attention_executor.h"
+#include "backend/cuda/attention_executor.h"
 
 namespace tmx {
 

@@ -90,11 +90,6 @@ std::vector<bench_row> read_rows(const std::string & path) {
 
 void append_rows(const std::string & path, const std::vector<bench_row> & rows) {
     std::string text;
-    std::ifstream in(path, std::ios::binary | std::ios::ate);
-    if (in && in.tellg() > 0) {
-        in.seekg(-1, std::ios::end);
-        text = in.get() == '\n' ? "" : "\n";
-    }
     for (const bench_row & row : rows) {
         text += row.dump() + "\n";
     }

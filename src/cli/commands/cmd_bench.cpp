@@ -16,6 +16,7 @@
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
+#include "cli/plot.h"
 #include "cli/stock_setting.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
@@ -122,8 +123,7 @@ int bench(bench_options options, const invocation & call) {
     if (!options.plot.empty()) {
         const std::string title =
             fmt::format("{}, {} threads, {}", show_file(facts.path), threads_of(options), cpu_name());
-        const std::string problem = draw_rows(options.plot, title, rows);
-        fmt::print(stderr, "drew {}.svg{}\n", options.plot, problem.empty() ? " and .png" : "; " + problem);
+        say_drawn(options.plot, draw_rows(options.plot, title, rows));
     }
     return 0;
 }

@@ -39,7 +39,8 @@ Menu: names of what a layer may be instead of dense, with commas between: triang
 with values is one entry (stride:stride=10), alone it stands for a short list of settings; triangle:window=1024 has a
 window of its own, triangle+stride:stride=10 is both in one layer. Each entry is measured in each layer alone, in
 llama.cpp, first on the shortest prompts; what another entry beats is dropped, the rest is measured again on the
-longest. Taken is the fastest combination that keeps --kl-budget on prompts kept back, too, at every length.
+longest. Taken is the fastest combination that a search finds within --kl-budget, on prompts kept back, too, at every
+length; with --aim pairs the one that computes the fewest attention pairs.
 
 Examples:
   trianglemix profile --quick -m model.gguf -o plan.json
@@ -106,9 +107,10 @@ void print_result(const profile_options & options, const profile_settings & s, c
 void run_layers(const profile_options & options, const profile_settings & settings, backend & b, const model & m,
                 const prompt_pool & prompts, const invocation & call) {
     const double start = seconds_now();
-    const profile_result result =
-        with_screen(settings, [&](const progress_sink & sink) { return run_profile(settings, b, m, prompts, sink); });
-    const report_facts facts = facts_of_run(settings, call, seconds_now() - start);
+    const profile_result result = with_screen(
+        settings.record_path, [&](const progress_sink & sink) { return run_profile(settings, b, m, prompts, sink); });
+    const report_facts facts =
+        facts_of_run(settings.device_description, settings.n_threads, call, seconds_now() - start);
     write_file(options.out, write_plan(result.value));
     if (!options.scores.empty()) {
         write_file(options.scores, scores_jsonl(result));
@@ -142,7 +144,7 @@ int run(const profile_options & options, const invocation & call) {
     if (menu.empty()) {
         run_layers(options, settings, b, m, prompts, call);
     } else {
-        run_menu(options, {settings, menu}, b, m, prompts, call);
+        run_menu(options, {settings, menu, aim_of(options)}, b, m, prompts, call);
     }
     return 0;
 }

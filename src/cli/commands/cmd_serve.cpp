@@ -21,6 +21,7 @@
 #include "cli/commands/server_command.h"
 #include "cli/host_build.h"
 #include "cli/input_file.h"
+#include "cli/metrics/served_metrics.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/terminal.h"
@@ -43,6 +44,7 @@ A server that starts others (--models-dir) shares --stats FILE with them: the se
 Examples:
   trianglemix serve -- llama-server -m model.gguf -c 32768 -ub 2048 -b 2048
   trianglemix serve --plan preset:llama-3.1-8b-instruct -- /opt/llama.cpp/bin/llama-server -m llama.gguf
+  trianglemix serve --metrics 9464 -- llama-server -m model.gguf -c 32768
   trianglemix serve --layers 16-31 --strict --stats stats.json -- llama-server -m model.gguf
 A prompt arrives in pieces of -ub tokens; with 2048 or more the plan's dense last rows cost little.
 )";
@@ -53,6 +55,7 @@ struct serve_options {
     plan_options plan;
     bool strict = false;
     std::string stats;
+    std::string metrics;  // an address; "": none
 };
 
 pid_t g_child = 0;
@@ -114,7 +117,9 @@ void advise_on_ubatch(const std::vector<std::string> & server) {
     }
 }
 
-pid_t start_server(const std::vector<std::string> & server, const std::string & program, const environment & env) {
+// `log`: what its stderr is to be; -1: ours.
+pid_t start_server(const std::vector<std::string> & server, const std::string & program, const environment & env,
+                   int log) {
     std::vector<char *> argv = argument_vector(server);
     const pid_t parent = getpid();
     const pid_t child = fork();
@@ -129,6 +134,9 @@ pid_t start_server(const std::vector<std::string> & server, const std::string & 
     }
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
         std::signal(number, SIG_DFL);
+    }
+    if (log >= 0) {
+        dup2(log, STDERR_FILENO);
     }
     for (const std::string & name : env.unset) {
         unsetenv(name.c_str());
@@ -185,6 +193,15 @@ bool registered(pid_t child, const std::string & status_path, std::string & why,
     return false;
 }
 
+// What the page will lack because of how the server is told to log.
+void advise_on_log(const std::vector<std::string> & server) {
+    if (has_option(server, {"--log-disable", "--log-jsonl", "-lv", "--verbosity", "--log-verbosity"})) {
+        tell(
+            "trianglemix: warning: times to first token and prompt tokens are read from the server's log; they stay 0 "
+            "where it does not write its usual lines to stderr");
+    }
+}
+
 int serve(const serve_options & options, const invocation & call) {
     std::vector<std::string> server = call.after_dashes;
     if (server.empty()) {
@@ -201,6 +218,12 @@ int serve(const serve_options & options, const invocation & call) {
         }
     }
     environment env;
+    std::unique_ptr<served_metrics> metrics;
+    if (!options.metrics.empty()) {
+        metrics = std::make_unique<served_metrics>(parse_listen_address(options.metrics));
+        env.set.emplace_back("TRIANGLEMIX_STATS_SOCKET", metrics->socket_setting());
+        advise_on_log(server);
+    }
     const std::unique_ptr<temporary_file> plan = plan_file(options.plan, server, env);
     if (!options.stats.empty()) {
         check_statistics_file(options.stats);
@@ -233,11 +256,16 @@ int serve(const serve_options & options, const invocation & call) {
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}) {
         sigaction(number, &action, nullptr);
     }
-    const pid_t child = start_server(server, host.program, env);
+    const pid_t child = start_server(server, host.program, env, metrics ? metrics->server_stderr() : -1);
     if (child < 0) {
         throw failure("cannot start another process");
     }
     g_child = child;
+    if (metrics) {
+        metrics->start();
+        tell(fmt::format("trianglemix: metrics at http://{}/metrics{}", metrics->at().text(),
+                         metrics->at().loopback() ? "" : ", for everybody who reaches this machine"));
+    }
     std::string why;
     std::optional<int> ended;
     if (!registered(child, status.path(), why, ended)) {
@@ -264,6 +292,11 @@ command add_serve(CLI::App & app) {
            "--stats", options->stats,
            "1: print statistics when the server ends; else: write them there as JSON, %p in it is the process id")
         ->option_text("1|FILE");
+    sub->add_option(
+           "--metrics", options->metrics,
+           "offer times, pairs and fallbacks to Prometheus at http://ADDRESS/metrics; a PORT alone serves this "
+           "machine only")
+        ->option_text("ADDRESS");
     return [options](const invocation & call) { return serve(*options, call); };
 }
 

@@ -15,9 +15,10 @@ namespace tmx {
 void run_menu(const profile_options & options, const planner_settings & settings, backend & b, const model & m,
               const prompt_pool & prompts, const invocation & call) {
     const double start = seconds_now();
+    const profile_settings & base = settings.base;
     const planner_result result = with_screen(
-        settings.base, [&](const progress_sink & sink) { return run_planner(settings, b, m, prompts, sink); });
-    const report_facts facts = facts_of_run(settings.base, call, seconds_now() - start);
+        base.record_path, [&](const progress_sink & sink) { return run_planner(settings, b, m, prompts, sink); });
+    const report_facts facts = facts_of_run(base.device_description, base.n_threads, call, seconds_now() - start);
     write_file(options.out, write_plan(result.value));
     if (!options.scores.empty()) {
         write_file(options.scores, mix_scores_jsonl(result));

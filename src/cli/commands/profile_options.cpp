@@ -36,6 +36,7 @@ std::string record_path_of(const profile_options & options) {
 prompt_settings prompts_of(const profile_options & options) {
     prompt_settings prompts = options.settings.prompts;
     prompts.lengths = options.lengths;
+    prompts.check_lengths = options.check_lengths;
     for (const std::string & kind : options.kinds) {
         prompts.kinds.push_back(parse_prompt_kind(kind));
     }
@@ -86,6 +87,10 @@ void add_prompt_options(CLI::App & sub, profile_options & options) {
     shown(sub.add_option("--check-samples", options.check_samples, "of each kind and length, to check the choice with")
               ->check(whole_number(0, 100000)),
           "K", "1");
+    shown(sub.add_option("--check-length", options.check_lengths, "tokens of made prompts that check the choice")
+              ->delimiter(',')
+              ->check(whole_number(k_shortest_made_prompt, 1 << 22)),
+          "L[,L...]", "as --length");
     sub.add_flag("--quick", options.settings.quick,
                  "a first look: defaults of one length of at most 2048 and one sample; the plan says so");
     shown(sub.add_option("--seed", prompts.seed, "of made prompts"), "N", "1");
@@ -168,6 +173,10 @@ std::vector<menu_entry> menu_of(const profile_options & options) {
     }
 }
 
+planner_aim aim_of(const profile_options & options) {
+    return options.aim == "pairs" ? planner_aim::pairs : planner_aim::time;
+}
+
 void add_profile_options(CLI::App & sub, profile_options & options) {
     profile_settings & s = options.settings;
     add_model_options(sub, options.model);
@@ -177,6 +186,10 @@ void add_profile_options(CLI::App & sub, profile_options & options) {
                              fmt::format("choose what each layer takes, for the fastest mix within --kl-budget: {}",
                                          fmt::join(menu_names(), ", "))),
               "ENTRY[,ENTRY...]", "");
+    shown(sub.add_option("--aim", options.aim, "of a menu: the fastest mix here, or the one of the fewest pairs")
+              ->check(CLI::IsMember({"time", "pairs"}))
+              ->needs(menu),
+          "time|pairs", "time");
     CLI::Option * method =
         shown(sub.add_option("--method", options.method, "how layers are judged")
                   ->check(CLI::IsMember({"gradient", "ablation", "both"})),

@@ -17,7 +17,8 @@ struct profile_options {
     model_options model;
     profile_settings settings;
     std::vector<std::string> kinds;
-    std::vector<int64_t> lengths;  // empty: default_lengths()
+    std::vector<int64_t> lengths;        // empty: default_lengths()
+    std::vector<int64_t> check_lengths;  // empty: as lengths
     std::optional<int64_t> samples, check_samples;
     std::string data;
     std::vector<std::string> texts;
@@ -27,6 +28,7 @@ struct profile_options {
     std::string score;
     std::string layers;
     std::optional<std::string> menu;  // the planner
+    std::string aim = "time";
     std::optional<int64_t> select;
     std::optional<double> threshold;
     std::optional<double> kl_budget;
@@ -46,6 +48,7 @@ void check_outputs(const profile_options & options);
 // What was left open is decided, and shown in notes. ERRORS usage_error, failure.
 profile_settings settings_of(const profile_options & options, const invocation & call);
 std::vector<menu_entry> menu_of(const profile_options & options);  // empty: none was given
+planner_aim aim_of(const profile_options & options);
 
 void show_note(const std::string & note);  // "": nothing is shown
 void show_notes(const std::vector<std::string> & notes);

@@ -11,9 +11,9 @@
 
 namespace tmx {
 
-report_facts facts_of_run(const profile_settings & settings, const invocation & call, double seconds) {
-    const std::string device = settings.device.empty() ? "" : ", " + settings.device_description;
-    return {call.command_line,  fmt::format("{}, {} threads{}", cpu_name(), settings.n_threads, device),
+report_facts facts_of_run(const std::string & device, int32_t n_threads, const invocation & call, double seconds) {
+    const std::string computed_on = device.empty() ? "" : ", " + device;
+    return {call.command_line,  fmt::format("{}, {} threads{}", cpu_name(), n_threads, computed_on),
             program_version(),  source_commit(),
             utc_time(),         seconds,
             peak_memory_bytes()};
@@ -34,9 +34,8 @@ void draw_beside(const std::string & report, const std::vector<report_drawing> &
     }
 }
 
-void say_stopped(const profile_settings & settings) {
-    fmt::print(stderr, "stopped; what was measured is in {}, the same command goes on from there\n",
-               settings.record_path);
+void say_stopped(const std::string & measured) {
+    fmt::print(stderr, "stopped; what was measured is in {}, the same command goes on from there\n", measured);
 }
 
 }  // namespace tmx

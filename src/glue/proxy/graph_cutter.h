@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "backend/attention_executor.h"
+#include "backend/cuda/attention_executor.h"
 #include "backend/layer_rules.h"
 #include "backend/statistics.h"
 #include "ggml-cpp.h"

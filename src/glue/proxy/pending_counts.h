@@ -6,7 +6,7 @@
 #include <map>
 #include <memory>
 
-#include "backend/attention_executor.h"
+#include "backend/cuda/attention_executor.h"
 #include "backend/selected_node.h"
 #include "backend/statistics.h"
 

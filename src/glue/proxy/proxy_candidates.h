@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/attention_executor.h"
+#include "backend/cuda/attention_executor.h"
 #include "glue/abi.h"
 
 namespace tmx {

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "backend/attention_executor.h"
+#include "backend/cuda/attention_executor.h"
 #include "backend/evaluation.h"
 #include "backend/layer_rules.h"
 #include "backend/settings.h"

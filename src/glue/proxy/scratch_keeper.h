@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "backend/attention_executor.h"
+#include "backend/cuda/attention_executor.h"
 #include "backend/statistics.h"
 #include "glue/proxy/proxy_limits.h"
 

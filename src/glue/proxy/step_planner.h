@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "backend/attention_executor.h"
+#include "backend/cuda/attention_executor.h"
 #include "backend/layer_rules.h"
 #include "backend/segments.h"
 #include "backend/selected_node.h"

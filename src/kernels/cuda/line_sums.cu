@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cmath>
+#include <limits>
 
 #include "trianglemix/cuda_line_sums.h"
 
@@ -161,7 +162,7 @@ line_params params_of(const attention_args & args, const cuda_selected_rows & ro
     p.group = static_cast<int32_t>(args.n_head / args.n_head_kv);
     p.n_slabs = slabs_of(rows.shape);
     constexpr float k_log2_e = 1.44269504088896f;
-    p.scale_log2 = std::fabs(args.scale) * k_log2_e;
+    p.scale_log2 = std::fmax(std::fabs(args.scale) * k_log2_e, std::numeric_limits<float>::min());
     p.q_sign = args.scale < 0 ? -1.0f : 1.0f;
     p.parts = reinterpret_cast<float2 *>(workspace + layout.parts);
     p.shifts = reinterpret_cast<float *>(workspace + layout.shifts);

@@ -13,6 +13,7 @@ constexpr int k_line_rows = 128;                           // packed: row m is r
 constexpr int k_warp_rows = 32;                            // in two bands of 16
 constexpr int k_line_slab = 1024;                          // keys
 constexpr int k_slab_slashes = k_line_slab + k_line_rows;  // room for one head's, row_step - 1 + k_line_slab
+constexpr int k_line_pad = 24;                             // zeros before a row of weights
 constexpr int k_line_row_bytes = 128;  // 64 dims: a panel is [key][64 dims], its 16-byte chunks swizzled by the key
 
 struct line_params {
@@ -27,7 +28,7 @@ struct line_params {
     int32_t first_rank;
     int32_t n_head, group;
     int32_t n_slabs;
-    float scale_log2;  // of the absolute value of the scale
+    float scale_log2;  // of the absolute value of the scale; not 0, so that -inf times it is -inf
     float q_sign;
     float2 * parts;    // [head][row_step][slab] largest exponent, and the sum of 2^(exponent - largest)
     float * shifts;    // [head][row_step] what exponents are lowered by, so that weights add up to 1 / n_rows
@@ -43,12 +44,12 @@ template <typename T, int k_dim_>
 struct line_config {
     using element = T;
     static constexpr int k_dim = k_dim_;
-    static constexpr int k_keys = k_dim <= 128 ? 64 : 16;                    // of a tile
-    static constexpr int k_blocks = k_dim <= 64 ? 3 : k_dim <= 128 ? 2 : 1;  // on a multiprocessor at a time
+    static constexpr int k_keys = k_dim <= 64 ? 64 : k_dim <= 128 ? 32 : 16;  // of a tile
+    static constexpr int k_blocks = k_dim <= 128 ? 3 : 1;                     // on a multiprocessor at a time
     static constexpr int k_panels = (k_dim + 63) / 64;
     static constexpr int k_steps = k_dim / 16;
     static constexpr int k_tile_bytes = k_panels * k_keys * k_line_row_bytes;
-    static constexpr int k_weight_stride = k_keys + 8;  // stores of a warp meet in no bank
+    static constexpr int k_weight_stride = k_keys + k_line_pad;  // stores of a warp meet in no bank
 };
 
 template <typename C>
@@ -58,7 +59,8 @@ struct line_memory {
 
 template <typename C>
 struct line_sum_memory : line_memory<C> {
-    float weights[k_line_warps][16][C::k_weight_stride];     // of one band
+    // Of one band, with zeros before each row and behind the last: what a diagonal meets outside of the tile.
+    float weights[k_line_warps][16 * C::k_weight_stride + k_line_pad];
     float slashes[k_line_warps][k_line_slab + k_warp_rows];  // number u is of key - row = u - 31, within slab and warp
     float columns[2][k_line_warps][C::k_keys];
 };
@@ -83,7 +85,7 @@ class line_block {
     }
 
     __device__ void measure() {
-        float largest[4];
+        float largest[4];  // product, of which the exponent is scale_log2 times as much
         float sum[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
@@ -91,25 +93,29 @@ class line_block {
             sum[i] = 0;
         }
         for_each_tile([&](int32_t first_key) {
-            float exponents[2][C::k_keys / 8][4];
-            multiply(first_key, exponents);
+            float products[2][C::k_keys / 8][4];
+            multiply(first_key, products);
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 float most = largest[i];
 #pragma unroll
                 for (int n = 0; n < C::k_keys / 8; ++n) {
-                    most = fmaxf(most, fmaxf(exponents[i / 2][n][i % 2 * 2], exponents[i / 2][n][i % 2 * 2 + 1]));
+                    most = fmaxf(most, fmaxf(products[i / 2][n][i % 2 * 2], products[i / 2][n][i % 2 * 2 + 1]));
                 }
-                const float shift = most == -INFINITY ? 0.0f : most;
-                sum[i] *= ptx::exp2(largest[i] - shift);
+                const float shift = most == -INFINITY ? 0.0f : most * p_.scale_log2;
+                sum[i] *= ptx::exp2(fmaf(largest[i], p_.scale_log2, -shift));
                 largest[i] = most;
 #pragma unroll
                 for (int n = 0; n < C::k_keys / 8; ++n) {
-                    sum[i] += ptx::exp2(exponents[i / 2][n][i % 2 * 2] - shift) +
-                              ptx::exp2(exponents[i / 2][n][i % 2 * 2 + 1] - shift);
+                    sum[i] += ptx::exp2(fmaf(products[i / 2][n][i % 2 * 2], p_.scale_log2, -shift)) +
+                              ptx::exp2(fmaf(products[i / 2][n][i % 2 * 2 + 1], p_.scale_log2, -shift));
                 }
             }
         });
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            largest[i] *= p_.scale_log2;
+        }
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
 #pragma unroll
@@ -134,6 +140,10 @@ class line_block {
         for (int i = threadIdx.x; i < k_line_warps * (k_line_slab + k_warp_rows); i += k_line_threads) {
             (&sums.slashes[0][0])[i] = 0;
         }
+        for (int i = lane_; i < 16 * C::k_weight_stride + k_line_pad; i += 32) {
+            sums.weights[warp_][i] = 0;
+        }
+        __syncwarp();
         int32_t n_tiles = 0;
         for_each_tile([&](int32_t first_key) {
             float weights[2][C::k_keys / 8][4];
@@ -143,29 +153,20 @@ class line_block {
             for (int i = 0; i < 4; ++i) {
                 shift[i] = head_ < end_head_ ? shifts[row(i)] : INFINITY;
             }
-            float(&columns)[C::k_keys] = sums.columns[n_tiles % 2][warp_];
+            float own[C::k_keys / 4] = {};  // columns 8 n + 2 (lane % 4) + {0, 1}, over the thread's rows
 #pragma unroll
             for (int n = 0; n < C::k_keys / 8; ++n) {
-                float column[2] = {0, 0};
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
 #pragma unroll
                     for (int j = 0; j < 2; ++j) {
                         float & weight = weights[i / 2][n][i % 2 * 2 + j];
-                        weight = ptx::exp2(weight - shift[i]);
-                        column[j] += weight;
+                        weight = ptx::exp2(fmaf(weight, p_.scale_log2, -shift[i]));
+                        own[n * 2 + j] += weight;
                     }
                 }
-#pragma unroll
-                for (int step = 4; step < 32; step *= 2) {
-                    column[0] += __shfl_xor_sync(0xffffffff, column[0], step);
-                    column[1] += __shfl_xor_sync(0xffffffff, column[1], step);
-                }
-                if (lane_ < 4) {
-                    columns[n * 8 + lane_ * 2] = column[0];
-                    columns[n * 8 + lane_ * 2 + 1] = column[1];
-                }
             }
+            add_columns(own, sums.columns[n_tiles % 2][warp_]);
             if (n_tiles > 0) {  // the other warps' columns are there since this tile's barrier
                 write_columns(sums.columns[(n_tiles - 1) % 2], first_key - C::k_keys);
             }
@@ -242,51 +243,82 @@ class line_block {
         return ((chunk / 8 * C::k_keys + key) * 8 + ((chunk ^ key) & 7)) * 16;
     }
 
-    // Exponents of the warp's rows with the tile's keys; -inf where a row does not see a key.
-    __device__ void multiply(int32_t first_key, float (&exponents)[2][C::k_keys / 8][4]) {
+    // Products of the warp's rows with the tile's keys; -inf where a row does not see a key.
+    __device__ void multiply(int32_t first_key, float (&products)[2][C::k_keys / 8][4]) {
 #pragma unroll
         for (int band = 0; band < 2; ++band) {
 #pragma unroll
             for (int n = 0; n < C::k_keys / 8; ++n) {
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
-                    exponents[band][n][i] = 0;
+                    products[band][n][i] = 0;
                 }
             }
         }
+        // The lane's chunk of the first 16 dims; those of the next ones of a panel differ in two bits of the address.
+        const uint32_t fragment = tile_ + chunk_offset(lane_ / 16 * 8 + lane_ % 8, lane_ / 8 % 2);
 #pragma unroll
         for (int step = 0; step < C::k_steps; ++step) {
 #pragma unroll
             for (int n = 0; n < C::k_keys / 8; n += 2) {
                 uint32_t keys[4];
                 ptx::load_matrices(keys,
-                                   tile_ + chunk_offset(n * 8 + lane_ / 16 * 8 + lane_ % 8, step * 2 + lane_ / 8 % 2));
+                                   (fragment ^ step % 4 * 32) + (step / 4 * C::k_keys + n * 8) * k_line_row_bytes);
 #pragma unroll
                 for (int band = 0; band < 2; ++band) {
-                    ptx::mma<T>(exponents[band][n], queries_[band][step], keys[0], keys[1]);
-                    ptx::mma<T>(exponents[band][n + 1], queries_[band][step], keys[2], keys[3]);
+                    ptx::mma<T>(products[band][n], queries_[band][step], keys[0], keys[1]);
+                    ptx::mma<T>(products[band][n + 1], queries_[band][step], keys[2], keys[3]);
                 }
             }
         }
-        const bool masked = first_key + C::k_keys > p_.first_rank + warp_row_ + 1;
+        if (first_key + C::k_keys <= p_.first_rank + warp_row_ + 1) {
+            return;
+        }
 #pragma unroll
         for (int band = 0; band < 2; ++band) {
 #pragma unroll
             for (int n = 0; n < C::k_keys / 8; ++n) {
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
-                    const float value = exponents[band][n][i] * p_.scale_log2;
                     const int32_t seen = p_.first_rank + row(band * 2 + i / 2) - first_key;
-                    exponents[band][n][i] = masked && n * 8 + lane_ % 4 * 2 + i % 2 > seen ? -INFINITY : value;
+                    float & product = products[band][n][i];
+                    product = n * 8 + lane_ % 4 * 2 + i % 2 > seen ? -INFINITY : product;
                 }
             }
+        }
+    }
+
+    // Of n values, sums over two threads whose lanes differ by `step`: the lower one gets those of the first half.
+    template <int n>
+    __device__ void halve(const float (&values)[n], float (&sums)[n / 2], int step) {
+        const bool upper = (lane_ & step) != 0;
+#pragma unroll
+        for (int i = 0; i < n / 2; ++i) {
+            const float given = upper ? values[i] : values[i + n / 2];
+            sums[i] = (upper ? values[i + n / 2] : values[i]) + __shfl_xor_sync(0xffffffff, given, step);
+        }
+    }
+    // The sums of a tile's columns over the warp's rows, from those over each thread's.
+    __device__ void add_columns(const float (&own)[C::k_keys / 4], float (&columns)[C::k_keys]) {
+        constexpr int k_left = C::k_keys / 16;  // columns of a thread, then, that it shares with one other
+        float half[C::k_keys / 8];
+        float left[k_left];
+        halve(own, half, 4);
+        halve(half, left, 8);
+        const int first = (lane_ & 4) / 4 * k_left * 2 + (lane_ & 8) / 8 * k_left;
+#pragma unroll
+        for (int i = 0; i < k_left; ++i) {
+            const int number = first + i;
+            columns[number / 2 * 8 + lane_ % 4 * 2 + number % 2] = left[i] + __shfl_xor_sync(0xffffffff, left[i], 16);
         }
     }
 
     // Diagonals of the tile, a band of 16 rows at a time: its weights go through shared memory, and a lane adds up
     // those of one diagonal after the other. `first`: the tile's first key, within the slab.
     __device__ void add_slashes(const float (&weights)[2][C::k_keys / 8][4], line_sum_memory<C> & sums, int32_t first) {
-        float(&tile)[16][C::k_weight_stride] = sums.weights[warp_];
+        constexpr int k_diagonals = C::k_keys + 15;
+        float * tile = sums.weights[warp_];
+        float * own = tile + k_line_pad + lane_ / 4 * C::k_weight_stride + lane_ % 4 * 2;
 #pragma unroll
         for (int band = 0; band < 2; ++band) {
             __syncwarp();
@@ -294,20 +326,25 @@ class line_block {
             for (int n = 0; n < C::k_keys / 8; ++n) {
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
-                    *reinterpret_cast<float2 *>(&tile[half * 8 + lane_ / 4][n * 8 + lane_ % 4 * 2]) =
+                    *reinterpret_cast<float2 *>(own + half * 8 * C::k_weight_stride + n * 8) =
                         make_float2(weights[band][n][half * 2], weights[band][n][half * 2 + 1]);
                 }
             }
             __syncwarp();
+            float * target = sums.slashes[warp_] + first + 16 - band * 16;
 #pragma unroll
-            for (int diagonal = lane_; diagonal < C::k_keys + 15; diagonal += 32) {
-                float sum = 0;
+            for (int begin = 0; begin < k_diagonals; begin += 32) {
+                const int diagonal = begin + lane_;
+                if (begin + 32 > k_diagonals && diagonal >= k_diagonals) {
+                    break;
+                }
+                const float * column = tile + k_line_pad + diagonal - 15;  // of row 0; one more in each row
+                float parts[2] = {0, 0};
 #pragma unroll
                 for (int r = 0; r < 16; ++r) {
-                    const int column = diagonal + r - 15;
-                    sum += column >= 0 && column < C::k_keys ? tile[r][column] : 0.0f;
+                    parts[r % 2] += column[r * (C::k_weight_stride + 1)];
                 }
-                sums.slashes[warp_][first + diagonal + 16 - band * 16] += sum;
+                target[diagonal] += parts[0] + parts[1];
             }
         }
     }

@@ -1,12 +1,12 @@
-// A warp a job: each lane takes one word of bits at a time, and the lanes before it say where its blocks stand in the
-// list. Then each lane makes the walks of some items. docs/kernel_cuda.md.
+// A warp a job: its lanes read 32 words of bits at a time, then write the blocks of one word after the other, side by
+// side. Then each lane makes the walks of some items. docs/kernel_cuda.md.
 #include "kernels/cuda/make_walks.h"
 
 namespace tmx::cuda {
 namespace {
 
 constexpr int k_threads = 128;
-constexpr int k_warp = 32;
+constexpr int k_warp = static_cast<int>(k_word_bits);
 constexpr unsigned k_all_lanes = 0xffffffff;
 
 // Sum of `value` over this lane and those before it.
@@ -25,17 +25,23 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
     }
     const walk_job job = all.jobs[number];
     const int lane = threadIdx.x % k_warp;
+    const tile_blocks blocks = job.blocks();
+    int32_t * list = all.first_ranks + job.list_begin;
+    const auto n_words = static_cast<int32_t>((blocks.own().end - 1) / k_word_bits + 1);  // behind these none is seen
     int32_t n_blocks = 0;
-    for (int32_t first = 0; first < job.n_words; first += k_warp) {
-        const int32_t word = first + lane;
-        uint32_t bits = word < job.n_words ? job_bits(job, all.bits, word) : 0;
-        const int32_t own = __popc(bits);
-        const int32_t up_to = sum_up_to_lane(own, lane);
-        int32_t * next = all.first_ranks + job.list_begin + n_blocks + up_to - own;
-        for (; bits != 0; bits &= bits - 1) {
-            *next++ = (word * static_cast<int32_t>(k_word_bits) + __ffs(static_cast<int>(bits)) - 1) * job.block_keys;
+    for (int32_t first = 0; first < n_words; first += k_warp) {
+        const uint32_t own = first + lane < n_words ? job_bits(job, blocks, all.bits, first + lane) : 0;
+        const int32_t up_to = n_blocks + sum_up_to_lane(__popc(own), lane);
+        const auto end = static_cast<int32_t>(smaller(n_words - first, k_warp));
+#pragma unroll 8
+        for (int32_t word = 0; word < end; ++word) {
+            const uint32_t bits = __shfl_sync(k_all_lanes, own, word);
+            const int32_t behind = __shfl_sync(k_all_lanes, up_to, word);
+            if ((bits >> lane & 1) != 0) {
+                list[behind - __popc(bits >> lane)] = ((first + word) * k_warp + lane) * job.block_keys;
+            }
         }
-        n_blocks += __shfl_sync(k_all_lanes, up_to, k_warp - 1);
+        n_blocks = __shfl_sync(k_all_lanes, up_to, k_warp - 1);
     }
     if (all.kept != nullptr && lane == 0) {
         atomicAdd(all.kept + job.counter,

@@ -15,7 +15,6 @@ struct walk_job {
     int32_t bits_begin;   // word of the first head's bits
     int32_t head_stride;  // words from one head's bits to the next one's
     int32_t n_heads;
-    int32_t n_words;
     int32_t rank_begin;  // of the tile's rows, [rank_begin, rank_end)
     int32_t rank_end;
     int32_t n_sink;  // of a band to add, cut to 32 bits
@@ -25,12 +24,13 @@ struct walk_job {
     int32_t item_end;
     int32_t block_keys;  // of the bits' blocks
     int32_t counter;     // of the pairs that one of its heads keeps, among those of the call
-    int32_t unused[3];
+    int32_t unused[4];
 
     TMX_HOST_DEVICE constexpr index_range rows() const { return {rank_begin, rank_end}; }
     TMX_HOST_DEVICE constexpr band kept() const {
         return n_window == std::numeric_limits<int32_t>::max() ? band{} : band{n_sink, n_window};
     }
+    TMX_HOST_DEVICE constexpr tile_blocks blocks() const { return {rows(), block_keys, kept()}; }
 };
 static_assert(sizeof(walk_job) == 64, "a multiple of 16 bytes");
 
@@ -41,14 +41,14 @@ TMX_HOST_DEVICE constexpr int32_t selected_shift(int32_t block_keys) {
 static_assert(k_slice << selected_shift(k_bitmap_keys) == k_bitmap_keys);
 static_assert(k_slice << selected_shift(k_fine_keys) == k_fine_keys);
 
-// Word `word` of a list's blocks.
-TMX_HOST_DEVICE constexpr uint32_t job_bits(const walk_job & job, const uint32_t * bits, int32_t word) {
-    const int64_t keys = job.block_keys;
-    uint32_t joined = mandatory_bits(job.rows(), word, keys) | band_bits(job.kept(), job.rows(), word, keys);
+// Word `word` of a list's blocks. `blocks`: the job's.
+TMX_HOST_DEVICE constexpr uint32_t job_bits(const walk_job & job, const tile_blocks & blocks, const uint32_t * bits,
+                                            int32_t word) {
+    uint32_t joined = blocks.forced(word);
     for (int32_t head = 0; head < job.n_heads; ++head) {
         joined |= bits[job.bits_begin + head * job.head_stride + word];
     }
-    return joined & visible_bits(job.rows(), word, keys);
+    return joined & blocks.visible(word);
 }
 
 // What an item of a job sees of the job's `n_blocks` blocks. All blocks from that of the tile's first row on are among

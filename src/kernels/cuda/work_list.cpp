@@ -188,7 +188,6 @@ class list_maker {
             job.bits_begin = static_cast<int32_t>(result_.n_bit_words + shape.first_word(head, tile));
             job.head_stride = static_cast<int32_t>(shape.n_tiles() * shape.n_words());
             job.n_heads = static_cast<int32_t>(n_heads);
-            job.n_words = static_cast<int32_t>(shape.n_words());
             job.rank_begin = static_cast<int32_t>(ranks.begin);
             job.rank_end = static_cast<int32_t>(ranks.end);
             job.n_sink = narrow(segment.kept.n_sink);

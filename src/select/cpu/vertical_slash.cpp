@@ -85,7 +85,11 @@ status select_vertical_slash(const selection_rule & rule, const cpu_selection_ca
             const std::vector<int32_t> verticals =
                 largest_sums(sums.vertical_of(head), values.n_verticals, k_forced_verticals);
             const std::vector<int32_t> slashes = largest_sums(sums.slash_of(head), values.n_slashes, k_forced_slashes);
-            (values.reference ? add_published_lines : add_lines)(verticals, slashes, head, bits);
+            if (values.reference) {
+                add_published_lines(verticals, slashes, head, bits);
+            } else {
+                add_lines(verticals, slashes, head, bits);
+            }
         } catch (const std::exception &) {
             out_of_memory = true;
         }

@@ -4,6 +4,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+
 #include "select/cuda/largest.cuh"
 #include "select/cuda/launches.h"
 #include "select/cuda/line_words.h"
@@ -184,10 +186,10 @@ status select_rows(const flexprefill_values & values, const cuda_selection_call 
         find_mean_keys<__half><<<key_blocks, k_mean_threads, 0, stream>>>(p);
     }
     find_mean_probes<<<n_head, k_mean_threads, 0, stream>>>(p);
-    find_patterns<<<n_head, k_flex_threads, 0, stream>>>(p);
+    find_patterns<<<n_head, k_pattern_threads, 0, stream>>>(p);
     keep_lines<<<dim3(n_head, 2), k_largest_threads, 0, stream>>>(p);
     write_line_bits(p.shape, p.lines, rows.bits, stream);
-    find_mean_rows<<<dim3(n_tiles, n_head), k_mean_threads, 0, stream>>>(p);
+    find_mean_rows<<<dim3(std::min(n_tiles, k_row_blocks), n_head), k_mean_threads, 0, stream>>>(p);
     find_scores<<<dim3((n_tiles + k_score_tiles - 1) / k_score_tiles, n_head), k_flex_threads, 0, stream>>>(p);
     keep_scores<<<n_head, k_largest_threads, 0, stream>>>(p);
     add_kept_scores<<<word_blocks(p.shape.total_words()), k_word_threads, 0, stream>>>(p, rows.bits);

@@ -13,7 +13,8 @@ namespace tmx::cuda {
 
 constexpr int k_flex_threads = 256;
 constexpr int k_flex_warps = k_flex_threads / 32;
-constexpr int k_score_tiles = 8;  // of rows, that read the same mean keys at a time
+constexpr unsigned k_row_blocks = 16;  // thread blocks that find the means of a head's tiles
+constexpr int k_score_tiles = 8;       // of rows, that read the same mean keys at a time
 
 struct flex_params {
     bitmap_shape shape;
@@ -88,15 +89,19 @@ __global__ void __launch_bounds__(k_mean_threads) find_mean_probes(const __grid_
     write_mean(rows, p.q.stride_row, p.q.by_16, n, p.d, p.mean_probes + int64_t{blockIdx.x} * p.d, 1);
 }
 
-// A thread block a tile (x) of a head (y).
+// Thread blocks (x) a head (y), each of every so many-th tile: most heads need none.
 __global__ void __launch_bounds__(k_mean_threads, 4) find_mean_rows(const __grid_constant__ flex_params p) {
     if (p.query_aware[blockIdx.y] == 0) {
         return;
     }
-    const index_range ranks = p.shape.rows_of(blockIdx.x);
-    const float * rows = p.q.data + blockIdx.y * p.q.stride_head + (ranks.begin - p.shape.ranks.begin) * p.q.stride_row;
-    write_mean(rows, p.q.stride_row, p.q.by_16, ranks.size(), p.d,
-               p.mean_rows + (blockIdx.y * p.shape.n_tiles() + blockIdx.x) * p.d, 1);
+    for (int64_t tile = blockIdx.x; tile < p.shape.n_tiles(); tile += gridDim.x) {
+        const index_range ranks = p.shape.rows_of(tile);
+        const float * rows =
+            p.q.data + blockIdx.y * p.q.stride_head + (ranks.begin - p.shape.ranks.begin) * p.q.stride_row;
+        write_mean(rows, p.q.stride_row, p.q.by_16, ranks.size(), p.d,
+                   p.mean_rows + (blockIdx.y * p.shape.n_tiles() + tile) * p.d, 1);
+        __syncthreads();  // nobody reads this tile's sums any more
+    }
 }
 
 // Of one warp: logits [0, n) become weights that add up to 1.
@@ -118,34 +123,66 @@ __device__ inline void weigh_by_warp(float * logits, int32_t n, float scale) {
     }
 }
 
+constexpr int k_pattern_threads = 1024;
+
+// The sum over a block of k_pattern_threads threads, in all of them: of warps, then of the warps' sums in their order.
+template <typename T>
+__device__ T sum_of_pattern_block(T value, T (&warps)[k_pattern_threads / 32]) {
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+        value += __shfl_xor_sync(0xffffffff, value, step);
+    }
+    if (threadIdx.x % 32 == 0) {
+        warps[threadIdx.x / 32] = value;
+    }
+    __syncthreads();
+    T sum = 0;
+#pragma unroll
+    for (int warp = 0; warp < k_pattern_threads / 32; ++warp) {
+        sum += warps[warp];
+    }
+    __syncthreads();
+    return sum;
+}
+
 // A thread block a head: whether it is query-aware.
-__global__ void __launch_bounds__(k_flex_threads) find_patterns(const __grid_constant__ flex_params p) {
+__global__ void __launch_bounds__(k_pattern_threads) find_patterns(const __grid_constant__ flex_params p) {
+    __shared__ float warp_values[k_pattern_threads / 32];
+    __shared__ double warp_parts[k_pattern_threads / 32];
     const float * q = p.mean_probes + int64_t{blockIdx.x} * p.d;
     const float * keys = p.mean_keys + int64_t{blockIdx.x / p.group} * p.d * p.n_blocks;
     const float * masses = p.pooled + int64_t{blockIdx.x} * 2 * p.n_blocks;
-    float * weights = p.weights + int64_t{blockIdx.x} * p.n_blocks;
-    for (int32_t block = threadIdx.x; block < p.n_blocks; block += k_flex_threads) {
+    float * weights = p.weights + int64_t{blockIdx.x} * p.n_blocks;  // a thread reads only what it has written
+    float most = -INFINITY;
+    for (int32_t block = threadIdx.x; block < p.n_blocks; block += k_pattern_threads) {
         float logit = 0;
+#pragma unroll 16
         for (int32_t i = 0; i < p.d; ++i) {
             logit += q[i] * keys[int64_t{i} * p.n_blocks + block];
         }
-        weights[block] = logit;
+        weights[block] = logit * p.scale;
+        most = fmaxf(most, logit * p.scale);
+    }
+    most = warp_max(most);
+    if (threadIdx.x % 32 == 0) {
+        warp_values[threadIdx.x / 32] = most;
     }
     __syncthreads();
-    if (threadIdx.x >= 32) {
-        return;
+    most = warp_max(warp_values[threadIdx.x % 32]);
+    __syncthreads();
+    float own = 0;
+    for (int32_t block = threadIdx.x; block < p.n_blocks; block += k_pattern_threads) {
+        own += weights[block] = expf(weights[block] - most);
     }
-    weigh_by_warp(weights, p.n_blocks, p.scale);
+    const float sum = sum_of_pattern_block(own, warp_values);
     const auto part = [](double a, double middle) { return a > 0 ? a * log(a / middle) : 0; };  // 0 log 0 is 0
     double divergence = 0;
-    for (int32_t block = threadIdx.x; block < p.n_blocks; block += 32) {
-        const double a = weights[block];
+    for (int32_t block = threadIdx.x; block < p.n_blocks; block += k_pattern_threads) {
+        const double a = weights[block] / sum;
         const double b = masses[block];
         divergence += (part(a, (a + b) / 2) + part(b, (a + b) / 2)) / 2;
     }
-    for (int step = 16; step > 0; step /= 2) {
-        divergence += __shfl_xor_sync(0xffffffff, divergence, step);
-    }
+    divergence = sum_of_pattern_block(divergence, warp_parts);
     if (threadIdx.x == 0) {
         p.query_aware[blockIdx.x] = sqrt(divergence > 0 ? divergence : 0.0) < p.values.tau ? 1 : 0;
     }

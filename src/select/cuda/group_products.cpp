@@ -5,6 +5,14 @@
 
 namespace tmx::cuda {
 
+constexpr int64_t k_box_dims = 64;  // that the tensor copy takes at a time
+
+cudaError_t reads_groups_in_place(int64_t d, bool & reads) {
+    const cudaError_t error = is_hopper(reads);
+    reads = reads && d % k_box_dims == 0;
+    return error;
+}
+
 status group_products(const group_params & params, int64_t n_heads, bool bf16, cudaStream_t stream,
                       bool & packed_next) {
     bool hopper = false;

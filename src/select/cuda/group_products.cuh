@@ -17,11 +17,19 @@ constexpr int k_group_columns = 256;           // key groups of it
 constexpr int k_stretch = 64;                  // key groups of a stretch
 constexpr int k_depth = 64;                    // of a step: a row of 128 bytes
 constexpr int k_pair_rows = 2 * k_group_rows;  // of two tiles that may be made together
-constexpr int k_band_rows = 1024;              // query groups that meet the same key groups at about the same time
+
+// Groups of keys where the keys themselves lie, for kernels that can read them there: [key head][group][place in the
+// group][d], if every group is whole.
+struct groups_in_place {
+    const void * keys;  // of the wave's first key head; null: they are packed
+    int64_t stride_head, stride_key;
+    int64_t n_groups;
+    int64_t d;
+};
 
 struct group_params {
     const void * q;       // [head of the wave][q_rows][depth]
-    const void * k;       // [key head of the wave][k_rows][depth]
+    const void * k;       // [key head of the wave][k_rows][depth]; only if there is nothing in `in_place`
     float2 * stretches;   // [head of the wave][q_rows][n_stretches] largest logit in base 2, sum of weights
     float * parts;        // [head of the wave][q_rows][row_blocks]
     int64_t q_rows;       // multiple of k_pair_rows
@@ -35,54 +43,81 @@ struct group_params {
     int32_t group;       // query heads of a key head
     float scale_log2;
     xattention_values values;
+    groups_in_place in_place;
     pack_params next;  // queries of the next wave, which some kernels pack meanwhile; n_heads 0: none
 };
 
-// Tiles of products, of k_rows query groups each, lie below the diagonal. Their numbers go through bands of k_band_rows
-// query groups, and in a band through the key groups; at its diagonal a band has a few that are empty.
+// Tiles of products, of k_rows query groups each, lie below the diagonal. They are numbered through chunks of
+// k_chunk_columns tiles along the key groups; in a chunk through all heads and query groups; in these through the
+// chunk's tiles. What multiprocessors work at together so has few key groups, which stay in the L2 cache while all
+// heads' queries pass by.
 struct product_place {
+    int64_t head;         // of the wave
     int64_t row, column;  // of the first group; the row counts from the wave's first
-    bool empty;
 };
 template <int k_rows>
 class product_places {
-    static constexpr int64_t k_band_tiles = k_band_rows / k_rows;
+    static constexpr int64_t k_chunk_columns = 8;
 
   public:
-    TMX_HOST_DEVICE constexpr explicit product_places(index_range groups)
-        : groups_(groups), n_tiles_((groups.size() + k_rows - 1) / k_rows) {}
+    TMX_HOST_DEVICE constexpr product_places(index_range groups, int64_t n_heads)
+        : groups_(groups), n_heads_(n_heads), n_tiles_((groups.size() + k_rows - 1) / k_rows) {}
 
     TMX_HOST_DEVICE constexpr int64_t size() const {
         int64_t n = 0;
-        for (int64_t tile = 0; tile < n_tiles_; tile += k_band_tiles) {
-            const int64_t end = smaller(tile + k_band_tiles, n_tiles_);
-            n += (end - tile) * columns_before(end);
+        for (int64_t begin = 0; begin < columns_of(n_tiles_ - 1); begin += k_chunk_columns) {
+            n += n_heads_ * chunk(begin).of_head;
         }
         return n;
     }
     // REQUIRES number < size().
     TMX_HOST_DEVICE constexpr product_place operator[](int64_t number) const {
-        int64_t tile = 0;
-        for (;;) {
-            const int64_t end = smaller(tile + k_band_tiles, n_tiles_);
-            const int64_t n = (end - tile) * columns_before(end);
-            if (number < n || end == n_tiles_) {
-                const int64_t own = tile + number % (end - tile);
-                const int64_t column = number / (end - tile);
-                return {own * k_rows, column * k_group_columns, column >= columns_before(own + 1)};
+        int64_t begin = 0;
+        chunk_size size = chunk(0);
+        while (number >= n_heads_ * size.of_head) {
+            number -= n_heads_ * size.of_head;
+            begin += k_chunk_columns;
+            size = chunk(begin);
+        }
+        const int64_t head = number / size.of_head;
+        number %= size.of_head;
+        int64_t tile = size.first_tile;
+        for (; tile < size.first_whole; ++tile) {
+            const int64_t n = columns_of(tile) - begin;
+            if (number < n) {
+                return {head, tile * k_rows, (begin + number) * k_group_columns};
             }
             number -= n;
-            tile = end;
         }
+        tile += number / size.n_columns;
+        return {head, tile * k_rows, (begin + number % size.n_columns) * k_group_columns};
     }
 
   private:
-    // Tiles along the key groups that the query groups before that tile see.
-    TMX_HOST_DEVICE constexpr int64_t columns_before(int64_t tile) const {
-        return (smaller(groups_.begin + tile * k_rows, groups_.end) - 1) / k_group_columns + 1;
+    struct chunk_size {
+        int64_t first_tile;   // that sees any of its key groups
+        int64_t first_whole;  // that sees all its tiles of them
+        int64_t n_columns;    // of these
+        int64_t of_head;      // tiles of products
+    };
+    TMX_HOST_DEVICE constexpr chunk_size chunk(int64_t begin) const {
+        chunk_size size{};
+        size.n_columns = smaller(columns_of(n_tiles_ - 1) - begin, k_chunk_columns);
+        size.first_tile = larger(begin * k_group_columns - groups_.begin, 0) / k_rows;
+        size.first_whole = size.first_tile;
+        for (; columns_of(size.first_whole) < begin + size.n_columns; ++size.first_whole) {
+            size.of_head += columns_of(size.first_whole) - begin;
+        }
+        size.of_head += (n_tiles_ - size.first_whole) * size.n_columns;
+        return size;
+    }
+    // Tiles along the key groups that a tile's query groups see.
+    TMX_HOST_DEVICE constexpr int64_t columns_of(int64_t tile) const {
+        return (smaller(groups_.begin + (tile + 1) * k_rows, groups_.end) - 1) / k_group_columns + 1;
     }
 
     index_range groups_;
+    int64_t n_heads_;
     int64_t n_tiles_;
 };
 

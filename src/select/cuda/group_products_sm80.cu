@@ -20,19 +20,15 @@ using places = product_places<k_group_rows>;
 template <typename T>
 class group_multiplier {
   public:
-    __device__ group_multiplier(const group_params & p, int32_t n_stages, uint32_t shared)
-        : p_(p), n_stages_(n_stages), shared_(shared) {}
+    __device__ group_multiplier(const group_params & p, int64_t n_heads, int32_t n_stages, uint32_t shared)
+        : p_(p), n_heads_(n_heads), n_stages_(n_stages), shared_(shared) {}
 
     __device__ void run() {
-        const product_place place = places(p_.groups)[blockIdx.x];
-        if (place.empty) {
-            return;
-        }
-        const int64_t head = blockIdx.y;
-        const int64_t head_kv = (p_.head_begin + head) / p_.group - p_.head_begin / p_.group;
+        const product_place place = places(p_.groups, n_heads_)[blockIdx.x];
+        const int64_t head_kv = (p_.head_begin + place.head) / p_.group - p_.head_begin / p_.group;
         const int row = static_cast<int>(threadIdx.x) / 8;
         const int chunk = static_cast<int>(threadIdx.x) % 8;
-        const T * q = static_cast<const T *>(p_.q) + (head * p_.q_rows + place.row + row) * p_.depth + chunk * 8;
+        const T * q = static_cast<const T *>(p_.q) + (place.head * p_.q_rows + place.row + row) * p_.depth + chunk * 8;
         const T * k = static_cast<const T *>(p_.k) + (head_kv * p_.k_rows + place.column + row) * p_.depth + chunk * 8;
         const auto n_steps = static_cast<int32_t>(p_.depth / k_depth);
         for (int32_t step = 0; step < n_stages_ - 1; ++step) {
@@ -45,7 +41,7 @@ class group_multiplier {
             multiply(shared_ + step % n_stages_ * k_step_bytes);
         }
         ptx::copy_wait<0>();
-        store(head, place);
+        store(place);
     }
 
   private:
@@ -108,7 +104,7 @@ class group_multiplier {
         }
     }
 
-    __device__ void store(int64_t head, const product_place & place) {
+    __device__ void store(const product_place & place) {
         const int own_row = first_row() + static_cast<int>(threadIdx.x) % 32 / 4;
 #pragma unroll
         for (int band = 0; band < 4; ++band) {
@@ -119,22 +115,24 @@ class group_multiplier {
                 for (int j = 0; j < 16; ++j) {
                     products[j] = products_[band][j / 2][r * 2 + j % 2];
                 }
-                store_stretch(p_, head, place.row + own_row + band * 16 + r * 8, place.column + first_column(),
+                store_stretch(p_, place.head, place.row + own_row + band * 16 + r * 8, place.column + first_column(),
                               products);
             }
         }
     }
 
     const group_params & p_;
+    const int64_t n_heads_;
     const int32_t n_stages_;
     const uint32_t shared_;
     float products_[4][8][4] = {};  // [16 rows][8 columns]
 };
 
 template <typename T>
-__global__ void __launch_bounds__(k_threads, 1) group_kernel(const __grid_constant__ group_params p, int32_t n_stages) {
+__global__ void __launch_bounds__(k_threads, 1)
+    group_kernel(const __grid_constant__ group_params p, int64_t n_heads, int32_t n_stages) {
     extern __shared__ __align__(128) uint8_t raw[];
-    group_multiplier<T>(p, n_stages, ptx::shared_address(raw)).run();
+    group_multiplier<T>(p, n_heads, n_stages, ptx::shared_address(raw)).run();
 }
 
 template <typename T>
@@ -153,8 +151,8 @@ cudaError_t launch(const group_params & p, int64_t n_heads, cudaStream_t stream)
     if (error != cudaSuccess) {
         return error;
     }
-    const dim3 grid(static_cast<unsigned>(places(p.groups).size()), static_cast<unsigned>(n_heads));
-    group_kernel<T><<<grid, k_threads, bytes, stream>>>(p, n_stages);
+    const auto grid = static_cast<unsigned>(places(p.groups, n_heads).size());
+    group_kernel<T><<<grid, k_threads, bytes, stream>>>(p, n_heads, n_stages);
     return cudaGetLastError();
 }
 

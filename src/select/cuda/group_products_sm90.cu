@@ -9,6 +9,7 @@
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/sm90/cluster.cuh"
 #include "kernels/cuda/sm90/config.cuh"
+#include "kernels/cuda/sm90/tensor.h"
 #include "kernels/cuda/sm90/tensor_map.h"
 #include "kernels/cuda/sm90/wgmma.cuh"
 #include "select/cuda/group_products.cuh"
@@ -18,6 +19,7 @@ namespace tmx::cuda {
 namespace {
 
 constexpr int k_stages = 4;
+constexpr int k_places = k_stages + 1;
 constexpr int k_consumers = 2;  // warpgroups that multiply; one more copies
 constexpr int k_threads = 128 * (1 + k_consumers);
 constexpr int k_cluster = 2;
@@ -29,58 +31,50 @@ constexpr int k_consumer_registers = 216;
 struct alignas(1024) shared_memory {
     uint8_t q[k_stages][k_group_rows * k_row_bytes];
     uint8_t k[k_stages][k_group_columns * k_row_bytes];
+    product_place places[k_places];  // of the tiles that steps in the ring are of, and of the one before
     uint64_t full[k_stages], empty[k_stages];
 };
 
-// A block's tiles, one after the other: for the warp that copies and for those that multiply alike. Both blocks of a
-// cluster go through the same pairs of tiles.
-class tile_walk {
-  public:
-    __device__ tile_walk(const group_params & p, int64_t n_heads)
-        : places_(p.groups), n_(places_.size()), total_(n_ * n_heads), next_(blockIdx.x / k_cluster) {}
-
-    // False: there is no further one.
-    __device__ bool next(int64_t & head, product_place & place) {
-        while (next_ < total_) {
-            head = next_ / n_;
-            place = places_[next_ % n_];
-            place.row += int64_t{ptx::cluster_rank()} * k_group_rows;
-            next_ += gridDim.x / k_cluster;
-            if (!place.empty) {
-                return true;
-            }
-        }
-        return false;
+// Calls work(number, slot) for a block's tiles, one after the other: for the warp that copies and for those that
+// multiply alike. Both blocks of a cluster go through the same pairs of tiles. slot: of shared_memory::places.
+template <typename F>
+__device__ void for_each_tile(const product_places<k_pair_rows> & places, const F & work) {
+    const int64_t n = places.size();
+    int slot = 0;
+    for (int64_t number = blockIdx.x / k_cluster; number < n; number += gridDim.x / k_cluster) {
+        work(number, slot);
+        slot = slot + 1 < k_places ? slot + 1 : 0;
     }
-
-  private:
-    const product_places<k_pair_rows> places_;
-    const int64_t n_, total_;
-    int64_t next_;
-};
+}
 
 __device__ inline void copy_steps(const group_params & p, int64_t n_heads, const CUtensorMap & q_map,
                                   const CUtensorMap & k_map, shared_memory & shared) {
     constexpr uint16_t all = (1 << k_cluster) - 1;
     const auto rank = static_cast<int32_t>(ptx::cluster_rank());
     sm90::ring<k_stages> ring;
-    tile_walk walk(p, n_heads);
-    int64_t head = 0;
-    product_place place{};
-    while (walk.next(head, place)) {
-        const int64_t head_kv = (p.head_begin + head) / p.group - p.head_begin / p.group;
-        const auto q_row = static_cast<int32_t>(head * p.q_rows + place.row);
-        const auto k_row = static_cast<int32_t>(head_kv * p.k_rows + place.column) + rank * k_half_columns;
-        for (int32_t depth = 0; depth < p.depth; depth += k_depth) {
+    const product_places<k_pair_rows> places(p.groups, n_heads);
+    for_each_tile(places, [&](int64_t number, int slot) {
+        product_place place = places[number];
+        place.row += int64_t{rank} * k_group_rows;
+        shared.places[slot] = place;  // seen by whoever waits for a step that is copied from here on
+        const int64_t head_kv = (p.head_begin + place.head) / p.group - p.head_begin / p.group;
+        const auto q_row = static_cast<int32_t>(place.head * p.q_rows + place.row);
+        const auto k_group = static_cast<int32_t>(place.column) + rank * k_half_columns;
+        for (int32_t depth = 0, dim = 0, key = 0; depth < p.depth; depth += k_depth) {
             ptx::barrier_wait(shared.empty[ring.slot], ring.parity ^ 1);  // in both blocks
             uint64_t & full = shared.full[ring.slot];
             ptx::barrier_arrive_expect(full, sizeof shared.q[0] + sizeof shared.k[0]);
             ptx::load_box(ptx::shared_address(shared.q[ring.slot]), &q_map, full, depth, q_row, 0, 0);
             ptx::load_box_to_all(ptx::shared_address(shared.k[ring.slot]) + rank * k_half_columns * k_row_bytes, &k_map,
-                                 full, all, depth, k_row, 0, 0);
+                                 full, all, dim, k_group, key, static_cast<int32_t>(head_kv));
+            dim += k_depth;
+            if (dim == p.in_place.d) {
+                dim = 0;
+                ++key;
+            }
             ring.advance();
         }
-    }
+    });
 }
 
 // Three warps that have nothing else to do: the next wave's queries, while the memory is idle.
@@ -102,14 +96,11 @@ class multiplier {
         : p_(p), shared_(shared), warpgroup_(warpgroup) {}
 
     __device__ void run(int64_t n_heads) {
-        tile_walk walk(p_, n_heads);
-        int64_t head = 0;
-        product_place place{};
-        while (walk.next(head, place)) {
+        for_each_tile({p_.groups, n_heads}, [&](int64_t, int slot) {
             float products[k_group_columns / 2];
             multiply(products);
-            store(head, place, products);
-        }
+            store(shared_.places[slot], products);
+        });
     }
 
   private:
@@ -146,7 +137,7 @@ class multiplier {
         }
     }
 
-    __device__ void store(int64_t head, const product_place & place, const float (&products)[k_group_columns / 2]) {
+    __device__ void store(const product_place & place, const float (&products)[k_group_columns / 2]) {
         const int own_row =
             warpgroup_ * 64 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4;
 #pragma unroll
@@ -158,7 +149,7 @@ class multiplier {
                 for (int j = 0; j < 16; ++j) {
                     own[j] = products[stretch * 32 + j / 2 * 4 + r * 2 + j % 2];
                 }
-                store_stretch(p_, head, place.row + own_row + r * 8, place.column + stretch * k_stretch, own);
+                store_stretch(p_, place.head, place.row + own_row + r * 8, place.column + stretch * k_stretch, own);
             }
         }
     }
@@ -210,9 +201,16 @@ cudaError_t launch(const group_params & p, int64_t n_heads, cudaStream_t stream)
     CUtensorMap k_map;
     int device = 0;
     int n_sm = 0;
-    cudaError_t error = sm90::make_map({p.q, n_heads * p.q_rows, p.depth}, k_group_rows, bf16, q_map);
+    const int64_t stride = p.values.stride;
+    const groups_in_place & keys = p.in_place;
+    const sm90::tensor k =
+        keys.keys != nullptr
+            ? sm90::tensor{keys.keys,     keys.d, keys.stride_head, keys.stride_key, stride * keys.stride_key,
+                           keys.n_groups, stride, n_heads_kv}
+            : sm90::tensor{p.k, p.depth, p.k_rows * p.depth, 0, p.depth, p.k_rows, 1, n_heads_kv};
+    cudaError_t error = sm90::make_map(sm90::matrix{p.q, n_heads * p.q_rows, p.depth}, k_group_rows, bf16, q_map);
     if (error == cudaSuccess) {
-        error = sm90::make_map({p.k, n_heads_kv * p.k_rows, p.depth}, k_half_columns, bf16, k_map);
+        error = sm90::make_map(k, k_half_columns, bf16, k_map);
     }
     if (error == cudaSuccess) {
         error = cudaGetDevice(&device);
@@ -226,7 +224,7 @@ cudaError_t launch(const group_params & p, int64_t n_heads, cudaStream_t stream)
     if (error != cudaSuccess) {
         return error;
     }
-    const auto n_clusters = smaller(n_sm / k_cluster, product_places<k_pair_rows>(p.groups).size() * n_heads);
+    const auto n_clusters = smaller(n_sm / k_cluster, product_places<k_pair_rows>(p.groups, n_heads).size());
     group_kernel<T>
         <<<static_cast<unsigned>(n_clusters * k_cluster), k_threads, bytes, stream>>>(p, n_heads, q_map, k_map);
     return cudaGetLastError();

@@ -12,7 +12,7 @@ namespace tmx::cuda {
 constexpr int k_largest_threads = 1024;
 constexpr int k_digits = 2048;
 
-// What is added up: ones, or masses in units of 2^-40.
+// What is added up: ones (uint32_t will do), or masses in units of 2^-40.
 using amount = unsigned long long;
 constexpr float k_mass_units = 1099511627776.0f;
 // What is no number has no mass.
@@ -20,17 +20,41 @@ __device__ inline amount mass_of(float value) {
     return value < INFINITY ? __float2ull_rn(value * k_mass_units) : 0;
 }
 
+// Calls see(i, bits_of(i)) for the thread's share of the numbers. Several are on their way from memory at a time.
+template <typename F, typename G>
+__device__ void for_each_number(uint32_t n_numbers, const F & bits_of, const G & see) {
+    constexpr uint32_t k_in_flight = 8;
+    for (uint32_t first = threadIdx.x; first < n_numbers; first += k_in_flight * k_largest_threads) {
+        uint32_t bits[k_in_flight];
+#pragma unroll
+        for (uint32_t j = 0; j < k_in_flight; ++j) {
+            const uint32_t i = first + j * k_largest_threads;
+            bits[j] = i < n_numbers ? bits_of(i) : 0;
+        }
+#pragma unroll
+        for (uint32_t j = 0; j < k_in_flight; ++j) {
+            const uint32_t i = first + j * k_largest_threads;
+            if (i < n_numbers) {
+                see(i, bits[j]);
+            }
+        }
+    }
+}
+
 // Whether one of the numbers is not finite; in all threads.
 __device__ inline bool any_not_finite(const float * numbers, uint32_t n) {
     bool found = false;
-    for (uint32_t i = threadIdx.x; i < n; i += k_largest_threads) {
-        found = found || !(numbers[i] < INFINITY);
-    }
+    for_each_number(
+        n, [&](uint32_t i) { return __float_as_uint(numbers[i]); },
+        [&](uint32_t, uint32_t bits) { found = found || !(__uint_as_float(bits) < INFINITY); });
     return __syncthreads_or(found ? 1 : 0) != 0;
 }
 
 struct largest_memory {
-    amount sums[k_digits];
+    union {
+        amount sums[k_digits];
+        uint32_t counts[k_digits];
+    };
     amount warp_sums[k_largest_threads / 32];
     amount above;
     uint32_t digit;
@@ -69,10 +93,10 @@ struct reached_level {
     amount at_level;  // what these have
 };
 
-// REQUIRES 0 < wanted <= the sum of amount_of(i) over i < n_numbers.
-template <typename F, typename G>
+// `sums`: shared.sums or shared.counts. REQUIRES 0 < wanted <= the sum of amount_of(i) over i < n_numbers.
+template <typename T, typename F, typename G>
 __device__ reached_level find_level(uint32_t n_numbers, amount wanted, const F & bits_of, const G & amount_of,
-                                    largest_memory & shared) {
+                                    T (&sums)[k_digits], largest_memory & shared) {
     constexpr int k_shifts[] = {21, 10, 0};
     constexpr uint32_t k_masks[] = {2047, 2047, 1023};
     reached_level found{0, wanted, 0};
@@ -80,20 +104,19 @@ __device__ reached_level find_level(uint32_t n_numbers, amount wanted, const F &
 #pragma unroll
     for (int pass = 0; pass < 3; ++pass) {
         for (int i = threadIdx.x; i < k_digits; i += k_largest_threads) {
-            shared.sums[i] = 0;
+            sums[i] = 0;
         }
         __syncthreads();
-        for (uint32_t i = threadIdx.x; i < n_numbers; i += k_largest_threads) {
-            const uint32_t bits = bits_of(i);
+        for_each_number(n_numbers, bits_of, [&](uint32_t i, uint32_t bits) {
             if ((bits & known) == found.level) {
-                atomicAdd(&shared.sums[bits >> k_shifts[pass] & k_masks[pass]], amount_of(i));
+                atomicAdd(&sums[bits >> k_shifts[pass] & k_masks[pass]], amount_of(i));
             }
-        }
+        });
         __syncthreads();
         // A thread has two digits, the first thread the largest ones.
         const uint32_t digit = k_digits - 2 - 2 * threadIdx.x;
-        const amount upper = shared.sums[digit + 1];
-        const amount both = upper + shared.sums[digit];
+        const amount upper = sums[digit + 1];
+        const amount both = upper + sums[digit];
         const amount up_to = sum_up_to_thread(both, shared);
         const amount before = up_to - both;
         if (before < found.left && found.left <= up_to) {
@@ -105,7 +128,7 @@ __device__ reached_level find_level(uint32_t n_numbers, amount wanted, const F &
         found.level |= shared.digit << k_shifts[pass];
         known |= k_masks[pass] << k_shifts[pass];
         found.left -= shared.above;
-        found.at_level = shared.sums[shared.digit];
+        found.at_level = sums[shared.digit];
         __syncthreads();
     }
     return found;
@@ -115,7 +138,7 @@ __device__ reached_level find_level(uint32_t n_numbers, amount wanted, const F &
 template <typename F>
 __device__ largest_cut find_largest(uint32_t n_numbers, amount n, const F & bits_of, largest_memory & shared) {
     const reached_level found = find_level(
-        n_numbers, n, bits_of, [](uint32_t) { return amount{1}; }, shared);
+        n_numbers, n, bits_of, [](uint32_t) { return uint32_t{1}; }, shared.counts, shared);
     return {found.level, found.left, found.at_level};
 }
 
@@ -146,7 +169,7 @@ __device__ amount number_that_has(uint32_t n_numbers, amount wanted, const F & b
     if (wanted == 0) {
         return 0;
     }
-    const reached_level found = find_level(n_numbers, wanted, bits_of, amount_of, shared);
+    const reached_level found = find_level(n_numbers, wanted, bits_of, amount_of, shared.sums, shared);
     amount n_above = 0;
     amount n_at = 0;
     for (uint32_t i = threadIdx.x; i < n_numbers; i += k_largest_threads) {
@@ -166,6 +189,7 @@ __device__ void write_largest(uint32_t n_numbers, const largest_cut & cut, const
                               uint32_t * kept, uint32_t * equal, largest_memory & shared) {
     const bool all_equal = cut.n_equal == cut.n_at_level;
     const uint32_t lane = threadIdx.x % 32;
+#pragma unroll 4
     for (uint32_t word = threadIdx.x / 32; word < n_words; word += k_largest_threads / 32) {
         const uint32_t i = word * 32 + lane;
         const uint32_t bits = i < n_numbers ? bits_of(i) : 0;

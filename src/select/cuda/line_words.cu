@@ -3,25 +3,29 @@
 namespace tmx::cuda {
 namespace {
 
-// A thread a word.
+constexpr int k_warp = 32;
+
+// A warp a tile of a head, a lane every 32nd word.
 __global__ void __launch_bounds__(k_word_threads)
     line_bits_kernel(const __grid_constant__ bitmap_shape shape, const uint32_t * lines, uint32_t * bits) {
-    const int64_t at = int64_t{blockIdx.x} * k_word_threads + threadIdx.x;
-    if (at >= shape.total_words()) {
+    const int64_t tile = int64_t{blockIdx.x} * (k_word_threads / k_warp) + threadIdx.x / k_warp;
+    if (tile >= shape.n_tiles()) {
         return;
     }
     const int64_t n_words = shape.n_words();
-    const int64_t word = at % n_words;
-    const int64_t tile = at / n_words % shape.n_tiles();
-    const uint32_t * verticals = lines + at / n_words / shape.n_tiles() * 2 * n_words;
-    bits[at] = line_bits(shape, verticals, verticals + n_words, tile, word) |
-               mandatory_bits(shape.rows_of(tile), word, shape.block_keys);
+    const tile_blocks blocks(shape.rows_of(tile), shape.block_keys);
+    const uint32_t * verticals = lines + int64_t{blockIdx.y} * 2 * n_words;
+    uint32_t * words = bits + shape.first_word(blockIdx.y, tile);
+    for (int64_t word = threadIdx.x % k_warp; word < n_words; word += k_warp) {
+        words[word] = line_bits(blocks, verticals, verticals + n_words, n_words, word) | blocks.forced(word);
+    }
 }
 
 }  // namespace
 
 void write_line_bits(const bitmap_shape & shape, const uint32_t * lines, uint32_t * bits, cudaStream_t stream) {
-    line_bits_kernel<<<word_blocks(shape.total_words()), k_word_threads, 0, stream>>>(shape, lines, bits);
+    const dim3 grid(word_blocks(shape.n_tiles() * k_warp), static_cast<unsigned>(shape.n_head));
+    line_bits_kernel<<<grid, k_word_threads, 0, stream>>>(shape, lines, bits);
 }
 
 }  // namespace tmx::cuda

@@ -58,30 +58,62 @@ __device__ inline void make_equal(float * scores, int32_t n) {
 struct part {
     float mass;
     int32_t n;
+};
+
+// The same of a lane's blocks, on the way to it. Counted as a number of the kind that masses are, which takes one
+// instruction less a block.
+struct part_of_lane {
+    float mass = 0;
+    float n = 0;
 
     template <bool k_by_mass>
     __device__ void add(float score, float level) {
-        const bool in = score >= level;
+        const float in = score >= level ? 1.0f : 0.0f;
         if constexpr (k_by_mass) {
-            mass += in ? score : 0.0f;
+            mass = fmaf(in, score, mass);
         }
-        n += in ? 1 : 0;
+        n += in;
     }
-    // Of the whole warp, from those of its lanes.
     template <bool k_by_mass>
     __device__ part of_warp() const {
-        return {k_by_mass ? warp_sum(mass) : 0.0f, warp_sum(n)};
+        return {k_by_mass ? warp_sum(mass) : 0.0f, warp_sum(static_cast<int32_t>(n))};
     }
 };
 
 // Scores where they lie.
 struct stored_scores {
-    const float * scores;
+    float * scores;
     int32_t n;
+
+    // Calls see(word, score) by all lanes together for one word after the other, each lane with its block's score, or,
+    // where there is no such block, with one that nobody keeps. What see() makes of it stays, in change_each_word().
+    template <typename F>
+    __device__ void for_each_word(const F & see) const {
+#pragma unroll 4
+        for (int32_t word = 0; word * k_warp < n; ++word) {
+            see(word, at(word));
+        }
+    }
+    template <typename F>
+    __device__ void change_each_word(const F & see) {
+#pragma unroll 4
+        for (int32_t word = 0; word * k_warp < n; ++word) {
+            float score = at(word);
+            see(word, score);
+            if (const int32_t block = word * k_warp + static_cast<int32_t>(threadIdx.x) % k_warp; block < n) {
+                scores[block] = score;
+            }
+        }
+    }
+    // The score that for_each_word() shows.
+    __device__ float at(int32_t word) const {
+        const int32_t block = word * k_warp + static_cast<int32_t>(threadIdx.x) % k_warp;
+        return block < n ? scores[block] : k_no_score;
+    }
 
     template <bool k_by_mass>
     __device__ part from(float level) const {
-        part own{0, 0};
+        part_of_lane own;
 #pragma unroll 4
         for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
             own.add<k_by_mass>(scores[block], level);
@@ -112,10 +144,35 @@ class held_scores {
         }
     }
 
+    template <typename F>
+    __device__ void for_each_word(const F & see) const {
+#pragma unroll
+        for (int32_t word = 0; word < k_slots; ++word) {
+            if (word * k_warp >= n_) {
+                break;
+            }
+            see(word, values_[word]);
+        }
+    }
+    template <typename F>
+    __device__ void change_each_word(const F & see) {
+#pragma unroll
+        for (int32_t word = 0; word < k_slots; ++word) {
+            if (word * k_warp >= n_) {
+                break;
+            }
+            see(word, values_[word]);
+        }
+    }
+    // Of a word that for_each_word() has just shown: then the register is known.
+    __device__ float at(int32_t word) const {
+        return values_[word];
+    }
+
     template <bool k_by_mass>
     __device__ part from(float level) const {
         constexpr int k_at_a_time = 4;
-        part own{0, 0};
+        part_of_lane own;
 #pragma unroll
         for (int first = 0; first < k_slots; first += k_at_a_time) {
             if (first * k_warp >= n_) {
@@ -191,17 +248,18 @@ __device__ inline cut cut_by_bisection(const source & scores, amount target) {
     }
 }
 
+template <bool k_by_mass, class source, typename amount>
+__device__ inline cut find_cut(const source & scores, amount target) {
+    return target > 0 ? cut_by_bisection<k_by_mass>(scores, target) : cut_of_none();
+}
 template <bool k_by_mass, typename amount>
-__device__ inline cut find_cut(const float * scores, int32_t n, amount target) {
-    if (!(target > 0)) {
-        return cut_of_none();
-    }
-    return n <= held_scores::k_most ? cut_by_bisection<k_by_mass>(held_scores(scores, n), target)
-                                    : cut_by_bisection<k_by_mass>(stored_scores{scores, n}, target);
+__device__ inline cut find_cut(float * scores, int32_t n, amount target) {
+    return n <= held_scores::k_most ? find_cut<k_by_mass>(held_scores(scores, n), target)
+                                    : find_cut<k_by_mass>(stored_scores{scores, n}, target);
 }
 
 // How many blocks a cut keeps.
-__device__ inline int32_t kept_by(const cut & c, const float * scores, int32_t n) {
+__device__ inline int32_t kept_by(const cut & c, float * scores, int32_t n) {
     const stored_scores all{scores, n};
     const int32_t from = all.from<false>(c.level).n;
     if (c.n_level == k_all_of_level) {
@@ -235,6 +293,29 @@ class cut_words {
     int32_t first_ = 0;
     int32_t n_before_ = 0;  // blocks at the level in the words before
 };
+
+// Adds the blocks that a cut keeps to a tile's words. Lane l writes the words l, l + 32 and so on.
+template <class source>
+__device__ inline void add_kept(const source & scores, const cut & c, int32_t n, uint32_t * bits) {
+    const int lane = static_cast<int>(threadIdx.x) % k_warp;
+    const int32_t last = (n - 1) / k_warp;
+    int32_t n_before = 0;  // blocks at the level in the words before
+    uint32_t own = 0;
+    scores.for_each_word([&](int32_t word, float score) {
+        const bool level = score == c.level;
+        const uint32_t level_lanes = __ballot_sync(k_all_lanes, level);
+        const int32_t before = n_before + __popc(level_lanes & ((1u << lane) - 1));
+        n_before += __popc(level_lanes);
+        const uint32_t kept = __ballot_sync(k_all_lanes, score > c.level || (level && before < c.n_level));
+        own = word % k_warp == lane ? kept : own;
+        if (word == last || word % k_warp == k_warp - 1) {
+            const int32_t first = word / k_warp * k_warp;
+            if (first + lane <= word) {
+                bits[first + lane] |= own;
+            }
+        }
+    });
+}
 
 // Of a wave, the tile that a warp of a pick kernel works at: heads innermost, late tiles first.
 struct picked_tile {

@@ -140,75 +140,86 @@ struct pick_params {
 };
 
 // Products become weights, whose sum it returns; not finite if a product is not.
-__device__ inline float weigh_band(float * products, int32_t n, float factor) {
+template <class source>
+__device__ inline float weigh_band(source & products, int32_t n, float factor) {
     const int lane = static_cast<int>(threadIdx.x) % k_warp;
     float largest = -INFINITY;
-#pragma unroll 4
-    for (int32_t block = lane; block < n; block += k_warp) {
-        largest = fmaxf(largest, products[block] * factor);
-    }
+    products.for_each_word([&](int32_t word, float product) {
+        if (word * k_warp + lane < n) {
+            largest = fmaxf(largest, product * factor);
+        }
+    });
     largest = warp_max(largest);
     float sum = 0;
-#pragma unroll 4
-    for (int32_t block = lane; block < n; block += k_warp) {
-        products[block] = ptx::exp2(fmaf(products[block], factor, -largest));
-        sum += products[block];
-    }
+    products.change_each_word([&](int32_t word, float & product) {
+        if (word * k_warp + lane < n) {
+            product = ptx::exp2(fmaf(product, factor, -largest));
+            sum += product;
+        }
+    });
     return warp_sum(sum);
 }
 
 // The cut of a share of the blocks: both bands' masses go into that of the first, the larger one of each two.
-__device__ inline cut cut_of_share(const pick_params & p, index_range rows, float * fast, const float * slow, int32_t n,
-                                   float fast_sum, float slow_sum) {
+template <class source>
+__device__ inline cut cut_of_share(const pick_params & p, index_range rows, source & fast, const source & slow,
+                                   int32_t n, float fast_sum, float slow_sum) {
     const int lane = static_cast<int>(threadIdx.x) % k_warp;
     const float fast_share = 1 / fast_sum;
     const float slow_share = 1 / slow_sum;
     int32_t n_forced = 0;
-    for (int32_t word = 0; word * k_warp < n; ++word) {
+    fast.change_each_word([&](int32_t word, float & mass) {
         const uint32_t forced = mandatory_bits(rows, word);
         n_forced += __popc(forced);
-        const int32_t block = word * k_warp + lane;
-        if (block < n) {
-            const float mass = fmaxf(fast[block] * fast_share, slow[block] * slow_share);
-            fast[block] = (forced >> lane & 1) != 0 ? k_no_score : mass;
+        if (word * k_warp + lane < n) {
+            const float larger = fmaxf(mass * fast_share, slow.at(word) * slow_share);
+            mass = (forced >> lane & 1) != 0 ? k_no_score : larger;
         }
+    });
+    return find_cut<false>(fast, static_cast<int32_t>(kept_blocks(p.values.keep, n) - n_forced));
+}
+
+// Of one tile. fast, slow: products, of which weights become.
+template <class source>
+__device__ void pick_blocks_of_tile(const pick_params & p, index_range rows, const float2 & factors, source fast,
+                                    source slow, uint32_t * bits) {
+    const auto n = static_cast<int32_t>(blocks_of(rows).end);
+    const float fast_sum = weigh_band(fast, n, factors.x);
+    const float slow_sum = weigh_band(slow, n, factors.y);
+    const bool finite = fast_sum + slow_sum < INFINITY;
+    const bool all = !finite || (p.values.keep <= 0 && wants_all(p.values.p));
+    const auto n_words = static_cast<int32_t>(p.shape.n_words());
+    for (int32_t word = static_cast<int32_t>(threadIdx.x) % k_warp; word < n_words; word += k_warp) {
+        bits[word] = all ? visible_bits(rows, word) : mandatory_bits(rows, word);
     }
-    return find_cut<false>(fast, n, static_cast<int32_t>(kept_blocks(p.values.keep, n) - n_forced));
+    if (all) {
+        return;
+    }
+    if (p.values.keep > 0) {
+        add_kept(fast, cut_of_share(p, rows, fast, slow, n, fast_sum, slow_sum), n, bits);
+        return;
+    }
+    const auto share = static_cast<float>(p.values.p);
+    add_kept(fast, find_cut<true>(fast, share * fast_sum), n, bits);
+    add_kept(slow, find_cut<true>(slow, share * slow_sum), n, bits);
 }
 
 // A warp a tile.
-__global__ void __launch_bounds__(k_pick_threads, 7) pick_kernel(const __grid_constant__ pick_params p) {
+template <bool k_held>
+__global__ void __launch_bounds__(k_pick_threads, 4) pick_kernel(const __grid_constant__ pick_params p) {
     picked_tile at;
     if (!tile_of_warp(p.part, at)) {
         return;
     }
     const index_range rows = p.shape.rows_of(at.tile);
-    const auto n_words = static_cast<int32_t>(p.shape.n_words());
     const auto n = static_cast<int32_t>(blocks_of(rows).end);
     float * fast = p.products + at.number * k_prism_bands * p.row_products;
     float * slow = fast + p.row_products;
-    const float2 factors = p.factors[at.head];
-    const float fast_sum = weigh_band(fast, n, factors.x);
-    const float slow_sum = weigh_band(slow, n, factors.y);
-    cut fast_cut = cut_of_all();
-    cut slow_cut = cut_of_none();
-    if (!(fast_sum + slow_sum < INFINITY)) {
-        make_equal(fast, n);
-    } else if (p.values.keep > 0) {
-        fast_cut = cut_of_share(p, rows, fast, slow, n, fast_sum, slow_sum);
-    } else if (!wants_all(p.values.p)) {
-        const auto share = static_cast<float>(p.values.p);
-        fast_cut = find_cut<true>(fast, n, share * fast_sum);
-        slow_cut = find_cut<true>(slow, n, share * slow_sum);
-    }
     uint32_t * bits = p.bits + p.shape.first_word(at.head, at.tile);
-    cut_words fast_words(fast_cut, fast, n);
-    cut_words slow_words(slow_cut, slow, n);
-    for (int32_t word = 0; word < n_words; ++word) {
-        const uint32_t chosen = fast_words.next() | slow_words.next() | mandatory_bits(rows, word);
-        if (threadIdx.x % k_warp == 0) {
-            bits[word] = chosen;
-        }
+    if constexpr (k_held) {
+        pick_blocks_of_tile(p, rows, p.factors[at.head], held_scores(fast, n), held_scores(slow, n), bits);
+    } else {
+        pick_blocks_of_tile(p, rows, p.factors[at.head], stored_scores{fast, n}, stored_scores{slow, n}, bits);
     }
 }
 
@@ -323,7 +334,11 @@ status select_rows(const prism_values & values, const cuda_selection_call & call
         if (status s = launch_products(product, stream); !s.ok()) {
             return s;
         }
-        pick_kernel<<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);
+        if (layout.n_blocks <= held_scores::k_most) {
+            pick_kernel<true><<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);
+        } else {
+            pick_kernel<false><<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);
+        }
         return launched("picking blocks");
     });
 }

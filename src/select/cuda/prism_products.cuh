@@ -1,5 +1,5 @@
-// Products of the means of tiles with those of blocks, over one band's dimensions: plain f32, as there are few of them.
-// A thread block makes those of 64 tiles and 64 blocks, a thread of 8 and 4.
+// Products of the means of tiles with those of blocks, over each band's dimensions: plain f32, as they are few. A block
+// of threads makes those of 64 tiles and 64 blocks, a thread of 8 and 4. What the bands share is computed once.
 #pragma once
 
 #include "select/cuda/launches.h"
@@ -76,62 +76,74 @@ __global__ void __launch_bounds__(k_product_threads) product_kernel(const __grid
     if (first_block >= blocks_of(last_rows).end) {
         return;
     }
-    const auto band = static_cast<int32_t>(blockIdx.z % k_prism_bands);
-    const int64_t head = blockIdx.z / k_prism_bands;  // of the wave
+    const int64_t head = blockIdx.z;  // of the wave
     const int64_t head_q = p.part.head_begin + head;
     const float * q_means = p.q_means + (head_q * p.shape.n_tiles() + p.part.tile_begin + first_tile) * p.d;
     const float * k_means = p.k_means + (head_q / p.group * p.n_blocks + first_block) * p.d;
-    const index_range dims = stretch_of_band(band, p.d);
-    const auto end = static_cast<int32_t>(dims.end);
     const int own_block = static_cast<int>(threadIdx.x) % 16 * 4;
     const int own_tile = static_cast<int>(threadIdx.x) / 16 * k_product_tiles;
-    float sums[k_product_tiles][4] = {};
     means_on_the_way next_q;
     means_on_the_way next_k;
-    const auto load = [&](int32_t dim) {
-        next_q.load(q_means, n_tiles, p.d, dim, end);
-        next_k.load(k_means, p.n_blocks - first_block, p.d, dim, end);
-    };
-    load(static_cast<int32_t>(dims.begin));
     int turn = 0;
-    for (auto dim = static_cast<int32_t>(dims.begin); dim < end; dim += k_product_dims, turn ^= 1) {
-        next_q.store(q[turn]);
-        next_k.store(k[turn]);
-        __syncthreads();  // they are there, and nobody reads those before any more when these are replaced
-        load(dim + k_product_dims);
+    const auto add = [&](int64_t begin, int64_t end_dim, float(&sums)[k_product_tiles][4]) {
+        const auto end = static_cast<int32_t>(end_dim);
+        const auto load = [&](int32_t dim) {
+            next_q.load(q_means, n_tiles, p.d, dim, end);
+            next_k.load(k_means, p.n_blocks - first_block, p.d, dim, end);
+        };
+        load(static_cast<int32_t>(begin));
+        for (auto dim = static_cast<int32_t>(begin); dim < end; dim += k_product_dims, turn ^= 1) {
+            next_q.store(q[turn]);
+            next_k.store(k[turn]);
+            __syncthreads();  // they are there, and nobody reads those before any more when these are replaced
+            load(dim + k_product_dims);
 #pragma unroll
-        for (int i = 0; i < k_product_dims; ++i) {
-            const float4 right = *reinterpret_cast<const float4 *>(&k[turn][i][own_block]);
-            float left[k_product_tiles];
-            *reinterpret_cast<float4 *>(left) = *reinterpret_cast<const float4 *>(&q[turn][i][own_tile]);
-            *reinterpret_cast<float4 *>(left + 4) = *reinterpret_cast<const float4 *>(&q[turn][i][own_tile + 4]);
+            for (int i = 0; i < k_product_dims; ++i) {
+                const float4 right = *reinterpret_cast<const float4 *>(&k[turn][i][own_block]);
+                float left[k_product_tiles];
+                *reinterpret_cast<float4 *>(left) = *reinterpret_cast<const float4 *>(&q[turn][i][own_tile]);
+                *reinterpret_cast<float4 *>(left + 4) = *reinterpret_cast<const float4 *>(&q[turn][i][own_tile + 4]);
 #pragma unroll
-            for (int tile = 0; tile < k_product_tiles; ++tile) {
-                sums[tile][0] = fmaf(left[tile], right.x, sums[tile][0]);
-                sums[tile][1] = fmaf(left[tile], right.y, sums[tile][1]);
-                sums[tile][2] = fmaf(left[tile], right.z, sums[tile][2]);
-                sums[tile][3] = fmaf(left[tile], right.w, sums[tile][3]);
+                for (int tile = 0; tile < k_product_tiles; ++tile) {
+                    sums[tile][0] = fmaf(left[tile], right.x, sums[tile][0]);
+                    sums[tile][1] = fmaf(left[tile], right.y, sums[tile][1]);
+                    sums[tile][2] = fmaf(left[tile], right.z, sums[tile][2]);
+                    sums[tile][3] = fmaf(left[tile], right.w, sums[tile][3]);
+                }
             }
         }
+    };
+    const auto write = [&](int band, int tile, const float4 & four) {
+        if (first_block + own_block < p.row_products && own_tile + tile < n_tiles) {
+            const int64_t row = (head * p.part.n_tiles + first_tile + own_tile + tile) * k_prism_bands + band;
+            *reinterpret_cast<float4 *>(p.products + row * p.row_products + first_block + own_block) = four;
+        }
+    };
+    const index_range fast = stretch_of_band(0, p.d);
+    const index_range slow = stretch_of_band(1, p.d);
+    float sums[k_product_tiles][4] = {};  // over the slow band, as far as it goes
+    add(slow.begin, fast.end, sums);
+    {
+        float more[k_product_tiles][4] = {};
+        add(fast.begin, slow.begin, more);
+#pragma unroll
+        for (int tile = 0; tile < k_product_tiles; ++tile) {
+            write(0, tile,
+                  make_float4(more[tile][0] + sums[tile][0], more[tile][1] + sums[tile][1],
+                              more[tile][2] + sums[tile][2], more[tile][3] + sums[tile][3]));
+        }
     }
-    if (first_block + own_block >= p.row_products) {
-        return;
-    }
-    float * target = p.products + first_block + own_block;
+    add(fast.end, slow.end, sums);
 #pragma unroll
     for (int tile = 0; tile < k_product_tiles; ++tile) {
-        if (own_tile + tile < n_tiles) {
-            const int64_t row = (head * p.part.n_tiles + first_tile + own_tile + tile) * k_prism_bands + band;
-            *reinterpret_cast<float4 *>(target + row * p.row_products) =
-                make_float4(sums[tile][0], sums[tile][1], sums[tile][2], sums[tile][3]);
-        }
+        write(1, tile, make_float4(sums[tile][0], sums[tile][1], sums[tile][2], sums[tile][3]));
     }
 }
 
 inline status launch_products(const product_params & p, cudaStream_t stream) {
     const auto sides = [](int64_t n) { return static_cast<unsigned>((n + k_product_side - 1) / k_product_side); };
     const int64_t n_visible = blocks_of(p.shape.rows_of(p.part.tile_begin + p.part.n_tiles - 1)).end;
-    const dim3 grid(sides(n_visible), sides(p.part.n_tiles), static_cast<unsigned>(p.part.n_heads * k_prism_bands));
+    const dim3 grid(sides(n_visible), sides(p.part.n_tiles), static_cast<unsigned>(p.part.n_heads));
     product_kernel<<<grid, k_product_threads, 0, stream>>>(p);
     return launched("products of means");
 }

@@ -20,7 +20,7 @@ struct wave_size {
 
     static constexpr wave_size of(int64_t n_heads, int64_t n_tiles, int64_t bytes) {
         constexpr int64_t k_most_heads = 4096;  // that a grid takes on any axis
-        constexpr int64_t k_wave_bytes = int64_t{384} << 20;
+        constexpr int64_t k_wave_bytes = int64_t{448} << 20;
         const int64_t n = larger(k_wave_bytes / bytes, 1);  // tiles of a wave
         return n >= n_tiles ? wave_size{even(n_heads, smaller(n / n_tiles, k_most_heads)), n_tiles}
                             : wave_size{1, even(n_tiles, n)};

@@ -83,12 +83,12 @@ __global__ void __launch_bounds__(k_mass_threads) mass_kernel(const __grid_const
         const int64_t column = int64_t{block} * block_columns;
         const int64_t stretch = column / k_stretch;
         float mass = 0;
-#pragma unroll 4
+#pragma unroll 8
         for (int32_t i = 0; i < n_groups; ++i) {
-            if (column <= groups.begin + i) {
-                const float weight = ptx::exp2(stretches[i * p.n_stretches + stretch].x - largest[i]) * share[i];
-                mass = fmaf(p.parts[(first_row + i) * p.row_blocks + block], weight, mass);
-            }
+            const bool seen = column <= groups.begin + i;
+            const float most = seen ? stretches[i * p.n_stretches + stretch].x : -INFINITY;
+            const float part = seen ? p.parts[(first_row + i) * p.row_blocks + block] : 0.0f;
+            mass = fmaf(part, ptx::exp2(most - largest[i]) * share[i], mass);
         }
         masses[block] = mass;
     }
@@ -216,11 +216,13 @@ class group_selection {
             parts.push_back(part);
             return status();
         });
-        status result;
+        bool in_place = false;
+        status result = launched(reads_groups_in_place(args_.d_qk, in_place), "the device's architecture");
+        in_place = in_place && rows_.shape.ranks.end % values_.stride == 0;
         bool queries_packed = false;
         for (size_t i = 0; i < parts.size() && result.ok(); ++i) {
             const wave & part = parts[i];
-            if (part.tile_begin == 0) {
+            if (part.tile_begin == 0 && !in_place) {
                 result = pack_keys(part);
             }
             if (result.ok() && !queries_packed) {
@@ -229,6 +231,9 @@ class group_selection {
             if (result.ok()) {
                 const bool last = i + 1 == parts.size();
                 group_params products = products_of(part, i);
+                if (in_place) {
+                    products.in_place = groups_of_keys(part);
+                }
                 products.next = last ? pack_params{} : packs_of_queries(parts[i + 1], i + 1);
                 result = group_products(products, part.n_heads, is_bf16(), stream_, queries_packed);
             }
@@ -300,6 +305,13 @@ class group_selection {
         return launched("packing keys");
     }
 
+    groups_in_place groups_of_keys(const wave & part) const {
+        const key_rows keys = keys_of(args_, rows_);
+        const int64_t head = part.head_begin / (args_.n_head / args_.n_head_kv);
+        return {static_cast<const uint16_t *>(keys.data) + head * keys.stride_head, keys.stride_head, keys.stride_row,
+                rows_.shape.ranks.end / values_.stride, args_.d_qk};
+    }
+
     group_params products_of(const wave & part, size_t number) const {
         constexpr float k_log2_e = 1.44269504088896f;
         return {query_buffer(number),
@@ -317,6 +329,7 @@ class group_selection {
                 static_cast<int32_t>(args_.n_head / args_.n_head_kv),
                 std::fabs(args_.scale) * k_log2_e,
                 values_,
+                {},
                 {}};
     }
 

@@ -32,6 +32,13 @@ class ServerFailed(Exception):
     pass
 
 
+def free_port():
+    """Of this machine; another process may take it before it is used."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Server:
     """
     with Server(["-fa", "on"], env=settings.with_backend()) as server:
@@ -73,10 +80,8 @@ class Server:
         self._stop()
 
     def _start(self):
-        for _ in range(3):  # the port was free a moment ago; another process may have taken it since
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+        for _ in range(3):  # its port may be taken by then
+            self.port = free_port()
             command = [self._program, *self._arguments, "--host", "127.0.0.1", "--port", self.port]
             with self._log.open("wb") as log:
                 self._child = subprocess.Popen([str(part) for part in command], env=self._env,

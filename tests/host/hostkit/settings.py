@@ -25,7 +25,7 @@ LINKED_BIN = _path("TMX_HOST_LINKED_BIN", DEPS / "llama-build-linked/bin")
 LIBRARY_DIR = _path("TMX_HOST_LIBRARY_DIR", REPOSITORY / "build/bin")
 MODEL = _path("TMX_HOST_MODEL", DEPS / "models/SmolLM2-135M-Instruct-Q8_0.gguf")
 BACKEND = LIBRARY_DIR / "libggml-trianglemix.so"
-FAKE_GPU_BACKEND = LIBRARY_DIR / "libggml-trianglemix-fakegpu.so"
+FAKE_GPU_BACKEND = _path("TMX_HOST_FAKE_GPU", LIBRARY_DIR / "libggml-trianglemix-fakegpu.so")
 PRELOAD = LIBRARY_DIR / "libtrianglemix-preload.so"
 THREADS = int(os.environ.get("TMX_HOST_THREADS", "2"))
 

@@ -14,12 +14,13 @@ __device__ inline uint32_t cluster_rank() {
     asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
     return rank;
 }
-// Arrives at the barrier that lies at this place in the shared memory of the cluster's block `rank`.
+// Arrives at the barrier that lies at this place in the shared memory of the cluster's block `rank`. Says that this
+// thread's reads are over; its writes need not be seen by the other block (that would wait for those to global memory).
 __device__ inline void barrier_arrive(uint64_t & barrier, uint32_t rank) {
     asm volatile(
         "{\n.reg .b32 there;\n"
         "mapa.shared::cluster.u32 there, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(&barrier)),
+        "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(&barrier)),
         "r"(rank)
         : "memory");
 }

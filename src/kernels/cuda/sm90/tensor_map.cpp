@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/sm90/tensor.h"
+
 namespace tmx::cuda::sm90 {
 namespace {
 
@@ -24,12 +26,6 @@ encode_fn find_encode() {
     }
     return reinterpret_cast<encode_fn>(function);
 }
-
-struct tensor {
-    const void * data;
-    int64_t dim, stride_batch, stride_head, stride_row;
-    int64_t n_rows, n_head, n_batch;
-};
 
 bool encode(encode_fn function, const tensor & t, uint32_t box_keys, bool bf16, CUtensorMap & map) {
     // An axis of one element may have any stride; the engine wants a valid one all the same.
@@ -54,11 +50,14 @@ encode_fn encoder() {
 }  // namespace
 
 cudaError_t make_map(const matrix & m, uint32_t box_rows, bool bf16, CUtensorMap & map) {
+    return make_map(tensor{m.data, m.n_columns, 0, 0, m.n_columns, m.n_rows, 1, 1}, box_rows, bf16, map);
+}
+
+cudaError_t make_map(const tensor & t, uint32_t box_rows, bool bf16, CUtensorMap & map) {
     const encode_fn function = encoder();
     if (function == nullptr) {
         return cudaErrorNotSupported;
     }
-    const tensor t{m.data, m.n_columns, 0, 0, m.n_columns, m.n_rows, 1, 1};
     return encode(function, t, box_rows, bf16, map) ? cudaSuccess : cudaErrorInvalidValue;
 }
 

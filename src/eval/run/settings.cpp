@@ -1,0 +1,50 @@
+#include "eval/run/settings.h"
+
+#include <fmt/core.h>
+
+#include "measure/hash.h"
+
+namespace tmx {
+namespace {
+
+// Raised whenever a task makes other texts of the same request.
+constexpr int k_generator_version = 1;
+
+}  // namespace
+
+const char * name_of(arm_role role) {
+    switch (role) {
+        case arm_role::reference:
+            return "reference";
+        case arm_role::candidate:
+            return "candidate";
+        case arm_role::noise:
+            return "noise";
+        case arm_role::negative:
+            break;
+    }
+    return "negative";
+}
+
+std::string eval_arm::identity() const {
+    plan bare = applied;
+    bare.name.clear();
+    bare.provenance.clear();
+    const std::string text =
+        fmt::format("{} {} ub {} fa {} kv {} last {}\n{}", computed.ours ? "ours" : "stock", computed.precision,
+                    computed.context.n_ubatch, computed.context.flash_attention, static_cast<int>(computed.context.kv),
+                    computed.min_last, computed.plan_json.empty() ? "" : write_plan(bare));
+    return sha256_of_text(text).substr(0, 12);
+}
+
+std::string identity_of_data(const eval_settings & settings) {
+    const eval_sources & sources = settings.sources;
+    const std::string text =
+        fmt::format("{} {} {} {} {}", k_generator_version, settings.seed, settings.frozen_order,
+                    sha256_of_text(sources.essay_name + sources.essay),
+                    sha256_of_text(sources.words_name + std::to_string(sources.adjectives.size()) +
+                                   std::to_string(sources.nouns.size()) + std::to_string(sources.words.size())));
+    return sha256_of_text(text).substr(0, 12);
+}
+
+}  // namespace tmx

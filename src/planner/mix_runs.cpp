@@ -1,0 +1,66 @@
+#include "planner/mix_runs.h"
+
+#include <fmt/core.h>
+
+#include "measure/stage_clock.h"
+
+namespace tmx {
+
+double mix_runs::weight_of(const std::vector<prompt_group> & groups) const {
+    double sum = 0;
+    for (const size_t prompt : prompts_of(groups)) {
+        sum += stage_clock::weight_of(prompts_.n_tokens(prompt));
+    }
+    return sum;
+}
+
+double mix_runs::weight_of(const mix_job & job, std::set<size_t> & with_dense) const {
+    if (stage_.on_file(job.mix, job.prompt)) {
+        return 0;
+    }
+    const bool dense_too = !stage_.holds_dense(job.prompt) && with_dense.insert(job.prompt).second;
+    return (dense_too ? 2 : 1) * stage_clock::weight_of(prompts_.n_tokens(job.prompt));
+}
+
+std::vector<mix_effect> mix_runs::run(const std::string & name, const std::vector<mix_job> & jobs,
+                                      const std::function<bool(const std::vector<mix_effect> & so_far)> & enough) {
+    std::vector<double> weights;
+    std::set<size_t> with_dense;
+    double total = 0;
+    for (const mix_job & job : jobs) {
+        weights.push_back(weight_of(job, with_dense));
+        total += weights.back();
+    }
+    clock_.begin(work_kind::prefill, total);
+    stage_clock clock(name, total, clock_.sink());
+    std::vector<mix_effect> effects;
+    for (size_t i = 0; i < jobs.size() && !enough(effects); ++i) {
+        const std::string item = fmt::format("{}, {}", prompts_.specs()[jobs[i].prompt].name(), jobs[i].what);
+        if (weights[i] > 0) {
+            clock.begin(item, weights[i]);
+        }
+        effects.push_back(stage_.measure(jobs[i].mix, jobs[i].prompt));
+        if (weights[i] > 0) {
+            clock.end(fmt::format("{}: KL {:.2e}", item, effects.back().effect.distance.first_kl));
+        }
+    }
+    return effects;
+}
+
+std::vector<mix_effect> mix_runs::run_within(const std::string & name, const mix_job & job,
+                                             const std::vector<prompt_group> & groups, double budget) {
+    std::vector<mix_job> jobs;
+    for (const size_t prompt : prompts_of(groups)) {
+        jobs.push_back({job.mix, prompt, job.what});
+    }
+    return run(name, jobs, [&](const std::vector<mix_effect> & so_far) {
+        std::vector<double> kls;
+        kls.reserve(so_far.size());
+        for (const mix_effect & e : so_far) {
+            kls.push_back(e.effect.distance.first_kl);
+        }
+        return mean_beyond(groups, kls, budget);
+    });
+}
+
+}  // namespace tmx

@@ -1,0 +1,183 @@
+// From records to verdicts: pairing, vacuous examples, floors, controls, pages.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "eval/report/eval_report.h"
+#include "runtime/failure.h"
+
+namespace tmx {
+namespace {
+
+eval_arm named_arm(const std::string & name, arm_role role, bool planned) {
+    eval_arm a;
+    a.name = name;
+    a.role = role;
+    a.label = name;
+    if (planned) {
+        a.applied.name = name;
+        a.applied.layers = {{layer_kind::triangle, {}, -1, {}, {}}};
+        a.applied.model.n_layer = 1;
+        a.computed.plan_json = write_plan(a.applied);
+    }
+    return a;
+}
+
+struct kit {
+    std::string folder = ::testing::TempDir() + "tmx_report_" + std::to_string(getpid());
+    eval_settings settings;
+    std::unique_ptr<record_store> records;
+    std::vector<std::string> keys;
+
+    kit() {
+        std::filesystem::remove_all(folder);
+        std::filesystem::create_directories(folder);
+        records = std::make_unique<record_store>(folder + "/records.jsonl");
+        settings.folder = folder;
+        settings.model_sha256 = std::string(64, 'a');
+        settings.arms = {named_arm("dense", arm_role::reference, false), named_arm("plan", arm_role::candidate, true),
+                         named_arm("noise", arm_role::noise, false)};
+    }
+    ~kit() {
+        records.reset();
+        std::filesystem::remove_all(folder);
+    }
+
+    void add(const std::string & arm, const std::string & task, int64_t id, double score, double kept = 0.5,
+             const std::string & hash = "h") {
+        prediction p;
+        p.suite = "ruler";
+        p.task = task;
+        p.id = std::to_string(id);
+        p.length = 4096;
+        p.arm = arm;
+        p.from = "native";
+        p.ids_hash = hash;
+        p.n_prompt = 4000;
+        p.tail_tokens = 50;
+        p.outputs = {"<right>"};
+        p.score.value = score;
+        p.answer.text = arm + " said";
+        p.answer.kept_share = arm == "plan" ? kept : 1;
+        p.answer.prefill_seconds = arm == "plan" ? 1 : 2;
+        p.answer.n_gold = 1;
+        p.answer.gold_nll = 1 - score;
+        const std::string key = arm + task + p.id;
+        records->append(key, to_json(p));
+        keys.push_back(key);
+    }
+
+    eval_report report() { return make_report(settings, {}, {}, {}, {}, *records, keys); }
+};
+
+TEST(eval_report, equal_arms_pass_with_an_interval_of_no_width) {
+    kit k;
+    for (int64_t i = 0; i < 20; ++i) {
+        for (const char * arm : {"dense", "plan", "noise"}) {
+            k.add(arm, "vt", i, i % 2 == 0 ? 1 : 0);
+        }
+    }
+    const eval_report r = k.report();
+    for (const scored_arm & scored : r.arms) {
+        ASSERT_EQ(scored.suites.size(), 1U);
+        const suite_result & s = scored.suites.front();
+        EXPECT_EQ(s.n, 20);
+        EXPECT_EQ(s.difference.low, 0);
+        EXPECT_EQ(s.difference.high, 0);
+        EXPECT_EQ(s.shown, verdict::pass);
+        EXPECT_EQ(s.reference, 50);
+        EXPECT_NEAR(s.nothing_seen_bound, 0.139, 0.001);
+    }
+    EXPECT_EQ(r.arms[0].suites.front().ttft_reference, 2);
+    EXPECT_EQ(r.arms[0].suites.front().ttft_other, 1);
+    EXPECT_TRUE(discordant_answers(r.pairs[0], 10).empty());
+}
+
+TEST(eval_report, damage_fails) {
+    kit k;
+    for (int64_t i = 0; i < 40; ++i) {
+        k.add("dense", "vt", i, 1);
+        k.add("plan", "vt", i, i < 30 ? 0 : 1);
+    }
+    const eval_report r = k.report();
+    const task_result & t = r.arms[0].tasks.front();
+    EXPECT_EQ(t.b, 30);
+    EXPECT_EQ(t.c, 0);
+    EXPECT_NEAR(t.difference.mean, -75, 1e-9);
+    EXPECT_LT(t.p, 1e-6);
+    EXPECT_EQ(t.shown, verdict::fail);
+    EXPECT_NEAR(t.gold_nll_other, 0.75, 1e-12);
+    EXPECT_EQ(r.arms[0].suites.front().shown, verdict::fail);
+    EXPECT_EQ(discordant_answers(r.pairs[0], 10).size(), 10U);
+    EXPECT_TRUE(r.arms[1].tasks.empty()) << "noise has no records";
+}
+
+TEST(eval_report, vacuous_examples_are_left_out_of_planned_arms_alone) {
+    kit k;
+    for (int64_t i = 0; i < 10; ++i) {
+        k.add("dense", "vt", i, 1);
+        k.add("noise", "vt", i, 1);
+        k.add("plan", "vt", i, 1, i < 4 ? 1 : 0.5);
+    }
+    const eval_report r = k.report();
+    EXPECT_EQ(r.arms[0].tasks.front().n, 6);
+    EXPECT_EQ(r.arms[0].tasks.front().n_vacuous, 4);
+    EXPECT_EQ(r.arms[1].tasks.front().n, 10) << "an arm without a plan computes everything";
+}
+
+TEST(eval_report, floors_are_marked_and_averaged_without) {
+    kit k;
+    for (int64_t i = 0; i < 20; ++i) {
+        for (const char * arm : {"dense", "plan"}) {
+            k.add(arm, "cwe", i, 0);
+            k.add(arm, "vt", i, i % 2 == 0 ? 1 : 0);
+        }
+    }
+    const suite_result s = k.report().arms[0].suites.front();
+    EXPECT_EQ(s.reference, 25);
+    EXPECT_EQ(s.reference_informative, 50);
+    EXPECT_TRUE(k.report().arms[0].tasks.front().uninformative);
+}
+
+TEST(eval_report, other_tokens_are_refused) {
+    kit k;
+    k.add("dense", "vt", 0, 1, 0.5, "h1");
+    k.add("plan", "vt", 0, 1, 0.5, "h2");
+    try {
+        static_cast<void>(k.report());
+        FAIL() << "two prompts were compared as one";
+    } catch (const failure & error) {
+        EXPECT_NE(std::string(error.what()).find("different tokens"), std::string::npos) << error.what();
+    }
+}
+
+TEST(eval_report, a_reader_of_the_file_gets_the_same_report) {
+    kit k;
+    for (int64_t i = 0; i < 12; ++i) {
+        k.add("dense", "vt", i, i % 3 == 0 ? 1 : 0);
+        k.add("plan", "vt", i, i % 4 == 0 ? 1 : 0);
+    }
+    const std::string before = report_html(k.report());
+    k.records.reset();
+    k.records = std::make_unique<record_store>(k.folder + "/records.jsonl");
+    EXPECT_EQ(report_html(k.report()), before);
+    EXPECT_LT(before.size(), 1'000'000U);
+    EXPECT_NE(before.find("&lt;right&gt;"), std::string::npos) << "texts are escaped";
+    EXPECT_EQ(before.find("<right>"), std::string::npos);
+}
+
+TEST(eval_report, what_is_missing_is_counted_not_scored) {
+    kit k;
+    k.add("dense", "vt", 0, 1);
+    k.add("dense", "vt", 1, 1);
+    k.add("plan", "vt", 0, 1);
+    k.keys.push_back("planvt1");
+    const eval_report r = k.report();
+    EXPECT_EQ(r.arms[0].tasks.front().n, 1);
+    EXPECT_EQ(r.n_missing, 1);
+    EXPECT_NE(report_html(r).find("not finished"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tmx
