@@ -58,6 +58,20 @@ print_times() {
     rm -f "$TMX_TIMES"
 }
 
+# install_python NAME SPEC...: packages from PyPI into $deps/NAME, apart from the machine's own.
+install_python() {
+    local folder=$deps/$1
+    shift
+    if [ "$(cat "$folder/made-from" 2>/dev/null)" = "$*" ]; then
+        say "   $folder: here"
+        return 0
+    fi
+    rm -rf "$folder"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@"
+    printf '%s\n' "$*" >"$folder/made-from"
+    say "   $folder: installed"
+}
+
 # ninja_build DIR LOG TARGET...: on a terminal ninja shows its own progress; elsewhere one line per tenth.
 ninja_build() {
     local dir=$1 log=$2

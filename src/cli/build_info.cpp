@@ -2,9 +2,6 @@
 
 namespace tmx {
 
-const char * program_version() {
-    return TMX_PROGRAM_VERSION;
-}
 const char * built_against() {
     return TMX_GGML_VERSION " (" TMX_GGML_COMMIT ")";
 }

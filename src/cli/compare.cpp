@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "cli/prefill_progress.h"
 #include "cli/speedup.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"

@@ -12,7 +12,7 @@
 
 #include "cli/child_process.h"
 #include "loader/ggml_version.h"
-#include "runtime/backend.h"
+#include "runtime/program.h"
 
 namespace tmx {
 namespace {
@@ -161,11 +161,11 @@ host_build inspect_host(const std::string & where) {
 }
 
 std::string backend_library() {
-    return default_backend_paths().library;
+    return library_beside("libggml-trianglemix.so");
 }
 
 std::string preload_library() {
-    return (fs::path(backend_library()).parent_path() / "libtrianglemix-preload.so").string();
+    return library_beside("libtrianglemix-preload.so");
 }
 
 }  // namespace tmx

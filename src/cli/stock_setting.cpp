@@ -7,6 +7,7 @@
 #include <limits>
 #include <string_view>
 
+#include "cli/prefill_progress.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
 

@@ -1,7 +1,5 @@
 #include "profile/pair_share.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 
 #include "probe/section_sums.h"
@@ -41,22 +39,6 @@ double pairs_kept(const plan & p, int64_t n_tokens, std::span<const int32_t> win
         kept += sum_of(pairs) - triangle_share(p.layers[layer]) * static_cast<double>(pairs[index_of(section::middle)]);
     }
     return all > 0 ? kept / all : 1;
-}
-
-std::vector<int32_t> leave_windowed_layers(plan & p, std::span<const int32_t> windows) {
-    std::vector<int32_t> left;
-    for (size_t layer = 0; layer < std::min(p.layers.size(), windows.size()); ++layer) {
-        if (windows[layer] > 0 && p.layers[layer] != layer_plan{}) {
-            p.layers[layer] = {};
-            left.push_back(static_cast<int32_t>(layer));
-        }
-    }
-    return left;
-}
-
-std::string windows_note(std::span<const int32_t> windows, const std::vector<int32_t> & layers) {
-    return fmt::format("layers {} see the latest {} tokens only and have nothing to skip: they stay as they are",
-                       format_layer_set(layers), windows[static_cast<size_t>(layers.front())]);
 }
 
 }  // namespace tmx

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "trianglemix/plan.h"
 
@@ -15,11 +13,5 @@ namespace tmx {
 // layers skip is not known before: they count as their `kind` says, so those that are not triangle count as dense.
 // REQUIRES n_tokens >= 1; windows empty or [n_layer].
 double pairs_kept(const plan & p, int64_t n_tokens, std::span<const int32_t> windows = {});
-
-// Takes layers with windows out of the plan. Returns which they were, ascending.
-std::vector<int32_t> leave_windowed_layers(plan & p, std::span<const int32_t> windows);
-
-// What that means, for people. REQUIRES layers that have windows, at least one.
-std::string windows_note(std::span<const int32_t> windows, const std::vector<int32_t> & layers);
 
 }  // namespace tmx

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "identity/windowed_layers.h"
 #include "probe/model_file.h"
-#include "profile/pair_share.h"
 #include "profile/prompt_check.h"
 #include "profile/unit_set.h"
 

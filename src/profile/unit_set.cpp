@@ -7,10 +7,6 @@
 
 namespace tmx {
 
-model_shape shape_of(const model_facts & facts) {
-    return {facts.architecture, facts.n_layer, facts.n_head, facts.n_head_kv, facts.d_head};
-}
-
 std::string name_of(const unit & u) {
     return u.head < 0 ? std::to_string(u.layer) : fmt::format("{}.{}", u.layer, u.head);
 }

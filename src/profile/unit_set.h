@@ -6,13 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "identity/model_identity.h"
 #include "probe/unit.h"
-#include "runtime/model.h"
 #include "trianglemix/plan.h"
 
 namespace tmx {
-
-model_shape shape_of(const model_facts & facts);
 
 std::string name_of(const unit & u);  // "12", "12.3"
 

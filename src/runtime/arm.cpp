@@ -1,7 +1,5 @@
 #include "runtime/arm.h"
 
-#include <chrono>
-
 #include "runtime/failure.h"
 #include "runtime/statistics.h"
 
@@ -45,10 +43,6 @@ class announced_context {
 };
 
 }  // namespace
-
-double seconds_now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::unique_ptr<session> open_arm(backend & b, const model & m, const arm & a) {
     if (!b.loaded()) {

@@ -9,6 +9,7 @@
 
 #include "runtime/backend.h"
 #include "runtime/model.h"
+#include "runtime/program.h"
 #include "runtime/session.h"
 
 namespace tmx {
@@ -47,7 +48,5 @@ struct greedy_answer {
 };
 greedy_answer decode_answer(const model & m, session & s, token_id first, int64_t n_max,
                             const std::function<void(token_id)> & on_token = {});
-
-double seconds_now();  // monotonic clock
 
 }  // namespace tmx

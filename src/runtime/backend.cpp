@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "runtime/failure.h"
+#include "runtime/program.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -78,9 +79,7 @@ std::string with_log(std::string message) {
 }  // namespace
 
 backend_paths default_backend_paths() {
-    std::error_code error;
-    const auto executable = std::filesystem::read_symlink("/proc/self/exe", error);
-    return {TMX_LLAMA_BIN_FOLDER, (executable.parent_path() / "libggml-trianglemix.so").string()};
+    return {TMX_LLAMA_BIN_FOLDER, library_beside("libggml-trianglemix.so")};
 }
 
 backend::backend(const backend_paths & paths, bool verbose) {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "runtime/attention_windows.h"
+#include "identity/attention_windows.h"
 #include "runtime/backend.h"
 #include "runtime/failure.h"
 #include "runtime/model_metadata.h"

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "identity/model_identity.h"
 #include "runtime/chat.h"
 
 struct llama_model;
@@ -16,17 +17,8 @@ namespace tmx {
 
 using token_id = int32_t;
 
-struct model_facts {
-    std::string path;
-    std::string name;          // GGUF general.name, may be empty
-    std::string architecture;  // GGUF general.architecture
-    std::string file_type;     // "Q8_0", ...
-    int32_t n_layer = 0;
-    int32_t n_head = 0;  // query heads a layer
-    int32_t n_head_kv = 0;
-    int32_t d_head = 0;            // key head dimension
-    int32_t n_ctx_train = 0;       // longest context that it was trained for, tokens
-    std::vector<int32_t> windows;  // as attention_windows() reads them
+struct model_facts : model_identity {
+    std::string file_type;  // "Q8_0", ...
     int32_t n_vocab = 0;
     uint64_t weight_bytes = 0;
     uint64_t n_params = 0;

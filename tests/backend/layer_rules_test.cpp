@@ -12,6 +12,10 @@ namespace tmx::test {
 namespace {
 
 std::vector<std::string> lines;
+const std::string k_applied =
+    "plan test: applied to a model of 4 layers, 8/2 heads of 64; whether it is the one that the plan was made for, "
+    "only "
+    "its file tells";
 
 void keep_line(log_level level, const char * line) {
     const char * const prefixes[] = {"", "warning: ", "error: "};
@@ -61,7 +65,7 @@ TEST_F(layer_rules_test, the_model_is_looked_at_once_a_plan) {
     EXPECT_EQ(n_asked_, 1);
     EXPECT_EQ(lines, (std::vector<std::string>{
                          "plan test: triangle layers 2-3 (sink 8, window 512)",
-                         "plan test: dense layers 0-1; last 128, tail chunk; precision exact, kernel k"}));
+                         "plan test: dense layers 0-1; last 128, tail chunk; precision exact, kernel k", k_applied}));
     EXPECT_TRUE(rules_.decide_rule(2, 8).planned());
     EXPECT_FALSE(rules_.decide_rule(1, 8).planned());
     EXPECT_FALSE(rules_.decide_rule(-1, 8).planned());
@@ -83,7 +87,7 @@ TEST_F(layer_rules_test, each_rule_of_dynamic_layers_has_a_line) {
     begin();
     const std::string last = "plan test: dense layers 3; last 128, tail chunk; precision exact, kernel k";
     EXPECT_EQ(lines, (std::vector<std::string>{"plan test: dynamic layers 0 (stride:stride=10)",
-                                               "plan test: dynamic layers 1-2 (stride:stride=3)", last}))
+                                               "plan test: dynamic layers 1-2 (stride:stride=3)", last, k_applied}))
         << "no band where no layer has one";
     const std::string json = statistics_json(counters_.read(), current_, {"", ""});
     EXPECT_NE(json.find("\"rule\": \"stride:stride=3\""), std::string::npos) << json;
@@ -94,7 +98,7 @@ TEST_F(layer_rules_test, each_rule_of_dynamic_layers_has_a_line) {
     begin();
     EXPECT_EQ(lines, (std::vector<std::string>{"plan test: triangle layers 2 (sink 8, window 512)",
                                                "plan test: dynamic layers 0 (stride:stride=10)",
-                                               "plan test: dynamic layers 1-2 (stride:stride=3)", last}));
+                                               "plan test: dynamic layers 1-2 (stride:stride=3)", last, k_applied}));
 }
 
 TEST_F(layer_rules_test, rules_of_heads_and_lengths_have_lines_of_their_own) {
@@ -115,7 +119,7 @@ TEST_F(layer_rules_test, rules_of_heads_and_lengths_have_lines_of_their_own) {
                          "plan test: dynamic layers 0 (stride:stride=10, heads 0-1, from 4096 tokens on)",
                          "plan test: dynamic layers 0 (stride:stride=10, heads 2,7)",
                          "plan test: dynamic layers 1 (stride:stride=10, from 4096 tokens on)",
-                         "plan test: dense layers none; last 128, tail chunk; precision exact, kernel k"}));
+                         "plan test: dense layers none; last 128, tail chunk; precision exact, kernel k", k_applied}));
     EXPECT_EQ(rules_.decide_rule(2, 8).shape.n_window, 512);
     EXPECT_EQ(rules_.decide_rule(3, 8).shape.n_window, 64);
     EXPECT_TRUE(rules_.decide_rule(0, 8).planned());

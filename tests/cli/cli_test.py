@@ -402,14 +402,14 @@ class Bench(Case):
 
 
 class Serve(Case):
-    def serve(self, folder, options=(), env=None, while_it_runs=lambda port: None):
+    def serve(self, folder, options=(), env=None, while_it_runs=lambda port: None, program=PROGRAM):
         port = free_port()
         with tempfile.TemporaryDirectory() as scratch:
             stats = os.path.join(scratch, "stats.json")
             log = os.path.join(scratch, "log")
             with open(log, "w", encoding="utf-8") as sink:
                 process = subprocess.Popen(
-                    [PROGRAM, "serve", *options, "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
+                    [program, "serve", *options, "--stats", stats, "--", os.path.join(folder, "llama-server"), "-m", MODEL, "-t", "1",
                      "-c", "1024", "--port", str(port)],
                     env={**ENVIRONMENT, **(env or {})}, stdout=sink, stderr=sink)  # fmt: skip
             body = json.dumps({"prompt": document(120), "n_predict": 2}).encode()
@@ -473,9 +473,10 @@ class Serve(Case):
             self.check(run("serve", "--metrics", str(taken.getsockname()[1]), *server), 1, "cannot listen on")
 
     def test_a_build_with_linked_backends(self):
+        """By the program that has no llama.cpp in it."""
         if not os.path.exists(LINKED_BIN):
             self.skipTest("no such build; scripts/setup.sh --linked makes it")
-        self.serve(LINKED_BIN)
+        self.serve(LINKED_BIN, program=os.path.join(os.path.dirname(PROGRAM), "trianglemix-starter"))
 
     def test_a_plan_takes_the_place_of_dynamic_layers_in_the_environment(self):
         # The backend refuses both together, and computes exactly.

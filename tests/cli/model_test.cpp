@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "identity/model_identity.h"
 #include "runtime/arm_models.h"
 #include "runtime/backend.h"
 #include "runtime/model.h"
@@ -28,6 +29,17 @@ TEST(Model, HeaderTellsTheShape) {
     EXPECT_EQ(f.d_head, 64);
     EXPECT_EQ(f.n_ctx_train, 8192);
     EXPECT_EQ(f.file_type, "Q8_0");
+}
+
+// Who starts a host reads the file without llama.cpp, and must take it for the same model.
+TEST(Model, IsTheSameForWhoReadsItsFileAlone) {
+    const parsed<model_identity> read = read_identity(TMX_TEST_MODEL);
+    ASSERT_TRUE(read.ok()) << read.error;
+    const model_facts & f = vocabulary().facts();
+    EXPECT_EQ(shape_of(read.value), shape_of(f));
+    EXPECT_EQ(read.value.name, f.name);
+    EXPECT_EQ(read.value.n_ctx_train, f.n_ctx_train);
+    EXPECT_EQ(read.value.windows, f.windows);
 }
 
 TEST(Model, TemplateSpecialsAreSpecialAndTextNever) {

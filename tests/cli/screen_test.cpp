@@ -16,6 +16,7 @@
 #include "cli/input_file.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
+#include "cli/prefill_progress.h"
 #include "cli/speedup.h"
 #include "cli/stock_setting.h"
 #include "cli/terminal.h"

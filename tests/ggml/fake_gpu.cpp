@@ -311,13 +311,13 @@ class cpu_executor final : public attention_executor {
 
     std::vector<kept_by_call> take_kept() override { return kept_.take(); }
 
-    status wait_for(ggml_backend_event_t event) override {
-        event_of(event).hold(queue_);
+    status wait_for(void * event) override {
+        static_cast<fake_event *>(event)->hold(queue_);
         return {};
     }
 
-    status record(ggml_backend_event_t event) override {
-        event_of(event).record_on(queue_);
+    status record(void * event) override {
+        static_cast<fake_event *>(event)->record_on(queue_);
         return {};
     }
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "glue/abi.h"
-#include "glue/proxy/attention_executor.h"
+#include "glue/proxy/proxy_candidates.h"
 #include "trianglemix/kernel_features.h"
 
 namespace tmx::test {

@@ -355,9 +355,13 @@ TEST_F(registry_test, exports_and_links_nothing_else) {
     EXPECT_EQ(symbols(TMX_PART), 3);
     EXPECT_FALSE(contains(output_of("readelf -d " TMX_MODULE), "[libggml")) << "any program must be able to load it";
     const std::string dynamic = output_of("readelf -d " TMX_PART);
-    EXPECT_FALSE(contains(dynamic, "RPATH") || contains(dynamic, "RUNPATH")) << dynamic;
+    EXPECT_TRUE(contains(dynamic, "path: [$ORIGIN]")) << "the core beside it, and no other folder\n" << dynamic;
+    EXPECT_TRUE(contains(dynamic, "[libtrianglemix-core.so]")) << dynamic;
     EXPECT_TRUE(contains(dynamic, "[libggml-base.so.0]")) << dynamic;
     EXPECT_FALSE(contains(dynamic, "libllama")) << dynamic;
+    const std::string core = output_of("readelf -d " TMX_CORE);
+    EXPECT_FALSE(contains(core, "libggml") || contains(core, "RPATH") || contains(core, "RUNPATH")) << core;
+    EXPECT_FALSE(contains(core, "libcuda")) << "a machine without an NVIDIA driver loads it, too\n" << core;
     EXPECT_FALSE(contains(output_of("readelf -d " TMX_PRELOAD), "ggml"));
 }
 

@@ -4,10 +4,11 @@
 
 #include <filesystem>
 
+#include "identity/attention_windows.h"
+#include "identity/windowed_layers.h"
 #include "profile/pair_share.h"
 #include "profile/profiler.h"
 #include "runtime/arm.h"
-#include "runtime/attention_windows.h"
 #include "runtime/statistics.h"
 #include "tiny_gguf.h"
 

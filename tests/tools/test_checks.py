@@ -41,7 +41,7 @@ class Includes(unittest.TestCase):
     tree = {
         **{f"include/trianglemix/{name}.h": "#include <vector>\n" for name in HEADERS},
         **{f"src/{module}/own.h": "" for module in
-           ("commit", "cuda_device", "kernels", "select", "plan",
+           ("commit", "cuda_device", "kernels", "select", "plan", "identity",
             "backend", "glue", "runtime", "measure", "prompts", "probe", "profile", "cli")},
         "tests/support/kit.h": "",
         "bench/timer.h": "",
@@ -65,7 +65,7 @@ class Includes(unittest.TestCase):
         self.allow("src/kernels/a.cpp", '#include "trianglemix/geometry.h"')
         self.allow("src/kernels/cpu/a.cpp", '#include "kernels/own.h"')
         self.allow("src/kernels/cuda/a.cpp", '#include "cuda_device/own.h"')
-        self.allow("src/glue/a.cpp", '#include "cuda_device/own.h"')
+        self.allow("src/backend/cuda/a.cpp", '#include "cuda_device/own.h"')
         self.allow("src/probe/cuda/a.cpp", '#include "cuda_device/own.h"')
         self.allow("tests/kernels/a.h", '#include "cuda_device/own.h"')
         self.allow("bench/a.cpp", '#include "cuda_device/own.h"')
@@ -87,6 +87,9 @@ class Includes(unittest.TestCase):
         self.allow("src/profile/a.cpp", '#include "runtime/own.h"')
         self.allow("src/profile/a.cpp", '#include "probe/own.h"')
         self.allow("src/profile/a.cpp", '#include "prompts/own.h"')
+        self.allow("src/identity/a.cpp", '#include "trianglemix/plan.h"')
+        self.allow("src/core/a.cpp", '#include "identity/own.h"')
+        self.allow("src/runtime/a.cpp", '#include "identity/own.h"')
         self.allow("src/cli/a.cpp", '#include "runtime/own.h"')
         self.allow("src/cli/a.cpp", '#include "profile/own.h"')
         self.allow("src/cli/a.cpp", '#include "commit/own.h"')
@@ -111,7 +114,11 @@ class Includes(unittest.TestCase):
                     "kernels is included through include/trianglemix/ only")
         self.refuse("src/plan/a.cpp", '#include "kernels/own.h"', "plan must not include kernels")
         self.refuse("src/backend/a.cpp", '#include "glue/own.h"', "backend must not include glue")
+        self.refuse("src/glue/a.cpp", '#include "cuda_device/own.h"', "glue must not include cuda_device")
         self.refuse("src/plan/a.cpp", '#include "backend/own.h"', "plan must not include backend")
+        self.refuse("src/plan/a.cpp", '#include "identity/own.h"', "plan must not include identity")
+        self.refuse("src/identity/a.cpp", '#include "runtime/own.h"', "identity must not include runtime")
+        self.refuse("src/core/a.cpp", '#include "glue/own.h"', "core must not include glue")
         self.refuse("src/runtime/a.cpp", '#include "trianglemix/plan.h"', "runtime must not include plan")
         self.refuse("src/runtime/a.cpp", '#include "glue/own.h"', "runtime must not include glue")
         self.refuse("src/measure/a.cpp", '#include "prompts/own.h"', "measure must not include prompts")
@@ -157,9 +164,9 @@ class Includes(unittest.TestCase):
 
     def test_cuda_stays_where_it_is(self):
         for path in ("src/cuda_device/a.h", "src/kernels/cuda/sm90/a.cuh", "src/probe/cuda/a.cpp", "src/select/cuda/a.cu",
-                     "src/glue/proxy/cuda_candidates.cpp", "bench/a.cpp", "tests/kernels/a.h"):
+                     "src/backend/cuda/a.cpp", "bench/a.cpp", "tests/kernels/a.h"):
             self.allow(path, "#include <cuda_runtime_api.h>")
-        for path in ("src/kernels/a.cpp", "src/select/cuda_selector.cpp", "src/glue/a.cpp", "src/glue/proxy/a.cpp",
+        for path in ("src/kernels/a.cpp", "src/select/cuda_selector.cpp", "src/glue/a.cpp", "src/glue/proxy/cuda_candidates.cpp",
                      "src/runtime/a.cpp", "include/trianglemix/plan.h"):
             self.refuse(path, "#include <cuda_runtime.h>", "include CUDA's headers")
         self.refuse("src/kernels/a.cpp", "#include <cuda_fp16.h>", "include CUDA's headers")

@@ -10,6 +10,7 @@
 #include "cli/build_info.h"
 #include "cli/input_file.h"
 #include "cli/machine.h"
+#include "cli/prefill_progress.h"
 #include "cli/stock_setting.h"
 #include "cli/terminal.h"
 #include "measure/hash.h"

@@ -7,6 +7,7 @@
 #include "cli/input_file.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
+#include "cli/prefill_progress.h"
 #include "cli/terminal.h"
 #include "profile/unit_set.h"
 #include "prompts/builtin_prompts.h"

@@ -12,6 +12,7 @@
 #include "cli/compare.h"
 #include "cli/input_file.h"
 #include "cli/options.h"
+#include "cli/prefill_progress.h"
 #include "cli/terminal.h"
 #include "runtime/failure.h"
 #include "runtime/statistics.h"

@@ -26,9 +26,8 @@
 #include "cli/output_file.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
-#include "runtime/arm.h"
-#include "runtime/backend.h"
 #include "runtime/failure.h"
+#include "runtime/program.h"
 
 namespace tmx {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "cli/commands/server_command.h"
 #include "cli/terminal.h"
+#include "identity/model_identity.h"
 #include "runtime/failure.h"
 #include "trianglemix/environment_plan.h"
 
@@ -45,8 +46,11 @@ std::unique_ptr<temporary_file> plan_file(const plan_options & asked, const std:
     }
     const std::string model_file = model_of(server);
     if (!model_file.empty()) {
-        keep_log_messages(false);
-        chosen = choose_plan(asked, model(model_file, {}, false).facts(), false);
+        const parsed<model_identity> model = read_identity(model_file);
+        if (!model.ok()) {
+            throw failure(model.error);
+        }
+        chosen = choose_plan(asked, model.value, false);
     } else if (asked.types_layers()) {
         throw failure(
             "--layers and --dynamic need the model's shape, and the server's command has no -m FILE that can be read; "

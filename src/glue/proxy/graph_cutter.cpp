@@ -76,12 +76,12 @@ status graph_cutter::forward(const step & planned, uint64_t & call) {
         return result.ok() ? finished : result;
     }
     wrapped_->iface.event_record(wrapped_, ready_.get());
-    status result = executor_->wait_for(ready_.get());
+    status result = executor_->wait_for(ready_->context);
     if (result.ok()) {
         result = executor_->forward(planned.view->args, planned.how->work, call);
     }
     // After a failure too: what was enqueued before it must be over before others write the same memory.
-    const status recorded = executor_->record(done_.get());
+    const status recorded = executor_->record(done_->context);
     if (recorded.ok()) {
         wrapped_->iface.event_wait(wrapped_, done_.get());
     } else {

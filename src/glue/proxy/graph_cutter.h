@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/cuda/attention_executor.h"
 #include "backend/layer_rules.h"
 #include "backend/statistics.h"
 #include "ggml-cpp.h"
 #include "glue/abi.h"
-#include "glue/proxy/attention_executor.h"
 #include "glue/proxy/passed_on.h"
 #include "glue/proxy/pending_counts.h"
 #include "glue/proxy/step_planner.h"

@@ -1,5 +1,5 @@
 // Builds without CUDA: no GPU gets a proxy.
-#include "glue/proxy/attention_executor.h"
+#include "glue/proxy/proxy_candidates.h"
 
 namespace tmx {
 

@@ -6,9 +6,9 @@
 #include <map>
 #include <memory>
 
+#include "backend/cuda/attention_executor.h"
 #include "backend/selected_node.h"
 #include "backend/statistics.h"
-#include "glue/proxy/attention_executor.h"
 
 namespace tmx {
 

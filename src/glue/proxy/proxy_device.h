@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "glue/abi.h"
-#include "glue/proxy/attention_executor.h"
+#include "glue/proxy/proxy_candidates.h"
 #include "glue/proxy/proxy_limits.h"
 
 namespace tmx {

@@ -9,13 +9,13 @@
 #include <memory>
 #include <string>
 
+#include "backend/cuda/attention_executor.h"
 #include "backend/evaluation.h"
 #include "backend/layer_rules.h"
 #include "backend/settings.h"
 #include "backend/statistics.h"
 #include "backend/ubatch_cache.h"
 #include "glue/abi.h"
-#include "glue/proxy/attention_executor.h"
 #include "glue/proxy/graph_cutter.h"
 #include "glue/proxy/known_graph.h"
 #include "glue/proxy/passed_on.h"

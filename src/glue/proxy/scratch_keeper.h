@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "backend/cuda/attention_executor.h"
 #include "backend/statistics.h"
-#include "glue/proxy/attention_executor.h"
 #include "glue/proxy/proxy_limits.h"
 
 namespace tmx {

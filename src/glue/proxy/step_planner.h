@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "backend/cuda/attention_executor.h"
 #include "backend/layer_rules.h"
 #include "backend/segments.h"
 #include "backend/selected_node.h"
@@ -14,7 +15,6 @@
 #include "backend/ubatch_cache.h"
 #include "glue/abi.h"
 #include "glue/fattn_view.h"
-#include "glue/proxy/attention_executor.h"
 #include "glue/proxy/known_graph.h"
 #include "glue/proxy/passed_on.h"
 #include "glue/proxy/proxy_cells.h"

@@ -1,14 +1,13 @@
-#include "runtime/attention_windows.h"
-
-#include <ggml.h>
-#include <gguf.h>
+#include "identity/attention_windows.h"
 
 #include <algorithm>
-#include <memory>
+#include <iterator>
 #include <optional>
 
 namespace tmx {
 namespace {
+
+constexpr int64_t k_most_layers = 1 << 16;  // more than any model has
 
 // llama.cpp's own rules, in src/models/. Files of all other architectures may hold the keys, too (Mistral's, Phi 3's);
 // llama.cpp reads none of them there.
@@ -31,56 +30,10 @@ constexpr window_rule k_rules[] = {
     {"smallthinker", 4, true, 0},  {"spark2_5", 0, false, 0},     {"step35", 0, false, 0},
 };
 
-class header {
-  public:
-    explicit header(const std::string & path) : file_(gguf_init_from_file(path.c_str(), {true, nullptr}), gguf_free) {}
-
-    explicit operator bool() const { return file_ != nullptr; }
-
-    std::string text(const std::string & key) const {
-        const int64_t id = gguf_find_key(file_.get(), key.c_str());
-        const bool there = id >= 0 && gguf_get_kv_type(file_.get(), id) == GGUF_TYPE_STRING;
-        return there ? gguf_get_val_str(file_.get(), id) : "";
-    }
-
-    std::optional<int64_t> number(const std::string & key) const {
-        const int64_t id = gguf_find_key(file_.get(), key.c_str());
-        const gguf_type type = id >= 0 ? gguf_get_kv_type(file_.get(), id) : GGUF_TYPE_COUNT;
-        if (type == GGUF_TYPE_UINT32) {
-            return gguf_get_val_u32(file_.get(), id);
-        }
-        return type == GGUF_TYPE_INT32 ? std::optional<int64_t>(gguf_get_val_i32(file_.get(), id)) : std::nullopt;
-    }
-
-    // Whether each entry of a list is other than 0; empty: there is no such list.
-    std::vector<bool> flags(const std::string & key) const {
-        const int64_t id = gguf_find_key(file_.get(), key.c_str());
-        std::vector<bool> flags;
-        if (id < 0 || gguf_get_kv_type(file_.get(), id) != GGUF_TYPE_ARRAY) {
-            return flags;
-        }
-        const gguf_type type = gguf_get_arr_type(file_.get(), id);
-        const bool bytes = type == GGUF_TYPE_BOOL;
-        if (!bytes && type != GGUF_TYPE_INT32 && type != GGUF_TYPE_UINT32) {
-            return flags;
-        }
-        const void * data = gguf_get_arr_data(file_.get(), id);
-        for (size_t i = 0; i < gguf_get_arr_n(file_.get(), id); ++i) {
-            flags.push_back(bytes ? static_cast<const int8_t *>(data)[i] != 0
-                                  : static_cast<const int32_t *>(data)[i] != 0);
-        }
-        return flags;
-    }
-
-  private:
-    std::unique_ptr<gguf_context, void (*)(gguf_context *)> file_;
-};
-
 }  // namespace
 
-std::vector<int32_t> attention_windows(const std::string & path) {
-    const header file(path);
-    const std::string architecture = file ? file.text("general.architecture") : "";
+std::vector<int32_t> attention_windows(const gguf_header & file) {
+    const std::string architecture = file.text("general.architecture");
     const auto * rule = std::find_if(std::begin(k_rules), std::end(k_rules),
                                      [&](const window_rule & each) { return architecture == each.architecture; });
     if (rule == std::end(k_rules)) {
@@ -89,22 +42,28 @@ std::vector<int32_t> attention_windows(const std::string & path) {
     const int64_t n_layer = file.number(architecture + ".block_count").value_or(0);
     const std::optional<int64_t> named = file.number(architecture + ".attention.sliding_window");
     const int64_t window = rule->fixed && named != 0 ? rule->window : named.value_or(rule->window);
-    if (n_layer < 1 || window < 1 || window > INT32_MAX || (rule->only_layers > 0 && rule->only_layers != n_layer)) {
+    const bool other_model = rule->only_layers > 0 && rule->only_layers != n_layer;
+    if (n_layer < 1 || n_layer > k_most_layers || window < 1 || window > INT32_MAX || other_model) {
         return {};
     }
     const std::string pattern = architecture + ".attention.sliding_window_pattern";
-    const std::vector<bool> listed = file.flags(pattern);
+    const std::vector<int64_t> listed = file.numbers(pattern);
     const int64_t period = file.number(pattern).value_or(rule->period);
     std::vector<int32_t> windows;
     for (int64_t layer = 0; layer < n_layer; ++layer) {
         const int64_t full = rule->full_first ? 0 : period - 1;
         bool windowed = period < 1 || layer % period != full;
         if (!listed.empty()) {
-            windowed = layer < static_cast<int64_t>(listed.size()) && listed[static_cast<size_t>(layer)];
+            windowed = layer < static_cast<int64_t>(listed.size()) && listed[static_cast<size_t>(layer)] != 0;
         }
         windows.push_back(windowed ? static_cast<int32_t>(window) : 0);
     }
     return windows;
+}
+
+std::vector<int32_t> attention_windows(const std::string & path) {
+    const parsed<gguf_header> read = gguf_header::read(path);
+    return read.ok() ? attention_windows(read.value) : std::vector<int32_t>();
 }
 
 }  // namespace tmx

@@ -1,20 +1,17 @@
 // What a GPU proxy computes attention with: CUDA kernels in the product, something that runs anywhere in tests. One per
 // proxy backend, that is one per llama context and device.
 //
-// The executor has a queue of its own, which wait_for() and record() order with the wrapped backend's through ggml
-// events of the wrapped device. Where that device has no events, the proxy waits on the host instead.
+// The executor has a queue of its own, which wait_for() and record() order with the wrapped backend's through events of
+// the wrapped device. Where that device has no events, the proxy waits on the host instead.
 //
 // THREADS  One call at a time.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "glue/abi.h"
 #include "trianglemix/attention.h"
 #include "trianglemix/cuda_attention.h"
 #include "trianglemix/selection.h"
@@ -53,9 +50,10 @@ class attention_executor {
     // for nothing.
     virtual std::vector<kept_by_call> take_kept() = 0;
 
-    // What is enqueued from now on waits for the event; the event happens when everything enqueued so far is done.
-    virtual status wait_for(ggml_backend_event_t event) = 0;
-    virtual status record(ggml_backend_event_t event) = 0;
+    // What is enqueued from now on waits for the event; the event happens when everything enqueued so far is done. An
+    // event is what the wrapped backend makes of a ggml event: its `context`, on CUDA devices a cudaEvent_t.
+    virtual status wait_for(void * event) = 0;
+    virtual status record(void * event) = 0;
 
     // Waits until everything enqueued is done.
     virtual status synchronize() = 0;
@@ -66,18 +64,5 @@ class attention_executor {
     virtual int64_t scratch_bytes() const = 0;
     virtual bool release_scratch() = 0;
 };
-
-// A GPU device that a proxy may be put in front of.
-struct proxy_candidate {
-    ggml_backend_dev_t device = nullptr;  // of another backend
-    enum ggml_backend_dev_type type = GGML_BACKEND_DEVICE_TYPE_GPU;
-    std::string name;    // the proxy's: TriangleMix0
-    std::string kernel;  // what will compute, for people
-    std::function<status(std::unique_ptr<attention_executor> & executor)> make_executor;
-};
-
-// Of the devices that ggml has registered, those that this build has kernels for; for any other GPU one line in the log
-// says why not. Which they are is decided when linking: cuda_candidates.cpp, no_candidates.cpp, or a test's own.
-std::vector<proxy_candidate> proxy_candidates();
 
 }  // namespace tmx

@@ -1,0 +1,27 @@
+// Which GPUs get a proxy.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/cuda/attention_executor.h"
+#include "glue/abi.h"
+
+namespace tmx {
+
+// A GPU device that a proxy may be put in front of.
+struct proxy_candidate {
+    ggml_backend_dev_t device = nullptr;  // of another backend
+    enum ggml_backend_dev_type type = GGML_BACKEND_DEVICE_TYPE_GPU;
+    std::string name;    // the proxy's: TriangleMix0
+    std::string kernel;  // what will compute, for people
+    std::function<status(std::unique_ptr<attention_executor> & executor)> make_executor;
+};
+
+// Of the devices that ggml has registered, those that this build has kernels for; for any other GPU one line in the log
+// says why not. Which they are is decided when linking: cuda_candidates.cpp, no_candidates.cpp, or a test's own.
+std::vector<proxy_candidate> proxy_candidates();
+
+}  // namespace tmx
