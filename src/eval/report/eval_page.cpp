@@ -212,9 +212,9 @@ std::string report_html(const eval_report & r) {
             html_text(fmt::format("{}, {}; examples by seed {}", file, r.facts.file_type, r.settings.seed)) + "</p>\n";
     if (r.n_missing > 0) {
         page += fmt::format(
-            "<p><b>{} answers that the command asked for are not on file.</b> What follows counts those that are; the "
+            "<p><b>{} records are missing</b>: the run is not finished, and what follows counts those on file; the "
             "same "
-            "command, without --report-only, makes the others.</p>\n",
+            "command, without --report-only, goes on.</p>\n",
             r.n_missing);
     }
     page += arms_section(r) + suite_section(r);
