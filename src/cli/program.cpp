@@ -78,6 +78,7 @@ int run_program(int argc, char ** argv, const char * overview, const std::vector
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string(program_version()) + " (" + source_commit() + ")");
     std::vector<command> commands;
+    commands.reserve(subcommands.size());
     for (const subcommand & each : subcommands) {
         commands.push_back(each.add(app));
     }
