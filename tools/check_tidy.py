@@ -83,7 +83,8 @@ class Checker:
         done = self.run("clang++-14", *flags, "-fsyntax-only", "-ferror-limit=0", name)
         if done.returncode == 0:
             return name, []
-        apart = [path for path in files[1:] if f"{path}:" in "".join(re.findall(r"^.*: error: ", done.stderr, re.M))]
+        errors = "".join(re.findall(r"^.*: error: ", done.stderr, re.M))
+        apart = [path for path in files[1:] if f"{path}:" in errors]
         return name, apart or files[1:]
 
     def groups(self, flags, files):

@@ -24,7 +24,7 @@ YARDSTICKS = (("-fa", "off"), ("-fa", "on", "-ub", "48"), ("-fa", "off", "-ub", 
 
 
 def answers(asked, flags, env, model, n_tokens=N_TOKENS):
-    with Server(list(flags), env=env, model=model) as server:
+    with Server(flags, env=env, model=model) as server:
         prompts = Prompts(server.tokenize)
         got = [server.complete(prompts.prompt(i, n), n_predict=n_tokens, n_probs=200) for i, n in asked]
     return got, server.statistics

@@ -213,8 +213,7 @@ std::string report_html(const eval_report & r) {
     if (r.n_missing > 0) {
         page += fmt::format(
             "<p><b>{} records are missing</b>: the run is not finished, and what follows counts those on file; the "
-            "same "
-            "command, without --report-only, goes on.</p>\n",
+            "same command, without --report-only, goes on.</p>\n",
             r.n_missing);
     }
     page += arms_section(r) + suite_section(r);
