@@ -106,6 +106,12 @@ following_distance compare_following(const logit_rows & reference, const logit_r
         d.kl_max = std::max(d.kl_max, each.kl);
     }
     d.dp_rms = std::sqrt(squares);
+    constexpr size_t k_parts = 4;
+    for (size_t part = 0; part < k_parts && kls.size() >= k_parts; ++part) {
+        const auto begin = kls.begin() + static_cast<std::ptrdiff_t>(part * kls.size() / k_parts);
+        const auto end = kls.begin() + static_cast<std::ptrdiff_t>((part + 1) * kls.size() / k_parts);
+        d.kl_quarters.push_back(std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin));
+    }
     d.kl_median = quantile(kls, 0.5);
     d.kl_p95 = quantile(kls, 0.95);
     d.kl_p99 = quantile(kls, 0.99);
@@ -139,7 +145,8 @@ nlohmann::ordered_json to_json(const following_distance & d) {
             {"confident", d.confident},
             {"confident_flips", d.confident_flips},
             {"dp_mean", d.dp_mean},
-            {"dp_rms", d.dp_rms}};
+            {"dp_rms", d.dp_rms},
+            {"kl_quarters", d.kl_quarters}};
 }
 
 }  // namespace tmx

@@ -36,6 +36,8 @@ struct following_distance {
     int64_t confident_flips = 0;
     double dp_mean = 0;  // of the forced token's probability: other - reference
     double dp_rms = 0;
+    std::vector<double>
+        kl_quarters;  // mean KL of each quarter of the positions, in their order; empty if fewer than four
 };
 
 first_token_distance compare_first(std::span<const float> reference, std::span<const float> other);

@@ -182,7 +182,8 @@ void measure_fidelity(arm_sessions & sessions, const eval_settings & settings, r
         const std::string item = fmt::format("fidelity {} #{} {}", length, index, a->name);
         clock.begin(item, weight);
         const arm_rows other = prompt_in_arm(sessions, settings, *a, prompt).run(dense.spoken, within);
-        const record_store::json record = record_of(*a, prompt, length, index, dense, other);
+        record_store::json record = record_of(*a, prompt, length, index, dense, other);
+        record["wall_s"] = clock.lap();
         records.append(fidelity_key(settings, *a, length, index), record);
         clock.end(fmt::format("{}: KL {:.2g} first, {:.2g} following", item, record["first"]["kl"].get<double>(),
                               record["following"]["kl_mean"].get<double>()));
