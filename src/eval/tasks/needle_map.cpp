@@ -18,7 +18,7 @@ namespace {
 
 // Where the needle begins: a share of the haystack, or so many tokens before the prompt's end, or with the prompt. All
 // but the first are where Triangle attention changes what it keeps: rows behind N - last see everything, the first of
-// them has its window from N - last - window on, and what begins with the prompt has its key in the sink, its value not.
+// them has its window from N - last - window on, and what begins with the prompt has its key in the sink alone.
 struct place {
     const char * name;
     double share = -1;
