@@ -106,8 +106,8 @@ eval_example gsm_symbolic::make(const example_request & request) const {
         const std::string before =
             "Below are assignments of variables, in no order. All of them hold at the same time.\n\n" + context;
         e.turns = {{"user", before + fmt::format("\nWhich variables can be worked out from these assignments, and have "
-                                                 "the value {}? Reason step by step. End with a sentence of the form "
-                                                 "\"The final answer is V1, V2.\" that names all of them.",
+                                                 "the value {}? Reason step by step. End with a sentence that "
+                                                 "begins with \"The final answer is\" and names all of them.",
                                                  asked)}};
         e.question_at = before.size();
         for (const variable & v : core.all()) {

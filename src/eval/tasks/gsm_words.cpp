@@ -61,7 +61,7 @@ eval_example gsm_words::make(const example_request & request) const {
         eval_example e = blank_example(facts_, request);
         e.max_new_tokens = k_answer_tokens;
         e.turns = {{"user", before + fmt::format("\nWhat is {}? Use only what is needed, reason step by step, and end "
-                                                 "with a line of the form \"Answer: 7.\"",
+                                                 "with a line of \"Answer:\" and the number.",
                                                  problem.question())}};
         e.question_at = before.size();
         e.outputs = {std::to_string(problem.answer())};
