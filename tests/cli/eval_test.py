@@ -2,7 +2,7 @@
 
 On the model with six of its layers, which tests/host/hostkit makes; what it answers is nonsense, but the same nonsense.
 
-Usage: eval_test.py PROGRAM
+Usage: eval_test.py PROGRAM FAKE_GPU_MODULE
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 import time
 import unittest
 
-from profile_kit import ENVIRONMENT, MODEL, PROGRAM, Case, Pages, run, text_of
+from profile_kit import ENVIRONMENT, MODEL, PROGRAM, Case, GpuCase, Pages, run, text_of
 
 SHORT = ["-m", MODEL, "-t", "2", "--suite", "fidelity,ruler/niah_single_1,ruler/vt", "--lengths", "1024", "-n", "3",
          "--together", "2", "--following", "8", "--document", "8", "--arms", "2-4,noise,all-triangle"]
@@ -127,6 +127,20 @@ class Runs(Case):
     def test_a_time_limit_leaves_a_report(self):
         self.check(run(*command(self.folder, "--time-limit", "0.0001")), 0, "time limit", "the same command goes on")
         self.assertIn("not finished", text_of(self.folder, "report.html"))
+
+
+class OnAGpu(GpuCase):
+    def test_examples_made_ahead_are_the_same(self):
+        asked = ["-m", MODEL, "-t", "2", "--suite", "ruler/vt,fidelity,ruler/fwe", "--lengths", "1024,1280", "-n", "3", "--together",
+                 "2", "--following", "2", "--document", "2", "--arms", "2-4"]
+        examples = []
+        for folder, program, *device in (("cpu", PROGRAM), ("gpu", self.program, "--device", "TriangleMix0")):
+            folder = os.path.join(self.folder, folder)
+            self.check(run(program, "eval", *asked, *device, "-o", folder), 0)
+            records = [json.loads(line) for line in text_of(folder, "records.jsonl").splitlines()]
+            examples.append([(r["task"], r["length"], r["id"], r["arm"], r["ids_hash"]) for r in records])
+        self.assertEqual(len(examples[0]), 2 * (2 * 2 * 3 + 3))
+        self.assertEqual(examples[1], examples[0])
 
 
 if __name__ == "__main__":
