@@ -204,8 +204,11 @@ TEST(long_answers, have_a_thousand_tokens_and_stand_in_the_prompt) {
                       0.97 * static_cast<double>(budget));
             EXPECT_NE(text.find("\n" + e.gold + "\n"), std::string::npos)
                 << "the lines stand there as they are asked for";
-            const std::string number = e.outputs.front().substr(0, e.outputs.front().find('.'));
-            EXPECT_NE(text.find("lines " + number + " to "), std::string::npos);
+            for (const std::string & line : {e.outputs.front(), e.outputs.back()}) {
+                EXPECT_EQ(count_of(text, "the line of " + line.substr(0, line.find(':')) + " ") +
+                              count_of(text, "the line of " + line.substr(0, line.find(':')) + ","),
+                          1U);
+            }
             first_lines.insert(e.outputs.front());
             EXPECT_EQ(task->score(e, e.gold).value, 1);
             EXPECT_EQ(task->score(e, "").value, 0);
@@ -220,11 +223,11 @@ TEST(long_answers, are_scored_by_their_lines) {
     const task_row & row = *find_tasks("long-answer/recite").front();
     const auto task = row.open(sources(), row.name);
     eval_example e;
-    e.outputs = {"7. red-fox 11", "8. old-cat 22", "9. sad-owl 33", "10. shy-elk 44"};
-    const task_score half = task->score(e, "7. red-fox 11\r\n8. old-cat 23\n 9. sad-owl 33\n");
+    e.outputs = {"red-fox: 11", "old-cat: 22", "sad-owl: 33", "shy-elk: 44"};
+    const task_score half = task->score(e, "red-fox: 11\r\nold-cat: 23\n sad-owl: 33\n");
     EXPECT_EQ(half.value, 0.5);
     EXPECT_EQ(half.read, "2 of 4 lines, 1 before the first wrong one");
-    EXPECT_EQ(task->score(e, "7. red-fox 113").value, 0) << "a longer line is another one";
+    EXPECT_EQ(task->score(e, "red-fox: 113").value, 0) << "a longer line is another one";
 }
 
 TEST(task_table, says_what_there_is) {

@@ -129,6 +129,17 @@ double negative_log_likelihood(const logit_rows & rows, std::span<const token_id
     return std::accumulate(each.begin(), each.end(), 0.0);
 }
 
+double forced_likelihood(session & s, const std::vector<float> & first, std::span<const token_id> tokens) {
+    constexpr size_t k_piece = 32;  // rows of a large vocabulary take much memory
+    double sum = negative_log_likelihood({first}, tokens.first(1));
+    const size_t n = tokens.size() - 1;
+    for (size_t at = 0; at < n; at += k_piece) {
+        const size_t length = std::min(k_piece, n - at);
+        sum += negative_log_likelihood(s.force(tokens.subspan(at, length)), tokens.subspan(at + 1, length));
+    }
+    return sum;
+}
+
 nlohmann::ordered_json to_json(const first_token_distance & d) {
     return {{"kl", d.kl},       {"js", d.js},     {"same_top", d.same_top}, {"top5", d.top5},
             {"top50", d.top50}, {"rank", d.rank}, {"margin", d.margin}};

@@ -13,6 +13,7 @@
 
 #include "runtime/fidelity.h"
 #include "runtime/model.h"
+#include "runtime/session.h"
 
 namespace tmx {
 
@@ -49,6 +50,10 @@ following_distance compare_following(const logit_rows & reference, const logit_r
 
 // Sum of the negative log-probabilities of tokens, each predicted by its row. REQUIRES equal sizes.
 double negative_log_likelihood(const logit_rows & rows, std::span<const token_id> tokens);
+
+// The same of tokens that are forced behind what the session's sequence holds; first: the logits behind that.
+// REQUIRES a token at least.
+double forced_likelihood(session & s, const std::vector<float> & first, std::span<const token_id> tokens);
 
 nlohmann::ordered_json to_json(const first_token_distance & d);
 nlohmann::ordered_json to_json(const following_distance & d);

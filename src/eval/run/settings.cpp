@@ -8,7 +8,7 @@ namespace tmx {
 namespace {
 
 // Raised whenever a task makes other texts of the same request.
-constexpr int k_generator_version = 2;
+constexpr int k_generator_version = 3;
 
 }  // namespace
 

@@ -51,12 +51,13 @@ class recited_lines : public eval_task {
 eval_example recited_lines::make(const example_request & request) const {
     random_source fill = example_random(request, facts_.name, "fill");
     const double place = example_random(request, facts_.name, "place").unit();
-    std::set<std::string> keys;
+    std::set<std::string> taken;
+    std::vector<std::string> names;
     std::vector<std::string> list;
     std::vector<int64_t> sizes;  // tokens of each line
     const auto add_line = [&] {
-        const std::string key = draw_new(keys, [&] { return words_.draw_key(fill); });
-        list.push_back(fmt::format("{}. {} {}", list.size() + 1, key, words_.draw_value(fill)));
+        names.push_back(draw_new(taken, [&] { return words_.draw_key(fill); }));
+        list.push_back(fmt::format("{}: {}", names.back(), words_.draw_value(fill)));
         sizes.push_back(static_cast<int64_t>(request.tokens.tokenise(list.back() + "\n").size()));
         return sizes.back();
     };
@@ -81,14 +82,17 @@ eval_example recited_lines::make(const example_request & request) const {
                          list.begin() + static_cast<std::ptrdiff_t>(end));
         e.gold = fmt::format("{}", fmt::join(e.outputs, "\n"));
         e.max_new_tokens = n_answer + n_answer / 16;
-        std::string before = "Below is a numbered list.\n\n";
+        std::string before = "Below is a list of names with their numbers.\n\n";
         for (size_t i = 0; i < n; ++i) {
             before += list[i] + "\n";
         }
         e.turns = {
-            {"user", before + fmt::format("\nRepeat the lines {} to {} of this list, each on a line of its own, "
-                                          "exactly as they stand there and in the same order. Write nothing else.",
-                                          first + 1, end)}};
+            {"user",
+             before +
+                 fmt::format("\nRepeat the part of this list that begins with the line of {} and ends with the line "
+                             "of {}, each line exactly as it stands there and in the same order. Write nothing "
+                             "else.",
+                             names[first], names[end - 1])}};
         e.question_at = before.size();
         return e;
     };

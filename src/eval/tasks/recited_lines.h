@@ -1,4 +1,4 @@
-// eval/tasks/recited_lines.h -- an answer of a thousand tokens: a stretch of numbered lines somewhere in a long list,
+// eval/tasks/recited_lines.h -- an answer of a thousand tokens: a stretch of lines somewhere in a long list,
 // word by word. A mistake in what the prompt left behind has all of the answer to show itself, and to grow.
 #pragma once
 
