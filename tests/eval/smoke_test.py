@@ -1,5 +1,5 @@
-"""`trianglemix eval` as a user would begin, at 4K tokens: fidelity and a needle on the embedded model, whole, and RULER's 13
-tasks on its first layers, which answer nonsense, but take a fifth of the time. What was asked must all be there, and the same
+"""`trianglemix eval` as a user would begin, at 4K tokens: fidelity on the embedded model, whole, and RULER's 13 tasks on its
+first layers, which answer nonsense, but take a fifth of the time. What was asked must all be there, and the same
 command again must measure nothing.
 
 Usage: smoke_test.py PROGRAM
@@ -43,14 +43,12 @@ def one(rows, **wanted):
 
 
 def check_whole_model(folder):
-    rows = rows_of(settings.model(), folder, "--suite", "fidelity,ruler/niah_single_1", "--arms", "plan,noise")
+    rows = rows_of(settings.model(), folder, "--suite", "fidelity", "--arms", "plan,noise", "--following", "16",
+                   "--document", "32")
     plan, noise = (one(rows, kind="fidelity", arm=arm) for arm in ("plan", "noise"))
     assert 0 == noise["following_kl"]["mean"] < plan["following_kl"]["mean"], "our kernels give the same bits for any ubatch"
     assert noise["perplexity_verdict"] == noise["flips_verdict"] == "PASS" and plan["n"] == noise["n"] == N, noise
-    suite = one(rows, kind="suite", arm="noise")
-    assert suite["reference"] >= 50, f"the model finds a needle in a text of 4K tokens: {suite}"
-    assert suite["verdict"] == "PASS" and suite["difference"]["ci95"] == [0, 0], suite
-    assert len(lines_of(folder, "records.jsonl")) == (2 + 3) * N
+    assert len(lines_of(folder, "records.jsonl")) == 2 * N
 
 
 def check_all_tasks(folder):
