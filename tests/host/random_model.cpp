@@ -4,8 +4,8 @@
 //
 //     random_model LLAMA MODULE FILE LAYERS [DEVICE PROXY]
 //
-// LLAMA is the folder of llama.cpp's libraries. LAYERS are those that plans treat. Stock computes on DEVICE, ours on PROXY, the device in front of it; without them
-// both on the CPU.
+// LLAMA is the folder of llama.cpp's libraries. LAYERS are those that plans treat. Stock computes on DEVICE, ours on
+// PROXY, the device in front of it; without them both on the CPU.
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -101,9 +101,9 @@ ordered_json selected(const std::string & layers, double alpha) {
     return {{"method", "means"}, {"alpha", alpha}, {"layers", layers}};
 }
 
-void run(const char * llama, const char * module, const std::string & file, const std::string & layers, const std::string & device,
+void run(const backend_paths & paths, const std::string & file, const std::string & layers, const std::string & device,
          const std::string & proxy) {
-    backend b({llama, module}, false);
+    backend b(paths, false);
     ordered_json out;
     logit_rows stock;
     {
@@ -138,7 +138,7 @@ int main(int argc, char ** argv) {
         return 2;
     }
     try {
-        run(argv[1], argv[2], argv[3], argv[4], argc == 7 ? argv[5] : "", argc == 7 ? argv[6] : "");
+        run({argv[1], argv[2]}, argv[3], argv[4], argc == 7 ? argv[5] : "", argc == 7 ? argv[6] : "");
     } catch (const std::exception & error) {
         std::fprintf(stderr, "%s\n", error.what());
         return 1;
