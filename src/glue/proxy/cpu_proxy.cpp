@@ -25,16 +25,16 @@ struct cpu_proxy_state {
     ggml_backend_ptr wrapped;
 };
 
-cpu_proxy_state & state_of(ggml_backend_t backend) {
+cpu_proxy_state & proxied_state(ggml_backend_t backend) {
     return *static_cast<cpu_proxy_state *>(backend->context);
 }
 
-const char * backend_name(ggml_backend_t) noexcept {
+const char * proxied_name(ggml_backend_t) noexcept {
     return k_name;
 }
 
-void backend_free(ggml_backend_t backend) noexcept {
-    delete &state_of(backend);
+void proxied_free(ggml_backend_t backend) noexcept {
+    delete &proxied_state(backend);
     delete backend;
 }
 
@@ -117,13 +117,13 @@ class graph_run {
     std::vector<const void *> told_;  // buffers of caches whose cells are known
 };
 
-ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) noexcept {
-    return guarded_compute([&] { return graph_run(state_of(backend), graph).compute(); });
+ggml_status proxied_compute(ggml_backend_t backend, ggml_cgraph * graph) noexcept {
+    return guarded_compute([&] { return graph_run(proxied_state(backend), graph).compute(); });
 }
 
-constexpr ggml_backend_i k_backend_interface = {
-    .get_name = c_callback(backend_name),
-    .free = c_callback(backend_free),
+constexpr ggml_backend_i k_proxied_interface = {
+    .get_name = c_callback(proxied_name),
+    .free = c_callback(proxied_free),
     .set_tensor_async = nullptr,
     .get_tensor_async = nullptr,
     .set_tensor_2d_async = nullptr,
@@ -134,7 +134,7 @@ constexpr ggml_backend_i k_backend_interface = {
     .graph_plan_free = nullptr,
     .graph_plan_update = nullptr,
     .graph_plan_compute = nullptr,
-    .graph_compute = c_callback(backend_compute),
+    .graph_compute = c_callback(proxied_compute),
     .event_record = nullptr,
     .event_wait = nullptr,
     .graph_optimize = nullptr,
@@ -146,7 +146,7 @@ ggml_guid_t cpu_proxy_guid() {
     return &guid;
 }
 
-ggml_backend_t start(proxy_device & device, const char * params) noexcept {
+ggml_backend_t start_proxied(proxy_device & device, const char * params) noexcept {
     return guarded_make([&]() -> ggml_backend_t {
         auto state = std::make_unique<cpu_proxy_state>();
         state->wrapped.reset(ggml_backend_dev_init(device.wrapped(), params));
@@ -155,7 +155,7 @@ ggml_backend_t start(proxy_device & device, const char * params) noexcept {
             return nullptr;
         }
         auto backend = std::make_unique<ggml_backend>(ggml_backend{
-            .guid = cpu_proxy_guid(), .iface = k_backend_interface, .device = device.handle(), .context = state.get()});
+            .guid = cpu_proxy_guid(), .iface = k_proxied_interface, .device = device.handle(), .context = state.get()});
         static_cast<void>(state.release());
         return backend.release();
     });
@@ -172,7 +172,7 @@ std::optional<proxy_candidate> cpu_proxy_candidate() {
                            .type = GGML_BACKEND_DEVICE_TYPE_CPU,
                            .name = k_name,
                            .kernel = {},
-                           .start = start,
+                           .start = start_proxied,
                            .make_executor = {}};
 }
 
@@ -181,7 +181,7 @@ bool is_cpu_proxy(ggml_backend_t backend) {
 }
 
 void cpu_proxy_set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
-    cpu_proxy_state & state = state_of(backend);
+    cpu_proxy_state & state = proxied_state(backend);
     state.nodes.set_n_threads(n_threads);
     const ggml_backend_reg_t host = ggml_backend_dev_backend_reg(ggml_backend_get_device(state.wrapped.get()));
     const auto set = reinterpret_cast<ggml_backend_set_n_threads_t>(
