@@ -33,7 +33,7 @@ std::vector<listed_device> list_devices(const std::string & program, const envir
         command.insert(command.end(), {"-u", name});
     }
     for (const auto & [name, value] : env.set) {
-        command.push_back(name + "=" + value);
+        command.push_back(fmt::format("{}={}", name, value));
     }
     // This process is not the one that serves.
     for (const char * name : {"STATS", "STATS_SOCKET", "STATUS"}) {
