@@ -119,10 +119,10 @@ build_llama() {
     stamp "$name" "$made_from"
 }
 
-# build_loadable NAME SOURCE SHA256 DIR TARGET...: with backends that are loaded at run time, the CPU's among them.
+# build_loadable NAME SOURCE SHA256 DIR FLAG... -- TARGET...: with backends that are loaded at run time, the CPU's among them.
 build_loadable() {
     local place=("${@:1:4}") cpu
     shift 4
     mapfile -t cpu < <(cpu_flags)
-    build_llama "${place[@]}" -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON -- "$@"
+    build_llama "${place[@]}" -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON "$@"
 }

@@ -357,8 +357,8 @@ step "llama.cpp sources" fetch_llama
 step "ggml's headers of other versions" fetch_headers
 step "model" fetch_model
 step "llama.cpp with loadable backends (about 7 minutes on two cores)" \
-    build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" \
-    llama-server llama-bench llama-perplexity llama-quantize test-backend-ops
+    build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" -DGGML_RPC=ON -- \
+    llama-server llama-bench llama-perplexity llama-quantize test-backend-ops ggml-rpc-server
 step "model as Q8_0" quantize Q8_0
 if $linked; then step "llama.cpp with a linked-in CPU backend (about a minute)" build_linked; fi
 if $f16; then step "model as F16" quantize F16; fi
