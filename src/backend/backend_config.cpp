@@ -12,26 +12,11 @@ namespace tmx {
 namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
-constexpr std::string_view k_names[] = {"DISABLE",
-                                        "DYNAMIC",
-                                        "KERNEL",
-                                        "LAST",
-                                        "LAYERS",
-                                        "MIN_KEYS",
-                                        "MIN_ROWS",
-                                        "PLAN",
-                                        "PRECISION",
-                                        "PRODUCTS",
-                                        "PRODUCTS_MIN_ROWS",
-                                        "SCRATCH_MB",
-                                        "SINK",
-                                        "STATS",
-                                        "STATS_SOCKET",
-                                        "STATUS",
-                                        "STRICT",
-                                        "TAIL",
-                                        "TRY_NEWER_GGML",
-                                        "WINDOW"};  // keep sorted
+constexpr std::string_view k_names[] = {
+    "CPU_PROXY",  "DISABLE",        "DYNAMIC", "KERNEL",       "LAST",     "LAYERS",
+    "MIN_KEYS",   "MIN_ROWS",       "PLAN",    "PRECISION",    "PRODUCTS", "PRODUCTS_MIN_ROWS",
+    "SCRATCH_MB", "SINK",           "STATS",   "STATS_SOCKET", "STATUS",   "STRICT",
+    "TAIL",       "TRY_NEWER_GGML", "WINDOW"};  // keep sorted
 
 class config_reader {
   public:
@@ -52,6 +37,7 @@ class config_reader {
         backend_config & config = result_.config;
         config.disabled = flag("DISABLE");
         config.strict = flag("STRICT");
+        config.cpu_proxy = flag("CPU_PROXY");
         static_cast<void>(flag("TRY_NEWER_GGML"));  // for the library that loads this one (src/loader)
         if (const std::string * text = find("PRECISION")) {
             config.arithmetic = checked("PRECISION", parse_precision(*text));

@@ -31,6 +31,7 @@ const char * name_of(product_way way);
 struct backend_config {
     bool disabled = false;                  // TRIANGLEMIX_DISABLE
     bool strict = false;                    // TRIANGLEMIX_STRICT
+    bool cpu_proxy = false;                 // TRIANGLEMIX_CPU_PROXY: offer a device in front of the CPU
     std::optional<plan> chosen;             // plan_of_environment()
     std::optional<precision> arithmetic;    // TRIANGLEMIX_PRECISION; none: the plan's
     int64_t min_rows = k_default_min_rows;  // TRIANGLEMIX_MIN_ROWS: claim attention of at least that many rows; >= 1

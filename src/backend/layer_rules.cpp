@@ -17,8 +17,13 @@ std::string name_of_layer(int32_t layer, const layer_heads & heads) {
 
 // "30 layers, 9/3 heads of 64"; what graphs do not tell is 0.
 std::string text_of(const model_shape & shape) {
-    return std::to_string(shape.n_layer) + " layers, " + std::to_string(shape.n_head) + "/" +
+    return (shape.n_layer > 0 ? std::to_string(shape.n_layer) + " layers, " : "") + std::to_string(shape.n_head) + "/" +
            std::to_string(shape.n_head_kv) + " heads of " + std::to_string(shape.d_head);
+}
+
+bool any_treated(const ubatch_runs & found, const layer_rule & rule, int64_t least_rows) {
+    return std::any_of(found.runs.begin(), found.runs.end(),
+                       [&](const causal_run & run) { return run.rows() >= least_rows && rule.treats(run); });
 }
 
 }  // namespace
@@ -28,6 +33,13 @@ void layer_rules::begin() {
     if (snapshot_.generation != compiled_generation_) {
         compiled_ = snapshot_.chosen != nullptr ? compiled_rules(*snapshot_.chosen) : compiled_rules();
         compiled_generation_ = snapshot_.generation;
+    }
+}
+
+void layer_rules::expect_model(const model_shape & running) {
+    if (running != expected_) {
+        expected_ = running;
+        checked_generation_ = 0;
     }
 }
 
@@ -57,6 +69,7 @@ void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model
 
 void layer_rules::describe_plan(const model_shape & running, const std::string & kernel) const {
     const plan & chosen = *snapshot_.chosen;
+    const int32_t n_layer = running.n_layer > 0 ? running.n_layer : static_cast<int32_t>(chosen.layers.size());
     for (const band_text & band : band_texts(chosen)) {
         say(log_, log_level::info, "plan %s: triangle layers %s (sink %lld, window %lld)", chosen.name.c_str(),
             band.layers.c_str(), static_cast<long long>(band.n_sink), static_cast<long long>(band.n_window));
@@ -70,7 +83,7 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
             chosen.skip);
     }
     say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
-        chosen.name.c_str(), dense_layers(chosen, running.n_layer).c_str(), static_cast<long long>(chosen.shape.n_last),
+        chosen.name.c_str(), dense_layers(chosen, n_layer).c_str(), static_cast<long long>(chosen.shape.n_last),
         std::string(name_of(chosen.tail)).c_str(), std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
     say(log_, log_level::info,
         "plan %s: applied to a model of %s; whether it is the one that the plan was made for, only its file tells",
@@ -164,6 +177,9 @@ bool layer_rules::note_fallbacks(int32_t layer, const layer_rule & rule, const u
     if (n_rows > 0 && !note_fallback(layer, rule, "cell_order")) {
         say(log_, log_level::error, "strict: it is about %lld rows; in which order their keys stand is not certain",
             static_cast<long long>(n_rows));
+        return false;
+    }
+    if (found.outputs_hidden && any_treated(found, rule, least_rows) && !note_fallback(layer, rule, "output_rows")) {
         return false;
     }
     if (snapshot_.strict && !refusal_.empty()) {

@@ -42,6 +42,10 @@ class layer_rules {
     // answer goes into the log, which calls the kernel that will compute by `kernel`.
     void check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel);
 
+    // Where one context serves one model after the other, as in an RPC server: this one runs. If it is of another shape
+    // than the last, the plan is checked anew.
+    void expect_model(const model_shape & running);
+
     // How a layer with that many heads is to be treated. The rule points into what the plan was compiled to: good until
     // the next begin(). Counts a layer of the plan that falls back whatever its rows are.
     layer_rule decide_rule(int32_t layer, int64_t n_head);
@@ -77,10 +81,11 @@ class layer_rules {
     compiled_rules compiled_;           // of the plan
     uint64_t compiled_generation_ = 0;  // of that plan; 0: none yet
     uint64_t checked_generation_ = 0;   // of the plan that `refusal_` speaks of; 0: none yet
-    std::string way_;                   // kernel, precision and plan of this evaluation, for the counters; "": unknown
-    std::string refusal_;               // why the plan does not fit the running model; "" if it does
-    std::set<std::string> said_;        // reasons of falling back that the log has named
-    int64_t measured_ = 0;              // longest prompt that the plan was measured on; 0: unknown, or said already
+    model_shape expected_;
+    std::string way_;             // kernel, precision and plan of this evaluation, for the counters; "": unknown
+    std::string refusal_;         // why the plan does not fit the running model; "" if it does
+    std::set<std::string> said_;  // reasons of falling back that the log has named
+    int64_t measured_ = 0;        // longest prompt that the plan was measured on; 0: unknown, or said already
 };
 
 }  // namespace tmx

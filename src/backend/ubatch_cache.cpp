@@ -46,6 +46,7 @@ std::unique_ptr<known_ubatch> ubatch_cache::classify(const ubatch_key & key, uba
             made->found = find_runs(inputs.view, table, keys, n_threads_);
         }
     }
+    made->found.outputs_hidden = inputs.outputs_hidden;
     made->print = print_now(source, *made);
     statistics_.count_ubatch({&made->found, watch.seconds()});
     return made;

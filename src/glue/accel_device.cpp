@@ -1,19 +1,12 @@
 #include "glue/accel_device.h"
 
-#include <atomic>
 #include <memory>
 #include <new>
 
 #include "backend/host_context.h"
 #include "glue/backend_common.h"
-#include "glue/cpu_evaluator.h"
-#include "glue/fattn_view.h"
-#include "glue/graph_tensors.h"
-#include "glue/key_writes.h"
-#include "glue/products/norm_evaluator.h"
-#include "glue/products/norm_view.h"
-#include "glue/products/product_evaluator.h"
-#include "glue/products/product_view.h"
+#include "glue/cpu_claims.h"
+#include "glue/cpu_nodes.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -23,11 +16,7 @@ namespace {
 
 struct accel_state {
     std::shared_ptr<host_context> owner = context_of_new_backend();
-    cpu_evaluator attention{owner->current, owner->counters};
-    key_writer writer;
-    product_evaluator products{owner->current, owner->counters};
-    norm_evaluator norms{owner->current, owner->counters};
-    int n_threads = 1;
+    cpu_nodes nodes{*owner};
 };
 
 accel_state & state_of(ggml_backend_t backend) {
@@ -43,43 +32,18 @@ void backend_free(ggml_backend_t backend) noexcept {
     delete backend;
 }
 
-// Computes the node at `index`, and counts in n_computed how many with it; one if nothing is said.
-ggml_status compute_node(accel_state & state, ggml_cgraph * graph, int index, int & n_computed) {
-    const ggml_tensor * node = graph->nodes[index];
-    if (writes_keys(node)) {
-        const ggml_status result = state.writer.compute(graph, index, state.n_threads);
-        if (result == GGML_STATUS_SUCCESS) {
-            state.attention.observe(graph, node);
-        }
-        return result;
-    }
-    if (is_product(node)) {
-        return state.products.compute(node);
-    }
-    if (is_norm(node)) {
-        return state.norms.compute(graph, index, n_computed);
-    }
-    if (node->op != GGML_OP_FLASH_ATTN_EXT) {
-        GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n", ggml_op_name(node->op));
-        return GGML_STATUS_FAILED;
-    }
-    return state.attention.compute(graph, node);
-}
-
 ggml_status backend_compute(ggml_backend_t backend, ggml_cgraph * graph) noexcept {
     return guarded_compute([&] {
-        state_of(backend).products.forget_rows();
+        cpu_nodes & nodes = state_of(backend).nodes;
+        nodes.forget_rows();
         for (int i = 0, n_computed = 1; i < graph->n_nodes; i += n_computed) {
             n_computed = 1;
             if (computes_nothing(graph->nodes[i])) {
                 continue;
             }
-            const ggml_status result = compute_node(state_of(backend), graph, i, n_computed);
+            const ggml_status result = nodes.compute(graph, i, n_computed);
             if (result != GGML_STATUS_SUCCESS) {
                 return result;
-            }
-            if (!is_product(graph->nodes[i])) {
-                state_of(backend).products.forget_rows();
             }
         }
         return GGML_STATUS_SUCCESS;
@@ -176,99 +140,8 @@ ggml_backend_buffer_t device_buffer_from_host(ggml_backend_dev_t, void * data, s
     return ggml_backend_cpu_buffer_from_ptr(data, size);
 }
 
-void warn_flash_attention_is_off() {
-    static std::atomic_flag warned;
-    if (!warned.test_and_set()) {
-        GGML_LOG_WARN(
-            "TriangleMix: flash attention is off in this context (-fa off, or -fa auto with very many slots), so its "
-            "prompts are left to the host; start it with -fa on\n");
-    }
-}
-
-// A layer of the plan that is not claimed never comes to an evaluator, so it can only be named here.
-void warn_declined(const ggml_tensor * op, decline_reason reason, const settings & current) {
-    static std::atomic<uint32_t> said;  // a bit a reason
-    const uint32_t bit = uint32_t{1} << static_cast<uint32_t>(reason);
-    if (reason == decline_reason::rows || reason == decline_reason::disabled || (said.load() & bit) != 0) {
-        return;
-    }
-    const std::shared_ptr<const plan> chosen = current.snapshot().chosen;
-    const auto layer = static_cast<size_t>(layer_of_keys(op->src[1]));  // far beyond any plan if it is not known
-    if (chosen != nullptr && layer < chosen->layers.size() && chosen->layers[layer] != layer_plan{} &&
-        (said.fetch_or(bit) & bit) == 0) {
-        GGML_LOG_WARN(
-            "TriangleMix: %s layer %zu of plan %s is left to the host: %s (docs/backend.md). From now on this is "
-            "only counted\n",
-            chosen->layers[layer].kind == layer_kind::triangle ? "triangle" : "dynamic", layer, chosen->name.c_str(),
-            to_string(reason));
-    }
-}
-
-bool claims_product(const ggml_tensor * op, const settings & current) {
-    if (!current.enabled() || !current.products().take_any()) {
-        return false;
-    }
-    auto reason = why_product_declined(op, current.products());
-    if (!reason && has_gpu()) {
-        reason = product_decline::gpu;
-    }
-    if (reason) {
-        process_statistics().count_declined_product(*reason);
-    }
-    return !reason;
-}
-
-// Norms are taken where products are: between them they cost the host a piece of graph of its own.
-bool claims_norm(const ggml_tensor * op, const settings & current) {
-    if (!current.enabled() || !current.products().take_any()) {
-        return false;
-    }
-    auto reason = why_norm_declined(op, current.products().least_rows());
-    if (!reason && has_gpu()) {
-        reason = norm_decline::gpu;
-    }
-    if (reason) {
-        process_statistics().count_declined_norm(*reason);
-    }
-    return !reason;
-}
-
-bool supports(const ggml_tensor * op) {
-    const settings & current = process_settings();
-    if (is_view(op)) {
-        return current.enabled();
-    }
-    switch (op->op) {
-        case GGML_OP_FLASH_ATTN_EXT: {
-            const auto reason =
-                current.enabled() ? why_declined(op, current.min_rows()) : std::optional(decline_reason::disabled);
-            if (reason) {
-                process_statistics().count_declined(*reason);
-                warn_declined(op, *reason, current);
-            }
-            return !reason;
-        }
-        case GGML_OP_MUL_MAT:
-        case GGML_OP_MUL_MAT_ID:
-            return claims_product(op, current);
-        case GGML_OP_RMS_NORM:
-        case GGML_OP_MUL:
-            return is_norm(op) && claims_norm(op, current);
-        case GGML_OP_SOFT_MAX:
-            if (current.enabled() && softmax_without_flash(op, current.min_rows())) {
-                process_statistics().count_declined(decline_reason::no_flash);
-                warn_flash_attention_is_off();
-            }
-            return false;
-        case GGML_OP_SET_ROWS:
-            return current.enabled() && ever_planned() && claims_key_write(op);
-        default:
-            return false;
-    }
-}
-
 bool device_supports_op(ggml_backend_dev_t, const ggml_tensor * op) noexcept {
-    return guarded_make([&] { return supports(op); });
+    return guarded_make([&] { return cpu_claims(op); });
 }
 
 bool device_supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) noexcept {
@@ -311,10 +184,7 @@ ggml_backend_dev_t accel_device(ggml_backend_reg_t reg) {
 }
 
 void accel_set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
-    state_of(backend).n_threads = n_threads;
-    state_of(backend).attention.set_n_threads(n_threads);
-    state_of(backend).products.set_n_threads(n_threads);
-    state_of(backend).norms.set_n_threads(n_threads);
+    state_of(backend).nodes.set_n_threads(n_threads);
 }
 
 }  // namespace tmx

@@ -18,16 +18,26 @@ class original_interfaces {
   public:
     void set(ggml_backend_buffer_t buffer, const ggml_backend_buffer_i & iface) {
         const std::unique_lock lock(mutex_);
-        by_buffer_[buffer] = iface;
+        by_buffer_[buffer] = {iface, ++last_serial_};
     }
     const ggml_backend_buffer_i & of(ggml_backend_buffer_t buffer) noexcept {
         const std::shared_lock lock(mutex_);
-        return by_buffer_.find(buffer)->second;
+        return by_buffer_.find(buffer)->second.iface;
+    }
+    uint64_t serial_of(ggml_backend_buffer_t buffer) noexcept {
+        const std::shared_lock lock(mutex_);
+        const auto known = by_buffer_.find(buffer);
+        return known != by_buffer_.end() ? known->second.serial : 0;
     }
 
   private:
+    struct watched {
+        ggml_backend_buffer_i iface;
+        uint64_t serial;
+    };
     std::shared_mutex mutex_;
-    std::unordered_map<ggml_backend_buffer_t, ggml_backend_buffer_i> by_buffer_;
+    std::unordered_map<ggml_backend_buffer_t, watched> by_buffer_;
+    uint64_t last_serial_ = 0;
 };
 
 class watch_list {
@@ -186,6 +196,10 @@ bool watch_cache_writes(ggml_backend_buffer_t buffer) noexcept {
     } catch (const std::exception &) {
         return false;
     }
+}
+
+uint64_t serial_of(ggml_backend_buffer_t buffer) noexcept {
+    return originals().serial_of(buffer);
 }
 
 void note_cache_write(const ggml_tensor * tensor, size_t offset, size_t size) noexcept {

@@ -56,6 +56,9 @@ class cache_watch {
 // goes by free_buffer alone.
 bool watch_cache_writes(ggml_backend_buffer_t buffer) noexcept;
 
+// A number that no other watched buffer has or had; 0: it is not watched, or null.
+uint64_t serial_of(ggml_backend_buffer_t buffer) noexcept;
+
 // The host replaces bytes of a tensor past its buffer's functions; of interest if it is a key cache.
 void note_cache_write(const ggml_tensor * tensor, size_t offset, size_t size) noexcept;
 

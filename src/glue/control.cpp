@@ -12,6 +12,7 @@
 #include "backend/statistics_json.h"
 #include "glue/accel_device.h"
 #include "glue/backend_common.h"
+#include "glue/proxy/cpu_proxy.h"
 #include "glue/proxy/proxy_device.h"
 #include "glue/running_ggml.h"
 #include "trianglemix/backend_control.h"
@@ -139,6 +140,8 @@ const char * context_reset_statistics(int64_t context) noexcept {
 void set_n_threads(ggml_backend_t backend, int n_threads) noexcept {
     if (is_proxy(backend)) {
         proxy_set_n_threads(backend, n_threads);
+    } else if (is_cpu_proxy(backend)) {
+        cpu_proxy_set_n_threads(backend, n_threads);
     } else {
         accel_set_n_threads(backend, n_threads);
     }

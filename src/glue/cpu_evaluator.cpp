@@ -16,6 +16,14 @@ void cpu_evaluator::set_n_threads(int n_threads) {
     ubatches_.set_n_threads(context_.n_threads);
 }
 
+void cpu_evaluator::begin_rebuilt(const ggml_cgraph * graph) {
+    evaluation_.end();
+    if (rebuilt_ == nullptr) {
+        rebuilt_ = std::make_unique<rebuilt_inputs>();
+    }
+    rebuilt_->keep(graph);
+}
+
 ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * node) {
     if (const auto reason = why_declined(node, 1)) {
         GGML_LOG_ERROR("TriangleMix: asked for an attention node it does not support (%s)\n", to_string(*reason));
@@ -64,7 +72,7 @@ const ubatch_runs & cpu_evaluator::rows_of(const ggml_cgraph * graph, const ggml
         unshared_ = all_masked(args.n_batch, args.n_q, *reason);
         return unshared_;
     }
-    host_ubatch source(graph, node, view, caches_);
+    host_ubatch source(graph, node, view, caches_, rebuilt_.get());
     return ubatches_.of({node->src[3], args.n_batch, args.n_q, args.n_kv}, source).found;
 }
 
@@ -79,6 +87,9 @@ void cpu_evaluator::begin_rules(const ggml_cgraph * graph, int32_t layer) {
     context_.arithmetic = snapshot.arithmetic;
     context_.kernel = snapshot.kernel.empty() ? nullptr : snapshot.kernel.c_str();
     if (layer >= 0) {
+        if (rebuilt_ != nullptr) {
+            rules_.expect_model(shape_of_graph(graph));
+        }
         rules_.check_plan([&] { return shape_of_graph(graph); }, kernel_in_use(snapshot));
     }
     has_rules_ = true;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "backend/evaluation.h"
@@ -17,6 +18,7 @@
 #include "glue/host_log.h"
 #include "glue/key_writes.h"
 #include "glue/known_caches.h"
+#include "glue/rebuilt_inputs.h"
 #include "trianglemix/attention.h"
 
 namespace tmx {
@@ -31,9 +33,15 @@ class cpu_evaluator {
     // REQUIRES node is a FLASH_ATTN_EXT.
     ggml_status compute(const ggml_cgraph * graph, const ggml_tensor * node);
 
+    // The next nodes are of this graph, which shows none of its host's inputs: an evaluation of its own.
+    // REQUIRES nothing of it ran.
+    void begin_rebuilt(const ggml_cgraph * graph);
+
     // Of rows that are in the cache by now, whoever computes their attention: which cells they are in.
     // REQUIRES writes_keys(set_rows), computed.
-    void observe(const ggml_cgraph * graph, const ggml_tensor * set_rows) { writes_.learn(graph, set_rows, caches_); }
+    void observe(const ggml_cgraph * graph, const ggml_tensor * set_rows) {
+        writes_.learn(graph, set_rows, caches_, rebuilt_.get());
+    }
 
   private:
     const ubatch_runs & rows_of(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view,
@@ -54,6 +62,7 @@ class cpu_evaluator {
     ubatch_runs unshared_;  // what was found for a node that nothing may reuse
     key_write_reader writes_;
     known_caches caches_;
+    std::unique_ptr<rebuilt_inputs> rebuilt_;  // null: graphs show their inputs
 };
 
 }  // namespace tmx

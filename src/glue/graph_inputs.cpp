@@ -8,24 +8,10 @@
 #include "backend/runs/row_positions.h"
 #include "glue/backend_common.h"
 #include "glue/graph_tensors.h"
+#include "glue/rebuilt_inputs.h"
 
 namespace tmx {
 namespace {
-
-// A tensor that must be the only one of its kind; a second one makes it unusable.
-class sole_tensor {
-  public:
-    void offer(const ggml_tensor * tensor) {
-        ambiguous_ = ambiguous_ || (found_ != nullptr && found_ != tensor);
-        found_ = tensor;
-    }
-    const ggml_tensor * get() const { return ambiguous_ ? nullptr : found_; }
-    bool any() const { return found_ != nullptr; }
-
-  private:
-    const ggml_tensor * found_ = nullptr;
-    bool ambiguous_ = false;
-};
 
 bool readable(const ggml_tensor * tensor, ggml_type type) {
     return tensor->type == type && ggml_is_contiguous(tensor) && in_host_memory(tensor);
@@ -154,7 +140,9 @@ bool is_output_ids(const ggml_tensor * tensor) {
 
 // llama.cpp gave them no name before ggml 0.25. There they are what rows of activations, so of something computed, are
 // taken by: rows of weights and of caches are taken by other inputs. On a GPU that is a copy, of the host's original if
-// it holds any.
+// it holds any. Of several originals none is taken, also if they hold the same, as is done with masks and cells: those
+// are compared whenever they are read, this is chosen for as long as the graph is used. The copy cannot be read: all
+// rows are dense then.
 const ggml_tensor * unnamed_output_ids(const ggml_cgraph * graph, const ggml_tensor * tensor, std::string_view device) {
     if (tensor->op != GGML_OP_GET_ROWS || tensor->src[0]->type != GGML_TYPE_F32) {
         return nullptr;
@@ -199,7 +187,8 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
             .has_positions = positions.any(),
             .own_cells = host_originals(graph, own_cells.get(), device_name),
             .out_ids = out_ids.any() ? out_ids.get() : unnamed_out_ids.get(),
-            .rotary = rotary};
+            .rotary = rotary,
+            .whole_graph = true};
 }
 
 ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
@@ -210,6 +199,7 @@ ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * nod
     inputs.out_ids = tensors.out_ids;
     ubatch_view & view = inputs.view;
     set_output_rows(tensors.out_ids, view);
+    inputs.outputs_hidden = !view.outputs_known && !tensors.whole_graph;
 
     inputs.missing = mask_reason::no_inputs;
     const int64_t n_tokens = view.n_stream * view.n_rows;
@@ -272,7 +262,7 @@ void learn_inputs(const input_tensors & tensors, const ubatch_inputs & inputs, k
 }
 
 ubatch_inputs host_ubatch::read() {
-    const input_tensors tensors = find_inputs(graph_, node_, nullptr);
+    const input_tensors tensors = rebuilt_ != nullptr ? rebuilt_->of(node_) : find_inputs(graph_, node_, nullptr);
     ubatch_inputs inputs = read_inputs(tensors, node_, view_);
     cells_ = &caches_.of(key_cache(node_->src[1]), tensors.rotary);
     learn_inputs(tensors, inputs, *cells_);
@@ -281,6 +271,9 @@ ubatch_inputs host_ubatch::read() {
 
 // The output rows are there only if the graph still holds the tensor that names them.
 std::optional<ubatch_view> host_ubatch::look_again(const ubatch_inputs & before) {
+    if (rebuilt_ != nullptr) {
+        return std::nullopt;  // each graph is an evaluation of its own
+    }
     ubatch_view view = view_of_mask(view_);
     const auto * out_ids = static_cast<const ggml_tensor *>(before.out_ids);
     const ggml_hash_set & set = graph_->visited_hash_set;

@@ -27,8 +27,11 @@ struct input_tensors {
     // Indices of the SET_ROWS that fills the node's key cache, or those that they can be a copy of.
     std::vector<const ggml_tensor *> own_cells;
     const ggml_tensor * out_ids = nullptr;
-    bool rotary = false;  // the keys went through RoPE
+    bool rotary = false;      // the keys went through RoPE
+    bool whole_graph = true;  // false: what is not there may be in parts of the host's graph that others compute
 };
+
+class rebuilt_inputs;
 
 // REQUIRES node is a FLASH_ATTN_EXT that is not without_runs().
 //          `device`: name of the backend whose copies the node reads; null: the node reads host memory.
@@ -47,9 +50,11 @@ void forget_rows(const input_tensors & tensors, cell_table & table);
 // A node's ubatch, all of it in host memory.
 class host_ubatch final : public ubatch_source {
   public:
-    // REQUIRES as read_inputs(). All of it must outlive this.
-    host_ubatch(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view, known_caches & caches)
-        : graph_(graph), node_(node), view_(view), caches_(caches) {}
+    // `rebuilt`: the inputs of a graph that shows none; null: of any other. REQUIRES as read_inputs(). All of it must
+    // outlive this.
+    host_ubatch(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view, known_caches & caches,
+                const rebuilt_inputs * rebuilt)
+        : graph_(graph), node_(node), view_(view), caches_(caches), rebuilt_(rebuilt) {}
 
     ubatch_inputs read() override;  // learns the rows' cells, too
     const known_cells & cells() override { return *cells_; }
@@ -60,6 +65,7 @@ class host_ubatch final : public ubatch_source {
     const ggml_tensor * node_;
     const fattn_view & view_;
     known_caches & caches_;
+    const rebuilt_inputs * rebuilt_;
     known_cells * cells_ = nullptr;
 };
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "glue/graph_tensors.h"
+#include "glue/rebuilt_inputs.h"
 
 namespace tmx {
 namespace {
@@ -24,12 +25,13 @@ int32_t number_after(std::string_view name, std::string_view prefix) {
 model_shape shape_of_graph(const ggml_cgraph * graph) {
     model_shape shape;
     bool first = true;
+    int32_t n_layer = 0;
     const auto merge = [&](int32_t & field, int64_t value) {
         field = first || field == value ? static_cast<int32_t>(value) : 0;
     };
     for_each_tensor(graph, [&](const ggml_tensor * tensor) {
         for (const char * prefix : {"blk.", "cache_k_l", "cache_r_l"}) {
-            shape.n_layer = std::max(shape.n_layer, number_after(tensor->name, prefix) + 1);
+            n_layer = std::max(n_layer, number_after(tensor->name, prefix) + 1);
         }
         if (tensor->op == GGML_OP_FLASH_ATTN_EXT && layer_of_keys(tensor->src[1]) >= 0) {
             merge(shape.n_head, tensor->src[0]->ne[2]);
@@ -38,6 +40,7 @@ model_shape shape_of_graph(const ggml_cgraph * graph) {
             first = false;
         }
     });
+    shape.n_layer = shows_inputs(graph) ? n_layer : 0;
     return shape;
 }
 

@@ -45,4 +45,19 @@ bool writes_keys(const ggml_tensor * tensor);
 // concatenations with parts that are not rotated, and the product that spreads outliers of quantised caches may follow.
 bool went_through_rope(const ggml_tensor * tensor, int steps = 8);
 
+// A tensor that must be the only one of its kind; a second one makes it unusable.
+class sole_tensor {
+  public:
+    void offer(const ggml_tensor * tensor) {
+        ambiguous_ = ambiguous_ || (found_ != nullptr && found_ != tensor);
+        found_ = tensor;
+    }
+    const ggml_tensor * get() const { return ambiguous_ ? nullptr : found_; }
+    bool any() const { return found_ != nullptr; }
+
+  private:
+    const ggml_tensor * found_ = nullptr;
+    bool ambiguous_ = false;
+};
+
 }  // namespace tmx

@@ -6,6 +6,7 @@
 
 #include "glue/fattn_view.h"
 #include "glue/graph_tensors.h"
+#include "glue/rebuilt_inputs.h"
 
 namespace tmx {
 namespace {
@@ -45,7 +46,7 @@ first_layers & layers_seen() {
     return all;
 }
 
-key_write find_key_write(const ggml_cgraph * graph, const ggml_tensor * set_rows) {
+key_write find_key_write(const ggml_cgraph * graph, const ggml_tensor * set_rows, const rebuilt_inputs * rebuilt) {
     key_write write{.set_rows = set_rows, .attention = nullptr, .tensors = {}};
     for_each_tensor(graph, [&](const ggml_tensor * tensor) {
         if (tensor->op == GGML_OP_FLASH_ATTN_EXT && key_cache(tensor->src[1]) == set_rows->view_src) {
@@ -53,7 +54,8 @@ key_write find_key_write(const ggml_cgraph * graph, const ggml_tensor * set_rows
         }
     });
     if (write.attention != nullptr && write.attention->src[3] != nullptr && !why_declined(write.attention, 1)) {
-        write.tensors = find_inputs(graph, write.attention, nullptr);
+        write.tensors =
+            rebuilt != nullptr ? rebuilt->of(write.attention) : find_inputs(graph, write.attention, nullptr);
     } else {
         write.attention = nullptr;
         write.tensors.own_cells = {set_rows->src[1]};
@@ -105,7 +107,11 @@ ggml_status key_writer::compute(ggml_cgraph * graph, int index, int n_threads) {
     return ggml_backend_graph_compute(cpu_, &view);
 }
 
-void key_write_reader::learn(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches) {
+void key_write_reader::learn(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches,
+                             const rebuilt_inputs * rebuilt) {
+    if (rebuilt != nullptr) {
+        return learn_key_write(find_key_write(graph, set_rows, rebuilt), caches);
+    }
     constexpr size_t k_most_seen = 4;  // a model has one or two caches
     auto seen = std::find_if(seen_.begin(), seen_.end(), [&](const seen_write & each) {
         return graph->uid != 0 && each.graph_uid == graph->uid && each.found.set_rows == set_rows;
@@ -114,7 +120,7 @@ void key_write_reader::learn(const ggml_cgraph * graph, const ggml_tensor * set_
         if (seen_.size() == k_most_seen) {
             seen_.clear();
         }
-        seen = seen_.insert(seen_.end(), {graph->uid, find_key_write(graph, set_rows)});
+        seen = seen_.insert(seen_.end(), {graph->uid, find_key_write(graph, set_rows, nullptr)});
     }
     learn_key_write(seen->found, caches);
 }

@@ -43,8 +43,10 @@ struct key_write {
 // graph is computed hundreds of times a second, so it is looked through once.
 class key_write_reader {
   public:
-    // As learn_inputs(). REQUIRES writes_keys(set_rows), which is computed; inputs and cache in host memory.
-    void learn(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches);
+    // As learn_inputs(). `rebuilt`: the inputs of a graph that shows none; null: of any other.
+    // REQUIRES writes_keys(set_rows), which is computed; inputs and cache in host memory.
+    void learn(const ggml_cgraph * graph, const ggml_tensor * set_rows, known_caches & caches,
+               const rebuilt_inputs * rebuilt);
 
   private:
     struct seen_write {

@@ -42,13 +42,16 @@ void bring_up_to_date(known_cache & known) {
 
 known_cells & known_caches::of(const ggml_tensor * cache, bool rotary) {
     const void * identity = identity_of(cache);
+    const uint64_t serial = serial_of(cache->buffer);
+    std::erase_if(caches_,
+                  [&](const known_cache & each) { return each.identity == identity && each.serial != serial; });
     auto found = std::find_if(caches_.begin(), caches_.end(),
                               [&](const known_cache & each) { return each.identity == identity; });
     if (found == caches_.end()) {
         if (caches_.size() == k_most_caches) {
             caches_.erase(caches_.begin());
         }
-        known_cache made{.identity = identity, .watch = {}, .cells = {}};
+        known_cache made{.identity = identity, .serial = serial, .watch = {}, .cells = {}};
         made.cells.keys.stride_bytes = static_cast<ptrdiff_t>(cache->nb[1]);
         if (in_host_memory(cache)) {
             made.cells.keys.base = static_cast<const std::byte *>(cache->data);

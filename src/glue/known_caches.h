@@ -2,6 +2,7 @@
 // and number their cells alike, so whichever layer is seen first stands for all.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace tmx {
 
 struct known_cache {
     const void * identity = nullptr;
+    uint64_t serial = 0;                 // of its buffer: another one may get the address when this one is freed
     std::unique_ptr<cache_watch> watch;  // where keys are unreadable: in a device's memory
     known_cells cells;                   // keys are those of the layer that stands for all
 };

@@ -22,6 +22,7 @@
 #include "glue/backend_common.h"
 #include "glue/control.h"
 #include "glue/layout_probe.h"
+#include "glue/proxy/cpu_proxy.h"
 #include "glue/proxy/proxy_device.h"
 #include "glue/running_ggml.h"
 #include "trianglemix/backend_control.h"
@@ -40,8 +41,11 @@ std::vector<std::unique_ptr<proxy_device>> & proxies() {
     return devices;
 }
 
+// In front of the CPU, where it was asked for; never destroyed either.
+proxy_device * cpu_proxy = nullptr;
+
 size_t n_devices() {
-    return switched_on ? (with_cpu_device ? 1 : 0) + proxies().size() : 0;
+    return switched_on ? (with_cpu_device ? 1 : 0) + proxies().size() + (cpu_proxy != nullptr ? 1 : 0) : 0;
 }
 
 const char * registry_name(ggml_backend_reg_t) noexcept {
@@ -56,10 +60,12 @@ ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) noexcep
     if (index >= n_devices()) {
         return nullptr;
     }
-    if (!with_cpu_device) {
-        return proxies()[index]->handle();
+    const size_t first_proxy = with_cpu_device ? 1 : 0;
+    if (index < first_proxy) {
+        return accel_device(reg);
     }
-    return index == 0 ? accel_device(reg) : proxies()[index - 1]->handle();
+    const size_t proxy = index - first_proxy;
+    return proxy < proxies().size() ? proxies()[proxy]->handle() : cpu_proxy->handle();
 }
 
 // What a wrapped backend's registry offers beyond ours is passed on only where it takes no backend and no device: it
@@ -192,6 +198,23 @@ void make_proxies(const backend_config & config) {
     process_statistics().set_proxies(std::move(facts));
 }
 
+void make_cpu_proxy(const backend_config & config) {
+    std::optional<proxy_candidate> candidate;
+    if (config.cpu_proxy && with_cpu_device) {
+        candidate = cpu_proxy_candidate();
+    }
+    if (candidate) {
+        constexpr proxy_limits k_no_scratch{.scratch = {.most_bytes = 0, .share = 1}};
+        GGML_LOG_INFO("TriangleMix %s: device %s in front of %s; choose it with rpc-server's --device %s\n",
+                      TMX_VERSION, candidate->name.c_str(), ggml_backend_dev_name(candidate->device),
+                      candidate->name.c_str());
+        cpu_proxy = new proxy_device(&registry, std::move(*candidate), k_no_scratch);
+    } else if (config.cpu_proxy) {
+        GGML_LOG_WARN("TriangleMix: TRIANGLEMIX_CPU_PROXY: no device in front of the CPU: %s\n",
+                      with_cpu_device ? "this program has none" : "no kernel of this build runs on it");
+    }
+}
+
 void report_cpu_kernel(const std::string & kernel, bool picked) {
     if (!with_cpu_device) {
         GGML_LOG_WARN(
@@ -245,6 +268,7 @@ ggml_backend_reg_t start() {
     switched_on = true;
     with_cpu_device = cpu_device_runs();
     make_proxies(read.config);
+    make_cpu_proxy(read.config);
     const settings_snapshot snapshot = process_settings().snapshot();
     report_cpu_kernel(kernel_in_use(snapshot), read.config.kernel.empty());
     if (n_devices() == 0) {

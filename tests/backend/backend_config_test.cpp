@@ -31,6 +31,7 @@ TEST(backend_config, nothing_set) {
     EXPECT_TRUE(result.problems.empty());
     EXPECT_FALSE(result.config.disabled);
     EXPECT_FALSE(result.config.strict);
+    EXPECT_FALSE(result.config.cpu_proxy);
     EXPECT_FALSE(result.config.chosen);
     EXPECT_FALSE(result.config.arithmetic);
     EXPECT_EQ(result.config.min_rows, k_default_min_rows);
@@ -42,6 +43,7 @@ TEST(backend_config, flags) {
     for (const char * on : {"1", "true", "on", "yes"}) {
         EXPECT_TRUE(read({std::string("TRIANGLEMIX_DISABLE=") + on}).config.disabled) << on;
         EXPECT_TRUE(read({std::string("TRIANGLEMIX_STRICT=") + on}).config.strict) << on;
+        EXPECT_TRUE(read({std::string("TRIANGLEMIX_CPU_PROXY=") + on}).config.cpu_proxy) << on;
     }
     for (const char * off : {"", "0", "false", "off", "no"}) {
         const config_result result = read({std::string("TRIANGLEMIX_DISABLE=") + off});
@@ -213,7 +215,7 @@ TEST(backend_config, unknown_names_are_reported) {
     const config_result result = read({"TRIANGLEMIX_LAYER=0-3"});
     EXPECT_FALSE(result.any_bad_value());
     const std::string text = only_problem(result);
-    EXPECT_EQ(text.find("unknown variable TRIANGLEMIX_LAYER; known are TRIANGLEMIX_DISABLE, "), 0u) << text;
+    EXPECT_EQ(text.find("unknown variable TRIANGLEMIX_LAYER; known are TRIANGLEMIX_CPU_PROXY, "), 0u) << text;
     for (const char * known : {"DYNAMIC", "KERNEL", "LAST", "LAYERS", "MIN_ROWS", "PLAN", "PRECISION", "SCRATCH_MB",
                                "SINK", "STATS", "STATS_SOCKET", "STATUS", "STRICT", "TAIL", "WINDOW"}) {
         EXPECT_NE(text.find(known), std::string::npos) << known;

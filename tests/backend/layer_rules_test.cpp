@@ -177,6 +177,46 @@ TEST_F(layer_rules_test, strict_mode_fails_what_falls_back) {
     EXPECT_EQ(counters_.read().strict_failures["no_layer"], 1);
 }
 
+TEST_F(layer_rules_test, rows_whose_outputs_another_host_knows_fall_back) {
+    apply();
+    begin();
+    ubatch_runs part;
+    part.runs.push_back({.stream = 0,
+                         .row_begin = 0,
+                         .row_end = 10,
+                         .rank_begin = 0,
+                         .key_begin = 0,
+                         .cells = {},
+                         .ordered = true,
+                         .output_rows = {}});
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 2));
+    EXPECT_TRUE(counters_.read().fallbacks.empty());
+    part.outputs_hidden = true;
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 2));
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 11)) << "too few rows to speak of";
+    EXPECT_TRUE(rules_.note_fallbacks(1, rules_.decide_rule(1, 8), part, 2)) << "no layer of the plan";
+    EXPECT_EQ(counters_.read().fallbacks.at("output_rows"), 1);
+    apply(true);
+    begin();
+    EXPECT_FALSE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 2));
+}
+
+// An RPC server computes for one client after the other.
+TEST_F(layer_rules_test, a_model_of_another_shape_has_the_plan_checked_anew) {
+    apply();
+    rules_.expect_model(model_);
+    begin();
+    rules_.expect_model(model_);
+    begin();
+    EXPECT_EQ(n_asked_, 1);
+    EXPECT_TRUE(rules_.decide_rule(2, 8).planned());
+    model_.n_layer = 3;
+    rules_.expect_model(model_);
+    begin();
+    EXPECT_EQ(n_asked_, 2);
+    EXPECT_FALSE(rules_.decide_rule(2, 8).planned()) << "a plan for a layer that is not there";
+}
+
 TEST_F(layer_rules_test, a_plan_of_another_model_is_refused) {
     model_.n_layer = 5;
     backend_config config;

@@ -57,6 +57,7 @@ struct ubatch_inputs {
     std::optional<mask_reason> missing;  // set: rows must be computed through the mask, for this reason
     ubatch_view view;                    // outputs are set even where something is missing
     const void * out_ids = nullptr;      // what names the output rows, for whoever read it
+    bool outputs_hidden = false;         // they are not known, but somebody else may know them
     std::vector<int64_t> first_cell;     // what view.first_cell points to
     std::vector<int32_t> positions;      // what view.positions points to where the host holds several a row
 };
@@ -93,6 +94,7 @@ struct masked_rows {
 struct ubatch_runs {
     std::vector<causal_run> runs;
     std::vector<masked_rows> masked;
+    bool outputs_hidden = false;  // as in ubatch_inputs: rows are output rows only because nobody here knows better
 };
 
 // All rows masked, for one reason.

@@ -18,6 +18,7 @@
 #include "cli/child_process.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/serve_plan.h"
+#include "cli/commands/serve_rpc.h"
 #include "cli/commands/server_command.h"
 #include "cli/host_build.h"
 #include "cli/input_file.h"
@@ -39,12 +40,14 @@ What stands behind -- is the command of a llama.cpp server, as you would type it
 build needs, flash attention is turned on (the backend sees attention only then), and the server is stopped again if the
 backend did not load. Everything the server prints passes through, signals too; its exit code is ours.
 Without --plan and --layers the model's own preset is used if there is a measured one, else the backend is exact.
+An rpc-server offers our devices unless -d names others; the plan is its own, so it takes one of --plan.
 A server that starts others (--models-dir) shares --stats FILE with them: the second to end writes FILE.PID, and so on.
 
 Examples:
   trianglemix serve -- llama-server -m model.gguf -c 32768 -ub 2048 -b 2048
   trianglemix serve --plan preset:llama-3.1-8b-instruct -- /opt/llama.cpp/bin/llama-server -m llama.gguf
   trianglemix serve --metrics 9464 -- llama-server -m model.gguf -c 32768
+  trianglemix serve --plan plan.json -- rpc-server -H 10.0.0.2 -p 50052
   trianglemix serve --layers 16-31 --strict --stats stats.json -- llama-server -m model.gguf
 A prompt arrives in pieces of -ub tokens; with 2048 or more the plan's dense last rows cost little.
 )";
@@ -59,6 +62,7 @@ struct serve_options {
 };
 
 pid_t g_child = 0;
+volatile sig_atomic_t g_asked_to_end = 0;  // the signal; for a server that is asked something before it gets it
 
 void pass_on(int signal_number) {
     const int saved = errno;
@@ -66,6 +70,18 @@ void pass_on(int signal_number) {
         kill(g_child, signal_number);
     }
     errno = saved;
+}
+
+void note_signal(int signal_number) {
+    g_asked_to_end = signal_number;
+}
+
+void on_signals(std::initializer_list<int> signals, void (*handler)(int)) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    for (const int number : signals) {
+        sigaction(number, &action, nullptr);
+    }
 }
 
 // Before the server runs for days: whether its statistics can be written when it ends. Those of an earlier server make
@@ -167,6 +183,22 @@ int wait_for(pid_t child) {
     return exit_code_of(status);
 }
 
+// A server that ends by signals only, so its last statistics are read before it gets one.
+int wait_for_rpc(pid_t child, const std::string & socket_folder, const std::string & stats) {
+    on_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT}, note_signal);
+    int status = 0;
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        if (const int number = g_asked_to_end; number != 0) {
+            g_asked_to_end = 0;
+            write_last_statistics(socket_folder, stats);
+            kill(child, number);
+        }
+        usleep(50'000);
+    }
+    g_child = 0;
+    return exit_code_of(status);
+}
+
 // Waits for the backend's word that it registered. False: it did not; `why` says what happened. `ended`: exit code of a
 // server that ended by itself before the backend said anything.
 bool registered(pid_t child, const std::string & status_path, std::string & why, std::optional<int> & ended) {
@@ -225,15 +257,24 @@ int serve(const serve_options & options, const invocation & call) {
         advise_on_log(server);
     }
     const std::unique_ptr<temporary_file> plan = plan_file(options.plan, server, env);
+    const bool rpc = is_rpc_server(host.program);
     if (!options.stats.empty()) {
+        if (rpc && options.stats == "1") {
+            throw usage_error("--stats 1: an rpc-server prints nothing when it ends; name a file");
+        }
         check_statistics_file(options.stats);
+    }
+    std::optional<temporary_folder> sockets;
+    if (rpc && !options.stats.empty() && !metrics) {
+        sockets.emplace("trianglemix-stats");
+        env.set.emplace_back("TRIANGLEMIX_STATS_SOCKET", sockets->path() + "/%p.sock");
     }
     const temporary_file status("trianglemix-status");
     env.set.emplace_back("TRIANGLEMIX_STATUS", status.path());
     if (options.strict) {
         env.set.emplace_back("TRIANGLEMIX_STRICT", "1");
     }
-    if (!options.stats.empty()) {
+    if (!options.stats.empty() && !rpc) {
         env.set.emplace_back("TRIANGLEMIX_STATS",
                              options.stats == "1" ? options.stats : std::filesystem::absolute(options.stats).string());
     }
@@ -245,17 +286,18 @@ int serve(const serve_options & options, const invocation & call) {
             "LD_PRELOAD", others != nullptr && *others != '\0' ? preload_library() + ":" + others : preload_library());
         env.unset.push_back("GGML_BACKEND_PATH");
     }
-    add_flash_attention(server);
-    if (plan) {
-        advise_on_ubatch(server);
+    if (rpc) {
+        env.set.emplace_back("TRIANGLEMIX_CPU_PROXY", "1");
+        choose_devices(server, host.program, env);
+    } else {
+        add_flash_attention(server);
+        if (plan) {
+            advise_on_ubatch(server);
+        }
     }
     tell(fmt::format("trianglemix: starting {}: {}", host.program, host.how()));
 
-    struct sigaction action {};
-    action.sa_handler = pass_on;
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}) {
-        sigaction(number, &action, nullptr);
-    }
+    on_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}, pass_on);
     const pid_t child = start_server(server, host.program, env, metrics ? metrics->server_stderr() : -1);
     if (child < 0) {
         throw failure("cannot start another process");
@@ -276,6 +318,9 @@ int serve(const serve_options & options, const invocation & call) {
         kill(child, SIGTERM);
         wait_for(child);
         throw failure(why);
+    }
+    if (rpc && !options.stats.empty()) {
+        return wait_for_rpc(child, metrics ? metrics->socket_folder() : sockets->path(), options.stats);
     }
     return wait_for(child);
 }

@@ -18,6 +18,7 @@ class served_metrics {
 
     // For the server's environment: TRIANGLEMIX_STATS_SOCKET.
     std::string socket_setting() const { return sockets_.path() + "/%p.sock"; }
+    const std::string & socket_folder() const { return sockets_.path(); }
     // What the server's stderr is to be: its log goes there, and from there to ours.
     int server_stderr() const { return relay_.other_end(); }
     // Once the server is started, since threads do not survive a fork.

@@ -22,6 +22,7 @@ void known_graph::look_at(const ggml_cgraph * graph) {
     most_keys_ = 0;
     first_layer_ = -1;
     last_layer_ = -1;
+    rebuilt_ = false;
     for (int i = 0; i < graph->n_nodes; ++i) {
         const ggml_tensor * node = graph->nodes[i];
         if (computes_nothing(node)) {
@@ -44,8 +45,14 @@ void known_graph::look_at(const ggml_cgraph * graph) {
             masks_.push_back(i);
         }
     }
+    rebuilt_ = !attention_.empty() && !shows_inputs(graph);
     uid_ = graph->uid;
     nodes_ = graph->nodes;
+}
+
+void known_graph::keep_inputs(const ggml_cgraph * graph) {
+    inputs_.clear();
+    kept_.keep(graph);
 }
 
 const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {
@@ -56,7 +63,7 @@ const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const gg
     if (known != inputs_.end()) {
         return known->tensors;
     }
-    inputs_.push_back({node->src[3], cache, find_inputs(graph, node, device_.c_str())});
+    inputs_.push_back({node->src[3], cache, rebuilt_ ? kept_.of(node) : find_inputs(graph, node, device_.c_str())});
     return inputs_.back().tensors;
 }
 
@@ -64,7 +71,7 @@ const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const gg
 // once the scheduler has copied them to the device, their memory serves other nodes. A mask or a list of cells is as it
 // should be in the first graph that has a node with it, which is the only one that reads it.
 void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * node) {
-    if (has_positions_) {
+    if (has_positions_ || rebuilt_) {
         return;
     }
     has_positions_ = true;
@@ -82,6 +89,9 @@ void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * 
 
 ubatch_inputs known_graph::inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
     input_tensors tensors = inputs_of(graph, node);
+    if (rebuilt_) {
+        return read_inputs(tensors, node, view);
+    }
     tensors.positions =
         tensors.positions == positions_.original && tensors.positions != nullptr ? &positions_.tensor : nullptr;
     return read_inputs(tensors, node, view);

@@ -13,6 +13,7 @@
 #include "glue/abi.h"
 #include "glue/fattn_view.h"
 #include "glue/graph_inputs.h"
+#include "glue/rebuilt_inputs.h"
 
 namespace tmx {
 
@@ -32,6 +33,11 @@ class known_graph {
     int64_t most_keys() const { return most_keys_; }
     int32_t first_layer() const { return first_layer_; }  // of the first and the last of them; -1: unknown, or none
     int32_t last_layer() const { return last_layer_; }
+
+    // Whether the graph shows none of its host's inputs, as one that an RPC server rebuilt. Then each evaluation of it
+    // begins with keep_inputs(), and is one of its own.
+    bool rebuilt() const { return rebuilt_; }
+    void keep_inputs(const ggml_cgraph * graph);
 
     const input_tensors & inputs_of(const ggml_cgraph * graph, const ggml_tensor * node);
 
@@ -63,6 +69,8 @@ class known_graph {
     int64_t most_keys_ = 0;
     int32_t first_layer_ = -1;
     int32_t last_layer_ = -1;
+    bool rebuilt_ = false;
+    rebuilt_inputs kept_;             // of such a graph
     std::deque<node_inputs> inputs_;  // so far asked for
 
     bool has_positions_ = false;  // of the current evaluation

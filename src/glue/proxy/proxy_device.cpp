@@ -110,7 +110,7 @@ void device_props(ggml_backend_dev_t device, ggml_backend_dev_props * props) noe
 }
 
 ggml_backend_t device_init(ggml_backend_dev_t device, const char * params) noexcept {
-    return proxy_backend(proxy_device::of(device), params);
+    return proxy_device::of(device).candidate().start(proxy_device::of(device), params);
 }
 
 ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t device) noexcept {

@@ -50,8 +50,4 @@ ggml_backend_t unwrapped(ggml_backend_t backend);
 // Of a proxy's backend: the host's thread count, for reading masks.
 void proxy_set_n_threads(ggml_backend_t backend, int n_threads) noexcept;
 
-// A new backend of that device; null, with the reason in the log, if the wrapped device cannot make one. Without an
-// executor (no memory, say) it passes everything on.
-ggml_backend_t proxy_backend(proxy_device & device, const char * params) noexcept;
-
 }  // namespace tmx

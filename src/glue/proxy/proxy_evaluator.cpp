@@ -64,6 +64,10 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
 ggml_status proxy_evaluator::compute_part(ggml_cgraph * graph) {
     graph_.look_at(graph);
     planner_.clear_steps();
+    if (graph_.rebuilt() && executor_ != nullptr) {
+        ggml_backend_synchronize(wrapped_);  // whatever fills the inputs
+        graph_.keep_inputs(graph);
+    }
     begin_graph(graph);
     // However this ends, nobody reads the host's masks after it.
     const struct check_end {
@@ -129,9 +133,10 @@ void proxy_evaluator::begin_graph(const ggml_cgraph * graph) {
         return;
     }
     const ggml_hash_set & set = graph->visited_hash_set;
-    const bool has_beginning =
-        set.size > 0 && set.keys == began_.keys && ggml_hash_contains(&set, const_cast<ggml_tensor *>(began_.first)) &&
-        began_.first->op == GGML_OP_FLASH_ATTN_EXT && layer_of_keys(began_.first->src[1]) == began_.layer;
+    const bool has_beginning = !graph_.rebuilt() && set.size > 0 && set.keys == began_.keys &&
+                               ggml_hash_contains(&set, const_cast<ggml_tensor *>(began_.first)) &&
+                               began_.first->op == GGML_OP_FLASH_ATTN_EXT &&
+                               layer_of_keys(began_.first->src[1]) == began_.layer;
     if (!evaluation_.advance(graph_.first_layer(), graph_.last_layer(), has_beginning)) {
         planner_.begin_evaluation();
         ubatches_.clear();

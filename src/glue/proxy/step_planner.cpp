@@ -74,6 +74,9 @@ bool step_planner::plan(const ggml_cgraph * graph) {
 void step_planner::begin_rules(const ggml_cgraph * graph) {
     if (!has_rules_) {
         use_.rules.begin();
+        if (use_.graph.rebuilt()) {
+            use_.rules.expect_model(shape_of_graph(graph));
+        }
         use_.rules.check_plan([&] { return shape_of_graph(graph); }, use_.executor->kernel());
         has_rules_ = true;
     }

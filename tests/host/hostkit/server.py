@@ -23,7 +23,7 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
-def _end_with_parent():
+def end_with_parent():
     """In the child: a test that is killed for its time limit leaves no server behind."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -86,7 +86,7 @@ class Server:
             with self._log.open("wb") as log:
                 self._child = subprocess.Popen([str(part) for part in command], env=self._env,
                                                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                               preexec_fn=_end_with_parent)
+                                               preexec_fn=end_with_parent)
             if self._wait_until_ready():
                 return
             if "couldn't bind" not in self.log():

@@ -119,6 +119,11 @@ def with_backend(**extra):
     return environment(GGML_BACKEND_PATH=backend(), **extra)
 
 
+def with_cpu_proxy(**extra):
+    """Offers the device TriangleMixCPU, to rpc-server."""
+    return with_backend(TRIANGLEMIX_CPU_PROXY="1") | {name: str(value) for name, value in extra.items()}
+
+
 def with_fake_gpu(**extra):
     """Loads the module with a proxy in front of a GPU that is none, whose prompts are ours from the first key on."""
     path = need(FAKE_GPU_BACKEND, "build the target ggml-trianglemix-fakegpu")
