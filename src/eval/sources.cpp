@@ -143,6 +143,7 @@ eval_sources read_sources(const source_options & options) {
     eval_sources sources = builtin_sources();
     sources.data = options.data;
     sources.code = options.code;
+    sources.operations = options.operations;
     if (!options.data.empty() && !fs::is_directory(options.data)) {
         throw failure(options.data + " is no folder; it should hold official files, each suite in its own");
     }

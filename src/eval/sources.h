@@ -1,6 +1,7 @@
 // eval/sources.h -- texts and word lists that tasks are made of, and the folder of official files.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct eval_sources {
     std::string words_name;          // where these lists came from
 
     code_rule code = code_rule::difflib;  // how LongBench's lines of code are compared
+
+    // What problems of GSM-Infinite made here take, in turn; beyond ten small models are near zero. Not empty.
+    std::vector<int64_t> operations = {2, 3, 4, 5, 6, 8, 10};
 };
 
 // What the user chose; "" for whatever this program ships.
@@ -30,6 +34,7 @@ struct source_options {
     // file: RULER's english_words.json, or a word a line, which becomes the large list only.
     std::string words;
     code_rule code = code_rule::difflib;
+    std::vector<int64_t> operations = eval_sources().operations;
 };
 
 // What this program ships: made prose, made words. Nothing is read.

@@ -12,6 +12,7 @@
 #include "eval/tasks/made_questions.h"
 #include "eval/tasks/needle_map.h"
 #include "eval/tasks/niah.h"
+#include "eval/tasks/recited_lines.h"
 #include "eval/tasks/variable_tracking.h"
 #include "runtime/failure.h"
 
@@ -37,6 +38,7 @@ const std::vector<task_row> & task_table() {
         {"needle", "lines", open_needle_map},
         {"gsm-infinite", "symbolic", open_gsm_symbolic},
         {"gsm-infinite", "gsm-inf-lite", open_gsm_words},
+        {"long-answer", "recite", open_recited_lines},
         {"ruler-rows", "niah_single_1", open_ruler_rows},
         {"ruler-rows", "niah_single_2", open_ruler_rows},
         {"ruler-rows", "niah_single_3", open_ruler_rows},

@@ -5,7 +5,7 @@
 namespace tmx {
 
 stage_clock::stage_clock(std::string stage, double total_weight, const progress_sink & sink)
-    : stage_(std::move(stage)), total_(total_weight), sink_(sink), start_(seconds_now()) {}
+    : stage_(std::move(stage)), total_(total_weight), sink_(sink), start_(seconds_now()), lap_start_(start_) {}
 
 double stage_clock::weight_of(int64_t n_tokens) {
     const auto n = static_cast<double>(n_tokens);
@@ -32,6 +32,12 @@ void stage_clock::end(const std::string & outcome) {
 void stage_clock::note(const std::string & text) {
     item_ = text;
     show(0, true);
+}
+
+double stage_clock::lap() {
+    const double before = lap_start_;
+    lap_start_ = seconds_now();
+    return lap_start_ - before;
 }
 
 void stage_clock::show(double share_of_item, bool ended) {

@@ -18,6 +18,8 @@ class stage_clock {
     void end(const std::string & outcome);  // of the running item
     void note(const std::string & text);    // between items: something the user should know
 
+    double lap();  // seconds since the one before, at first since the clock was made: together all of the stage's time
+
     // Time of a prompt grows with its length, and attention with the square.
     static double weight_of(int64_t n_tokens);
 
@@ -27,6 +29,7 @@ class stage_clock {
     double total_;
     const progress_sink & sink_;
     double start_;
+    double lap_start_;
     double done_ = 0;
     double item_weight_ = 0;
 

@@ -2,7 +2,7 @@
 
 On the model with six of its layers, which tests/host/hostkit makes; what it answers is nonsense, but the same nonsense.
 
-Usage: eval_test.py PROGRAM
+Usage: eval_test.py PROGRAM FAKE_GPU_MODULE
 """
 
 import json
@@ -13,10 +13,13 @@ import sys
 import time
 import unittest
 
-from profile_kit import ENVIRONMENT, MODEL, PROGRAM, Case, Pages, run, text_of
+from profile_kit import ENVIRONMENT, MODEL, PROGRAM, Case, GpuCase, Pages, run, text_of
 
 SHORT = ["-m", MODEL, "-t", "2", "--suite", "fidelity,ruler/niah_single_1,ruler/vt", "--lengths", "1024", "-n", "3",
          "--together", "2", "--following", "8", "--document", "8", "--arms", "2-4,noise,all-triangle"]
+
+
+TIMES = ("date", "command", "prefill_s", "wall_s", "prefill_share")
 
 
 def command(folder, *arguments):
@@ -26,8 +29,7 @@ def command(folder, *arguments):
 def rows_of(folder):
     """Without what differs between two runs of the same: times, dates, the command."""
     rows = [json.loads(line) for line in text_of(folder, "results.jsonl").splitlines()]
-    return [{key: value for key, value in row.items() if not key.startswith("ttft") and key not in ("date", "command")}
-            for row in rows]
+    return [{key: value for key, value in row.items() if not key.startswith("ttft") and key not in TIMES} for row in rows]
 
 
 class Usage(Case):
@@ -71,7 +73,7 @@ class Runs(Case):
 
     def look_at(self, folder):
         rows = rows_of(folder)
-        self.assertEqual({row["kind"] for row in rows}, {"suite", "task", "fidelity"})
+        self.assertEqual({row["kind"] for row in rows}, {"suite", "task", "fidelity", "throughput"})
         by_arm = {row["arm"]: row for row in rows if row["kind"] == "fidelity"}
         self.assertGreater(by_arm["all-triangle"]["first_kl"]["mean"], 10 * by_arm["noise"]["first_kl"]["mean"])
         self.assertLess(by_arm["2-4"]["pairs_kept_share"], 1)
@@ -85,6 +87,30 @@ class Runs(Case):
         self.assertEqual(pages.addresses, [])
         self.assertLess(len(page), 1_000_000)
         self.assertIn("report-ruler-tasks.svg", os.listdir(folder))
+
+    def test_answers_of_a_thousand_tokens(self):
+        self.check(run(PROGRAM, "eval", "-m", MODEL, "-t", "2", "-o", self.folder, "--suite", "fidelity,long-answer",
+                       "--lengths", "4096", "-n", "1", "--following", "1024", "--document", "8", "--arms", "all-triangle"), 0)
+        rows = {row["kind"]: row for row in rows_of(self.folder)}
+        self.assertEqual(rows["fidelity"]["following_tokens"], 1024)
+        self.assertEqual(len(rows["fidelity"]["following_kl_quarters"]), 4)
+        self.assertAlmostEqual(sum(rows["fidelity"]["following_kl_quarters"]) / 4, rows["fidelity"]["following_kl"]["mean"], 2)
+        records = [json.loads(line) for line in text_of(self.folder, "records.jsonl").splitlines()]
+        self.assertEqual([record["n_spoken"] for record in records if record["kind"] == "fidelity"], [1024])
+        self.assertEqual([record["n_gold"] >= 990 for record in records if record["kind"] == "answer"], [True, True])
+        page = text_of(self.folder, "report.html")
+        for text in ("1024 tokens that dense", "by quarters", "long-answer/recite", "tokens answered"):
+            self.assertIn(text, page)
+
+    def test_other_choices_of_layers(self):
+        self.check(run(PROGRAM, "eval", "-m", MODEL, "-t", "2", "-o", self.folder, "--suite", "fidelity", "--lengths", "1024",
+                       "-n", "1", "--following", "8", "--document", "8", "--arms", "upper:2,random:2#1,random:2#2,a-shape"), 0)
+        rows = {row["arm"]: row for row in rows_of(self.folder)}
+        self.assertEqual({arm: row["role"] for arm, row in rows.items()},
+                         {"upper:2": "candidate", "random:2#1": "candidate", "random:2#2": "candidate", "a-shape": "negative"})
+        self.assertEqual(len({row["plan_sha256"] for row in rows.values()}), 4)
+        self.assertEqual(rows["upper:2"]["pairs_kept_share"], rows["random:2#1"]["pairs_kept_share"])
+        self.assertLess(rows["a-shape"]["pairs_kept_share"], rows["upper:2"]["pairs_kept_share"])
 
     def test_interrupted(self):
         process = subprocess.Popen(command(self.folder), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -101,6 +127,20 @@ class Runs(Case):
     def test_a_time_limit_leaves_a_report(self):
         self.check(run(*command(self.folder, "--time-limit", "0.0001")), 0, "time limit", "the same command goes on")
         self.assertIn("not finished", text_of(self.folder, "report.html"))
+
+
+class OnAGpu(GpuCase):
+    def test_examples_made_ahead_are_the_same(self):
+        asked = ["-m", MODEL, "-t", "2", "--suite", "ruler/vt,fidelity,ruler/fwe", "--lengths", "1024,1280", "-n", "3", "--together",
+                 "2", "--following", "2", "--document", "2", "--arms", "2-4"]
+        examples = []
+        for folder, program, *device in (("cpu", PROGRAM), ("gpu", self.program, "--device", "TriangleMix0")):
+            folder = os.path.join(self.folder, folder)
+            self.check(run(program, "eval", *asked, *device, "-o", folder), 0)
+            records = [json.loads(line) for line in text_of(folder, "records.jsonl").splitlines()]
+            examples.append([(r["task"], r["length"], r["id"], r["arm"], r["ids_hash"]) for r in records])
+        self.assertEqual(len(examples[0]), 2 * (2 * 2 * 3 + 3))
+        self.assertEqual(examples[1], examples[0])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import html.parser
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,18 @@ class Case(unittest.TestCase):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         for text in texts:
             self.assertIn(text, done.stdout + done.stderr)
+
+
+class GpuCase(Case):
+    """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h), which a test
+    names behind its program."""
+
+    def setUp(self):
+        super().setUp()
+        folder = os.path.join(self.folder, "bin")
+        os.mkdir(folder)
+        self.program = shutil.copy(PROGRAM, folder)
+        shutil.copy(sys.argv[2], os.path.join(folder, "libggml-trianglemix.so"))
 
 
 class Pages(html.parser.HTMLParser):

@@ -17,9 +17,8 @@ import sys
 import time
 import unittest
 
-from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, Pages, command, run, text_of
+from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, GpuCase, Pages, command, run, text_of
 
-FAKE_GPU_MODULE = sys.argv[2]
 SHORT = ["--builtin", "needle", "--length", "110", "--check-samples", "0", "--select", "2"]
 
 
@@ -289,16 +288,7 @@ class Plans(Case):
         self.check(done, 0, "note: the model file has no chat template; the prompt is plain text")
 
 
-class OnAGpu(Case):
-    """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h)."""
-
-    def setUp(self):
-        super().setUp()
-        folder = os.path.join(self.folder, "bin")
-        os.mkdir(folder)
-        self.program = shutil.copy(PROGRAM, folder)
-        shutil.copy(FAKE_GPU_MODULE, os.path.join(folder, "libggml-trianglemix.so"))
-
+class OnAGpu(GpuCase):
     def test_probe_computes_there(self):
         arguments = [*SHORT, "--samples", "1", "--scores", os.path.join(self.folder, "scores.jsonl")]
         self.check(run(*command(self.folder, *arguments)), 0, "2 of 6 layers")

@@ -82,6 +82,20 @@ TEST(answer_distance, of_forced_tokens) {
     EXPECT_EQ(f.kl_median, 0);
 }
 
+TEST(answer_distance, quarters_are_in_the_answers_order) {
+    const std::vector<token_id> forced(6, 0);
+    const double kl = compare_first(k_a, k_b).kl;
+    // Six positions: quarters of one, two, one and two.
+    const following_distance f =
+        compare_following({k_a, k_a, k_a, k_a, k_a, k_a}, {k_a, k_a, k_b, k_a, k_b, k_b}, forced);
+    ASSERT_EQ(f.kl_quarters.size(), 4U);
+    EXPECT_EQ(f.kl_quarters[0], 0);
+    EXPECT_NEAR(f.kl_quarters[1], kl / 2, 1e-12);
+    EXPECT_EQ(f.kl_quarters[2], 0);
+    EXPECT_NEAR(f.kl_quarters[3], kl, 1e-12);
+    EXPECT_TRUE(compare_following({k_a, k_a, k_a}, {k_a, k_a, k_a}, {forced.data(), 3}).kl_quarters.empty());
+}
+
 TEST(answer_distance, likelihood_is_a_sum) {
     const std::vector<token_id> tokens = {2, 4};
     const double expected = -std::log(softmax(k_a)[2]) - std::log(softmax(k_b)[4]);

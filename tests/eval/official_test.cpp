@@ -6,6 +6,7 @@
 #include "data_folder.h"
 #include "eval/official/cut_middle.h"
 #include "eval/official/fill_template.h"
+#include "eval/run/task_stage.h"
 #include "word_tokenizer.h"
 
 namespace tmx::test {
@@ -189,6 +190,11 @@ TEST(LongBenchV2, RefusesWrongFiles) {
     EXPECT_NE(data.refusal("longbench-v2/v2"), "");
     data.write("longbench_v2/data.json", "[]");
     EXPECT_TRUE(holds(data.refusal("longbench-v2/v2"), "has no rows"));
+    data.write("longbench_v2/prompts/0shot.txt", "\n");
+    EXPECT_TRUE(holds(data.refusal("longbench-v2/v2"), "0shot.txt is empty"));
+    std::filesystem::remove(data.path() + "/longbench_v2/prompts/0shot.txt");
+    std::filesystem::create_directory(data.path() + "/longbench_v2/prompts/0shot.txt");
+    EXPECT_TRUE(holds(data.refusal("longbench-v2/v2"), "cannot read"));
 }
 
 const std::string k_ruler_row =
@@ -342,6 +348,33 @@ TEST(Aime, PlainAndBehindSolvedProblems) {
     EXPECT_TRUE(holds(filled.turns[0].text.substr(filled.question_at), "Find n."));
     data.write("aime24/test.jsonl", R"({"problem": "Find m.", "answer": "m + n"})");
     EXPECT_TRUE(holds(data.refusal("aime24/plain"), "is no whole number"));
+}
+
+// A record is only taken for an example that was read from the same file.
+TEST(OfficialFiles, OtherContentsGiveOtherKeys) {
+    const data_folder data;
+    eval_settings settings;
+    settings.arms.resize(1);
+    const auto key = [&](const char * reference) {
+        const auto task = data.open(reference);
+        return answer_key(settings, settings.arms.front(), {task.get(), 4096, 0, 1}, 0);
+    };
+    write_longbench(data, "hotpotqa", longbench_row("A text.", R"("answers": ["Ann"], "all_classes": null)"));
+    const std::string before = key("longbench-e/hotpotqa");
+    EXPECT_EQ(key("longbench-e/hotpotqa"), before);
+    write_longbench(data, "hotpotqa", longbench_row("Another text.", R"("answers": ["Ann"], "all_classes": null)"));
+    EXPECT_NE(key("longbench-e/hotpotqa"), before);
+
+    data.write("ruler/4096/data/niah_multivalue/validation.jsonl", one_line(k_ruler_row));
+    const std::string one = key("ruler-rows/niah_multivalue");
+    data.write("ruler/4096/data/niah_multivalue/validation.jsonl", one_line(k_ruler_row) + one_line(k_ruler_row));
+    EXPECT_NE(key("ruler-rows/niah_multivalue"), one);
+
+    data.write("longbench_v2/data.json", std::string("[") + k_v2_row + "]");
+    data.write("longbench_v2/prompts/0shot.txt", "$DOC$ $Q$ $C_A$ $C_B$ $C_C$ $C_D$");
+    const std::string format = key("longbench-v2/v2");
+    data.write("longbench_v2/prompts/0shot.txt", "$DOC$\n$Q$ $C_A$ $C_B$ $C_C$ $C_D$");
+    EXPECT_NE(key("longbench-v2/v2"), format);
 }
 
 TEST(OfficialFiles, SaysWhatIsMissing) {

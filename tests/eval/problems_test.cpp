@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "data_folder.h"
+#include "eval/run/settings.h"
 #include "word_tokenizer.h"
 
 namespace tmx::test {
@@ -238,6 +239,22 @@ TEST(Problems, FillTheirBudgetAndAreTheSameEveryTime) {
         }
         EXPECT_THROW(made(*task, 0, 1050), failure);
     }
+}
+
+TEST(Problems, TakeTheOperationsThatAreAskedFor) {
+    eval_sources sources;
+    sources.operations = {1, 3};
+    for (const char * name : {"gsm-infinite/symbolic", "gsm-infinite/gsm-inf-lite"}) {
+        const task_row & row = *find_tasks(name).front();
+        const auto task = row.open(sources, row.name);
+        for (int64_t i = 0; i < 6; ++i) {
+            EXPECT_EQ(made(*task, i, 2048).meta.at("op"), i % 2 == 0 ? "1" : "3") << name;
+        }
+    }
+    eval_settings as_shipped;
+    eval_settings others;
+    others.sources.operations = {1};
+    EXPECT_NE(identity_of_data(as_shipped), identity_of_data(others));
 }
 
 // Where the needed statements stand is spread over the whole context.

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <stdexcept>
 
 #include "eval/report/eval_report.h"
 #include "runtime/failure.h"
@@ -45,7 +47,7 @@ struct kit {
     }
 
     void add(const std::string & arm, const std::string & task, int64_t id, double score, double kept = 0.5,
-             const std::string & hash = "h") {
+             const std::string & hash = "h", const std::map<std::string, std::string> & meta = {}) {
         prediction p;
         p.suite = "ruler";
         p.task = task;
@@ -58,7 +60,10 @@ struct kit {
         p.tail_tokens = 50;
         p.outputs = {"<right>"};
         p.score.value = score;
+        p.meta = meta;
         p.answer.text = arm + " said";
+        p.answer.tokens = {1, 2, 3, 4};
+        p.answer.wall_seconds = 2.5;
         p.answer.kept_share = arm == "plan" ? kept : 1;
         p.answer.prefill_seconds = arm == "plan" ? 1 : 2;
         p.answer.n_gold = 1;
@@ -177,6 +182,80 @@ TEST(eval_report, a_reader_of_the_file_gets_the_same_report) {
     EXPECT_LT(before.size(), 1'000'000U);
     EXPECT_NE(before.find("&lt;right&gt;"), std::string::npos) << "texts are escaped";
     EXPECT_EQ(before.find("<right>"), std::string::npos);
+}
+
+const stratum_result & stratum_of(const eval_report & r, const std::string & task, const std::string & by,
+                                  const std::string & value) {
+    const auto found = std::find_if(r.strata.begin(), r.strata.end(), [&](const stratum_result & s) {
+        return s.task == task && s.by == by && s.value == value && s.arm == "plan";
+    });
+    if (found == r.strata.end()) {
+        throw std::runtime_error("there is no " + by + " " + value);
+    }
+    return *found;
+}
+
+TEST(eval_report, the_area_under_the_scores_is_the_trapezoidal_rules) {
+    kit k;
+    // Dense: 1, 1/2, 0 at 2, 3 and 6 operations; the plan: 1/2, 1/2, 0.
+    for (int64_t i = 0; i < 12; ++i) {
+        const std::string op = i % 3 == 0 ? "2" : i % 3 == 1 ? "3" : "6";
+        const double half = i % 2 == 0 ? 1 : 0;
+        k.add("dense", "lite", i, op == "2" ? 1 : op == "3" ? half : 0, 1, "h", {{"op", op}});
+        k.add("plan", "lite", i, op == "6" ? 0 : half, 0.5, "h", {{"op", op}});
+    }
+    const eval_report r = k.report();
+    EXPECT_NEAR(stratum_of(r, "lite", "op", "3").reference, 50, 1e-9);
+    EXPECT_EQ(stratum_of(r, "lite", "op", "3").n, 4);
+    const stratum_result & area = stratum_of(r, "lite", "op", "");
+    EXPECT_NEAR(area.reference, 100 * (1 + 0.5) / 2 * 1 + 100 * (0.5 + 0) / 2 * 3, 1e-9);
+    EXPECT_NEAR(area.other, 100 * (0.5 + 0.5) / 2 * 1 + 100 * (0.5 + 0) / 2 * 3, 1e-9);
+    EXPECT_NEAR(area.difference.mean, area.other - area.reference, 1e-9);
+    EXPECT_LT(area.difference.low, area.difference.mean);
+    EXPECT_EQ(area.n, 12);
+}
+
+TEST(eval_report, a_group_is_the_mean_of_its_tasks) {
+    kit k;
+    for (int64_t i = 0; i < 10; ++i) {
+        for (const char * arm : {"dense", "plan"}) {
+            k.add(arm, "qasper", i, 1, 0.5, "h", {{"group", "single-doc"}, {"bucket", i < 3 ? "0-4k" : "8k+"}});
+        }
+    }
+    for (int64_t i = 0; i < 2; ++i) {
+        k.add("dense", "multifieldqa_en", i, 1, 0.5, "h", {{"group", "single-doc"}, {"bucket", "8k+"}});
+        k.add("plan", "multifieldqa_en", i, 0, 0.5, "h", {{"group", "single-doc"}, {"bucket", "8k+"}});
+    }
+    const eval_report r = k.report();
+    const stratum_result & group = stratum_of(r, "", "group", "single-doc");
+    EXPECT_EQ(group.n, 12);
+    EXPECT_NEAR(group.other, 50, 1e-9) << "each task weighs the same, however many examples it has";
+    EXPECT_NEAR(group.difference.mean, -50, 1e-9);
+    EXPECT_EQ(stratum_of(r, "qasper", "bucket", "0-4k").n, 3);
+    bool there = false;
+    for (const auto & row : result_rows(r)) {
+        there = there || (row["kind"] == "stratum" && row["by"] == "group" && row["score"] == 50);
+    }
+    EXPECT_TRUE(there);
+    EXPECT_NE(report_html(r).find("group single-doc"), std::string::npos);
+}
+
+TEST(eval_report, says_how_much_of_the_time_was_prefill) {
+    kit k;
+    for (int64_t i = 0; i < 3; ++i) {
+        k.add("dense", "vt", i, 1);
+        k.add("plan", "vt", i, 1);
+    }
+    const eval_report r = k.report();
+    ASSERT_EQ(r.throughput.size(), 1U);
+    EXPECT_EQ(r.throughput[0].n, 6);
+    EXPECT_EQ(r.throughput[0].n_arms, 2);
+    EXPECT_EQ(r.throughput[0].answer_tokens, 4);
+    EXPECT_NEAR(r.throughput[0].prefill_share(), (3 * 2 + 3 * 1) / (6 * 2.5), 1e-12);
+    const auto row = result_rows(r).back();
+    EXPECT_EQ(row["kind"], "throughput");
+    EXPECT_NEAR(row["prefill_share"].get<double>(), 0.6, 1e-12);
+    EXPECT_NE(report_html(r).find("60%"), std::string::npos);
 }
 
 TEST(eval_report, what_is_missing_is_counted_not_scored) {

@@ -176,11 +176,58 @@ TEST(needle_map, every_place_comes_in_turn) {
             if (e.meta.at("place") == "across the last rows' edge") {
                 EXPECT_NEAR(static_cast<double>(behind), 128, 60) << row->name;
             }
+            if (e.meta.at("place") == "across the sink's edge") {
+                EXPECT_FALSE(e.chat_template) << "the prompt's first tokens would be the template's";
+                EXPECT_EQ(text.find("One of the special magic"), 0U) << row->name;
+                EXPECT_GT(k_tokens.tokenise(text.substr(0, text.find(e.outputs.front()))).size(), 8U);
+                EXPECT_NE(text.find("What is the special magic"), std::string::npos);
+            }
             if (e.meta.at("place") == "0%") {
                 EXPECT_GT(behind, 3700U) << row->name;
             }
         }
     }
+}
+
+TEST(long_answers, have_a_thousand_tokens_and_stand_in_the_prompt) {
+    const task_row & row = *find_tasks("long-answer/recite").front();
+    const auto task = row.open(sources(), row.name);
+    std::set<std::string> first_lines;
+    for (const int64_t budget : {int64_t{4096}, int64_t{16384}}) {
+        for (int64_t i = 0; i < 6; ++i) {
+            const eval_example e = made(*task, budget, i);
+            const std::string & text = e.turns.back().text;
+            EXPECT_GE(k_tokens.tokenise(e.gold).size(), 990U);
+            EXPECT_GE(e.max_new_tokens, 1000);
+            EXPECT_LE(k_tokens.count_prompt(e) + e.max_new_tokens, budget);
+            EXPECT_GE(static_cast<double>(k_tokens.count_prompt(e) + e.max_new_tokens),
+                      0.97 * static_cast<double>(budget));
+            EXPECT_NE(text.find("\n" + e.gold + "\n"), std::string::npos)
+                << "the lines stand there as they are asked for";
+            for (const std::string & line : {e.outputs.front(), e.outputs.back()}) {
+                EXPECT_EQ(count_of(text, "the line of " + line.substr(0, line.find(':')) + " ") +
+                              count_of(text, "the line of " + line.substr(0, line.find(':')) + ","),
+                          1U);
+            }
+            first_lines.insert(e.outputs.front());
+            EXPECT_EQ(task->score(e, e.gold).value, 1);
+            EXPECT_EQ(task->score(e, "").value, 0);
+            EXPECT_FALSE(task->score(e, " \n").found);
+        }
+    }
+    EXPECT_EQ(first_lines.size(), 12U) << "other places in every example";
+    EXPECT_ANY_THROW(made(*task, 1500, 0));
+}
+
+TEST(long_answers, are_scored_by_their_lines) {
+    const task_row & row = *find_tasks("long-answer/recite").front();
+    const auto task = row.open(sources(), row.name);
+    eval_example e;
+    e.outputs = {"red-fox: 11", "old-cat: 22", "sad-owl: 33", "shy-elk: 44"};
+    const task_score half = task->score(e, "red-fox: 11\r\nold-cat: 23\n sad-owl: 33\n");
+    EXPECT_EQ(half.value, 0.5);
+    EXPECT_EQ(half.read, "2 of 4 lines, 1 before the first wrong one");
+    EXPECT_EQ(task->score(e, "red-fox: 113").value, 0) << "a longer line is another one";
 }
 
 TEST(task_table, says_what_there_is) {

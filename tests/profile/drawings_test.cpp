@@ -43,6 +43,18 @@ TEST(Drawings, TheLegendStandsAboveAllCurvesAndNamesTheMarks) {
     }
 }
 
+TEST(Drawings, NumbersAtTheEndOfAnAxisAreWhole) {
+    svg_chart chart;
+    chart.log_x = true;
+    chart.series = {{"a", {{4000, 1}, {90'000, 2}}, true}};
+    const std::string svg = draw_chart(chart);
+    std::smatch found;
+    ASSERT_TRUE(
+        std::regex_search(svg, found, std::regex("<text x=\"([0-9.]+)\"[^>]*text-anchor=\"middle\"[^>]*>100,000<")));
+    // Seven characters of 12 pixels are about 49 wide; the drawing is 720.
+    EXPECT_LE(std::stod(found[1]) + 24.5, 720);
+}
+
 TEST(Drawings, StandAlone) {
     const std::string svg = draw_chart(two_lines());
     EXPECT_EQ(svg.find("class="), std::string::npos) << "a style sheet is not there in a file";

@@ -16,6 +16,7 @@ Suites: fidelity     how far an arm's next-token distributions are from dense on
                      of the model, and sees small damage first
         ruler        13 tasks of RULER, made here; ruler/vt is one of them
         needle       one needle at chosen depths: a map of where it is found
+        long-answer  a thousand tokens out of the prompt, word by word; ruler's answers have 128 at most
         gsm-infinite problems whose every statement counts
         longbench-e, longbench-v2, ruler-rows, gsm8k, aime24, ...: official files below --data (docs/evaluation.md)
 Every example is given to all arms as the same token ids, and an answer attends densely to the whole prompt, so arms differ
@@ -86,6 +87,10 @@ void add_eval_options(CLI::App & app, eval_options & options) {
         "FILE|DIR", "made prose");
     shown(app.add_option("--words", options.sources.words, "lists of words (docs/evaluation.md)"), "FILE|DIR",
           "made words");
+    shown(app.add_option("--operations", options.sources.operations, "gsm-infinite: what its problems take, in turn")
+              ->delimiter(',')
+              ->check(whole_number(1, 100)),
+          "N,N,...", "2,3,4,5,6,8,10");
     shown(app.add_option("--codesim", options.code, "how LongBench's lines of code are compared")
               ->check(CLI::IsMember({"difflib", "lev"})),
           "difflib|lev", "difflib");

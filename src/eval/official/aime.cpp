@@ -34,10 +34,11 @@ aime_row read_row(const nlohmann::json & row) {
 class aime : public eval_task {
   public:
     aime(const eval_sources & sources, const char * name) : long_(std::string_view(name) == "long") {
-        read_json_lines(official_file(sources, "aime24/test.jsonl", "AIME 2024's problems as JSON lines"),
-                        [&](int64_t, const nlohmann::json & row) { rows_.push_back(read_row(row)); });
+        facts_.files =
+            read_json_lines(official_file(sources, "aime24/test.jsonl", "AIME 2024's problems as JSON lines"),
+                            [&](int64_t, const nlohmann::json & row) { rows_.push_back(read_row(row)); });
         if (long_) {
-            examples_ = read_solved_examples(sources);
+            examples_ = read_solved_examples(sources, facts_.files);
         }
         facts_.suite = "aime24";
         facts_.name = name;

@@ -22,15 +22,15 @@ struct gsm8k_row {
 class gsm8k : public eval_task {
   public:
     gsm8k(const eval_sources & sources, const char * name)
-        : long_(std::string_view(name) == "long"), examples_(read_solved_examples(sources)) {
-        read_json_lines(official_file(sources, "gsm8k/test.jsonl", "GSM8K's test file"),
-                        [&](int64_t, const nlohmann::json & row) {
-                            const std::optional<std::string> gold = gsm8k_gold(text_field(row, "answer"));
-                            if (!gold) {
-                                throw failure("its \"answer\" has no number behind \"#### \"");
-                            }
-                            rows_.push_back({text_field(row, "question"), *gold});
-                        });
+        : long_(std::string_view(name) == "long"), examples_(read_solved_examples(sources, facts_.files)) {
+        facts_.files += read_json_lines(
+            official_file(sources, "gsm8k/test.jsonl", "GSM8K's test file"), [&](int64_t, const nlohmann::json & row) {
+                const std::optional<std::string> gold = gsm8k_gold(text_field(row, "answer"));
+                if (!gold) {
+                    throw failure("its \"answer\" has no number behind \"#### \"");
+                }
+                rows_.push_back({text_field(row, "question"), *gold});
+            });
         if (static_cast<int64_t>(examples_.size()) < k_few) {
             throw failure("gsm8k/train.jsonl has fewer solved examples than the eight that are shown");
         }

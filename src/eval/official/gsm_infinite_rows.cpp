@@ -90,13 +90,13 @@ class gsm_infinite_rows : public eval_task {
         : symbolic_(std::string_view(name).substr(0, 8) == "symbolic") {
         const std::string file = fmt::format("gsm_infinite/{}.jsonl", name);
         std::vector<gsm_row> rows;
-        read_json_lines(official_file(sources, file, "that set of GSM-Infinite as JSON lines"),
-                        [&](int64_t line, const nlohmann::json & row) {
-                            gsm_row read = read_row(line, row, symbolic_);
-                            if (read.op >= k_least_op && read.op <= k_most_op) {
-                                rows.push_back(std::move(read));
-                            }
-                        });
+        facts_.files = read_json_lines(official_file(sources, file, "that set of GSM-Infinite as JSON lines"),
+                                       [&](int64_t line, const nlohmann::json & row) {
+                                           gsm_row read = read_row(line, row, symbolic_);
+                                           if (read.op >= k_least_op && read.op <= k_most_op) {
+                                               rows.push_back(std::move(read));
+                                           }
+                                       });
         if (rows.empty()) {
             throw failure(fmt::format("{} has no rows of {} to {} operations", file, k_least_op, k_most_op));
         }

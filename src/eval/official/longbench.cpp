@@ -79,6 +79,7 @@ longbench::longbench(const eval_sources & sources, const char * name, bool of_e)
         if (!settings.contains(name)) {
             throw failure(fmt::format("{} says nothing of {}", path, name));
         }
+        facts_.files += sha256_of_text(settings[name].dump());
         return settings[name];
     };
     const nlohmann::json format = setting("dataset2prompt.json");
@@ -88,10 +89,10 @@ longbench::longbench(const eval_sources & sources, const char * name, bool of_e)
     }
     max_new_tokens_ = most.get<int64_t>();
     const std::string file = fmt::format("longbench/data/{}{}.jsonl", name, of_e ? "_e" : "");
-    read_json_lines(official_file(sources, file, "the dataset out of LongBench's archive of data"),
-                    [&](int64_t, const nlohmann::json & row) {
-                        rows_.push_back(read_row(row, *dataset_, format.get<std::string>()));
-                    });
+    facts_.files += read_json_lines(official_file(sources, file, "the dataset out of LongBench's archive of data"),
+                                    [&](int64_t, const nlohmann::json & row) {
+                                        rows_.push_back(read_row(row, *dataset_, format.get<std::string>()));
+                                    });
     facts_.suite = of_e ? "longbench-e" : "longbench";
     facts_.name = name;
     facts_.from = provenance::official;

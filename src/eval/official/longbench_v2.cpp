@@ -2,8 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <fstream>
-#include <iterator>
 #include <string_view>
 
 #include "eval/official/cut_middle.h"
@@ -12,6 +10,7 @@
 #include "eval/score/characters.h"
 #include "eval/score/choice_letter.h"
 #include "eval/tasks/blank_example.h"
+#include "measure/hash.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -58,10 +57,12 @@ class longbench_v2 : public eval_task {
   public:
     longbench_v2(const eval_sources & sources, const char * name)
         : by_likelihood_(std::string_view(name) == "v2_logit") {
-        std::ifstream in(official_file(sources, "longbench_v2/prompts/0shot.txt", "prompts/0shot.txt of LongBench v2"));
-        const std::string format{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-        read_json_array(official_file(sources, "longbench_v2/data.json", "LongBench v2's array of rows"),
-                        [&](int64_t, const nlohmann::json & row) { rows_.push_back(read_row(row, format)); });
+        const std::string format = read_whole_text(
+            official_file(sources, "longbench_v2/prompts/0shot.txt", "prompts/0shot.txt of LongBench v2"));
+        facts_.files = sha256_of_text(format);
+        facts_.files +=
+            read_json_array(official_file(sources, "longbench_v2/data.json", "LongBench v2's array of rows"),
+                            [&](int64_t, const nlohmann::json & row) { rows_.push_back(read_row(row, format)); });
         facts_.suite = "longbench-v2";
         facts_.name = name;
         facts_.from = provenance::official;

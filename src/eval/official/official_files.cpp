@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
+#include "measure/hash.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -56,7 +58,7 @@ std::string official_file(const eval_sources & sources, const std::string & name
     return path;
 }
 
-void read_json_lines(const std::string & path, const row_taker & take) {
+std::string read_json_lines(const std::string & path, const row_taker & take) {
     std::ifstream in = opened(path);
     std::string line;
     bool any = false;
@@ -70,9 +72,10 @@ void read_json_lines(const std::string & path, const row_taker & take) {
     if (!any) {
         throw failure(path + " has no rows");
     }
+    return sha256_of_file(path);
 }
 
-void read_json_array(const std::string & path, const row_taker & take) {
+std::string read_json_array(const std::string & path, const row_taker & take) {
     std::ifstream in = opened(path);
     int64_t n_rows = 0;
     const auto one = [&](int depth, json::parse_event_t event, json & parsed) {
@@ -93,6 +96,16 @@ void read_json_array(const std::string & path, const row_taker & take) {
     if (n_rows == 0) {
         throw failure(path + " has no rows");
     }
+    return sha256_of_file(path);
+}
+
+std::string read_whole_text(const std::string & path) {
+    std::ifstream in = opened(path);
+    std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+        throw failure(path + " is empty");
+    }
+    return text;
 }
 
 json read_json_object(const std::string & path) {

@@ -55,6 +55,7 @@ class ruler_rows : public eval_task {
         if (!std::filesystem::is_directory(top)) {
             throw failure(top.string() + " is no folder");
         }
+        std::map<int64_t, std::string> hashes;
         for (const auto & entry : std::filesystem::directory_iterator(top)) {
             const std::string folder = entry.path().filename().string();
             int64_t length = 0;
@@ -65,7 +66,7 @@ class ruler_rows : public eval_task {
             for (const char * data : {"data", "."}) {
                 const std::filesystem::path path = entry.path() / data / name / "validation.jsonl";
                 if (rows_[length].empty() && std::filesystem::exists(path)) {
-                    read_rows(path.string(), rows_[length]);
+                    hashes[length] = read_rows(path.string(), rows_[length]);
                 }
             }
         }
@@ -73,6 +74,9 @@ class ruler_rows : public eval_task {
         if (rows_.empty()) {
             throw failure(fmt::format("{} has no rows of {}: they are looked for in LENGTH/data/{}/validation.jsonl",
                                       top.string(), name, name));
+        }
+        for (const auto & [length, hash] : hashes) {
+            facts_.files += hash;
         }
         facts_.suite = raw ? "ruler-raw-rows" : "ruler-rows";
         facts_.name = name;
@@ -94,8 +98,9 @@ class ruler_rows : public eval_task {
     }
 
   private:
-    void read_rows(const std::string & path, std::vector<ruler_row> & rows) const {
-        read_json_lines(path, [&](int64_t, const nlohmann::json & row) {
+    // Returns the file's SHA-256.
+    std::string read_rows(const std::string & path, std::vector<ruler_row> & rows) const {
+        return read_json_lines(path, [&](int64_t, const nlohmann::json & row) {
             ruler_row read;
             read.input = text_field(row, "input");
             read.outputs = texts_field(row, "outputs");

@@ -6,13 +6,13 @@
 
 namespace tmx {
 
-std::vector<std::string> read_solved_examples(const eval_sources & sources) {
+std::vector<std::string> read_solved_examples(const eval_sources & sources, std::string & files) {
     std::vector<std::string> examples;
-    read_json_lines(official_file(sources, "gsm8k/train.jsonl", "GSM8K's training file"),
-                    [&](int64_t, const nlohmann::json & row) {
-                        examples.push_back("Question: " + text_field(row, "question") +
-                                           "\nAnswer: " + text_field(row, "answer") + "\n\n");
-                    });
+    files += read_json_lines(official_file(sources, "gsm8k/train.jsonl", "GSM8K's training file"),
+                             [&](int64_t, const nlohmann::json & row) {
+                                 examples.push_back("Question: " + text_field(row, "question") +
+                                                    "\nAnswer: " + text_field(row, "answer") + "\n\n");
+                             });
     return examples;
 }
 

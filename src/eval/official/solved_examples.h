@@ -11,9 +11,9 @@
 
 namespace tmx {
 
-// Each as "Question: ...\nAnswer: ...", with a blank line behind it.
+// Each as "Question: ...\nAnswer: ...", with a blank line behind it. files: the file's SHA-256 joins it.
 // ERRORS failure: the data folder has no gsm8k/train.jsonl, or a wrong one.
-std::vector<std::string> read_solved_examples(const eval_sources & sources);
+std::vector<std::string> read_solved_examples(const eval_sources & sources, std::string & files);
 
 // The first n of them in the request's own order, joined. REQUIRES n <= their number.
 std::string some_solved_examples(const std::vector<std::string> & examples, const example_request & request,

@@ -108,7 +108,7 @@ std::string flags_of(const task_result & t) {
 
 std::string task_table(const scored_arm & scored) {
     std::string table = "<table>\n" + cells({"task", "length", "data", "n", "dense", "arm's", "difference, 95%",
-                                             "worse", "better", "p (Holm)", "gold NLL", ""},
+                                             "worse", "better", "p (Holm)", "tokens answered", "gold NLL", ""},
                                             "th");
     for (const task_result & t : scored.tasks) {
         if (t.n == 0) {
@@ -118,7 +118,8 @@ std::string task_table(const scored_arm & scored) {
             t.n_gold > 0 ? fmt::format("{:.3f} &rarr; {:.3f}", t.gold_nll_reference, t.gold_nll_other) : "";
         table += cells({html_text(t.suite + "/" + t.task), html_number(static_cast<double>(t.length)), t.from,
                         std::to_string(t.n), points(t.reference), points(t.other), interval_text(t.difference, 1),
-                        std::to_string(t.b), std::to_string(t.c), fmt::format("{:.3f}", t.p_holm), gold, flags_of(t)});
+                        std::to_string(t.b), std::to_string(t.c), fmt::format("{:.3f}", t.p_holm),
+                        fmt::format("{:.0f} &rarr; {:.0f}", t.tokens_reference, t.tokens_other), gold, flags_of(t)});
     }
     const bool open = scored.arm->role == arm_role::candidate;
     return fmt::format("<details{}><summary>{}: {}</summary>\n{}</table>\n</details>\n", open ? " open" : "",
@@ -144,31 +145,75 @@ std::string tasks_section(const eval_report & r) {
         body);
 }
 
+std::string numbers_in_row(const std::vector<double> & values) {
+    std::string row;
+    for (const double value : values) {
+        row += (row.empty() ? "" : ", ") + html_number(value);
+    }
+    return row;
+}
+
 std::string fidelity_section(const eval_report & r) {
-    std::string table = "<table>\n" + cells({"length", "arm", "n", "first token KL", "same first", "following KL",
-                                             "flips", "sure flips", "perplexity", "verdicts", "time to first token"},
-                                            "th");
+    std::string table =
+        "<table>\n" + cells({"length", "arm", "n", "first token KL", "same first", "following KL", "by quarters",
+                             "flips", "sure flips", "perplexity", "verdicts", "time to first token"},
+                            "th");
     for (const fidelity_result & f : r.fidelity) {
         const auto arm = std::find_if(r.settings.arms.begin(), r.settings.arms.end(),
                                       [&](const eval_arm & a) { return a.name == f.arm; });
-        table += cells(
-            {html_number(static_cast<double>(f.length)), arm_cell(*arm), std::to_string(f.n),
-             html_number(f.first_kl.mean), fmt::format("{:.0f}%", 100 * f.first_same), html_number(f.following_kl.mean),
-             fmt::format("{:.2f}% [{:.2f}, {:.2f}]", 100 * f.flips.mean, 100 * f.flips.low, 100 * f.flips.high),
-             fmt::format("{:.2f}%", 100 * f.confident_flips),
-             fmt::format("{:+.2f}% [{:+.2f}, {:+.2f}]", 100 * std::expm1(f.log_ratio.mean),
-                         100 * std::expm1(f.log_ratio.low), 100 * std::expm1(f.log_ratio.high)),
-             fmt::format("ppl {}, flips {}", shown_verdict(f.perplexity_verdict), shown_verdict(f.flips_verdict)),
-             times(f.ttft_reference, f.ttft_other)});
+        table +=
+            cells({html_number(static_cast<double>(f.length)), arm_cell(*arm), std::to_string(f.n),
+                   html_number(f.first_kl.mean), fmt::format("{:.0f}%", 100 * f.first_same),
+                   html_number(f.following_kl.mean), numbers_in_row(f.following_kl_quarters),
+                   fmt::format("{:.2f}% [{:.2f}, {:.2f}]", 100 * f.flips.mean, 100 * f.flips.low, 100 * f.flips.high),
+                   fmt::format("{:.2f}%", 100 * f.confident_flips),
+                   fmt::format("{:+.2f}% [{:+.2f}, {:+.2f}]", 100 * std::expm1(f.log_ratio.mean),
+                               100 * std::expm1(f.log_ratio.low), 100 * std::expm1(f.log_ratio.high)),
+                   fmt::format("ppl {}, flips {}", shown_verdict(f.perplexity_verdict), shown_verdict(f.flips_verdict)),
+                   times(f.ttft_reference, f.ttft_other)});
     }
     return section_of_page(
         "Fidelity",
         fmt::format(
             "Distances to the dense arm behind documents that are cut anywhere. KL in nats; following: {} tokens "
-            "that dense attention chose, forced; flips: positions with another first choice, of those at which "
+            "that dense attention chose, forced, and each quarter of them in its order; flips: positions with another "
+            "first choice, of those at which "
             "dense is sure beside them; perplexity of the document's next {} tokens against dense. Margins: {} of "
             "the perplexity, {} of the flips beyond the noise arm's.",
             r.settings.n_following, r.settings.n_document, r.margins.perplexity, r.margins.flips),
+        table + "</table>\n");
+}
+
+// Suites whose examples say what they have in common, and areas under their scores.
+std::string strata_section(const eval_report & r) {
+    std::string table = "<table>\n" + cells({"of", "length", "arm", "n", "dense", "arm's", "difference, 95%"}, "th");
+    for (const stratum_result & s : r.strata) {
+        const std::string of = s.suite + (s.task.empty() ? "" : "/" + s.task) +
+                               (s.is_area() ? ": area over " + s.by : fmt::format(": {} {}", s.by, s.value));
+        table += cells({html_text(of), html_number(static_cast<double>(s.length)), html_text(s.arm),
+                        std::to_string(s.n), points(s.reference), points(s.other), interval_text(s.difference, 1)});
+    }
+    return section_of_page(
+        "Parts of the suites",
+        "A group's score is the mean of its tasks' means. An area is that under the points over the "
+        "operations of a problem, by the trapezoidal rule.",
+        "<details><summary>by what examples have in common</summary>\n" + table + "</table>\n</details>\n");
+}
+
+std::string throughput_section(const eval_report & r) {
+    std::string table = "<table>\n" + cells({"suite", "length", "arms", "answers", "prompt tokens", "tokens answered",
+                                             "prefill alone", "all", "share"},
+                                            "th");
+    for (const throughput_result & t : r.throughput) {
+        table += cells({html_text(t.suite), html_number(static_cast<double>(t.length)), std::to_string(t.n_arms),
+                        std::to_string(t.n), fmt::format("{:.0f}", t.prompt_tokens),
+                        fmt::format("{:.0f}", t.answer_tokens), fmt::format("{:.1f} s", t.prefill_seconds),
+                        fmt::format("{:.1f} s", t.wall_seconds), fmt::format("{:.0f}%", 100 * t.prefill_share())});
+    }
+    return section_of_page(
+        "Where the time went",
+        "What prompts took, of all the time that the run took: answers, the making of examples and the "
+        "files are in it.",
         table + "</table>\n");
 }
 
@@ -223,7 +268,15 @@ std::string report_html(const eval_report & r) {
     for (const report_drawing & drawing : eval_drawings(r)) {
         page += section_of_page(drawing.heading, drawing.note, drawing.svg);
     }
-    page += tasks_section(r) + discordant_section(r) + how_made(r.how, r.settings.model_sha256);
+    page += tasks_section(r);
+    if (!r.strata.empty()) {
+        page += strata_section(r);
+    }
+    page += discordant_section(r);
+    if (!r.throughput.empty()) {
+        page += throughput_section(r);
+    }
+    page += how_made(r.how, r.settings.model_sha256);
     return page + page_end();
 }
 

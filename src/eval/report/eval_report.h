@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "eval/report/fidelity_results.h"
+#include "eval/report/strata_results.h"
 #include "eval/report/task_results.h"
+#include "eval/report/throughput.h"
 #include "profile/page/page_parts.h"
 #include "runtime/model.h"
 
@@ -23,6 +25,8 @@ struct eval_report {
     std::vector<arm_pairs> pairs;              // one an arm, without the reference
     std::vector<scored_arm> arms;
     std::vector<fidelity_result> fidelity;
+    std::vector<stratum_result> strata;  // by arm
+    std::vector<throughput_result> throughput;
     int64_t n_missing = 0;  // records that the run asks for and that are not there yet
 };
 
@@ -31,8 +35,8 @@ eval_report make_report(const eval_settings & settings, const model_facts & fact
                         const eval_margins & margins, const std::vector<std::unique_ptr<eval_task>> & tasks,
                         const record_store & records, const std::vector<std::string> & keys);
 
-// One object a line of results.jsonl: a suite, a task, fidelity at one length, in one arm. Each has what it
-// was measured with.
+// One object a line of results.jsonl: a suite, a task, a part of them, fidelity at one length, in one arm; and how much
+// of the run's time went into prompts. Each has what it was measured with.
 std::vector<nlohmann::ordered_json> result_rows(const eval_report & r);
 
 // The whole page; nothing in it comes from elsewhere.

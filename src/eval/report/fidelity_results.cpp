@@ -70,6 +70,11 @@ fidelity_result result_of(const eval_arm & a, int64_t length, const prompt_recor
     r.first_same = mean([](const json & j) { return j.at("first").at("same_top").get<bool>() ? 1.0 : 0.0; });
     r.first_top5 = mean([](const json & j) { return j.at("first").at("top5").get<double>(); });
     r.first_js = mean([](const json & j) { return j.at("first").at("js").get<double>(); });
+    const auto n_quarters = prompts.begin()->second->at("following").at("kl_quarters").size();
+    for (size_t quarter = 0; quarter < n_quarters; ++quarter) {
+        r.following_kl_quarters.push_back(
+            mean([&](const json & j) { return j.at("following").at("kl_quarters").at(quarter).get<double>(); }));
+    }
     r.following_kl_p95 = mean([](const json & j) { return j.at("following").at("kl_p95").get<double>(); });
     r.kept = mean([](const json & j) { return j.at("kept_share").get<double>(); });
     r.same_prefix =

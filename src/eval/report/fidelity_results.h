@@ -22,6 +22,9 @@ struct fidelity_result {
     mean_difference following_kl;  // nats a token
     double following_kl_p95 = 0;   // mean of the prompts' 95th percentiles
     double following_kl_max = 0;
+    std::vector<double>
+        following_kl_quarters;   // of the following tokens, in their order: whether an answer parts further
+                                 // from dense as it grows; empty if fewer than four follow
     mean_difference flips;       // share of positions
     double confident_flips = 0;  // of positions of which the reference is sure
     double all_spoken_same = 1;  // share of prompts answered with the same tokens throughout

@@ -19,6 +19,10 @@ example_name name_of(const prediction & p) {
 
 }  // namespace
 
+bool is_vacuous(const eval_arm & a, const answer_pair & pair) {
+    return !a.computed.plan_json.empty() && pair.other.vacuous();
+}
+
 std::vector<arm_pairs> pair_records(const eval_settings & settings, const record_store & records,
                                     const std::vector<std::string> & keys) {
     std::map<example_name, prediction> reference;

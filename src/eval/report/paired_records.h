@@ -18,6 +18,9 @@ struct answer_pair {
     double d() const { return other.score.value - reference.score.value; }
 };
 
+// Of an arm with a plan: it computed all pairs, so both answers are the same computation.
+bool is_vacuous(const eval_arm & a, const answer_pair & pair);
+
 // Of one arm against the reference, in the order of the records.
 struct arm_pairs {
     const eval_arm * arm = nullptr;

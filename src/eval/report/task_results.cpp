@@ -25,11 +25,6 @@ verdict verdict_of(double reference, const mean_difference & difference, double 
     return found == verdict::pass && reference < k_floor ? verdict::inconclusive : found;
 }
 
-// Of an arm with a plan: it computed all pairs, so both answers are the same computation.
-bool is_vacuous(const eval_arm & a, const answer_pair & pair) {
-    return !a.computed.plan_json.empty() && pair.other.vacuous();
-}
-
 std::vector<paired_difference> differences_of(const cell_pairs & pairs) {
     std::vector<paired_difference> differences;
     differences.reserve(pairs.size());
@@ -78,6 +73,8 @@ task_result result_of(const eval_arm & a, const cell_name & name, const cell_pai
         r.not_found_reference += pair->reference.score.found ? 0 : share;
         r.not_found_other += pair->other.score.found ? 0 : share;
         r.long_tail += pair->other.tail_tokens > triangle_shape().n_last ? share : 0;
+        r.tokens_reference += share * static_cast<double>(pair->reference.answer.tokens.size());
+        r.tokens_other += share * static_cast<double>(pair->other.answer.tokens.size());
         add_gold(r, *pair);
     }
     if (r.n_gold > 0) {

@@ -33,6 +33,7 @@ struct task_result {
     bool uninformative = false;                         // at the floor or the ceiling, with next to no discordant pair
     double gold_nll_reference = 0, gold_nll_other = 0;  // mean, of examples with a gold text
     int64_t n_gold = 0;
+    double tokens_reference = 0, tokens_other = 0;        // mean, of answers
     double not_found_reference = 0, not_found_other = 0;  // share of answers that could not be read
     double long_tail = 0;  // share of examples whose question is longer than the dense last rows
     verdict shown = verdict::inconclusive;

@@ -106,6 +106,12 @@ following_distance compare_following(const logit_rows & reference, const logit_r
         d.kl_max = std::max(d.kl_max, each.kl);
     }
     d.dp_rms = std::sqrt(squares);
+    constexpr size_t k_parts = 4;
+    for (size_t part = 0; part < k_parts && kls.size() >= k_parts; ++part) {
+        const auto begin = kls.begin() + static_cast<std::ptrdiff_t>(part * kls.size() / k_parts);
+        const auto end = kls.begin() + static_cast<std::ptrdiff_t>((part + 1) * kls.size() / k_parts);
+        d.kl_quarters.push_back(std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin));
+    }
     d.kl_median = quantile(kls, 0.5);
     d.kl_p95 = quantile(kls, 0.95);
     d.kl_p99 = quantile(kls, 0.99);
@@ -121,6 +127,17 @@ double negative_log_likelihood(const logit_rows & rows, std::span<const token_id
         each[at] = -log_softmax(rows[at])[static_cast<size_t>(tokens[at])];
     }
     return std::accumulate(each.begin(), each.end(), 0.0);
+}
+
+double forced_likelihood(session & s, const std::vector<float> & first, std::span<const token_id> tokens) {
+    constexpr size_t k_piece = 32;  // rows of a large vocabulary take much memory
+    double sum = negative_log_likelihood({first}, tokens.first(1));
+    const size_t n = tokens.size() - 1;
+    for (size_t at = 0; at < n; at += k_piece) {
+        const size_t length = std::min(k_piece, n - at);
+        sum += negative_log_likelihood(s.force(tokens.subspan(at, length)), tokens.subspan(at + 1, length));
+    }
+    return sum;
 }
 
 nlohmann::ordered_json to_json(const first_token_distance & d) {
@@ -139,7 +156,8 @@ nlohmann::ordered_json to_json(const following_distance & d) {
             {"confident", d.confident},
             {"confident_flips", d.confident_flips},
             {"dp_mean", d.dp_mean},
-            {"dp_rms", d.dp_rms}};
+            {"dp_rms", d.dp_rms},
+            {"kl_quarters", d.kl_quarters}};
 }
 
 }  // namespace tmx

@@ -13,6 +13,7 @@
 
 #include "runtime/fidelity.h"
 #include "runtime/model.h"
+#include "runtime/session.h"
 
 namespace tmx {
 
@@ -36,6 +37,8 @@ struct following_distance {
     int64_t confident_flips = 0;
     double dp_mean = 0;  // of the forced token's probability: other - reference
     double dp_rms = 0;
+    std::vector<double>
+        kl_quarters;  // mean KL of each quarter of the positions, in their order; empty if fewer than four
 };
 
 first_token_distance compare_first(std::span<const float> reference, std::span<const float> other);
@@ -47,6 +50,10 @@ following_distance compare_following(const logit_rows & reference, const logit_r
 
 // Sum of the negative log-probabilities of tokens, each predicted by its row. REQUIRES equal sizes.
 double negative_log_likelihood(const logit_rows & rows, std::span<const token_id> tokens);
+
+// The same of tokens that are forced behind what the session's sequence holds; first: the logits behind that.
+// REQUIRES a token at least.
+double forced_likelihood(session & s, const std::vector<float> & first, std::span<const token_id> tokens);
 
 nlohmann::ordered_json to_json(const first_token_distance & d);
 nlohmann::ordered_json to_json(const following_distance & d);

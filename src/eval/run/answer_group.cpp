@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "eval/run/answer_distance.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -172,12 +173,7 @@ class group_answers {
         if (session_.n_tokens() != n_prompt && (!text_.facts().windows.empty() || !session_.roll_back(n_prompt))) {
             static_cast<void>(sessions_.prefill(arm_, static_cast<int32_t>(i), each.rendered.ids, {}));
         }
-        double sum = log_probability(first_rows_[i], tokens.front());
-        const logit_rows rows = session_.force({tokens.data(), tokens.size() - 1});
-        for (size_t t = 0; t < rows.size(); ++t) {
-            sum += log_probability(rows[t], tokens[t + 1]);
-        }
-        return sum;
+        return -forced_likelihood(session_, first_rows_[i], tokens);
     }
 
     void score_gold(size_t i) {

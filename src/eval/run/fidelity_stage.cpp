@@ -39,7 +39,9 @@ class prompt_in_arm {
         back_to_prompt();
         rows.following = session_.force({forced.data(), forced.size() - 1});
         back_to_prompt();
-        rows.document_nll = document_nll(rows.first);
+        if (!prompt_.following.empty()) {
+            rows.document_nll = forced_likelihood(session_, rows.first, prompt_.following);
+        }
         return rows;
     }
 
@@ -65,21 +67,6 @@ class prompt_in_arm {
         if (!sessions_.text().facts().windows.empty() || !session_.roll_back(n_prompt)) {
             static_cast<void>(sessions_.prefill(arm_, 0, prompt_.ids, {}));
         }
-    }
-
-    double document_nll(const std::vector<float> & first) {
-        if (prompt_.following.empty()) {
-            return 0;
-        }
-        constexpr size_t k_piece = 32;  // rows of a large vocabulary take much memory
-        double sum = negative_log_likelihood({first}, {prompt_.following.data(), 1});
-        const size_t n = prompt_.following.size() - 1;
-        for (size_t at = 0; at < n; at += k_piece) {
-            const size_t length = std::min(k_piece, n - at);
-            const logit_rows rows = session_.force({prompt_.following.data() + at, length});
-            sum += negative_log_likelihood(rows, {prompt_.following.data() + at + 1, length});
-        }
-        return sum;
     }
 };
 
@@ -182,7 +169,8 @@ void measure_fidelity(arm_sessions & sessions, const eval_settings & settings, r
         const std::string item = fmt::format("fidelity {} #{} {}", length, index, a->name);
         clock.begin(item, weight);
         const arm_rows other = prompt_in_arm(sessions, settings, *a, prompt).run(dense.spoken, within);
-        const record_store::json record = record_of(*a, prompt, length, index, dense, other);
+        record_store::json record = record_of(*a, prompt, length, index, dense, other);
+        record["wall_s"] = clock.lap();
         records.append(fidelity_key(settings, *a, length, index), record);
         clock.end(fmt::format("{}: KL {:.2g} first, {:.2g} following", item, record["first"]["kl"].get<double>(),
                               record["following"]["kl_mean"].get<double>()));

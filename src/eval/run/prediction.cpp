@@ -31,6 +31,7 @@ json to_json(const prediction & p) {
                    {"n_gold", a.n_gold},
                    {"prefill_s", a.prefill_seconds},
                    {"decode_s", a.decode_seconds},
+                   {"wall_s", a.wall_seconds},
                    {"outputs", p.outputs},
                    {"meta", p.meta}};
     if (!p.cluster.empty()) {
@@ -64,6 +65,7 @@ prediction prediction_of(const json & record) {
     a.gold_nll = a.n_gold > 0 ? record.at("gold_nll").get<double>() : -1;
     a.prefill_seconds = record.at("prefill_s");
     a.decode_seconds = record.at("decode_s");
+    a.wall_seconds = record.at("wall_s");
     a.kept_share = record.at("kept_share");
     a.n_planned = record.at("n_planned");
     return p;

@@ -19,6 +19,7 @@ struct answered {
     int64_t n_gold = 0;
     double prefill_seconds = 0;
     double decode_seconds = 0;  // of the evaluations it was part of
+    double wall_seconds = 0;    // its share of all the time that the run has taken since the answers before
     double kept_share = 1;      // of the pairs in the attention nodes that the backend computed
     int64_t n_planned = 0;      // attention nodes computed by the plan
 };

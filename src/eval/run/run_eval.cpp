@@ -1,6 +1,8 @@
 #include "eval/run/run_eval.h"
 
 #include <algorithm>
+#include <future>
+#include <utility>
 
 #include "eval/run/fidelity_stage.h"
 #include "eval/run/task_stage.h"
@@ -50,6 +52,42 @@ double weight_of(const eval_settings & settings, const record_store & records, c
     return weight;
 }
 
+// Examples of the work's tasks, in its order. Where a device computes, a group's are made while it is busy with the
+// group before; on the CPU that would take the cores from prompts whose time is measured.
+class made_examples {
+  public:
+    made_examples(const model & m, const eval_settings & settings, const std::vector<example_group> & work)
+        : model_(m), settings_(settings), work_(work) {}
+
+    // Of the next group that has a task. ERRORS as make_group's.
+    std::vector<asked> next() {
+        std::vector<asked> made = ahead_.valid() ? ahead_.get() : make_group(model_, settings_, next_group());
+        if (!settings_.device.empty() && find_group() < work_.size()) {
+            ahead_ = std::async(std::launch::async,
+                                [this, group = next_group()] { return make_group(model_, settings_, group); });
+        }
+        return made;
+    }
+
+  private:
+    const model & model_;
+    const eval_settings & settings_;
+    const std::vector<example_group> & work_;
+    size_t at_ = 0;                          // work before it is made, or being made
+    std::future<std::vector<asked>> ahead_;  // its destructor waits
+
+    size_t find_group() {
+        while (at_ < work_.size() && work_[at_].task == nullptr) {
+            ++at_;
+        }
+        return at_;
+    }
+    const example_group & next_group() {
+        find_group();
+        return work_[at_++];
+    }
+};
+
 }  // namespace
 
 bool has_fidelity(const eval_settings & settings) {
@@ -81,7 +119,8 @@ int64_t context_of_run(const eval_settings & settings) {
 eval_progress run_eval(backend & b, arm_models & models, const eval_settings & settings,
                        const std::vector<std::unique_ptr<eval_task>> & tasks, record_store & records,
                        const progress_sink & sink) {
-    const std::vector<example_group> work = list_work(settings, tasks);
+    std::vector<example_group> work = list_work(settings, tasks);
+    std::erase_if(work, [&](const example_group & group) { return weight_of(settings, records, group) <= 0; });
     double total = 0;
     for (const example_group & group : work) {
         total += weight_of(settings, records, group);
@@ -95,16 +134,14 @@ eval_progress run_eval(backend & b, arm_models & models, const eval_settings & s
     };
     stage_clock clock("eval", total, with_rest);
     arm_sessions sessions(b, models, settings, context_of_run(settings));
+    made_examples examples(models.text(), settings, work);
     for (const example_group & group : work) {
-        if (weight_of(settings, records, group) <= 0) {
-            continue;
-        }
         done.seconds = seconds_now() - start;
         if (settings.seconds_limit > 0 && done.seconds > settings.seconds_limit) {
             return done;
         }
         if (group.task != nullptr) {
-            measure_group(sessions, settings, records, clock, group);
+            measure_group(sessions, settings, records, clock, group, examples.next());
             continue;
         }
         for (int64_t index = group.first; index < group.end; ++index) {

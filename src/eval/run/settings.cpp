@@ -1,6 +1,6 @@
 #include "eval/run/settings.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "measure/hash.h"
 
@@ -8,7 +8,7 @@ namespace tmx {
 namespace {
 
 // Raised whenever a task makes other texts of the same request.
-constexpr int k_generator_version = 1;
+constexpr int k_generator_version = 3;
 
 }  // namespace
 
@@ -39,11 +39,12 @@ std::string eval_arm::identity() const {
 
 std::string identity_of_data(const eval_settings & settings) {
     const eval_sources & sources = settings.sources;
-    const std::string text =
-        fmt::format("{} {} {} {} {}", k_generator_version, settings.seed, settings.frozen_order,
-                    sha256_of_text(sources.essay_name + sources.essay),
-                    sha256_of_text(sources.words_name + std::to_string(sources.adjectives.size()) +
-                                   std::to_string(sources.nouns.size()) + std::to_string(sources.words.size())));
+    std::string text = fmt::format("{} {} {} {} {} {}", k_generator_version, settings.seed, settings.frozen_order,
+                                   static_cast<int>(sources.code), fmt::join(sources.operations, ","),
+                                   sha256_of_text(sources.essay_name + sources.essay));
+    for (const auto * words : {&sources.adjectives, &sources.nouns, &sources.words}) {
+        text += sha256_of_text(fmt::format("{}", fmt::join(*words, "\n")));
+    }
     return sha256_of_text(text).substr(0, 12);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "measure/hash.h"
 #include "runtime/failure.h"
 
 namespace tmx {
@@ -24,25 +25,6 @@ asked make_asked(const model & m, const eval_settings & settings, const example_
                         facts.suite, facts.name, index, n, group.length));
     }
     return each;
-}
-
-// Making long texts and counting their tokens takes a while; each example is by itself.
-std::vector<asked> make_group(const model & m, const eval_settings & settings, const example_group & group) {
-    std::vector<asked> made(static_cast<size_t>(group.end - group.first));
-    std::exception_ptr problem;
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t index = group.first; index < group.end; ++index) {
-        try {
-            made[static_cast<size_t>(index - group.first)] = make_asked(m, settings, group, index);
-        } catch (...) {
-#pragma omp critical
-            problem = std::current_exception();
-        }
-    }
-    if (problem) {
-        std::rethrow_exception(problem);
-    }
-    return made;
 }
 
 prediction prediction_for(const eval_arm & a, const example_group & group, const asked & each,
@@ -68,15 +50,38 @@ prediction prediction_for(const eval_arm & a, const example_group & group, const
 
 }  // namespace
 
+// Making long texts and counting their tokens takes a while; each example is by itself.
+std::vector<asked> make_group(const model & m, const eval_settings & settings, const example_group & group) {
+    std::vector<asked> made(static_cast<size_t>(group.end - group.first));
+    std::exception_ptr problem;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t index = group.first; index < group.end; ++index) {
+        try {
+            if (settings.stop != nullptr && settings.stop->load(std::memory_order_relaxed)) {
+                throw interrupted();
+            }
+            made[static_cast<size_t>(index - group.first)] = make_asked(m, settings, group, index);
+        } catch (...) {
+#pragma omp critical
+            problem = std::current_exception();
+        }
+    }
+    if (problem) {
+        std::rethrow_exception(problem);
+    }
+    return made;
+}
+
 int64_t model_tokenizer::count_prompt(const eval_example & e) const {
     return static_cast<int64_t>(model_.tokenise_chat(e.turns, e.answer_prefix, !e.chat_template).ids.size());
 }
 
 std::string answer_key(const eval_settings & settings, const eval_arm & a, const example_group & group, int64_t index) {
     const task_facts & facts = group.task->facts();
-    return fmt::format("{}/{} {} #{} {} {} ({} {} {} {})", facts.suite, facts.name, group.length, index, a.name,
+    const std::string files = facts.files.empty() ? "" : fmt::format(" {}", sha256_of_text(facts.files).substr(0, 12));
+    return fmt::format("{}/{} {} #{} {} {} ({} {} {} {}{})", facts.suite, facts.name, group.length, index, a.name,
                        a.identity(), settings.model_sha256.substr(0, 12), settings.data_identity, settings.n_together,
-                       settings.device.empty() ? "cpu" : settings.device);
+                       settings.device.empty() ? "cpu" : settings.device, files);
 }
 
 bool is_missing(const eval_settings & settings, const record_store & records, const eval_arm & a,
@@ -94,28 +99,22 @@ double group_weight(const example_group & group) {
 }
 
 void measure_group(arm_sessions & sessions, const eval_settings & settings, record_store & records, stage_clock & clock,
-                   const example_group & group) {
-    std::vector<const eval_arm *> missing;
-    for (const eval_arm & a : settings.arms) {
-        if (is_missing(settings, records, a, group)) {
-            missing.push_back(&a);
-        }
-    }
-    if (missing.empty()) {
-        return;
-    }
+                   const example_group & group, const std::vector<asked> & made) {
     const task_facts & facts = group.task->facts();
-    const std::vector<asked> made = make_group(sessions.text(), settings, group);
-    for (const eval_arm * a : missing) {
+    for (const eval_arm & a : settings.arms) {
+        if (!is_missing(settings, records, a, group)) {
+            continue;
+        }
         const std::string item = fmt::format("{}/{} {} #{}-{} {}", facts.suite, facts.name, group.length, group.first,
-                                             group.end - 1, a->name);
+                                             group.end - 1, a.name);
         clock.begin(item, group_weight(group));
-        const std::vector<answered> answers =
-            answer_group(sessions, *a, made, [&](double share) { clock.within(share); });
+        std::vector<answered> answers = answer_group(sessions, a, made, [&](double share) { clock.within(share); });
+        const double wall_seconds = clock.lap() / static_cast<double>(answers.size());
         double score = 0;
         for (size_t i = 0; i < answers.size(); ++i) {
-            const prediction p = prediction_for(*a, group, made[i], answers[i]);
-            const std::string key = answer_key(settings, *a, group, group.first + static_cast<int64_t>(i));
+            answers[i].wall_seconds = wall_seconds;
+            const prediction p = prediction_for(a, group, made[i], answers[i]);
+            const std::string key = answer_key(settings, a, group, group.first + static_cast<int64_t>(i));
             score += p.score.value / static_cast<double>(answers.size());
             if (records.find(key) == nullptr) {
                 records.append(key, to_json(p));

@@ -34,6 +34,9 @@ struct example_group {
     int64_t end = 0;
 };
 
+// The group's examples. ERRORS failure; interrupted.
+std::vector<asked> make_group(const model & m, const eval_settings & settings, const example_group & group);
+
 // The records' key of one example and arm; records of other keys are never taken for this.
 std::string answer_key(const eval_settings & settings, const eval_arm & a, const example_group & group, int64_t index);
 
@@ -43,8 +46,9 @@ bool is_missing(const eval_settings & settings, const record_store & records, co
 
 double group_weight(const example_group & group);  // of one arm, for stage_clock
 
-// Answers the group in all arms in which it is missing. ERRORS failure; interrupted: what was answered is on file.
+// Answers the group in all arms in which it is missing. made: of make_group.
+// ERRORS failure; interrupted: what was answered is on file.
 void measure_group(arm_sessions & sessions, const eval_settings & settings, record_store & records, stage_clock & clock,
-                   const example_group & group);
+                   const example_group & group, const std::vector<asked> & made);
 
 }  // namespace tmx

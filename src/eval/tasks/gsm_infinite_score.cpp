@@ -1,6 +1,5 @@
 #include "eval/tasks/gsm_infinite_score.h"
 
-#include <iterator>
 #include <set>
 
 #include "eval/score/gsm_infinite_answer.h"
@@ -10,11 +9,6 @@ namespace tmx {
 const char * const k_symbolic_note = "symbolic-regex: variables are read by rule, not by a second model";
 const char * const k_number_note =
     "robust parser; where the official one reads something else, that is shown beside it";
-
-int64_t operations_of(int64_t index) {
-    constexpr int64_t k_operations[] = {2, 3, 4, 5, 6, 8, 10};
-    return k_operations[static_cast<uint64_t>(index) % std::size(k_operations)];
-}
 
 task_score score_variables(const eval_example & e, const std::string & answer) {
     const std::set<std::string> named = named_variables(answer);

@@ -1,7 +1,6 @@
 // eval/tasks/gsm_infinite_score.h -- how answers to GSM-Infinite's problems are scored, official ones and ours alike.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "eval/task.h"
@@ -10,9 +9,6 @@ namespace tmx {
 
 extern const char * const k_symbolic_note;
 extern const char * const k_number_note;
-
-// The operations that examples of our own take, in turn: beyond ten small models are near zero.
-int64_t operations_of(int64_t index);
 
 // Right if exactly the variables of e.outputs (sorted) are named.
 task_score score_variables(const eval_example & e, const std::string & answer);

@@ -54,7 +54,7 @@ class variable_tree {
 
 class gsm_symbolic : public eval_task {
   public:
-    gsm_symbolic() {
+    explicit gsm_symbolic(const eval_sources & sources) : operations_(sources.operations) {
         facts_.suite = "gsm-infinite";
         facts_.name = "symbolic";
         facts_.note = k_symbolic_note;
@@ -68,10 +68,11 @@ class gsm_symbolic : public eval_task {
 
   private:
     task_facts facts_;
+    std::vector<int64_t> operations_;
 };
 
 eval_example gsm_symbolic::make(const example_request & request) const {
-    const int64_t op = operations_of(request.index);
+    const int64_t op = operations_[static_cast<size_t>(request.index) % operations_.size()];
     // More lines of noise leave those before, and their order, as they are.
     random_source core_random = example_random(request, facts_.name, "core");
     random_source noise_random = example_random(request, facts_.name, "noise");
@@ -105,8 +106,8 @@ eval_example gsm_symbolic::make(const example_request & request) const {
         const std::string before =
             "Below are assignments of variables, in no order. All of them hold at the same time.\n\n" + context;
         e.turns = {{"user", before + fmt::format("\nWhich variables can be worked out from these assignments, and have "
-                                                 "the value {}? Reason step by step. End with a sentence of the form "
-                                                 "\"The final answer is V1, V2.\" that names all of them.",
+                                                 "the value {}? Reason step by step. End with a sentence that "
+                                                 "begins with \"The final answer is\" and names all of them.",
                                                  asked)}};
         e.question_at = before.size();
         for (const variable & v : core.all()) {
@@ -123,8 +124,8 @@ eval_example gsm_symbolic::make(const example_request & request) const {
 
 }  // namespace
 
-std::unique_ptr<eval_task> open_gsm_symbolic(const eval_sources &, const char *) {
-    return std::make_unique<gsm_symbolic>();
+std::unique_ptr<eval_task> open_gsm_symbolic(const eval_sources & sources, const char *) {
+    return std::make_unique<gsm_symbolic>(sources);
 }
 
 }  // namespace tmx

@@ -17,7 +17,7 @@ constexpr int64_t k_answer_tokens = 1024;
 
 class gsm_words : public eval_task {
   public:
-    gsm_words() {
+    explicit gsm_words(const eval_sources & sources) : operations_(sources.operations) {
         facts_.suite = "gsm-infinite";
         facts_.name = "gsm-inf-lite";
         facts_.from = provenance::substitute;
@@ -32,10 +32,11 @@ class gsm_words : public eval_task {
 
   private:
     task_facts facts_;
+    std::vector<int64_t> operations_;
 };
 
 eval_example gsm_words::make(const example_request & request) const {
-    const int64_t op = operations_of(request.index);
+    const int64_t op = operations_[static_cast<size_t>(request.index) % operations_.size()];
     word_problem problem(op, example_random(request, facts_.name, "core"),
                          example_random(request, facts_.name, "noise"));
     random_source order = example_random(request, facts_.name, "order");
@@ -60,7 +61,7 @@ eval_example gsm_words::make(const example_request & request) const {
         eval_example e = blank_example(facts_, request);
         e.max_new_tokens = k_answer_tokens;
         e.turns = {{"user", before + fmt::format("\nWhat is {}? Use only what is needed, reason step by step, and end "
-                                                 "with a line of the form \"Answer: 7.\"",
+                                                 "with a line of \"Answer:\" and the number.",
                                                  problem.question())}};
         e.question_at = before.size();
         e.outputs = {std::to_string(problem.answer())};
@@ -72,8 +73,8 @@ eval_example gsm_words::make(const example_request & request) const {
 
 }  // namespace
 
-std::unique_ptr<eval_task> open_gsm_words(const eval_sources &, const char *) {
-    return std::make_unique<gsm_words>();
+std::unique_ptr<eval_task> open_gsm_words(const eval_sources & sources, const char *) {
+    return std::make_unique<gsm_words>(sources);
 }
 
 }  // namespace tmx

@@ -16,13 +16,13 @@
 namespace tmx {
 namespace {
 
-// Where the needle begins: a share of the haystack, or so many tokens before the prompt's end. The latter are where
-// Triangle attention changes what it keeps: rows behind N - last see everything, the first of them has its window from
-// N - last - window on.
+// Where the needle begins: a share of the haystack, or so many tokens before the prompt's end, or with the prompt. All
+// but the first are where Triangle attention changes what it keeps: rows behind N - last see everything, the first of
+// them has its window from N - last - window on, and what begins with the prompt has its key in the sink alone.
 struct place {
     const char * name;
     double share = -1;
-    int64_t tokens_from_end = 0;
+    int64_t tokens_from_end = 0;  // 0 and no share: the prompt's first token
 };
 
 std::vector<place> make_places() {
@@ -30,7 +30,8 @@ std::vector<place> make_places() {
     const int64_t last = shape.n_last;
     const int64_t window = last + shape.n_window;
     constexpr int64_t k_half_needle = 12;  // tokens
-    return {{"0%", 0.0, 0},
+    return {{"across the sink's edge", -1, 0},
+            {"0%", 0.0, 0},
             {"10%", 0.1, 0},
             {"20%", 0.2, 0},
             {"30%", 0.3, 0},
@@ -80,11 +81,21 @@ class needle_map : public eval_task {
             e.answer_prefix = wording.answer_prefix;
             e.outputs = {hidden.value};
             e.gold = fmt::format(" {}", hidden.value);
+            const bool first = where.share < 0 && where.tokens_from_end == 0;
             std::vector<double> depths;
-            const size_t at = piece_at(request.tokens, where, pieces, wording);
-            const std::string context = hide_needles(pieces, {hidden}, {at}, maker_.glue(), depths);
-            e.turns = {{"user", wording.before + context + wording.question}};
-            e.question_at = wording.before.size() + context.size();
+            const size_t at = first ? 0 : piece_at(request.tokens, where, pieces, wording);
+            std::string context = hide_needles(pieces, {hidden}, {at}, maker_.glue(), depths);
+            if (first) {
+                // A template would begin with more tokens than the sink has.
+                const size_t n_needle = hidden.sentence().size();
+                e.turns = {{"user", context.substr(0, n_needle) + "\n\n" + wording.before + context.substr(n_needle) +
+                                        wording.question + "\n"}};
+                e.chat_template = false;
+                e.question_at = e.turns.front().text.size() - wording.question.size() - 1;
+            } else {
+                e.turns = {{"user", wording.before + context + wording.question}};
+                e.question_at = wording.before.size() + context.size();
+            }
             e.meta["place"] = where.name;
             e.meta["depth"] = fmt::format("{:.3f}", depths.front());
             return e;

@@ -148,7 +148,10 @@ std::string axes(const svg_chart & chart, const svg_axis & x, const svg_axis & y
     std::string out;
     for (const double tick : x.ticks()) {
         const double at = x.pixel(tick);
-        out += line(at, top, at, foot, k_grid) + text(at, foot + 16, "middle", svg_number(tick));
+        // A long number at the end of the axis would be cut off in the middle of it.
+        const double half = k_letter * static_cast<double>(show_number(tick).size()) / 2;
+        out +=
+            line(at, top, at, foot, k_grid) + text(std::min(at, k_width - half), foot + 16, "middle", svg_number(tick));
     }
     for (const double tick : y.ticks()) {
         const double at = y.pixel(tick);
