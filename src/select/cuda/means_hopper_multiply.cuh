@@ -22,7 +22,8 @@ template <typename C>
 class scorer {
     using T = typename C::element;
     static constexpr int k_products = k_keys / 2;  // of a thread
-    static constexpr int k_columns = k_keys / 4;   // of a thread: 8 i + 2 (lane % 4) + {0, 1}
+    static constexpr int k_steps = C::k_dim / 16;
+    static constexpr int k_columns = k_keys / 4;  // of a thread: 8 i + 2 (lane % 4) + {0, 1}
 
   public:
     __device__ scorer(const score_params & p, shared_memory<C> & shared, int warpgroup)
@@ -30,7 +31,7 @@ class scorer {
 
     __device__ void run() {
         while (set_.next()) {
-            ptx::barrier_wait(shared_.q_full[q_ring_.slot], q_ring_.parity);
+            take_queries();
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 peaks_[half][0] = peaks_[half][1] = -INFINITY;
@@ -38,8 +39,6 @@ class scorer {
             pass<false>();
             settle_peaks();
             pass<true>();
-            release(shared_.q_empty[q_ring_.slot]);
-            q_ring_.advance();
         }
     }
 
@@ -62,17 +61,31 @@ class scorer {
         }
     }
 
+    // The warp's queries of a set, as left operands: from shared memory, each product would read them again.
+    __device__ void take_queries() {
+        ptx::barrier_wait(shared_.q_full[q_ring_.slot], q_ring_.parity);
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int row = warpgroup_ * 128 + half * 64 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane() % 16;
+            const uint32_t address = ptx::shared_address(shared_.q[q_ring_.slot]) + row * k_row_bytes;
+#pragma unroll
+            for (int step = 0; step < k_steps; ++step) {
+                const int chunk = step % 4 * 2 + lane() / 16;
+                ptx::load_matrices(queries_[half][step],
+                                   address + step / 4 * C::k_query_panel_bytes + (chunk ^ (row & 7)) * 16);
+            }
+        }
+        release(shared_.q_empty[q_ring_.slot]);
+        q_ring_.advance();
+    }
+
     // Issues the products of a half with the chunk in the current slot.
     __device__ void issue(float (&products)[k_products], int half) {
-        const uint64_t q = ptx::matrix_descriptor(
-            ptx::shared_address(shared_.q[q_ring_.slot]) + (warpgroup_ * 128 + half * 64) * k_row_bytes, 16);
         const uint64_t k = ptx::matrix_descriptor(ptx::shared_address(shared_.k[k_ring_.slot]), 16);
 #pragma unroll
-        for (int step = 0; step < C::k_dim / 16; ++step) {
-            const int panel = step / 4;
-            const int bytes = step % 4 * 32;
-            ptx::wgmma<T, k_keys>::ss(products, ptx::advance(q, panel * C::k_query_panel_bytes + bytes),
-                                      ptx::advance(k, panel * C::k_key_panel_bytes + bytes), step != 0);
+        for (int step = 0; step < k_steps; ++step) {
+            ptx::wgmma<T, k_keys>::rs_rows(products, queries_[half][step],
+                                           ptx::advance(k, step / 4 * C::k_key_panel_bytes + step % 4 * 32), step != 0);
         }
         ptx::wgmma_commit();
     }
@@ -214,9 +227,10 @@ class scorer {
     sm90::ring<k_query_buffers> q_ring_;
     sm90::ring<k_key_stages> k_ring_;
     sm90::ring<k_sum_slots> sum_ring_;
-    float peaks_[2][2];     // [half][r]
-    float tile_peak_ = 0;   // with score_params::one_peak: the largest logit so far
-    float rescale_ = 1.0f;  // what the scores of earlier sets must be multiplied by
+    uint32_t queries_[2][k_steps][4];  // [half]
+    float peaks_[2][2];                // [half][r]
+    float tile_peak_ = 0;              // with score_params::one_peak: the largest logit so far
+    float rescale_ = 1.0f;             // what the scores of earlier sets must be multiplied by
 };
 
 }  // namespace tmx::cuda::hopper
