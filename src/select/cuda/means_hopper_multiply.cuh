@@ -82,6 +82,7 @@ class scorer {
     // Issues the products of a half with the chunk in the current slot.
     __device__ void issue(float (&products)[k_products], int half) {
         const uint64_t k = ptx::matrix_descriptor(ptx::shared_address(shared_.k[k_ring_.slot]), 16);
+        ptx::wgmma_fence();
 #pragma unroll
         for (int step = 0; step < k_steps; ++step) {
             ptx::wgmma<T, k_keys>::rs_rows(products, queries_[half][step],
@@ -90,29 +91,45 @@ class scorer {
         ptx::wgmma_commit();
     }
 
+    // While one product is looked at the next one is made, over the end of a chunk, too.
     template <bool k_weigh>
     __device__ void pass() {
         const int32_t n_chunks = set_.n_chunks();
         int32_t end = set_.tile().n_scored;  // of the columns, counted from the chunk's first
-        for (int32_t chunk = 0; chunk < n_chunks; ++chunk) {
-            float first[k_products];
-            float second[k_products];
+        float first[k_products];
+        float second[k_products];
+        wait_for_keys();
+        issue(first, 0);
+        for (int32_t chunk = 1; chunk < n_chunks; ++chunk) {
             float sums[k_columns] = {};
-            ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
-            ptx::wgmma_fence();
-            issue(first, 0);
-            issue(second, 1);
-            ptx::wgmma_wait<1>();
+            ptx::wgmma_wait<0>();
             ptx::hold(first);
+            issue(second, 1);
             look_at<k_weigh>(first, 0, end, sums);
             ptx::wgmma_wait<0>();
             ptx::hold(second);
             release(shared_.k_empty[k_ring_.slot]);
             k_ring_.advance();
+            wait_for_keys();
+            issue(first, 0);
             look_at<k_weigh>(second, 1, end, sums);
             finish<k_weigh>(sums);
             end -= k_keys;
         }
+        float sums[k_columns] = {};
+        ptx::wgmma_wait<0>();
+        ptx::hold(first);
+        issue(second, 1);
+        look_at<k_weigh>(first, 0, end, sums);
+        ptx::wgmma_wait<0>();
+        ptx::hold(second);
+        release(shared_.k_empty[k_ring_.slot]);
+        k_ring_.advance();
+        look_at<k_weigh>(second, 1, end, sums);
+        finish<k_weigh>(sums);
+    }
+    __device__ void wait_for_keys() {
+        ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
     }
     template <bool k_weigh>
     __device__ void finish(const float (&sums)[k_columns]) {
