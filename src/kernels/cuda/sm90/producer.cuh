@@ -22,8 +22,7 @@ __device__ inline lane_slice slice_of_lane(const item_walk & walk, const int32_t
         return {};
     }
     return walk.list_begin < 0 ? lane_slice{slice_rank(walk, first_ranks, slice), 0}
-                               : lane_slice{first_ranks[walk.list_begin + (slice >> walk.list_shift)],
-                                            (slice & ((1 << walk.list_shift) - 1)) * k_slice};
+                               : lane_slice{first_ranks[place_in_list(walk, slice)], place_in_block(walk, slice)};
 }
 
 // By a warp: a lane whose slice does not follow the one before it copies it and those that do follow, in one box a
