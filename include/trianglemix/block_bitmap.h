@@ -95,8 +95,8 @@ class tile_blocks {
     TMX_HOST_DEVICE constexpr tile_blocks(index_range rows, int64_t block_keys, const band & kept)
         : own_(blocks_of(rows, block_keys)) {
         const key_ranges keys = visited_keys(kept, rows);
-        sink_ = blocks_of(keys.sink, block_keys);
-        window_ = blocks_of(keys.window, block_keys);
+        sink_ = blocks(blocks_of(keys.sink, block_keys));
+        window_ = blocks(blocks_of(keys.window, block_keys));
     }
 
     TMX_HOST_DEVICE constexpr index_range own() const { return {own_.begin, own_.end}; }
@@ -113,7 +113,7 @@ class tile_blocks {
 
         constexpr blocks() = default;
         TMX_HOST_DEVICE constexpr blocks(int32_t from, int32_t to) : begin(from), end(to) {}
-        TMX_HOST_DEVICE constexpr blocks(index_range range)
+        TMX_HOST_DEVICE explicit constexpr blocks(index_range range)
             : begin(static_cast<int32_t>(range.begin)), end(static_cast<int32_t>(range.end)) {}
         // range_bits() of them.
         TMX_HOST_DEVICE constexpr uint32_t bits(int32_t word) const {
