@@ -18,8 +18,9 @@ constexpr int k_line_row_bytes = 128;  // 64 dims: a panel is [key][64 dims], it
 // Sizes of what a thread block works at. A configuration C adds how it multiplies:
 //   k_align                             of its shared memory
 //   publish_copies()                    by every thread, between its own copies and a barrier: products may read them
-//   multiply(tile, queries, products)   by the whole block, of a warp's rows with the keys at this shared address: starts
-//   finish(band, products)               waits for the products of band 0, then of band 1
+//   multiply(tile, queries, products)   by the whole block: starts the products of a warp's rows with the keys at this
+//                                       shared address
+//   finish(band, products)              waits for those of band 0, then of band 1
 template <typename T, int k_dim_, int k_keys_>
 struct line_sizes {
     using element = T;
