@@ -51,12 +51,11 @@ cudaError_t launch_line_pass(F * kernel, int n_blocks, const line_params & p, in
     return cudaGetLastError();
 }
 
-// A configuration for either pass.
-template <typename M, typename A = M>
+template <typename C>
 cudaError_t run_line_pass(line_pass pass, const line_params & p, int64_t n_head_kv, cudaStream_t stream) {
     return pass == line_pass::measure
-               ? launch_line_pass<line_memory<M>>(measure_lines<M>, M::k_blocks, p, n_head_kv, stream)
-               : launch_line_pass<line_sum_memory<A>>(add_lines<A>, A::k_blocks, p, n_head_kv, stream);
+               ? launch_line_pass<line_memory<C>>(measure_lines<C>, C::k_blocks, p, n_head_kv, stream)
+               : launch_line_pass<line_sum_memory<C>>(add_lines<C>, C::k_blocks, p, n_head_kv, stream);
 }
 
 }  // namespace tmx::cuda

@@ -221,7 +221,7 @@ class line_block {
         constexpr int k_chunks = C::k_dim / 8;
         const T * keys = static_cast<const T *>(p_.k) + blockIdx.y * p_.k_stride_head;
         const uint32_t target = ptx::shared_address(shared_.k[stage]);
-#pragma unroll 4
+#pragma unroll 2
         for (int i = threadIdx.x; i < C::k_keys * k_chunks; i += k_line_threads) {
             const int key = i / k_chunks;
             const int chunk = i % k_chunks;

@@ -44,7 +44,7 @@ struct line_config : line_sizes<T, k_dim, k_keys> {
 template <typename T>
 cudaError_t run(line_pass pass, const line_params & p, int64_t n_head_kv, cudaStream_t stream) {
     return p.d <= 64 ? run_line_pass<line_config<T, 64, 64>>(pass, p, n_head_kv, stream)
-                     : run_line_pass<line_config<T, 128, 32>, line_config<T, 128, 64>>(pass, p, n_head_kv, stream);
+                     : run_line_pass<line_config<T, 128, 64>>(pass, p, n_head_kv, stream);
 }
 
 }  // namespace

@@ -25,31 +25,40 @@ __device__ inline lane_slice slice_of_lane(const item_walk & walk, const int32_t
                                : lane_slice{first_ranks[place_in_list(walk, slice)], place_in_block(walk, slice)};
 }
 
-// By a warp: a lane whose slice does not follow the one before it copies it and those that do follow, in one box a
-// panel. (A box may start at any multiple of 8 keys of a tile: there the swizzle starts anew.)
+// What a lane copies of a tile: its slice and those that follow it, in one box a panel, if its slice does not follow
+// the one before it. (A box may start at any multiple of 8 keys of a tile: there the swizzle starts anew.)
+struct lane_boxes {
+    int32_t tile_slices;
+    int32_t n_slices;  // 0: the lane copies nothing
+    int32_t key, head, batch;
+};
 template <typename C>
-__device__ void load_tile(const work_item & item, int32_t tile, const lane_slice & slice, const box_maps & maps,
-                          uint8_t * shared, uint64_t & full) {
+__device__ inline lane_boxes boxes_of_lane(const work_item & item, int32_t tile, const lane_slice & slice) {
     constexpr unsigned k_all_lanes = 0xffffffff;
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int32_t n_slices = smaller(C::k_slices, item.walk.n_slices - tile * C::k_slices);
+    const int32_t tile_slices = smaller(C::k_slices, item.walk.n_slices - tile * C::k_slices);
     const int32_t rank = slice.rank();
     const int32_t before = __shfl_up_sync(k_all_lanes, rank, 1);
-    const bool starts = lane < n_slices && (lane == 0 || rank != before + k_slice);
+    const bool starts = lane < tile_slices && (lane == 0 || rank != before + k_slice);
     const unsigned later_starts = __ballot_sync(k_all_lanes, starts) >> lane >> 1;
+    const int32_t n = later_starts != 0 ? __ffs(static_cast<int>(later_starts)) : tile_slices - lane;
+    return {tile_slices, starts ? n : 0, item.place.key_base + rank, item.place.head_kv, item.place.kv_batch};
+}
+
+// By a warp, once there is room.
+template <typename C>
+__device__ inline void load_tile(const lane_boxes & boxes, const box_maps & maps, uint8_t * shared, uint64_t & full) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
     if (lane == 0) {
-        ptx::barrier_arrive_expect(full, n_slices * C::k_panels * k_slice * k_row_bytes);
+        ptx::barrier_arrive_expect(full, boxes.tile_slices * C::k_panels * k_slice * k_row_bytes);
     }
     __syncwarp();
-    if (starts) {
-        const int32_t n = later_starts != 0 ? __ffs(static_cast<int>(later_starts)) : n_slices - lane;
-        const CUtensorMap & map = maps.of_slices[n - 1];
+    if (boxes.n_slices > 0) {
+        const CUtensorMap & map = maps.of_slices[boxes.n_slices - 1];
         const uint32_t address = ptx::shared_address(shared) + lane * k_slice * k_row_bytes;
-        const item_place & place = item.place;
-        const int32_t key = place.key_base + rank;
         for (int panel = 0; panel < C::k_panels; ++panel) {
-            ptx::load_box(address + panel * C::k_keys * k_row_bytes, &map, full, panel * k_panel_dims, key,
-                          place.head_kv, place.kv_batch);
+            ptx::load_box(address + panel * C::k_keys * k_row_bytes, &map, full, panel * k_panel_dims, boxes.key,
+                          boxes.head, boxes.batch);
         }
     }
 }
@@ -133,9 +142,9 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
                    : lane_slice{};
     };
     const auto load_keys = [&](const work_item & item, int32_t turn, const lane_slice & slice) {
+        const lane_boxes boxes = boxes_of_lane<C>(item, visited_tile<C>(params, item, turn), slice);
         ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
-        load_tile<C>(item, visited_tile<C>(params, item, turn), slice, maps.k, shared.k[k_ring.slot],
-                     shared.k_full[k_ring.slot]);
+        load_tile<C>(boxes, maps.k, shared.k[k_ring.slot], shared.k_full[k_ring.slot]);
         k_ring.advance();
     };
     bool first_keys_loaded = false;
@@ -168,10 +177,10 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
                 }
             }
             const lane_slice slice_after = slice_of(item, turn + 2);
+            const lane_boxes boxes = boxes_of_lane<C>(item, visited_tile<C>(params, item, turn), slice);
             ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
             if (values_wanted(params, shared, v_ring)) {
-                load_tile<C>(item, visited_tile<C>(params, item, turn), slice, maps.v, shared.v[v_ring.slot],
-                             shared.v_full[v_ring.slot]);
+                load_tile<C>(boxes, maps.v, shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
             } else if (threadIdx.x % 32 == 0) {
                 ptx::barrier_arrive(shared.v_full[v_ring.slot]);
             }
