@@ -99,8 +99,11 @@ class Runs(Case):
         self.assertEqual([record["n_spoken"] for record in records if record["kind"] == "fidelity"], [1024])
         self.assertEqual([record["n_gold"] >= 990 for record in records if record["kind"] == "answer"], [True, True])
         page = text_of(self.folder, "report.html")
-        for text in ("1024 tokens that dense", "by quarters", "long-answer/recite", "tokens answered"):
+        for text in ("1024 tokens that dense", "by quarters", "long-answer/recite"):
             self.assertIn(text, page)
+        tokens = {record["arm"]: len(record["token_ids"]) for record in records if record["kind"] == "answer"}
+        self.assertEqual(rows["task"]["answer_tokens"], tokens["all-triangle"])
+        self.assertEqual("tokens answered" in page, max(tokens.values()) >= 500)
 
     def test_other_choices_of_layers(self):
         self.check(run(PROGRAM, "eval", "-m", MODEL, "-t", "2", "-o", self.folder, "--suite", "fidelity", "--lengths", "1024",

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "eval/report/cell_map.h"
 #include "eval/report/eval_report.h"
 #include "runtime/failure.h"
 
@@ -256,6 +257,23 @@ TEST(eval_report, says_how_much_of_the_time_was_prefill) {
     EXPECT_EQ(row["kind"], "throughput");
     EXPECT_NEAR(row["prefill_share"].get<double>(), 0.6, 1e-12);
     EXPECT_NE(report_html(r).find("60%"), std::string::npos);
+}
+
+TEST(eval_report, a_page_of_fidelity_alone_has_no_empty_sections) {
+    const std::string page = report_html(kit().report());
+    for (const char * heading : {"<h2>Verdicts", "<h2>Tasks", "<h2>Answers"}) {
+        EXPECT_EQ(page.find(heading), std::string::npos) << heading;
+    }
+    kit k;
+    k.add("dense", "vt", 0, 1);
+    k.add("plan", "vt", 0, 1);
+    EXPECT_NE(report_html(k.report()).find("<h2>Verdicts"), std::string::npos);
+}
+
+TEST(cell_maps, are_as_wide_as_their_title) {
+    const cell_map map{std::string(120, 'x'), {"row"}, {{"arm", {"16K"}, {{0.0}}}}, 0, 1, 0};
+    const std::string svg = draw_cell_map(map);
+    EXPECT_GE(std::stod(svg.substr(svg.find("width=\"") + 7)), 8 + 7 * 120);
 }
 
 TEST(eval_report, what_is_missing_is_counted_not_scored) {

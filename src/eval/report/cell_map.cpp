@@ -15,6 +15,8 @@ constexpr double k_cell_width = 58;
 constexpr double k_cell_height = 20;
 constexpr double k_gap = 24;  // between panels
 constexpr double k_top = 62;
+constexpr double k_least_width = 720;
+constexpr double k_letter = 7.5;  // about as wide as one of the title is
 
 // From red by yellow to green; share in 0..1.
 std::string colour(double share) {
@@ -39,6 +41,8 @@ std::string draw_cell_map(const cell_map & map) {
     for (const cell_map::panel & panel : map.panels) {
         width += static_cast<double>(panel.column_names.size()) * k_cell_width + k_gap;
     }
+    // Few cells are not blown up to a page's width, and the title has room.
+    width = std::max({width, k_least_width, 16 + k_letter * static_cast<double>(map.title.size())});
     const double height = k_top + static_cast<double>(map.row_names.size()) * k_cell_height + 12;
     std::string out = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0f} {:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" "

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t k_shown_discordant = 10;
 constexpr size_t k_shown_bytes = 600;  // of an answer
+constexpr double k_long_answer = 500;  // tokens: of such ones the page says how many they are
 
 std::string points(double value) {
     return fmt::format("{:.1f}", value);
@@ -100,6 +101,9 @@ std::string flags_of(const task_result & t) {
     if (t.long_tail > 0) {
         add(fmt::format("{:.0f}% long questions", 100 * t.long_tail));
     }
+    if (std::max(t.tokens_reference, t.tokens_other) >= k_long_answer) {
+        add(fmt::format("tokens answered {:.0f} &rarr; {:.0f}", t.tokens_reference, t.tokens_other));
+    }
     if (t.not_found_other > 0 || t.not_found_reference > 0) {
         add(fmt::format("no answer {:.0f}% &rarr; {:.0f}%", 100 * t.not_found_reference, 100 * t.not_found_other));
     }
@@ -108,7 +112,7 @@ std::string flags_of(const task_result & t) {
 
 std::string task_table(const scored_arm & scored) {
     std::string table = "<table>\n" + cells({"task", "length", "data", "n", "dense", "arm's", "difference, 95%",
-                                             "worse", "better", "p (Holm)", "tokens answered", "gold NLL", ""},
+                                             "worse", "better", "p (Holm)", "gold NLL", ""},
                                             "th");
     for (const task_result & t : scored.tasks) {
         if (t.n == 0) {
@@ -118,8 +122,7 @@ std::string task_table(const scored_arm & scored) {
             t.n_gold > 0 ? fmt::format("{:.3f} &rarr; {:.3f}", t.gold_nll_reference, t.gold_nll_other) : "";
         table += cells({html_text(t.suite + "/" + t.task), html_number(static_cast<double>(t.length)), t.from,
                         std::to_string(t.n), points(t.reference), points(t.other), interval_text(t.difference, 1),
-                        std::to_string(t.b), std::to_string(t.c), fmt::format("{:.3f}", t.p_holm),
-                        fmt::format("{:.0f} &rarr; {:.0f}", t.tokens_reference, t.tokens_other), gold, flags_of(t)});
+                        std::to_string(t.b), std::to_string(t.c), fmt::format("{:.3f}", t.p_holm), gold, flags_of(t)});
     }
     const bool open = scored.arm->role == arm_role::candidate;
     return fmt::format("<details{}><summary>{}: {}</summary>\n{}</table>\n</details>\n", open ? " open" : "",
@@ -261,18 +264,21 @@ std::string report_html(const eval_report & r) {
             "same command, without --report-only, goes on.</p>\n",
             r.n_missing);
     }
-    page += arms_section(r) + suite_section(r);
+    // A run of fidelity alone asks nothing.
+    const bool asked =
+        std::any_of(r.pairs.begin(), r.pairs.end(), [](const arm_pairs & p) { return !p.answers.empty(); });
+    page += arms_section(r) + (asked ? suite_section(r) : "");
     if (!r.fidelity.empty()) {
         page += fidelity_section(r);
     }
     for (const report_drawing & drawing : eval_drawings(r)) {
         page += section_of_page(drawing.heading, drawing.note, drawing.svg);
     }
-    page += tasks_section(r);
+    page += asked ? tasks_section(r) : "";
     if (!r.strata.empty()) {
         page += strata_section(r);
     }
-    page += discordant_section(r);
+    page += asked ? discordant_section(r) : "";
     if (!r.throughput.empty()) {
         page += throughput_section(r);
     }
