@@ -30,10 +30,14 @@ std::vector<layer_seen> layers_seen(const backend_statistics & s, size_t n_layer
     return seen;
 }
 
+int64_t n_middle_pairs(const triangle_shape & shape, int64_t n_tokens) {
+    return section_pairs(shape, n_tokens)[index_of(section::middle)];
+}
+
 }  // namespace
 
 std::string why_not_applied(const backend_statistics & s, const layer_mix & mix, std::span<const menu_entry> menu,
-                            const model_shape & model, const triangle_shape & shape, int64_t n_tokens) {
+                            const model_shape & model, const triangle_shape & shape, int64_t n_tokens, int64_t n_there) {
     const std::vector<layer_seen> seen = layers_seen(s, mix.size());
     bool sparse = false;
     for (size_t layer = 0; layer < mix.size(); ++layer) {
@@ -43,13 +47,13 @@ std::string why_not_applied(const backend_statistics & s, const layer_mix & mix,
         sparse = true;
         const menu_entry & entry = menu[static_cast<size_t>(mix[layer])];
         const triangle_shape own{shape.n_sink, entry.n_window, shape.n_last};
-        // Whole numbers below 2^53: exact in the statistics, too.
-        const int64_t n_causal = n_tokens * (n_tokens + 1) / 2;
+        // Whole numbers below 2^53: exact in the statistics, too. None of the first rows is one of the last.
+        const int64_t n_causal = n_tokens * (n_tokens + 1) / 2 - n_there * (n_there + 1) / 2;
         const auto n_all = static_cast<double>(model.n_head * n_causal);
-        const auto n_middle =
-            entry.n_window > 0
-                ? static_cast<double>(model.n_head * section_pairs(own, n_tokens)[index_of(section::middle)])
-                : 0;
+        const triangle_shape before{own.n_sink, own.n_window, 0};
+        const int64_t n_left_out =
+            entry.n_window > 0 ? n_middle_pairs(own, n_tokens) - n_middle_pairs(before, n_there) : 0;
+        const auto n_middle = static_cast<double>(model.n_head * n_left_out);
         const layer_seen & found = seen[layer];
         const bool good = entry.rule ? found.n_dynamic > 0 && found.all == n_all : found.skipped == n_middle;
         if (!good) {

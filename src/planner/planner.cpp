@@ -79,7 +79,8 @@ class planner_run {
             drop_useless(table, settings_.budget());
         }
         result_.mix = search_in(table);
-        if (const int32_t entry = plain_triangle(); entry >= 0 && n_entries() > 1 && !settings_.base.quick) {
+        const bool compare = n_entries() > 1 && !settings_.base.quick && !settings_.plan_only;
+        if (const int32_t entry = plain_triangle(); entry >= 0 && compare) {
             measure_triangle(static_cast<size_t>(entry));
             result_.triangle = search_in(only(table_of(result_, settings_.aim), entry));
         }
@@ -188,21 +189,38 @@ class planner_run {
         }
     }
 
-    // [list][prompts of the groups]. Prompt by prompt: each one's dense answer is needed once.
+    // [contexts][questions]: the groups' prompts.
+    std::vector<std::vector<size_t>> contexts_of(const std::vector<prompt_group> & groups) const {
+        std::vector<std::vector<size_t>> contexts;
+        for (const size_t prompt : prompts_of(groups)) {
+            if (prompts_.specs()[prompt].question == 0) {
+                contexts.emplace_back();
+            }
+            contexts.back().push_back(prompt);
+        }
+        return contexts;
+    }
+
+    // [list][prompts of the groups]. Context by context: each one's dense answers are needed once.
     std::vector<std::vector<fidelity>> run_alone(const std::string & name, const std::vector<prompt_group> & groups,
                                                  const std::vector<lone_choice> & list) {
         std::vector<mix_job> jobs;
-        for (const size_t prompt : prompts_of(groups)) {
-            for (const lone_choice & choice : list) {
-                const int32_t number = result_.layers[choice.layer];
-                jobs.push_back({mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(choice.entry)), prompt,
-                                fmt::format("{} alone {}", number, menu_text(choice.entry))});
+        std::vector<size_t> of_job;  // number in the list
+        for (const std::vector<size_t> & context : contexts_of(groups)) {
+            for (size_t i = 0; i < list.size(); ++i) {
+                const int32_t number = result_.layers[list[i].layer];
+                const layer_mix mix =
+                    mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(list[i].entry));
+                for (const size_t prompt : context) {
+                    jobs.push_back({mix, prompt, fmt::format("{} alone {}", number, menu_text(list[i].entry))});
+                    of_job.push_back(i);
+                }
             }
         }
         const std::vector<mix_effect> effects = runs_.run(name, jobs);
         std::vector<std::vector<fidelity>> rows(list.size());
         for (size_t i = 0; i < effects.size(); ++i) {
-            rows[i % list.size()].push_back(effects[i].effect.distance);
+            rows[of_job[i]].push_back(effects[i].effect.distance);
         }
         return rows;
     }

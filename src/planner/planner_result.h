@@ -68,7 +68,7 @@ struct planner_result {
     // [layers] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: not known
     std::vector<double> floors;
     search mix;                      // of the whole menu
-    std::optional<search> triangle;  // of Triangle attention alone, beside it; none: a quick run, or no such entry
+    std::optional<search> triangle;  // of Triangle attention alone, beside it; none: a quick run, --plan-only, or no such entry
     plan value;
 };
 

@@ -20,6 +20,7 @@ struct planner_settings {
     profile_settings base;
     std::vector<menu_entry> menu;  // at least one
     planner_aim aim = planner_aim::time;
+    bool plan_only = false;  // leaves out the search with Triangle attention alone
 
     double budget() const { return base.value; }
 };

@@ -144,7 +144,7 @@ int run(const profile_options & options, const invocation & call) {
     if (menu.empty()) {
         run_layers(options, settings, b, m, prompts, call);
     } else {
-        run_menu(options, {settings, menu, aim_of(options)}, b, m, prompts, call);
+        run_menu(options, {settings, menu, aim_of(options), options.plan_only}, b, m, prompts, call);
     }
     return 0;
 }

@@ -19,7 +19,7 @@ struct profile_options {
     std::vector<std::string> kinds;
     std::vector<int64_t> lengths;        // empty: default_lengths()
     std::vector<int64_t> check_lengths;  // empty: as lengths
-    std::optional<int64_t> samples, check_samples;
+    std::optional<int64_t> samples, check_samples, questions;
     std::string data;
     std::vector<std::string> texts;
     std::vector<std::string> check_texts;
@@ -29,6 +29,7 @@ struct profile_options {
     std::string layers;
     std::optional<std::string> menu;  // the planner
     std::string aim = "time";
+    bool plan_only = false;
     std::optional<int64_t> select;
     std::optional<double> threshold;
     std::optional<double> kl_budget;
