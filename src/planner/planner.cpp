@@ -20,6 +20,9 @@ namespace {
 // Leaves out next to nothing, and rounds otherwise than dense: what any change does that does no harm.
 constexpr const char * k_control = "means:keep=0.95";
 
+// Of a combination, added up, in budgets: what adds up to more is not measured on the longest prompts.
+constexpr double k_most_damage = 4;
+
 damage damage_of(const std::vector<prompt_group> & groups, const std::vector<fidelity> & on) {
     damage d;
     d.measured = true;
@@ -74,7 +77,7 @@ class planner_run {
         choice_table table = table_of(result_, settings_.aim);
         drop_useless(table, settings_.budget());
         if (!others_.empty()) {
-            measure_alone("longest", {others_.back()}, on_frontier(table), &measured_choice::at_long);
+            measure_alone("longest", {others_.back()}, on_frontier(table, k_most_damage * settings_.budget()), &measured_choice::at_long);
             table = table_of(result_, settings_.aim);
             drop_useless(table, settings_.budget());
         }
