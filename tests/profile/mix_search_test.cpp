@@ -108,7 +108,7 @@ TEST(MixSearch, ALayerIsSetBackToItsNextMilderEntry) {
         }
         return sum + (c.entries[0] == 1 ? 0.9 : 0);
     });
-    const searched_path found = model.search(table, 1.25);
+    const searched_path found = model.search(table, 1.36);
     const combination & taken = found.path[found.taken];
     EXPECT_EQ(taken.entries[0], 0);
     EXPECT_EQ(n_taken(taken), 8);
