@@ -37,7 +37,8 @@ int64_t n_middle_pairs(const triangle_shape & shape, int64_t n_tokens) {
 }  // namespace
 
 std::string why_not_applied(const backend_statistics & s, const layer_mix & mix, std::span<const menu_entry> menu,
-                            const model_shape & model, const triangle_shape & shape, int64_t n_tokens, int64_t n_there) {
+                            const model_shape & model, const triangle_shape & shape, int64_t n_tokens,
+                            int64_t n_there) {
     const std::vector<layer_seen> seen = layers_seen(s, mix.size());
     bool sparse = false;
     for (size_t layer = 0; layer < mix.size(); ++layer) {

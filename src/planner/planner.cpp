@@ -77,7 +77,8 @@ class planner_run {
         choice_table table = table_of(result_, settings_.aim);
         drop_useless(table, settings_.budget());
         if (!others_.empty()) {
-            measure_alone("longest", {others_.back()}, on_frontier(table, k_most_damage * settings_.budget()), &measured_choice::at_long);
+            measure_alone("longest", {others_.back()}, on_frontier(table, k_most_damage * settings_.budget()),
+                          &measured_choice::at_long);
             table = table_of(result_, settings_.aim);
             drop_useless(table, settings_.budget());
         }
@@ -212,8 +213,7 @@ class planner_run {
         for (const std::vector<size_t> & context : contexts_of(groups)) {
             for (size_t i = 0; i < list.size(); ++i) {
                 const int32_t number = result_.layers[list[i].layer];
-                const layer_mix mix =
-                    mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(list[i].entry));
+                const layer_mix mix = mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(list[i].entry));
                 for (const size_t prompt : context) {
                     jobs.push_back({mix, prompt, fmt::format("{} alone {}", number, menu_text(list[i].entry))});
                     of_job.push_back(i);

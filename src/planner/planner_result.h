@@ -67,8 +67,9 @@ struct planner_result {
     std::vector<std::vector<measured_choice>> choices;  // [layers][entry]
     // [layers] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: not known
     std::vector<double> floors;
-    search mix;                      // of the whole menu
-    std::optional<search> triangle;  // of Triangle attention alone, beside it; none: a quick run, --plan-only, or no such entry
+    search mix;  // of the whole menu
+    // Of Triangle attention alone, beside it. None: a quick run, one for the plan only, or no such entry.
+    std::optional<search> triangle;
     plan value;
 };
 
