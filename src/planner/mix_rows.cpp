@@ -132,6 +132,7 @@ std::string mix_findings_jsonl(const planner_settings & settings, const planner_
                     {"aim", name_of(settings.aim)},
                     {"lengths", settings.base.prompts.lengths},
                     {"check_lengths", settings.base.prompts.check_lengths},
+                    {"questions", settings.base.prompts.questions},
                     {"prompts", r.n_prompts},
                     {"on_file", r.n_on_file},
                     {"seconds", facts.seconds},

@@ -117,13 +117,14 @@ logit_rows mix_stage::compute_rows(const layer_mix & mix, size_t prompt, std::ve
                                    mix_effect & costs) {
     const std::vector<token_id> & ids = prompts_.prompt(prompt).ids;
     session & s = open();
+    const std::string plan = plan_of(mix);
     const std::optional<computed> before = std::exchange(held_, std::nullopt);
-    int64_t n_there = before && before->mix == mix ? n_shared(before->prompt, prompt) : 0;
+    int64_t n_there = before && before->plan == plan ? n_shared(before->prompt, prompt) : 0;
     if (n_there > 0 && !s.roll_back(n_there)) {
         n_there = 0;
     }
     if (n_there == 0) {
-        backend_.set_plan(s.backend_context(), plan_of(mix));
+        backend_.set_plan(s.backend_context(), plan);
     }
     backend_.reset_statistics(s.backend_context());
     const timed_prefill prefilled = prefill_arm(backend_, arm_, s, ids, {}, n_there);
@@ -139,7 +140,7 @@ logit_rows mix_stage::compute_rows(const layer_mix & mix, size_t prompt, std::ve
         costs.effect.seconds = prefilled.seconds;
         costs.layers = layer_costs(counted, shape_.n_layer);
     }
-    held_ = {mix, prompt, costs};
+    held_ = {plan, prompt, costs};
     return answer_rows(backend_, model_, arm_, s, ids, prefilled.first, settings_.base.n_following, continuation);
 }
 

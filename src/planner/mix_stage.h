@@ -72,7 +72,7 @@ class mix_stage {
     std::map<size_t, reference> references_;
     // What the session's cache holds, in part or whole.
     struct computed {
-        layer_mix mix;
+        std::string plan;
         size_t prompt = 0;
         mix_effect costs;  // of the whole prompt, or of one that asks about the same context
     };
