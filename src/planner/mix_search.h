@@ -13,11 +13,11 @@
 namespace tmx {
 
 // Of the first token, on the prompts that choose or on those held out: the mean at the length where it is largest, or
-// anything beyond the budget once it is known to be beyond it. Asked twice it gives the same.
+// anything beyond the budget once it is known to be beyond it.
 using combination_kl = std::function<double(const combination & c, bool held_out)>;
 
 struct searched_path {
-    std::vector<combination> path;  // from all dense on; the time saved grows
+    std::vector<combination> path;  // from all dense on, each with one layer changed; the time saved grows
     size_t taken = 0;               // number in path; 0: nothing else keeps the budget
 };
 
@@ -26,10 +26,7 @@ struct searched_path {
 //    of the least damage per time saved is tried next. It stays if the combination is still within the budget; if not,
 //    the layer is offered nothing of as much damage again. Ends with nothing left to try, or when a row of tries
 //    failed.
-// 3. Exchange: of the layers that are to do most damage per time saved, each is set back to its next milder entry, and
-//    measured; the one that frees most KL per time is left there, and 2. goes on from it without it. That is taken if
-//    it saves more than before, and tried again from there.
-// 4. Back along this path until held-out prompts agree: 1, 2, 4, ... combinations at a time, then a bisection on these
+// 3. Back along this path until held-out prompts agree: 1, 2, 4, ... combinations at a time, then a bisection on these
 //    gives back what the last step took too much.
 // A KL that is no number is beyond every budget. Dense is never measured.
 searched_path search_mix(const choice_table & table, double budget, const combination_kl & kl);

@@ -83,36 +83,7 @@ TEST(MixSearch, EndsWhenARowOfTriesFailed) {
     Simulated model([](const combination & c, bool) { return n_taken(c) <= 5 ? 0 : 2; });
     const searched_path found = model.search(equal_layers(500, {{0.1, 1, true}}), 1);
     EXPECT_EQ(n_taken(found.path[found.taken]), 5);
-    EXPECT_LT(model.tried.size(), 9 + 13 + 9U);
-}
-
-TEST(MixSearch, ALayerThatDoesMoreInCompanyThanAloneMakesRoomForOthers) {
-    // The first layer takes half of the budget, and looks like any other.
-    Simulated model([](const combination & c, bool) {
-        return n_taken(c) == 0 ? 0 : 0.1 * n_taken(c) + (c.entries[0] >= 0 ? 0.45 : 0);
-    });
-    const searched_path found = model.search(equal_layers(20, {{0.1, 1, true}}), 1);
-    const combination & taken = found.path[found.taken];
-    EXPECT_LT(taken.entries[0], 0);
-    EXPECT_EQ(n_taken(taken), 10);
-    EXPECT_EQ(taken.saved, 10);
-}
-
-TEST(MixSearch, ALayerIsSetBackToItsNextMilderEntry) {
-    // Bold in company, the first layer does ten times of what it did alone; its careful entry does not.
-    choice_table table = equal_layers(8, {{0.05, 1, true}, {0.1, 1.5, true}});
-    Simulated model([&](const combination & c, bool) {
-        double sum = 0;
-        for (size_t layer = 0; layer < c.entries.size(); ++layer) {
-            sum += c.entries[layer] < 0 ? 0 : table[layer][static_cast<size_t>(c.entries[layer])].damage;
-        }
-        return sum + (c.entries[0] == 1 ? 0.9 : 0);
-    });
-    const searched_path found = model.search(table, 1.36);
-    const combination & taken = found.path[found.taken];
-    EXPECT_EQ(taken.entries[0], 0);
-    EXPECT_EQ(n_taken(taken), 8);
-    EXPECT_EQ(taken.saved, 1 + 7 * 1.5);
+    EXPECT_LT(model.tried.size(), 9 + 13U);
 }
 
 TEST(MixSearch, HeldOutPromptsDecideInFewSteps) {
