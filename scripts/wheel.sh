@@ -12,6 +12,8 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/llama.sh
+source "$(dirname "${BASH_SOURCE[0]}")/llama.sh"
 
 # setuptools makes the wheel. auditwheel finds out which C library it needs, names it for that, and puts in the small
 # libraries that other machines may lack; patchelf is what it does that with.
@@ -44,7 +46,7 @@ mkdir -p "$stage/trianglemix/lib" "$stage/licenses"
 for package in "${others[@]}"; do
     cp "/usr/share/doc/$package/copyright" "$stage/licenses/$package"
 done
-cp "$deps/llama_cpp_python-0.3.36/vendor/llama.cpp/vendor/cpp-httplib/LICENSE" "$stage/licenses/cpp-httplib"
+cp "$deps/$pinned_package/vendor/llama.cpp/vendor/cpp-httplib/LICENSE" "$stage/licenses/cpp-httplib"
 cp "$root"/python/trianglemix/*.py "$stage/trianglemix"
 sed -n 's/^project(trianglemix VERSION \([0-9.]*\) .*/\1/p' "$root/CMakeLists.txt" >"$stage/VERSION"
 cp "$built"/libggml-trianglemix.so "$built"/libtrianglemix-{core,preload}.so "$built/trianglemix-starter" \

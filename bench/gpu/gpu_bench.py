@@ -11,7 +11,8 @@ device? Unmodified llama.cpp programs, the same model, the same process where ll
 Stages
   devices   what llama.cpp lists, what the backend says
   ops       llama.cpp's own test-backend-ops FLASH_ATTN_EXT on the proxy
-  answers   eight users at once on llama-server: stock device, proxy exact, proxy with a plan, and that plan on the CPU
+  answers   users of llama-server, one by one and eight at once: stock device and CPU, proxy exact, proxy with a plan, and
+            that plan on the CPU, which must leave out the same pairs
   decode    tokens per second, stock device and proxy: a process each, in turn, in --decode-rounds rounds whose order
             changes; a round's figure is the fastest of --decode-repeat, and the median of the rounds' ratios counts
   prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle, each with every --ubatches; the
@@ -20,11 +21,12 @@ Stages
   memory    (only when named; needs PyTorch) a card that is nearly full: where the stock device still works, the proxy
             works or says why not; it never takes the process down
 
-Rows go to --out, one JSON object a line, in place of those of the same stage; a table is printed. Exit status 1 if a check
-failed.
+Rows go to --out, one JSON object a line, in place of those of the same stage and --host; a table is printed. Exit status 1
+if a check failed.
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -46,6 +48,9 @@ STAGES = ("devices", "ops", "answers", "decode", "prefill")
 MODELS = {"answers": "small", "memory": "small", "decode": "decode_model", "prefill": "big"}
 FLASH = {"on": "1", "off": "0"}  # as every llama-bench understands it
 DECODE_BAR = 0.99  # of the stock device's speed
+# The name of llama.cpp's switch, and its name of before: a GPU's products of F16 weights summed in 32 bits. In 16, its
+# default, rounding alone changes answers as much as a plan does, and no check of answers could tell one from the other.
+SHARP = {"GGML_CUDA_CUBLAS_COMPUTE_TYPE": "f32", "GGML_CUDA_FORCE_CUBLAS_COMPUTE_32F": "1"}
 
 
 def parse():
@@ -53,6 +58,7 @@ def parse():
     parser.add_argument("--stages", default=",".join(STAGES))
     parser.add_argument("--llama", default=os.environ.get("TMX_HOST_LLAMA_BIN", str(ROOT / ".deps/llama-build-cuda/bin")),
                         help="folder of a stock llama.cpp with CUDA, shared libraries")
+    parser.add_argument("--host", help="what rows call this llama.cpp, in a file that has rows of several")
     parser.add_argument("--library", default=os.environ.get("TMX_HOST_LIBRARY_DIR", str(ROOT / "build/bin")),
                         help="folder of libggml-trianglemix.so")
     parser.add_argument("--device", default="CUDA0", help="of stock llama.cpp, as its --device takes it")
@@ -101,7 +107,7 @@ class Runner:
         self.rows = []
         self.failed = []
         self.n_processes = 0
-        self.store = rowkit.Store(options.out, "stage")
+        self.store = rowkit.Store(options.out, "host", "stage")
         self.facts = {"machine": first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"),
                       "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
 
@@ -137,8 +143,9 @@ class Runner:
             self.failed.append(what)
 
     def row(self, stage, **values):
-        self.rows.append({"stage": stage, **values, **self.facts, "date": rowkit.now()})
-        self.store.replace(stage, [row for row in self.rows if row["stage"] == stage])
+        host = {"host": self.options.host} if self.options.host else {}
+        self.rows.append({**host, "stage": stage, **values, **self.facts, "date": rowkit.now()})
+        self.store.replace((self.options.host, stage), [row for row in self.rows if row["stage"] == stage])
 
 
 def devices(run):
@@ -167,61 +174,80 @@ def ops(run):
 def answers(run):
     from hostkit import prompts as kit
     from hostkit import settings
-    from hostkit.answer import first_difference, gap, kl
     from hostkit.server import Server
 
-    settings.THREADS = min(os.cpu_count() or 4, 16)
+    settings.THREADS = min(len(os.sched_getaffinity(0)), 16)
     lengths = (150, 300, 700, 1200, 1900, 2600, 3300, 3400)
     flags = ["-fa", "on", "-ub", "1024", "-b", "2048", "-np", "8", "-kvu"]
     plan = {"TRIANGLEMIX_LAYERS": run.options.small_layers, "TRIANGLEMIX_WINDOW": "128", "TRIANGLEMIX_STRICT": "1"}
     every = {"TRIANGLEMIX_MIN_KEYS": "1"}  # short prompts, too
-    ways = {"stock": (["--device", run.options.device, "-ngl", "99"], {"TRIANGLEMIX_DISABLE": "1"}),
-            "exact": (["--device", run.options.proxy, "-ngl", "99"], every),
-            "plan": (["--device", run.options.proxy, "-ngl", "99"], plan | every),
+    proxy = ["--device", run.options.proxy, "-ngl", "99"]
+    alone, at_once = ("alone",), ("at once",)
+    # A plan's rows depend on how users' prompts fall into ubatches, so its answers are compared where users come alone.
+    ways = {"stock": (["--device", run.options.device, "-ngl", "99"], {"TRIANGLEMIX_DISABLE": "1"}, alone + at_once),
+            "exact on the CPU": (["--device", "none", "-ngl", "0"], {"TRIANGLEMIX_DISABLE": "1"}, alone + at_once),
+            "exact": (proxy, every, alone + at_once),
+            "plan": (proxy, plan | every, alone),
+            "plan, users at once": (proxy, plan | every, at_once),
             # Naming our CPU device makes builds with linked-in backends load the library.
-            "plan on the CPU": (["--device", "TriangleMix", "-ngl", "0"], plan),
-            "exact on the CPU": (["--device", "none", "-ngl", "0"], {"TRIANGLEMIX_DISABLE": "1"})}
-    got = {}
-    for way, (device, env) in ways.items():
-        settings_env = run.environment(**env)
+            "plan on the CPU": (["--device", "TriangleMix", "-ngl", "0"], plan, alone)}
+    got, counted = {}, {}
+    for way, (device, env, users) in ways.items():
         start = time.monotonic()
-        with Server(flags + device, env=settings_env, model=run.options.small, folder=pathlib.Path(run.options.llama),
-                    context=32768) as server:
+        with Server(flags + device, env=run.environment(**env, **SHARP), model=run.options.small,
+                    folder=pathlib.Path(run.options.llama), context=32768) as server:
             made = kit.Prompts(server.tokenize)
             asked = [made.prompt(i, n) for i, n in enumerate(lengths)]
-            got[way] = [server.complete(tokens, n_predict=16, n_probs=50) for tokens in asked[::2]]
-            n_alone = len(got[way])
-            got[way] += server.complete_all(asked, n_predict=16, n_probs=50)
-        shown = server.statistics or {}
-        print(f"{way}: {time.monotonic() - start:.1f} s; nodes {shown.get('nodes')}, gpu {shown.get('gpu')}, fallbacks "
-              f"{shown.get('fallbacks')}, ubatches {shown.get('ubatches')}", flush=True)
-        if way in ("exact", "plan"):
-            kind = "triangle" if way == "plan" else "dense"
+            got[way] = []
+            if "alone" in users:
+                got[way] += [server.complete(tokens, n_predict=16, n_probs=50) for tokens in asked[::2]]
+            if "at once" in users:
+                got[way] += server.complete_all(asked, n_predict=16, n_probs=50)
+        shown = counted[way] = server.statistics or {}
+        print(f"{way}: {time.monotonic() - start:.1f} s; nodes {shown.get('nodes')}, pairs {shown.get('pairs')}, gpu "
+              f"{shown.get('gpu')}, fallbacks {shown.get('fallbacks')}, ubatches {shown.get('ubatches')}", flush=True)
+        if device is proxy:
+            kind = "triangle" if env is not every else "dense"
             run.check(shown.get("nodes", {}).get(kind, 0) > 0, f"{way}: the proxy computed {kind} layers")
             run.check(shown.get("rows", {}).get("masked", 0) == 0 and not shown.get("fallbacks"), f"{way}: no fallback")
-    # Distances between two ways; the first pair is the yardstick of what other arithmetic does to an answer.
-    # A plan's rows depend on how users' prompts fall into ubatches, so there only the prompts that ran alone count.
-    every, alone = slice(None), slice(n_alone)
-    for name, a, b, some in (("stock GPU, stock CPU", "stock", "exact on the CPU", every),
-                             ("stock GPU, proxy exact", "stock", "exact", every),
-                             ("plan on the CPU, on the proxy", "plan on the CPU", "plan", alone),
-                             ("exact, plan (for scale)", "exact", "plan", alone)):
-        pairs = list(zip(got[a][some], got[b][some]))
+    judge_answers(run, got, counted)
+
+
+def judge_answers(run, got, counted):
+    from hostkit.answer import first_difference, gap, kl
+    from hostkit.yardstick import KL_FLOOR
+
+    planned = {way: counted[way].get("kind_pairs", {}).get("triangle") for way in ("plan on the CPU", "plan")}
+    far = {}
+    # The first pair is the yardstick of what other arithmetic does to an answer.
+    for name, a, b in (("stock GPU, stock CPU", "stock", "exact on the CPU"), ("stock GPU, proxy exact", "stock", "exact"),
+                       ("plan on the CPU, on the proxy", "plan on the CPU", "plan"),
+                       ("exact, plan (for scale)", "exact", "plan")):
+        pairs = list(zip(got[a], got[b]))  # users alone come first, and a plan has no others
         same = sum(first_difference(x, y) is None for x, y in pairs)
-        far = [kl(x.steps[0], y.steps[0]) for x, y in pairs]
+        apart = [kl(x.steps[0], y.steps[0]) for x, y in pairs]
+        far[name] = max(apart)
         surprise = max(gap(y.steps[0], x.tokens[0]) for x, y in pairs)
-        print(f"{name}: {same} of {len(far)} texts equal, first-token KL mean {sum(far) / len(far):.2e} worst "
-              f"{max(far):.2e}, worst gap {surprise:.4f} nats", flush=True)
-        run.row("answers", pair=name, equal_texts=same, texts=len(far), kl_mean=sum(far) / len(far), kl_worst=max(far),
-                gap_worst=surprise, model=pathlib.Path(run.options.small).name, layers=run.options.small_layers)
-    far = {row["pair"]: row for row in run.rows if row["stage"] == "answers"}
-    bound = 4 * far["stock GPU, stock CPU"]["kl_worst"] + 1e-4
-    run.check(far["stock GPU, proxy exact"]["kl_worst"] <= bound,
-              f"proxy exact is as close to the stock device as the CPU ({bound:.1e})")
-    # A proxy that ignored the plan would be as far from the CPU's as exact is.
-    bound = far["exact, plan (for scale)"]["kl_mean"] / 4
-    run.check(far["plan on the CPU, on the proxy"]["kl_mean"] <= bound,
-              f"the plan means on the GPU what it means on the CPU ({bound:.1e})")
+        print(f"{name}: {same} of {len(apart)} texts equal, first-token KL mean {statistics.fmean(apart):.2e} worst "
+              f"{max(apart):.2e}, worst gap {surprise:.4f} nats", flush=True)
+        skipped = {"cpu": share_skipped(planned[a]), "proxy": share_skipped(planned[b])} if a in planned else None
+        run.row("answers", pair=name, equal_texts=same, texts=len(apart), kl_mean=statistics.fmean(apart), kl_worst=max(apart),
+                gap_worst=surprise, skipped=skipped, model=pathlib.Path(run.options.small).name, layers=run.options.small_layers)
+    # Twice as far as stock is from itself: KL grows with the square of a distance.
+    noise = far["stock GPU, stock CPU"]
+    bound = 4 * noise + KL_FLOOR
+    run.check(far["stock GPU, proxy exact"] <= bound, f"proxy exact is as close to the stock device as the CPU ({bound:.1e})")
+    run.check(far["plan on the CPU, on the proxy"] <= bound, f"the plan means on the GPU what it means on the CPU ({bound:.1e})")
+    # A proxy that ignored the plan would be as far from the CPU's as exact is, but for what rounding may take back.
+    least = (math.sqrt(bound) + math.sqrt(noise)) ** 2
+    run.check(far["exact, plan (for scale)"] > least, f"the plan changes enough to be seen if it were ignored ({least:.1e})")
+    here, there = planned["plan"], planned["plan on the CPU"]
+    run.check(here and here == there and here["skipped"] > 0, f"the plan leaves out the same pairs: {here}, on the CPU {there}")
+
+
+def share_skipped(pairs):
+    """Of the pairs of a plan's layers, those that it left out."""
+    return pairs["skipped"] / (pairs["skipped"] + pairs["kept"]) if pairs and pairs["skipped"] + pairs["kept"] else 0.0
 
 
 def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", ubatches=(), may_fail=False, **settings):
@@ -372,7 +398,7 @@ def table(run):
 def main():
     options = parse()
     try:
-        rowkit.Store(options.out, "stage")
+        rowkit.Store(options.out, "host", "stage")
     except rowkit.Refused as refused:
         print(f"error: {refused}", file=sys.stderr)
         return 2

@@ -32,7 +32,7 @@ void model_options::check_file() const {
                                : "no model file at " + path);
 }
 
-void add_model_options(CLI::App & app, model_options & options) {
+void add_model_options(CLI::App & app, model_options & options, bool on_gpus) {
     shown(app.add_option("-m,--model", options.path, "GGUF file"), "FILE", "the embedded SmolLM2-135M-Instruct, Q8_0");
     shown(app.add_option("-t,--threads", options.threads, "threads")->check(whole_number(0, 4096)), "N",
           "all that this process may use");
@@ -41,9 +41,11 @@ void add_model_options(CLI::App & app, model_options & options) {
     shown(app.add_option("--ubatch", options.n_ubatch, "also -ub: prompt tokens of one evaluation, in our arms")
               ->check(whole_number(TMX_DEFAULT_MIN_ROWS, 1 << 20)),
           "N", "2048");
-    shown(app.add_option("--device", options.device,
-                         "compute on that GPU, e.g. TriangleMix0 (trianglemix info lists them)"),
-          "NAME", "the CPU");
+    if (on_gpus) {
+        shown(app.add_option("--device", options.device,
+                             "compute on that GPU, e.g. TriangleMix0 (trianglemix info lists them)"),
+              "NAME", "the CPU");
+    }
     app.add_flag("-v,--verbose", options.verbose, "show llama.cpp's own messages on stderr");
 }
 

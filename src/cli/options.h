@@ -34,7 +34,8 @@ CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator positive_number();
 constexpr int64_t k_most_tokens = 2147483647;  // positions of llama.cpp are 32-bit
 
-void add_model_options(CLI::App & app, model_options & options);
+// on_gpus: with --device.
+void add_model_options(CLI::App & app, model_options & options, bool on_gpus = true);
 
 void add_plan_options(CLI::App & app, plan_options & options);
 

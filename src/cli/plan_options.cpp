@@ -71,12 +71,8 @@ void add_plan_options(CLI::App & app, plan_options & options) {
 model_facts facts_of_plan(const std::string & reference) {
     plan_options options;
     options.reference = reference;
-    const parsed<model_identity> made_for = model_of_plan(options);
-    if (!made_for.ok()) {
-        throw failure(made_for.error);
-    }
     model_facts facts;
-    static_cast<model_identity &>(facts) = made_for.value;
+    static_cast<model_identity &>(facts) = value_of(model_of_plan(options));
     return facts;
 }
 
@@ -95,11 +91,7 @@ std::string nothing_skipped_note(const chosen_plan & chosen, int64_t n_prompt) {
 }
 
 chosen_plan choose_plan(const plan_options & options, const model_identity & facts, bool length_known) {
-    parsed<chosen_plan> chosen = plan_for_model(options, facts, length_known);
-    if (!chosen.ok()) {
-        throw failure(chosen.error);
-    }
-    return std::move(chosen.value);
+    return value_of(plan_for_model(options, facts, length_known));
 }
 
 }  // namespace tmx

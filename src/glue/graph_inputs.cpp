@@ -154,7 +154,9 @@ bool is_output_ids(const ggml_tensor * tensor) {
 
 // llama.cpp gave them no name before ggml 0.25. There they are what rows of activations, so of something computed, are
 // taken by: rows of weights and of caches are taken by other inputs. On a GPU that is a copy, of the host's original if
-// it holds any.
+// it holds any. Of several originals none is taken, also if they hold the same, as is done with masks and cells: those
+// are compared whenever they are read, this is chosen for as long as the graph is used. The copy cannot be read: all
+// rows are dense then.
 const ggml_tensor * unnamed_output_ids(const ggml_cgraph * graph, const ggml_tensor * tensor, std::string_view device) {
     if (tensor->op != GGML_OP_GET_ROWS || tensor->src[0]->type != GGML_TYPE_F32) {
         return nullptr;

@@ -30,8 +30,7 @@ arm dense_arm(const profile_settings & settings, const prompt_pool & prompts) {
     a.precision = settings.precision;
     // The backend takes no node of fewer rows, and what it leaves is computed exactly.
     a.min_last = std::max<int64_t>(settings.shape.n_last, TMX_DEFAULT_MIN_ROWS);
-    // Whole multiples of 256 cells are what llama.cpp rounds to.
-    a.context.n_ctx = static_cast<int32_t>((longest + settings.n_following + 1 + 255) / 256 * 256);
+    a.context.n_ctx = context_for(longest + settings.n_following + 1);
     a.context.n_ubatch = settings.n_ubatch;
     a.context.n_threads = settings.n_threads;
     a.context.stop = settings.stop;

@@ -37,12 +37,8 @@ std::string method_of(const asked_method & asked, const probe_verdict & probe, s
 }
 
 std::vector<unit> units_of_layers(const std::string & text, int32_t n_layer) {
-    const parsed<std::vector<int32_t>> layers = parse_layer_set(text, n_layer);
-    if (!layers.ok()) {
-        throw failure("--layers: " + layers.error);
-    }
     std::vector<unit> units;
-    for (const int32_t layer : layers.value) {
+    for (const int32_t layer : value_of(parse_layer_set(text, n_layer), "--layers: ")) {
         units.push_back({layer, -1});
     }
     return units;

@@ -125,8 +125,7 @@ arm set_stage::arm_of(std::span<const unit> set, int64_t n_prompt) const {
     a.name = format_units(set);
     a.precision = settings_.precision;
     a.min_last = std::max(settings_.shape.n_last, k_least_rows);
-    // Whole multiples of 256 cells are what llama.cpp rounds to.
-    a.context.n_ctx = static_cast<int32_t>((n_prompt + settings_.n_following + 1 + 255) / 256 * 256);
+    a.context.n_ctx = context_for(n_prompt + settings_.n_following + 1);
     a.context.n_ubatch = settings_.n_ubatch;
     a.context.n_threads = settings_.n_threads;
     a.context.stop = settings_.stop;

@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace tmx {
 
@@ -14,6 +15,15 @@ class failure : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
+
+// What was read, a `parsed` of some kind. ERRORS failure: why it was not, behind `where`.
+template <class Parsed>
+auto value_of(Parsed read, const std::string & where = "") {
+    if (!read.ok()) {
+        throw failure(where + read.error);
+    }
+    return std::move(read.value);
+}
 
 // The caller asked to stop (context_options::stop became true).
 class interrupted : public std::runtime_error {

@@ -34,6 +34,11 @@ struct context_options {
     attention_tap * tap = nullptr;             // is shown what attention is given; attention_tap.h
 };
 
+// A context of that many tokens, in whole multiples of 256, to which llama.cpp rounds it up.
+constexpr int32_t context_for(int64_t n_tokens) {
+    return static_cast<int32_t>((n_tokens + 255) / 256 * 256);
+}
+
 // REQUIRES the model to outlive it. backend::set_enabled decides, at construction, whether our backend takes part.
 // backend_context: what backend::begin_context gave for it; 0: our backend is not loaded, or need not know it.
 // ERRORS   failure, with what llama.cpp said; interrupted.

@@ -98,6 +98,7 @@ class Captured(Case):
     def test_mistakes_are_named(self):
         self.check(run(PROGRAM, "heads", "-m", MODEL, "-o", self.plan), 2, "--table or --capture")
         self.check(self.capture(self.file, "--layers", "6"), 1, "layer 6 does not exist")
+        self.check(self.capture(self.file, "--layers", "0", "--device", "TriangleMix0"), 2, "--device")  # the CPU alone
         self.check(self.capture(self.file, "--layers", "0", "--length", "9000"), 1, "tokens, the context 8192")
         with open(self.file, "w", encoding="utf-8") as file:
             file.write("[]")

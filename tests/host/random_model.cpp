@@ -2,10 +2,10 @@
 // rounding does, without; with our backend exact, and with plans for some of its layers. One JSON object goes to
 // standard output; whoever starts it judges.
 //
-//     random_model MODULE FILE LAYERS [DEVICE PROXY]
+//     random_model LLAMA MODULE FILE LAYERS [DEVICE PROXY]
 //
-// LAYERS are those that plans treat. Stock computes on DEVICE, ours on PROXY, the device in front of it; without them
-// both on the CPU.
+// LLAMA is the folder of llama.cpp's libraries. LAYERS are those that plans treat. Stock computes on DEVICE, ours on
+// PROXY, the device in front of it; without them both on the CPU.
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -101,9 +101,9 @@ ordered_json selected(const std::string & layers, double alpha) {
     return {{"method", "means"}, {"alpha", alpha}, {"layers", layers}};
 }
 
-void run(const char * module, const std::string & file, const std::string & layers, const std::string & device,
+void run(const backend_paths & paths, const std::string & file, const std::string & layers, const std::string & device,
          const std::string & proxy) {
-    backend b({TMX_LLAMA_BIN_FOLDER, module}, false);
+    backend b(paths, false);
     ordered_json out;
     logit_rows stock;
     {
@@ -133,12 +133,12 @@ void run(const char * module, const std::string & file, const std::string & laye
 }  // namespace
 
 int main(int argc, char ** argv) {
-    if (argc != 4 && argc != 6) {
-        std::fputs("usage: random_model MODULE FILE LAYERS [DEVICE PROXY]\n", stderr);
+    if (argc != 5 && argc != 7) {
+        std::fputs("usage: random_model LLAMA MODULE FILE LAYERS [DEVICE PROXY]\n", stderr);
         return 2;
     }
     try {
-        run(argv[1], argv[2], argv[3], argc == 6 ? argv[4] : "", argc == 6 ? argv[5] : "");
+        run({argv[1], argv[2]}, argv[3], argv[4], argc == 7 ? argv[5] : "", argc == 7 ? argv[6] : "");
     } catch (const std::exception & error) {
         std::fprintf(stderr, "%s\n", error.what());
         return 1;

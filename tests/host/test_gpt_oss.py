@@ -30,7 +30,7 @@ def answers():
     process.run([sys.executable, settings.REPOSITORY / "bench/gpu/write_gguf.py", file, "--shape", SHAPE], timeout=500)
     program = settings.need(settings.LIBRARY_DIR / "tmx_random_model", "build the target tmx_random_model")
     n_layer = {"gpt-oss-tiny": 4, "gpt-oss-20b": 24}[SHAPE]
-    done = process.run([program, settings.backend(), file, full_layers(n_layer), *DEVICES],
+    done = process.run([program, settings.LLAMA_BIN, settings.backend(), file, full_layers(n_layer), *DEVICES],
                        settings.environment(TRIANGLEMIX_MIN_KEYS=1), timeout=500)
     return json.loads(done.stdout)
 

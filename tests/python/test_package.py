@@ -9,6 +9,7 @@ changed, and that errors say what to do. Nothing is measured.
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ ROOT = DEPS / "debian13"
 WHEEL = "--wheel" in sys.argv
 RELEASES = ("0.9756", "0.11739") if WHEEL else ("0.11739",)  # of llama-cpp-py-sync
 LINKED = DEPS / "llama-build-linked/bin"
-SDIST = DEPS / "llama_cpp_python-0.3.36"
+SDIST = DEPS / re.search(r"^pinned_package=(.+)$", (REPOSITORY / "scripts/llama.sh").read_text(encoding="utf-8"), re.M)[1]
 PRESET = "preset:smollm2-135m-instruct"
 PRESET_LAYERS = 18  # triangle ones
 N_LAYER = 30

@@ -76,7 +76,7 @@ int32_t threads_of(const bench_options & options) {
 }
 
 int32_t context_for(int64_t length, const bench_options & options) {
-    return static_cast<int32_t>((length + options.n_decode + 1 + 255) / 256 * 256);
+    return context_for(length + options.n_decode + 1);
 }
 
 sweep::sweep(const bench_options & options, backend & b, arm_models & models, const chosen_plan & chosen,

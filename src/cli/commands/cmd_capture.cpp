@@ -51,20 +51,17 @@ std::vector<token_id> prompt_of(const capture_options & options, const model & m
 }
 
 std::vector<int32_t> layers_of(const capture_options & options, const model_facts & facts) {
-    const parsed<std::vector<int32_t>> layers = parse_layer_set(options.layers, facts.n_layer);
-    if (!layers.ok()) {
-        throw failure("--layers: " + layers.error);
-    }
-    if (layers.value.empty()) {
+    std::vector<int32_t> layers = value_of(parse_layer_set(options.layers, facts.n_layer), "--layers: ");
+    if (layers.empty()) {
         throw failure("--layers names no layer");
     }
-    for (const int32_t layer : layers.value) {
+    for (const int32_t layer : layers) {
         if (!facts.windows.empty() && facts.windows[static_cast<size_t>(layer)] > 0) {
             throw failure(
                 fmt::format("--layers: layer {} has a sliding window, so its cache does not hold all keys", layer));
         }
     }
-    return layers.value;
+    return layers;
 }
 
 int capture(const capture_options & options, const invocation & call) {
@@ -86,7 +83,7 @@ int capture(const capture_options & options, const invocation & call) {
     }
 
     context_options context;
-    context.n_ctx = static_cast<int32_t>((facts.n_tokens + 256) / 256 * 256);
+    context.n_ctx = context_for(facts.n_tokens + 1);
     context.n_ubatch = options.model.n_ubatch;
     context.n_threads = options.model.threads;
     context.stop = &call.stop;
@@ -112,7 +109,7 @@ command add_capture(CLI::App & app) {
     auto options = std::make_shared<capture_options>();
     CLI::App * sub = app.add_subcommand("capture", "Queries, keys and values of some layers on a prompt, as a file");
     sub->footer(k_examples);
-    add_model_options(*sub, options->model);
+    add_model_options(*sub, options->model, false);
     shown(sub->add_option("--layers", options->layers, "which")->required(), "SET", "");
     CLI::Option * kind = shown(sub->add_option("--builtin", options->kind, "a made prompt of that kind")
                                    ->check(CLI::IsMember({"kv", "needle", "doc"})),

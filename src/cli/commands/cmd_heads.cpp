@@ -73,11 +73,7 @@ struct found_patterns {
 };
 
 found_patterns read_table(const heads_options & options, const model_shape & shape) {
-    const parsed<std::vector<layer_patterns>> table = parse_minference_table(read_file(options.table), shape);
-    if (!table.ok()) {
-        throw failure(options.table + ": " + table.error);
-    }
-    return {table.value,
+    return {value_of(parse_minference_table(read_file(options.table), shape), options.table + ": "),
             {{"source", "MInference's per-head table"},
              {"file", show_file(options.table)},
              {"sha256", sha256_of_file(options.table)}}};
@@ -136,14 +132,11 @@ int heads(const heads_options & options, const invocation & call) {
     const model m(options.model.file(), {}, false);
     const model_shape shape = shape_of(m.facts());
     const found_patterns found = options.table.empty() ? search(options, shape, call) : read_table(options, shape);
-    parsed<plan> made = plan_of_patterns(found.layers, shape);
-    if (!made.ok()) {
-        throw failure(made.error);
-    }
+    plan made = value_of(plan_of_patterns(found.layers, shape));
     call.check_stop();
-    made.value.provenance = found.provenance.dump();
-    write_file(options.out, write_plan(made.value));
-    fmt::print("{}: {} rules for {} of {} layers\n", options.out, made.value.dynamic.size(), found.layers.size(),
+    made.provenance = found.provenance.dump();
+    write_file(options.out, write_plan(made));
+    fmt::print("{}: {} rules for {} of {} layers\n", options.out, made.dynamic.size(), found.layers.size(),
                shape.n_layer);
     return 0;
 }

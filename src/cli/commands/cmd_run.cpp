@@ -103,7 +103,7 @@ prompt_setup set_up_prompt(const run_options & options, const task & asked, cons
     }
     // Only what is needed: a model's full context may be far more memory than this prompt takes.
     const int64_t needed = n_prompt + std::max(n_answer, options.compare.n_compared) + 1;
-    prompt.context.n_ctx = static_cast<int32_t>(options.model.n_ctx > 0 ? limit : (needed + 255) / 256 * 256);
+    prompt.context.n_ctx = options.model.n_ctx > 0 ? static_cast<int32_t>(limit) : context_for(needed);
     prompt.context.n_ubatch = options.model.n_ubatch;
     prompt.context.n_threads = options.model.threads;
     prompt.context.stop = &call.stop;

@@ -46,11 +46,7 @@ std::unique_ptr<temporary_file> plan_file(const plan_options & asked, const std:
     }
     const std::string model_file = model_of(server);
     if (!model_file.empty()) {
-        const parsed<model_identity> model = read_identity(model_file);
-        if (!model.ok()) {
-            throw failure(model.error);
-        }
-        chosen = choose_plan(asked, model.value, false);
+        chosen = choose_plan(asked, value_of(read_identity(model_file)), false);
     } else if (asked.types_layers()) {
         throw failure(
             "--layers and --dynamic need the model's shape, and the server's command has no -m FILE that can be read; "
