@@ -163,6 +163,26 @@ TEST(ruler, too_small_a_budget_is_refused) {
     }
 }
 
+// A model whose tokens are short: made words have several each.
+class short_tokens : public word_tokenizer {
+  public:
+    int64_t count_prompt(const eval_example & e) const override { return 4 * word_tokenizer::count_prompt(e); }
+};
+
+TEST(ruler, all_tasks_can_be_made_at_4096_tokens_whatever_the_tokeniser) {
+    const short_tokens tokens;
+    for (const task_row * row : find_tasks("ruler")) {
+        const auto task = row->open(sources(), row->name);
+        const eval_example e = task->make({4096, 0, 7, false, tokens});
+        EXPECT_LE(tokens.count_prompt(e) + e.max_new_tokens, 4096) << row->name;
+    }
+    const task_row & cwe = *find_tasks("ruler/cwe").front();
+    const eval_example usual = made(*cwe.open(sources(), cwe.name), 4096, 0);
+    EXPECT_EQ(count_of(usual.turns.back().text, " " + usual.outputs.front() + " "), 30U);
+    const eval_example less = cwe.open(sources(), cwe.name)->make({4096, 0, 7, false, tokens});
+    EXPECT_EQ(count_of(less.turns.back().text, " " + less.outputs.front() + " "), 6U) << "where 30 times do not fit";
+}
+
 TEST(needle_map, every_place_comes_in_turn) {
     for (const task_row * row : find_tasks("needle")) {
         const auto task = row->open(sources(), row->name);
