@@ -24,6 +24,8 @@ SHAPES = {
                      "n_dim": 128, "n_vocab": 128256, "n_ctx": 131072, "rope_base": 500000.0},
     "llama-tiny": {"architecture": "llama", "n_layer": 4, "n_embd": 512, "n_ff": 1024, "n_head": 4, "n_head_kv": 1,
                    "n_dim": 128, "n_vocab": 1024, "n_ctx": 131072, "rope_base": 500000.0},
+    "llama-heads-tiny": {"architecture": "llama", "n_layer": 4, "n_embd": 256, "n_ff": 512, "n_head": 6, "n_head_kv": 3,
+                         "n_dim": 64, "n_vocab": 128, "n_ctx": 131072, "rope_base": 500000.0},
     "gpt-oss-20b": {"architecture": "gpt-oss", "n_layer": 24, "n_embd": 2880, "n_ff": 2880, "n_head": 64, "n_head_kv": 8,
                     "n_dim": 64, "n_vocab": 201088, "n_ctx": 131072, "rope_base": 150000.0, "n_window": 128,
                     "n_expert": 32, "n_expert_used": 4},

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "trianglemix/plan.h"
@@ -44,6 +45,18 @@ struct layer_heads {
     bool does_the_same(const layer_heads & other) const;
 };
 
+// Heads [first, first + n) of a layer that has `total`: those that are computed together, where several devices share a
+// layer.
+struct head_range {
+    int64_t first = 0;
+    int64_t n = 0;
+    int64_t total = 0;  // < 0: not known, nor is `first`
+
+    static head_range all(int64_t n) { return {.first = 0, .n = n, .total = n}; }
+    bool known() const { return total >= 0; }
+    bool whole() const { return n == total; }
+};
+
 class compiled_rules {
   public:
     compiled_rules() : compiled_rules(plan{}) {}  // every head of every layer is dense
@@ -52,8 +65,13 @@ class compiled_rules {
     // What a layer's heads do; layers of which the plan knows nothing are dense. Good as long as this object.
     const layer_heads & of_layer(int32_t layer) const;
 
+    // The same for some heads of a layer. It has a number of its own if that differs from what all heads do together.
+    // REQUIRES range.known(), all.fits(range.total), `all` is of this object. THREADS  One at a time.
+    const layer_heads & part_of(const layer_heads & all, const head_range & range);
+
   private:
     std::vector<layer_heads> heads_;  // by id
+    std::deque<layer_heads> parts_;   // their ids go on from there
     std::vector<int32_t> layers_;     // [layers of the plan] id in heads_
 };
 

@@ -105,7 +105,7 @@ void layer_rules::warn_of_length(const ubatch_runs & found) {
     }
 }
 
-layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
+layer_rule layer_rules::decide_rule(int32_t layer, const head_range & range) {
     layer_rule rule;
     rule.way = way_.empty() ? nullptr : &way_;
     const layer_heads & heads = compiled_.of_layer(layer);
@@ -120,12 +120,13 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
         return rule;
     }
     // Models whose layers differ in head count pass the check of the whole plan.
-    if (!heads.fits(n_head)) {
-        statistics_.count_fallback("head_count");
-        say_once(layer, "head_count");
+    if (!range.known() || !heads.fits(range.total)) {
+        const char * reason = range.known() ? "head_count" : "split_heads";
+        statistics_.count_fallback(reason);
+        say_once(layer, reason);
         return rule;
     }
-    rule.heads = &heads;
+    rule.heads = &compiled_.part_of(heads, range);
     rule.skip_factor = skip_factor;
     rule.shape = snapshot_.chosen->shape_of_layer(static_cast<size_t>(layer));
     rule.tail = snapshot_.chosen->tail;
@@ -135,7 +136,7 @@ layer_rule layer_rules::decide_rule(int32_t layer, int64_t n_head) {
 
 std::optional<planned_layer> layer_rules::plan_layer(int32_t layer, int64_t n_head, const ubatch_runs & found,
                                                      int64_t least_rows, const layer_rotary & rotary) {
-    layer_rule rule = decide_rule(layer, n_head);
+    layer_rule rule = decide_rule(layer, head_range::all(n_head));
     if (!note_fallbacks(layer, rule, found, least_rows) || !settle_rotary(layer, rule, found, rotary)) {
         return std::nullopt;
     }

@@ -46,9 +46,9 @@ class layer_rules {
     // than the last, the plan is checked anew.
     void expect_model(const model_shape & running);
 
-    // How a layer with that many heads is to be treated. The rule points into what the plan was compiled to: good until
-    // the next begin(). Counts a layer of the plan that falls back whatever its rows are.
-    layer_rule decide_rule(int32_t layer, int64_t n_head);
+    // How these heads of a layer are to be treated. The rule points into what the plan was compiled to: good until the
+    // next begin(). Counts a layer of the plan that falls back whatever its rows are.
+    layer_rule decide_rule(int32_t layer, const head_range & range);
 
     // What a layer keeps of an evaluation's rows: decide_rule(), note_fallbacks(), settle_rotary() and make_segments()
     // in one. None: strict mode forbids to go on.

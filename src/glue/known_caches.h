@@ -8,7 +8,7 @@
 
 #include "backend/runs/cell_table.h"
 #include "glue/abi.h"
-#include "glue/cache_writes.h"
+#include "glue/buffers/cache_writes.h"
 
 namespace tmx {
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "glue/backend_common.h"
+#include "glue/buffers/input_writes.h"
 #include "glue/graph_tensors.h"
 
 namespace tmx {
@@ -12,16 +13,7 @@ namespace {
 
 // Whether it is there before the graph is computed.
 bool is_input(const ggml_tensor * tensor, ggml_type type) {
-    return tensor != nullptr && tensor->op == GGML_OP_NONE && tensor->view_src == nullptr && tensor->type == type &&
-           ggml_is_contiguous(tensor);
-}
-
-// Of "RPC0[10.0.0.2:50052]#out_ids#0", a client's copy: the part between the marks. Any other name is itself.
-std::string_view original_name(const ggml_tensor * tensor) {
-    const std::string_view name(tensor->name);
-    const size_t begin = name.find('#');
-    const size_t end = name.rfind('#');
-    return begin < end ? name.substr(begin + 1, end - begin - 1) : name;
+    return tensor != nullptr && is_graph_input(tensor) && tensor->type == type && ggml_is_contiguous(tensor);
 }
 
 // What names the output rows if it is what this node takes rows by. Before ggml 0.25 it had no name, and got that of a
@@ -31,10 +23,10 @@ const ggml_tensor * output_ids(const ggml_tensor * node) {
     if (node->op != GGML_OP_GET_ROWS || !is_input(ids, GGML_TYPE_I32) || !ggml_is_vector(ids)) {
         return nullptr;
     }
-    const std::string_view name = original_name(ids);
     const ggml_tensor * rows = node->src[0]->view_src != nullptr ? node->src[0]->view_src : node->src[0];
-    const bool unnamed = name.starts_with("leaf_") && rows->type == GGML_TYPE_F32 && rows->op != GGML_OP_NONE;
-    return name == "out_ids" || unnamed ? ids : nullptr;
+    const bool unnamed =
+        original_name(ids).starts_with("leaf_") && rows->type == GGML_TYPE_F32 && rows->op != GGML_OP_NONE;
+    return names_output_ids(ids) || unnamed ? ids : nullptr;
 }
 
 }  // namespace
@@ -45,10 +37,15 @@ bool shows_inputs(const ggml_cgraph * graph) {
     return any;
 }
 
-void rebuilt_inputs::keep(const ggml_cgraph * graph) {
-    copies_.clear();
+bool rebuilt_inputs::keep(const ggml_cgraph * graph, const std::function<void()> & wait) {
+    const bool goes_on = still_good();
+    if (!goes_on) {
+        copies_.clear();
+        laid_out_.reset();
+    }
     writes_.clear();
     masks_.clear();
+    wait_ = &wait;
     sole_tensor positions;
     sole_tensor out_ids;
     for (int i = 0; i < graph->n_nodes; ++i) {
@@ -72,31 +69,56 @@ void rebuilt_inputs::keep(const ggml_cgraph * graph) {
         }
     }
     positions_ = is_input(positions.get(), GGML_TYPE_I32) ? copy_of(positions.get()) : nullptr;
-    out_ids_ = out_ids.get() != nullptr ? copy_of(out_ids.get()) : nullptr;
+    out_ids_ = !masks_.empty() ? output_ids_beside(masks_.front().original) : nullptr;
+    if (out_ids_ == nullptr && out_ids.get() != nullptr) {
+        out_ids_ = copy_of(out_ids.get());
+    }
+    return goes_on;
+}
+
+// Whether what was copied is what the inputs hold, or held as long as the evaluation read them.
+bool rebuilt_inputs::still_good() const {
+    return !copies_.empty() && std::all_of(copies_.begin(), copies_.end(), [](const copy & each) {
+        return each.n_writes != 0 && each.n_writes == input_writes(each.buffer);
+    });
+}
+
+// A part of a graph does not show what the output rows are taken by, but all of it was laid out in one buffer.
+const ggml_tensor * rebuilt_inputs::output_ids_beside(const ggml_tensor * mask) {
+    if (!laid_out_) {
+        laid_out_ = laid_out_output_ids(mask->buffer);
+    }
+    return laid_out_ ? copy_of(&*laid_out_) : nullptr;
 }
 
 const ggml_tensor * rebuilt_inputs::copy_of(const ggml_tensor * input) {
     const auto known =
         std::find_if(copies_.begin(), copies_.end(), [&](const copy & each) { return each.original == input; });
     if (known != copies_.end()) {
-        return &known->tensor;
+        return &known->readable;
     }
-    const size_t n_bytes = ggml_nbytes(input);
-    copy made{.original = input, .tensor = *input, .bytes = nullptr};
-    made.tensor.buffer = nullptr;
-    made.tensor.data = nullptr;
+    copy made{.original = input,
+              .buffer = input->buffer,
+              .n_writes = input_writes(input->buffer),
+              .readable = *input,
+              .bytes = nullptr};
+    made.readable.buffer = nullptr;
+    made.readable.data = nullptr;
     if (ggml_nelements(input) > 0) {
         if (input->buffer == nullptr || input->data == nullptr) {
             return nullptr;
         }
-        made.bytes.reset(new (std::nothrow) std::byte[n_bytes]);
+        made.bytes.reset(new (std::nothrow) std::byte[ggml_nbytes(input)]);
         if (made.bytes == nullptr) {
             return nullptr;
         }
-        ggml_backend_tensor_get(input, made.bytes.get(), 0, n_bytes);
-        made.tensor.data = made.bytes.get();
+        if (!get_written(input, made.bytes.get())) {
+            (*wait_)();
+            ggml_backend_tensor_get(input, made.bytes.get(), 0, ggml_nbytes(input));
+        }
+        made.readable.data = made.bytes.get();
     }
-    return &copies_.emplace_back(std::move(made)).tensor;
+    return &copies_.emplace_back(std::move(made)).readable;
 }
 
 input_tensors rebuilt_inputs::of(const ggml_tensor * node) const {

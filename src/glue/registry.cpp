@@ -22,6 +22,7 @@
 #include "glue/backend_common.h"
 #include "glue/control.h"
 #include "glue/layout_probe.h"
+#include "glue/proxy/communication.h"
 #include "glue/proxy/cpu_proxy.h"
 #include "glue/proxy/proxy_device.h"
 #include "glue/running_ggml.h"
@@ -68,11 +69,14 @@ ggml_backend_dev_t registry_device(ggml_backend_reg_t reg, size_t index) noexcep
     return proxy < proxies().size() ? proxies()[proxy]->handle() : cpu_proxy->handle();
 }
 
-// What a wrapped backend's registry offers beyond ours is passed on only where it takes no backend and no device: it
-// would not know a proxy's.
+// What a wrapped backend's registry offers beyond ours is passed on where it takes no backend and no device, since it
+// would not know a proxy's; what a tensor split asks for, with the backends that are behind the proxies.
 void * registry_address(ggml_backend_reg_t, const char * name) noexcept {
     if (void * ours = control_address(name)) {
         return ours;
+    }
+    if (void * passed_on = communication_address(name)) {
+        return passed_on;
     }
     for (const char * neutral : {"ggml_backend_register_host_buffer", "ggml_backend_unregister_host_buffer"}) {
         if (std::string_view(name) == neutral && !proxies().empty()) {

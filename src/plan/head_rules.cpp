@@ -99,6 +99,27 @@ compiled_rules::compiled_rules(const plan & p) : heads_(1) {
     }
 }
 
+const layer_heads & compiled_rules::part_of(const layer_heads & all, const head_range & range) {
+    if (range.whole() || (all.dense_head.empty() && all.rule_of_head.empty())) {
+        return all;
+    }
+    layer_heads part = all;
+    const auto cut = [&](auto & of_all) {
+        if (!of_all.empty()) {
+            of_all = {of_all.begin() + range.first, of_all.begin() + range.first + range.n};
+        }
+    };
+    cut(part.dense_head);
+    cut(part.rule_of_head);
+    const auto known = std::find_if(parts_.begin(), parts_.end(),
+                                    [&](const layer_heads & other) { return other.does_the_same(part); });
+    if (known != parts_.end()) {
+        return *known;
+    }
+    part.id = static_cast<int32_t>(heads_.size() + parts_.size());
+    return parts_.emplace_back(std::move(part));
+}
+
 const layer_heads & compiled_rules::of_layer(int32_t layer) const {
     const auto at = static_cast<size_t>(layer);
     return heads_[layer >= 0 && at < layers_.size() ? static_cast<size_t>(layers_[at]) : 0];

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
+#include <vector>
 
 #include "identity/attention_windows.h"
 #include "runtime/backend.h"
@@ -34,6 +36,16 @@ ggml_backend_dev_t gpu_named(const std::string & name) {
                                  : "there are " + there));
 }
 
+// Those of a list with commas between.
+std::vector<ggml_backend_dev_t> gpus_named(const std::string & names) {
+    std::vector<ggml_backend_dev_t> gpus;
+    std::istringstream list(names);
+    for (std::string name; std::getline(list, name, ',');) {
+        gpus.push_back(gpu_named(name));
+    }
+    return gpus;
+}
+
 }  // namespace
 
 void model::free_model::operator()(llama_model * model) const {
@@ -41,16 +53,18 @@ void model::free_model::operator()(llama_model * model) const {
 }
 
 model::model(const std::string & path, const std::function<bool(float)> & progress, bool weights,
-             const std::string & device) {
+             const std::string & devices) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) {
         throw failure(std::filesystem::exists(path, error) ? path + " is no regular file" : "no model file at " + path);
     }
     llama_model_params params = llama_model_default_params();
     // An empty device list is the CPU alone, not "all there are".
-    ggml_backend_dev_t devices[] = {device.empty() ? nullptr : gpu_named(device), nullptr};
-    params.devices = devices;
-    params.n_gpu_layers = device.empty() ? 0 : -1;
+    std::vector<ggml_backend_dev_t> gpus = gpus_named(devices);
+    params.n_gpu_layers = gpus.empty() ? 0 : -1;
+    params.split_mode = gpus.size() > 1 ? LLAMA_SPLIT_MODE_TENSOR : params.split_mode;
+    gpus.push_back(nullptr);
+    params.devices = gpus.data();
     params.vocab_only = !weights;
     bool stopped = false;
     struct loading {

@@ -58,7 +58,7 @@ class layer_rules_test : public testing::Test {
 TEST_F(layer_rules_test, the_model_is_looked_at_once_a_plan) {
     begin();
     EXPECT_EQ(n_asked_, 0) << "no plan";
-    EXPECT_FALSE(rules_.decide_rule(2, 8).planned());
+    EXPECT_FALSE(rules_.decide_rule(2, head_range::all(8)).planned());
     apply();
     begin();
     begin();
@@ -66,10 +66,10 @@ TEST_F(layer_rules_test, the_model_is_looked_at_once_a_plan) {
     EXPECT_EQ(lines, (std::vector<std::string>{
                          "plan test: triangle layers 2-3 (sink 8, window 512)",
                          "plan test: dense layers 0-1; last 128, tail chunk; precision exact, kernel k", k_applied}));
-    EXPECT_TRUE(rules_.decide_rule(2, 8).planned());
-    EXPECT_FALSE(rules_.decide_rule(1, 8).planned());
-    EXPECT_FALSE(rules_.decide_rule(-1, 8).planned());
-    EXPECT_FALSE(rules_.decide_rule(4, 8).planned());
+    EXPECT_TRUE(rules_.decide_rule(2, head_range::all(8)).planned());
+    EXPECT_FALSE(rules_.decide_rule(1, head_range::all(8)).planned());
+    EXPECT_FALSE(rules_.decide_rule(-1, head_range::all(8)).planned());
+    EXPECT_FALSE(rules_.decide_rule(4, head_range::all(8)).planned());
 }
 
 TEST_F(layer_rules_test, each_rule_of_dynamic_layers_has_a_line) {
@@ -120,10 +120,10 @@ TEST_F(layer_rules_test, rules_of_heads_and_lengths_have_lines_of_their_own) {
                          "plan test: dynamic layers 0 (stride:stride=10, heads 2,7)",
                          "plan test: dynamic layers 1 (stride:stride=10, from 4096 tokens on)",
                          "plan test: dense layers none; last 128, tail chunk; precision exact, kernel k", k_applied}));
-    EXPECT_EQ(rules_.decide_rule(2, 8).shape.n_window, 512);
-    EXPECT_EQ(rules_.decide_rule(3, 8).shape.n_window, 64);
-    EXPECT_TRUE(rules_.decide_rule(0, 8).planned());
-    EXPECT_FALSE(rules_.decide_rule(0, 16).planned()) << "the heads of another layer";
+    EXPECT_EQ(rules_.decide_rule(2, head_range::all(8)).shape.n_window, 512);
+    EXPECT_EQ(rules_.decide_rule(3, head_range::all(8)).shape.n_window, 64);
+    EXPECT_TRUE(rules_.decide_rule(0, head_range::all(8)).planned());
+    EXPECT_FALSE(rules_.decide_rule(0, head_range::all(16)).planned()) << "the heads of another layer";
     EXPECT_EQ(counters_.read().fallbacks["head_count"], 1);
 }
 
@@ -139,15 +139,15 @@ TEST_F(layer_rules_test, layers_that_are_not_triangle_may_skip_keys) {
     current_.apply(config);
     begin();
     EXPECT_EQ(lines[2], "plan test: layers that are not triangle skip keys (factor 0.5)");
-    EXPECT_EQ(rules_.decide_rule(0, 8).skip_factor, 0.5f);
-    EXPECT_EQ(rules_.decide_rule(1, 8).skip_factor, 0.5f);
-    EXPECT_EQ(rules_.decide_rule(2, 8).skip_factor, 0);
-    EXPECT_EQ(rules_.decide_rule(-1, 8).skip_factor, 0) << "a layer that is not known";
-    EXPECT_FALSE(rules_.decide_rule(0, 8).planned());
+    EXPECT_EQ(rules_.decide_rule(0, head_range::all(8)).skip_factor, 0.5f);
+    EXPECT_EQ(rules_.decide_rule(1, head_range::all(8)).skip_factor, 0.5f);
+    EXPECT_EQ(rules_.decide_rule(2, head_range::all(8)).skip_factor, 0);
+    EXPECT_EQ(rules_.decide_rule(-1, head_range::all(8)).skip_factor, 0) << "a layer that is not known";
+    EXPECT_FALSE(rules_.decide_rule(0, head_range::all(8)).planned());
     config.chosen->model.n_layer = 5;
     current_.apply(config);
     begin();
-    EXPECT_EQ(rules_.decide_rule(0, 8).skip_factor, 0) << "the plan is another model's";
+    EXPECT_EQ(rules_.decide_rule(0, head_range::all(8)).skip_factor, 0) << "the plan is another model's";
 }
 
 TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {
@@ -162,7 +162,7 @@ TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {
     EXPECT_EQ(counters_.read().fallbacks["visible_count"], 2);
     EXPECT_EQ(lines, std::vector<std::string>{"warning: triangle layer 2 is computed exactly, not by plan test: "
                                               "visible_count (docs/backend.md). From now on this is only counted"});
-    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), masked_, 11)) << "no stretch is that long";
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), masked_, 11)) << "no stretch is that long";
     EXPECT_EQ(counters_.read().fallbacks["visible_count"], 2);
 }
 
@@ -189,16 +189,16 @@ TEST_F(layer_rules_test, rows_whose_outputs_another_host_knows_fall_back) {
                          .cells = {},
                          .ordered = true,
                          .output_rows = {}});
-    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 2));
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), part, 2));
     EXPECT_TRUE(counters_.read().fallbacks.empty());
     part.outputs_hidden = true;
-    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 2));
-    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 11)) << "too few rows to speak of";
-    EXPECT_TRUE(rules_.note_fallbacks(1, rules_.decide_rule(1, 8), part, 2)) << "no layer of the plan";
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), part, 2));
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), part, 11)) << "too few rows to speak of";
+    EXPECT_TRUE(rules_.note_fallbacks(1, rules_.decide_rule(1, head_range::all(8)), part, 2)) << "no layer of the plan";
     EXPECT_EQ(counters_.read().fallbacks.at("output_rows"), 1);
     apply(true);
     begin();
-    EXPECT_FALSE(rules_.note_fallbacks(2, rules_.decide_rule(2, 8), part, 2));
+    EXPECT_FALSE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), part, 2));
 }
 
 // An RPC server computes for one client after the other.
@@ -209,12 +209,12 @@ TEST_F(layer_rules_test, a_model_of_another_shape_has_the_plan_checked_anew) {
     rules_.expect_model(model_);
     begin();
     EXPECT_EQ(n_asked_, 1);
-    EXPECT_TRUE(rules_.decide_rule(2, 8).planned());
+    EXPECT_TRUE(rules_.decide_rule(2, head_range::all(8)).planned());
     model_.n_layer = 3;
     rules_.expect_model(model_);
     begin();
     EXPECT_EQ(n_asked_, 2);
-    EXPECT_FALSE(rules_.decide_rule(2, 8).planned()) << "a plan for a layer that is not there";
+    EXPECT_FALSE(rules_.decide_rule(2, head_range::all(8)).planned()) << "a plan for a layer that is not there";
 }
 
 TEST_F(layer_rules_test, a_plan_of_another_model_is_refused) {
@@ -227,7 +227,7 @@ TEST_F(layer_rules_test, a_plan_of_another_model_is_refused) {
     config.chosen->layers[2].kind = layer_kind::triangle;
     current_.apply(config);
     begin();
-    EXPECT_FALSE(rules_.decide_rule(2, 8).planned());
+    EXPECT_FALSE(rules_.decide_rule(2, head_range::all(8)).planned());
     EXPECT_NE(counters_.read().refusal, "");
     EXPECT_EQ(counters_.read().fallbacks["plan_refused"], 1);
 }

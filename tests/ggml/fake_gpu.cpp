@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace tmx::test {
@@ -26,8 +27,8 @@ fake_event & event_of(ggml_backend_event_t event) {
     return *static_cast<fake_event *>(event->context);
 }
 
-const char * fake_name(ggml_backend_t) {
-    return "FAKE0";
+const char * fake_name(ggml_backend_t backend) {
+    return state_of(backend).gpu->name();
 }
 
 void fake_free(ggml_backend_t backend) {
@@ -136,6 +137,49 @@ void fake_event_free(ggml_backend_dev_t, ggml_backend_event_t event) {
     delete event;
 }
 
+// What CUDA's registry offers to a tensor split, of fakes only: a proxy's backend is none.
+struct fake_communication {
+    std::vector<ggml_backend_t> backends;
+};
+
+void * fake_comm_init(ggml_backend_t * backends, size_t n) {
+    const bool all_fake = std::all_of(backends, backends + n, [](ggml_backend_t each) {
+        return ggml_guid_matches(ggml_backend_guid(each), fake_guid());
+    });
+    return all_fake ? new fake_communication{{backends, backends + n}} : nullptr;
+}
+
+void fake_comm_free(void * context) {
+    delete static_cast<fake_communication *>(context);
+}
+
+bool fake_comm_allreduce(void * context, ggml_tensor ** tensors) {
+    const auto & all = *static_cast<fake_communication *>(context);
+    for (ggml_backend_t backend : all.backends) {
+        fake_synchronize(backend);
+    }
+    std::vector<float> sum(static_cast<size_t>(ggml_nelements(tensors[0])));
+    for (size_t i = 0; i < all.backends.size(); ++i) {
+        const auto * values = static_cast<const float *>(tensors[i]->data);
+        for (size_t j = 0; j < sum.size() && (tensors[i]->flags & GGML_TENSOR_FLAG_COMPUTE) != 0; ++j) {
+            sum[j] += values[j];
+        }
+    }
+    for (size_t i = 0; i < all.backends.size(); ++i) {
+        std::copy(sum.begin(), sum.end(), static_cast<float *>(tensors[i]->data));
+        state_of(all.backends[i]).gpu->n_sums++;
+    }
+    return true;
+}
+
+void * fake_address(ggml_backend_reg_t, const char * name) {
+    const std::string_view asked(name);
+    return asked == "ggml_backend_comm_init"               ? reinterpret_cast<void *>(&fake_comm_init)
+           : asked == "ggml_backend_comm_free"             ? reinterpret_cast<void *>(&fake_comm_free)
+           : asked == "ggml_backend_comm_allreduce_tensor" ? reinterpret_cast<void *>(&fake_comm_allreduce)
+                                                           : nullptr;
+}
+
 // Files may be mapped since ggml 0.20.
 template <typename capabilities>
 void set_capabilities(capabilities & caps, bool events) {
@@ -148,7 +192,7 @@ void set_capabilities(capabilities & caps, bool events) {
 }
 
 constexpr ggml_backend_device_i k_device = {
-    .get_name = [](ggml_backend_dev_t) { return "FAKE0"; },
+    .get_name = [](ggml_backend_dev_t device) { return gpu_of(device).name(); },
     .get_description = [](ggml_backend_dev_t) { return "fake GPU"; },
     .get_memory =
         [](ggml_backend_dev_t, size_t * free, size_t * total) {
@@ -158,12 +202,12 @@ constexpr ggml_backend_device_i k_device = {
     .get_type = [](ggml_backend_dev_t) { return GGML_BACKEND_DEVICE_TYPE_GPU; },
     .get_props =
         [](ggml_backend_dev_t device, ggml_backend_dev_props * props) {
-            props->name = "FAKE0";
+            props->name = gpu_of(device).name();
             props->description = "fake GPU";
             props->memory_free = size_t{3} << 30;
             props->memory_total = size_t{4} << 30;
             props->type = GGML_BACKEND_DEVICE_TYPE_GPU;
-            props->device_id = "0000:00:fa.0";
+            props->device_id = gpu_of(device).id();
             set_capabilities(props->caps, gpu_of(device).options().events);
         },
     .init_backend = fake_init,
@@ -183,7 +227,7 @@ constexpr ggml_backend_device_i k_device = {
 // All else is null, of which there is more since ggml 0.26.
 ggml_backend_buffer_type_i buffer_type_interface() {
     ggml_backend_buffer_type_i made{};
-    made.get_name = [](ggml_backend_buffer_type_t) { return "FAKE0"; };
+    made.get_name = [](ggml_backend_buffer_type_t type) { return gpu_of(type->device).name(); };
     made.alloc_buffer = fake_alloc;
     made.get_alignment = [](ggml_backend_buffer_type_t) {
         return ggml_backend_buft_get_alignment(ggml_backend_cpu_buffer_type());
@@ -431,11 +475,13 @@ void fake_event::wait() {
 
 fake_gpu::fake_gpu(fake_gpu_options options)
     : options_(options),
+      name_("FAKE" + std::to_string(options.number)),
+      id_("0000:00:fa." + std::to_string(options.number)),
       registry_{.api_version = GGML_BACKEND_API_VERSION,
                 .iface = {.get_name = [](ggml_backend_reg_t) { return "FAKE"; },
                           .get_device_count = [](ggml_backend_reg_t) { return size_t{1}; },
                           .get_device = nullptr,
-                          .get_proc_address = nullptr},
+                          .get_proc_address = options.sums ? &fake_address : nullptr},
                 .context = this},
       device_{.iface = k_device, .reg = &registry_, .context = this},
       buffer_type_{.iface = buffer_type_interface(), .device = &device_, .context = nullptr} {
@@ -449,7 +495,7 @@ std::unique_ptr<attention_executor> make_cpu_executor(bool asynchronous, executo
 proxy_candidate candidate_for(fake_gpu & gpu, executor_faults * faults) {
     return {.device = gpu.device(),
             .type = GGML_BACKEND_DEVICE_TYPE_GPU,
-            .name = "TriangleMix0",
+            .name = "TriangleMix" + std::to_string(gpu.options().number),
             .kernel = "cpu",
             .make_executor = [asynchronous = gpu.options().asynchronous,
                               faults](std::unique_ptr<attention_executor> & executor) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -67,6 +68,8 @@ struct seen_graph {
 struct fake_gpu_options {
     bool asynchronous = true;
     bool events = true;
+    int number = 0;
+    bool sums = true;  // its registry adds up what the devices of a tensor split computed
 };
 
 class fake_gpu {
@@ -78,14 +81,19 @@ class fake_gpu {
     ggml_backend_dev_t device() { return &device_; }
     ggml_backend_buffer_type_t buffer_type() { return &buffer_type_; }
     const fake_gpu_options & options() const { return options_; }
+    const char * name() const { return name_.c_str(); }  // FAKE0
+    const char * id() const { return id_.c_str(); }
 
     // What its backends were asked for.
     std::vector<seen_graph> graphs;
     std::vector<std::pair<ggml_backend_t, ggml_backend_t>> copies;  // cpy_tensor_async
     int n_optimized = 0;
+    int n_sums = 0;
 
   private:
     fake_gpu_options options_;
+    std::string name_;
+    std::string id_;
     ggml_backend_reg registry_;
     ggml_backend_device device_;
     ggml_backend_buffer_type buffer_type_;

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "backend/statistics.h"
-#include "glue/cache_writes.h"
+#include "glue/buffers/cache_writes.h"
 #include "glue/control.h"
 #include "glue/graph_inputs.h"
 #include "nmse.h"

@@ -5,7 +5,7 @@
 #include "failing_memory.h"
 #include "ggml-cpp.h"
 #include "glue/accel_device.h"
-#include "glue/cache_writes.h"
+#include "glue/buffers/cache_writes.h"
 #include "nmse.h"
 #include "proxy_fixture.h"
 

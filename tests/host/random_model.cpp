@@ -2,13 +2,16 @@
 // rounding does, without; with our backend exact, and with plans for some of its layers. One JSON object goes to
 // standard output; whoever starts it judges.
 //
-//     random_model LLAMA MODULE FILE LAYERS [DEVICE PROXY]
+//     random_model LLAMA MODULE FILE LAYERS [DEVICES PROXIES]
 //
-// LLAMA is the folder of llama.cpp's libraries. LAYERS are those that plans treat. Stock computes on DEVICE, ours on
-// PROXY, the device in front of it; without them both on the CPU.
+// LLAMA is the folder of llama.cpp's libraries. LAYERS are those that plans treat. Stock computes on DEVICES, ours on
+// PROXIES, those in front of them; without them both on the CPU. Over several, with commas between, layers are split by
+// heads: then the first of each is the yardstick, which computes whole layers.
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -101,23 +104,45 @@ ordered_json selected(const std::string & layers, double alpha) {
     return {{"method", "means"}, {"alpha", alpha}, {"layers", layers}};
 }
 
-void run(const backend_paths & paths, const std::string & file, const std::string & layers, const std::string & device,
-         const std::string & proxy) {
+// In the highest layer every second head is dense.
+ordered_json plan_by_head(int32_t n_layer, const std::string & triangle, int32_t n_head) {
+    std::string odd = "1";
+    for (int32_t head = 3; head < n_head; head += 2) {
+        odd.append(",").append(std::to_string(head));
+    }
+    ordered_json plan = plan_of(n_layer, triangle, 64, nullptr);
+    plan["model"]["heads"] = n_head;
+    plan["per_head"] = {{std::to_string(n_layer - 1), {{"dense_heads", odd}}}};
+    return plan;
+}
+
+void run(const backend_paths & paths, const std::string & file, const std::string & layers, const std::string & devices,
+         const std::string & proxies) {
+    const bool split = devices.find(',') != std::string::npos;
+    const auto first = [](const std::string & list) { return list.substr(0, list.find(',')); };
     backend b(paths, false);
     ordered_json out;
+    ordered_json unused;
     logit_rows stock;
     {
-        const model m(file, {}, true, device);
-        ordered_json unused;
+        const model m(file, {}, true, devices);
         stock = logits_of(b, m, stock_arm(true), unused);
-        out["nmse_of_stock"] = nmse(stock, logits_of(b, m, stock_arm(false), unused));
     }
-    const model m(file, {}, true, proxy);
+    {
+        const model m(file, {}, true, first(devices));
+        out["nmse_of_stock"] = nmse(stock, logits_of(b, m, stock_arm(split), unused));
+    }
+    std::optional<model> whole;
+    if (split) {
+        whole.emplace(file, std::function<bool(float)>(), true, first(proxies));
+    }
+    const model m(file, {}, true, proxies);
     const int32_t n_layer = m.facts().n_layer;
     const std::pair<const char *, ordered_json> plans[] = {
         {"exact", nullptr},
         {"wide_window", plan_of(n_layer, layers, k_n_tokens, nullptr)},
         {"triangle", plan_of(n_layer, layers, 64, nullptr)},
+        {"by_head", plan_by_head(n_layer, layers, m.facts().n_head)},
         {"all_blocks", plan_of(n_layer, "none", 64, selected(layers, 0))},
         {"few_blocks", plan_of(n_layer, "none", 64, selected(layers, 1))},
     };
@@ -126,6 +151,9 @@ void run(const backend_paths & paths, const std::string & file, const std::strin
         ordered_json & way = out["ways"][name];
         const logit_rows logits = logits_of(b, m, arm_of(plan), way["counted"]);
         way["nmse"] = nmse(stock, logits);
+        if (whole) {
+            way["nmse_of_whole"] = nmse(logits_of(b, *whole, arm_of(plan), way["counted_whole"]), logits);
+        }
     }
     std::puts(out.dump().c_str());
 }
@@ -134,7 +162,7 @@ void run(const backend_paths & paths, const std::string & file, const std::strin
 
 int main(int argc, char ** argv) {
     if (argc != 5 && argc != 7) {
-        std::fputs("usage: random_model LLAMA MODULE FILE LAYERS [DEVICE PROXY]\n", stderr);
+        std::fputs("usage: random_model LLAMA MODULE FILE LAYERS [DEVICES PROXIES]\n", stderr);
         return 2;
     }
     try {

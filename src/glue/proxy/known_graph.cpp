@@ -9,9 +9,9 @@ namespace tmx {
 
 // A graph's uid stands for its nodes and all that they read from: llama.cpp gives a new one whenever it splits anew. A
 // node list of its own (an evaluation callback's view) has none.
-void known_graph::look_at(const ggml_cgraph * graph) {
+bool known_graph::look_at(const ggml_cgraph * graph) {
     if (graph->uid != 0 && graph->uid == uid_ && graph->nodes == nodes_) {
-        return;
+        return false;
     }
     uid_ = 0;  // until all of it is known
     attention_.clear();
@@ -48,11 +48,12 @@ void known_graph::look_at(const ggml_cgraph * graph) {
     rebuilt_ = !attention_.empty() && !shows_inputs(graph);
     uid_ = graph->uid;
     nodes_ = graph->nodes;
+    return true;
 }
 
-void known_graph::keep_inputs(const ggml_cgraph * graph) {
+bool known_graph::keep_inputs(const ggml_cgraph * graph, const std::function<void()> & wait) {
     inputs_.clear();
-    kept_.keep(graph);
+    return kept_.keep(graph, wait);
 }
 
 const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {

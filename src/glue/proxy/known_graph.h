@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,8 @@ class known_graph {
     // `device`: name of the backend that computes.
     explicit known_graph(std::string device) : device_(std::move(device)) {}
 
-    // What follows is about this graph.
-    void look_at(const ggml_cgraph * graph);
+    // What follows is about this graph. False: so it was before.
+    bool look_at(const ggml_cgraph * graph);
 
     const std::vector<int> & attention() const { return attention_; }  // indices of its attention nodes
     const std::vector<int> & masks() const { return masks_; }  // of these, the first of each mask that tells of cells
@@ -34,10 +35,10 @@ class known_graph {
     int32_t first_layer() const { return first_layer_; }  // of the first and the last of them; -1: unknown, or none
     int32_t last_layer() const { return last_layer_; }
 
-    // Whether the graph shows none of its host's inputs, as one that an RPC server rebuilt. Then each evaluation of it
-    // begins with keep_inputs(), and is one of its own.
+    // Whether the graph shows none of its host's inputs, as one that an RPC server rebuilt, or a part of one that is split
+    // over devices. Then each computation of it begins with keep_inputs(), as rebuilt_inputs has it.
     bool rebuilt() const { return rebuilt_; }
-    void keep_inputs(const ggml_cgraph * graph);
+    bool keep_inputs(const ggml_cgraph * graph, const std::function<void()> & wait);
 
     const input_tensors & inputs_of(const ggml_cgraph * graph, const ggml_tensor * node);
 

@@ -6,7 +6,7 @@
 #include "backend/host_context.h"
 #include "ggml-cpp.h"
 #include "glue/backend_common.h"
-#include "glue/cache_writes.h"
+#include "glue/buffers/cache_writes.h"
 #include "glue/proxy/proxy_device.h"
 #include "glue/proxy/proxy_evaluator.h"
 
@@ -45,7 +45,7 @@ void backend_free(ggml_backend_t backend) noexcept {
 void backend_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data, size_t offset,
                        size_t size) noexcept {
     const ggml_backend_t wrapped = wrapped_of(backend);
-    note_cache_write(tensor, offset, size);
+    note_host_write(tensor, data, offset, size);
     wrapped->iface.set_tensor_async(wrapped, tensor, data, offset, size);
 }
 
@@ -58,7 +58,7 @@ void backend_get_async(ggml_backend_t backend, const ggml_tensor * tensor, void 
 void backend_set_2d_async(ggml_backend_t backend, ggml_tensor * tensor, const void * data, size_t offset, size_t size,
                           size_t n_copies, size_t stride_tensor, size_t stride_data) noexcept {
     const ggml_backend_t wrapped = wrapped_of(backend);
-    note_cache_write(tensor, offset, size + (n_copies > 0 ? n_copies - 1 : 0) * stride_tensor);
+    note_host_write(tensor, nullptr, offset, size + (n_copies > 0 ? n_copies - 1 : 0) * stride_tensor);
     wrapped->iface.set_tensor_2d_async(wrapped, tensor, data, offset, size, n_copies, stride_tensor, stride_data);
 }
 
@@ -74,7 +74,7 @@ bool backend_copy_async(ggml_backend_t from, ggml_backend_t to, const ggml_tenso
     const ggml_backend_t wrapped = unwrapped(to);
     const bool copied = wrapped->iface.cpy_tensor_async(unwrapped(from), wrapped, source, target);
     if (copied) {
-        note_cache_write(target, 0, ggml_nbytes(target));
+        note_host_write(target, nullptr, 0, ggml_nbytes(target));
     }
     return copied;
 }
@@ -158,6 +158,12 @@ bool is_proxy(ggml_backend_t backend) {
 
 ggml_backend_t unwrapped(ggml_backend_t backend) {
     return is_proxy(backend) ? wrapped_of(backend) : backend;
+}
+
+void proxy_join(ggml_backend_t backend, const std::shared_ptr<split_group> & group, size_t device) {
+    if (is_proxy(backend)) {
+        state_of(backend).graphs->join(group, device);
+    }
 }
 
 void proxy_set_n_threads(ggml_backend_t backend, int n_threads) noexcept {

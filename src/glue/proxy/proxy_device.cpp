@@ -5,7 +5,7 @@
 
 #include "ggml-cpp.h"
 #include "glue/backend_common.h"
-#include "glue/cache_writes.h"
+#include "glue/buffers/cache_writes.h"
 
 namespace tmx {
 namespace {

@@ -16,6 +16,8 @@
 
 namespace tmx {
 
+class split_group;
+
 class proxy_device {
   public:
     // REQUIRES candidate.device is not null and outlives this. The object must not move: ggml keeps its address.
@@ -46,6 +48,9 @@ class proxy_device {
 // Whether a backend is a proxy's, and the one behind it: itself if it is none.
 bool is_proxy(ggml_backend_t backend);
 ggml_backend_t unwrapped(ggml_backend_t backend);
+
+// The backend computes some heads of each layer from now on (tensor_split.h), if it is a proxy's.
+void proxy_join(ggml_backend_t backend, const std::shared_ptr<split_group> & group, size_t device);
 
 // Of a proxy's backend: the host's thread count, for reading masks.
 void proxy_set_n_threads(ggml_backend_t backend, int n_threads) noexcept;

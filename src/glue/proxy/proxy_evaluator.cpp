@@ -1,9 +1,24 @@
 #include "glue/proxy/proxy_evaluator.h"
 
+#include "glue/buffers/input_writes.h"
 #include "glue/graph_tensors.h"
 #include "glue/host_log.h"
 
 namespace tmx {
+namespace {
+
+// A graph's nodes that are no views lie in the buffer that its inputs were laid out in.
+void note_computation_of(const ggml_cgraph * graph) {
+    for (int i = 0; i < graph->n_nodes; ++i) {
+        const ggml_tensor * node = graph->nodes[i];
+        if (node->view_src == nullptr && node->buffer != nullptr) {
+            note_computation(node->buffer);
+            return;
+        }
+    }
+}
+
+}  // namespace
 
 proxy_evaluator::proxy_evaluator(const std::string & device, ggml_backend_t wrapped,
                                  std::unique_ptr<attention_executor> executor, settings & current,
@@ -26,6 +41,7 @@ proxy_evaluator::proxy_evaluator(const std::string & device, ggml_backend_t wrap
                 .cells = cells_,
                 .ubatches = ubatches_,
                 .scratch = scratch_,
+                .split = split_,
                 .notes = notes_}),
       cutter_(wrapped, executor_.get(), rules_, counters, pending_, notes_) {}
 
@@ -62,13 +78,12 @@ ggml_status proxy_evaluator::compute(ggml_cgraph * graph) {
 }
 
 ggml_status proxy_evaluator::compute_part(ggml_cgraph * graph) {
-    graph_.look_at(graph);
-    planner_.clear_steps();
-    if (graph_.rebuilt() && executor_ != nullptr) {
-        ggml_backend_synchronize(wrapped_);  // whatever fills the inputs
-        graph_.keep_inputs(graph);
+    if (graph_.look_at(graph)) {
+        split_.note(graph);
     }
+    planner_.clear_steps();
     begin_graph(graph);
+    note_computation_of(graph);
     // However this ends, nobody reads the host's masks after it.
     const struct check_end {
         ubatch_cache & ubatches;
@@ -127,17 +142,25 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
 // copies an input once, and then gives the original's memory to later nodes.
 //
 // The whole graph is in the hash set of each part. If it still holds the node that the evaluation began with, then any
-// evaluation of it brings that node here first; so no other one has begun while layers rise.
+// evaluation of it brings that node here first; so no other one has begun while layers rise. Of a rebuilt graph, whose
+// parts show nothing of each other, the inputs tell.
+bool proxy_evaluator::goes_on(const ggml_cgraph * graph) {
+    if (graph_.rebuilt()) {
+        const auto wait = [&] { ggml_backend_synchronize(wrapped_); };  // for whatever fills the inputs
+        return executor_ != nullptr && graph_.keep_inputs(graph, wait);
+    }
+    const ggml_hash_set & set = graph->visited_hash_set;
+    return set.size > 0 && set.keys == began_.keys &&
+           ggml_hash_contains(&set, const_cast<ggml_tensor *>(began_.first)) &&
+           began_.first->op == GGML_OP_FLASH_ATTN_EXT && layer_of_keys(began_.first->src[1]) == began_.layer;
+}
+
 void proxy_evaluator::begin_graph(const ggml_cgraph * graph) {
     if (graph_.attention().empty()) {
         return;
     }
     const ggml_hash_set & set = graph->visited_hash_set;
-    const bool has_beginning = !graph_.rebuilt() && set.size > 0 && set.keys == began_.keys &&
-                               ggml_hash_contains(&set, const_cast<ggml_tensor *>(began_.first)) &&
-                               began_.first->op == GGML_OP_FLASH_ATTN_EXT &&
-                               layer_of_keys(began_.first->src[1]) == began_.layer;
-    if (!evaluation_.advance(graph_.first_layer(), graph_.last_layer(), has_beginning)) {
+    if (!evaluation_.advance(graph_.first_layer(), graph_.last_layer(), goes_on(graph))) {
         planner_.begin_evaluation();
         ubatches_.clear();
         graph_.begin_evaluation();

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "backend/cuda/attention_executor.h"
 #include "backend/evaluation.h"
@@ -24,6 +25,7 @@
 #include "glue/proxy/proxy_limits.h"
 #include "glue/proxy/scratch_keeper.h"
 #include "glue/proxy/step_planner.h"
+#include "glue/proxy/tensor_split.h"
 
 namespace tmx {
 
@@ -38,6 +40,9 @@ class proxy_evaluator {
 
     void set_n_threads(int n_threads) { ubatches_.set_n_threads(n_threads > 0 ? n_threads : 1); }
 
+    // From now on it computes some heads of each layer, the other devices of the group the others.
+    void join(std::shared_ptr<split_group> group, size_t device) { split_.join(std::move(group), device); }
+
     ggml_status compute(ggml_cgraph * graph);
     void synchronize();
 
@@ -45,6 +50,7 @@ class proxy_evaluator {
     ggml_status compute_part(ggml_cgraph * graph);
     ggml_status compute_steps(ggml_cgraph * graph, int first);
     void begin_graph(const ggml_cgraph * graph);
+    bool goes_on(const ggml_cgraph * graph);
     bool confirm_masks();
 
     std::string device_;
@@ -58,6 +64,7 @@ class proxy_evaluator {
     layer_rules rules_;
     ubatch_cache ubatches_;
     scratch_keeper scratch_;
+    split_member split_;
     passed_on_notes notes_;
     pending_counts pending_;
     step_planner planner_;

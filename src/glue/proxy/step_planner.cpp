@@ -74,10 +74,13 @@ bool step_planner::plan(const ggml_cgraph * graph) {
 void step_planner::begin_rules(const ggml_cgraph * graph) {
     if (!has_rules_) {
         use_.rules.begin();
+        const auto shape = [&] {
+            return use_.split.whole(shape_of_graph(graph), graph->nodes[use_.graph.attention().front()]);
+        };
         if (use_.graph.rebuilt()) {
-            use_.rules.expect_model(shape_of_graph(graph));
+            use_.rules.expect_model(shape());
         }
-        use_.rules.check_plan([&] { return shape_of_graph(graph); }, use_.executor->kernel());
+        use_.rules.check_plan(shape, use_.executor->kernel());
         has_rules_ = true;
     }
 }
@@ -86,7 +89,7 @@ void step_planner::begin_rules(const ggml_cgraph * graph) {
 bool step_planner::plan_node(const ggml_cgraph * graph, int index) {
     const ggml_tensor * node = graph->nodes[index];
     const int32_t layer = layer_of_keys(node->src[1]);
-    layer_rule rule = use_.rules.decide_rule(layer, node->src[0]->ne[2]);
+    layer_rule rule = use_.rules.decide_rule(layer, use_.split.heads_of(node));
     if (const auto reason = why_declined(node, 1)) {
         return pass_on(layer, rule, to_string(*reason));
     }

@@ -19,6 +19,7 @@
 #include "glue/proxy/passed_on.h"
 #include "glue/proxy/proxy_cells.h"
 #include "glue/proxy/scratch_keeper.h"
+#include "glue/proxy/tensor_split.h"
 
 namespace tmx {
 
@@ -54,6 +55,7 @@ class step_planner {
         proxy_cells & cells;
         ubatch_cache & ubatches;
         scratch_keeper & scratch;
+        const split_member & split;
         const passed_on_notes & notes;
     };
     explicit step_planner(const parts & all) : use_(all) {}

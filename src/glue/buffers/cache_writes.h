@@ -59,7 +59,8 @@ bool watch_cache_writes(ggml_backend_buffer_t buffer) noexcept;
 // A number that no other watched buffer has or had; 0: it is not watched, or null.
 uint64_t serial_of(ggml_backend_buffer_t buffer) noexcept;
 
-// The host replaces bytes of a tensor past its buffer's functions; of interest if it is a key cache.
-void note_cache_write(const ggml_tensor * tensor, size_t offset, size_t size) noexcept;
+// The host replaces bytes of a tensor past its buffer's functions, by what `data` holds, null if that is not known; of
+// interest if it is a key cache or an input.
+void note_host_write(const ggml_tensor * tensor, const void * data, size_t offset, size_t size) noexcept;
 
 }  // namespace tmx

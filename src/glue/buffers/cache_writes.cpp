@@ -1,4 +1,4 @@
-#include "glue/cache_writes.h"
+#include "glue/buffers/cache_writes.h"
 
 #include <algorithm>
 #include <exception>
@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "backend/runs/cell_table.h"
+#include "glue/buffers/input_writes.h"
 
 namespace tmx {
 namespace {
@@ -83,13 +84,24 @@ void note(cache_access::kind what, const ggml_tensor * tensor, size_t offset, si
 
 using kind = cache_access::kind;
 
+void note_replaced(const ggml_tensor * tensor, const void * data, size_t offset, size_t size) noexcept {
+    note(kind::replaced, tensor, offset, size, data);
+    note_input_write(tensor, data, offset, size);
+}
+
+ggml_status buffer_init(ggml_backend_buffer_t buffer, ggml_tensor * tensor) {
+    note_layout(buffer, tensor);
+    const auto theirs = originals().of(buffer).init_tensor;
+    return theirs != nullptr ? theirs(buffer, tensor) : GGML_STATUS_SUCCESS;
+}
+
 void buffer_memset(ggml_backend_buffer_t buffer, ggml_tensor * tensor, uint8_t value, size_t offset, size_t size) {
-    note(kind::replaced, tensor, offset, size, nullptr);
+    note_replaced(tensor, nullptr, offset, size);
     originals().of(buffer).memset_tensor(buffer, tensor, value, offset, size);
 }
 
 void buffer_set(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void * data, size_t offset, size_t size) {
-    note(kind::replaced, tensor, offset, size, data);
+    note_replaced(tensor, data, offset, size);
     originals().of(buffer).set_tensor(buffer, tensor, data, offset, size);
 }
 
@@ -101,19 +113,20 @@ void buffer_get(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, void *
 void buffer_set_2d(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void * data, size_t offset, size_t size,
                    size_t n_copies, size_t stride_tensor, size_t stride_data) noexcept {
     for (size_t i = 0; i < n_copies; ++i) {
-        note(kind::replaced, tensor, offset + i * stride_tensor, size, nullptr);
+        note_replaced(tensor, nullptr, offset + i * stride_tensor, size);
     }
     originals().of(buffer).set_tensor_2d(buffer, tensor, data, offset, size, n_copies, stride_tensor, stride_data);
 }
 
 bool buffer_copy(ggml_backend_buffer_t buffer, const ggml_tensor * source, ggml_tensor * target) {
-    note(kind::replaced, target, 0, ggml_nbytes(target), nullptr);
+    note_replaced(target, nullptr, 0, ggml_nbytes(target));
     return originals().of(buffer).cpy_tensor(buffer, source, target);
 }
 
 void buffer_clear(ggml_backend_buffer_t buffer, uint8_t value) noexcept {
     const auto * begin = static_cast<const std::byte *>(ggml_backend_buffer_get_base(buffer));
     watches().note(kind::replaced, begin, ggml_backend_buffer_get_size(buffer), nullptr);
+    begin_input_notes(buffer);
     originals().of(buffer).clear(buffer, value);
 }
 
@@ -184,8 +197,10 @@ bool watch_cache_writes(ggml_backend_buffer_t buffer) noexcept {
     try {
         ggml_backend_buffer_i & iface = buffer->iface;
         originals().set(buffer, iface);
+        begin_input_notes(buffer);
         // What the buffer leaves out stays left out: ggml tells by the null pointer.
         const auto replace = [](auto & theirs, auto ours) { theirs = theirs != nullptr ? ours : nullptr; };
+        iface.init_tensor = &buffer_init;
         replace(iface.memset_tensor, &buffer_memset);
         replace(iface.set_tensor, &buffer_set);
         replace(iface.get_tensor, &buffer_get);
@@ -202,8 +217,9 @@ uint64_t serial_of(ggml_backend_buffer_t buffer) noexcept {
     return originals().serial_of(buffer);
 }
 
-void note_cache_write(const ggml_tensor * tensor, size_t offset, size_t size) noexcept {
+void note_host_write(const ggml_tensor * tensor, const void * data, size_t offset, size_t size) noexcept {
     note(kind::replaced, tensor, offset, size, nullptr);
+    note_input_write(tensor, data, offset, size);
 }
 
 }  // namespace tmx
