@@ -191,6 +191,10 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
             .whole_graph = true};
 }
 
+bool has_several_originals(const ggml_cgraph * graph, const ggml_tensor * copy, const char * device) {
+    return host_originals(graph, copy, device).size() > 1;
+}
+
 ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
     const ggml_tensor * k = cached_keys(node->src[1]);
     const ggml_tensor * cache = k->view_src;

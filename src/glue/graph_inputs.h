@@ -18,10 +18,11 @@
 namespace tmx {
 
 // The tensors that hold them, each null where there is none, or several that could be it. A model with two caches has
-// two masks and two lists of cells of one name, and maybe of one shape: which of them a node reads a copy of is told by
-// what they hold, evaluation by evaluation.
+// two masks and two lists of cells of one name, and maybe of one shape: which list of cells a node reads a copy of is told
+// by what they hold, evaluation by evaluation; where masks have one shape, only the copies themselves tell
+// (rebuilt_inputs.h).
 struct input_tensors {
-    std::vector<const ggml_tensor *> masks;   // the node's, or those that it can be a copy of
+    std::vector<const ggml_tensor *> masks;   // the node's, or those that it can be a copy of, which then hold the same
     const ggml_tensor * positions = nullptr;  // inp_pos
     bool has_positions = false;               // false: the graph has no such tensor, as of a model without positions
     // Indices of the SET_ROWS that fills the node's key cache, or those that they can be a copy of.
@@ -36,6 +37,9 @@ class rebuilt_inputs;
 // REQUIRES node is a FLASH_ATTN_EXT that is not without_runs().
 //          `device`: name of the backend whose copies the node reads; null: the node reads host memory.
 input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, const char * device);
+
+// Whether that tensor can be a copy of several of the host's, as far as name and shape tell.
+bool has_several_originals(const ggml_cgraph * graph, const ggml_tensor * copy, const char * device);
 
 // REQUIRES `fattn` is the node's view.
 ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn);

@@ -1,7 +1,9 @@
 #include "glue/rebuilt_inputs.h"
 
 #include <algorithm>
+#include <iterator>
 #include <new>
+#include <optional>
 #include <string_view>
 
 #include "glue/backend_common.h"
@@ -38,11 +40,9 @@ bool shows_inputs(const ggml_cgraph * graph) {
 }
 
 bool rebuilt_inputs::keep(const ggml_cgraph * graph, const std::function<void()> & wait) {
-    const bool goes_on = still_good();
-    if (!goes_on) {
-        copies_.clear();
-        laid_out_.reset();
-    }
+    drop_rewritten();
+    n_old_ = std::ssize(copies_);
+    any_known_ = false;
     writes_.clear();
     masks_.clear();
     wait_ = &wait;
@@ -69,41 +69,46 @@ bool rebuilt_inputs::keep(const ggml_cgraph * graph, const std::function<void()>
         }
     }
     positions_ = is_input(positions.get(), GGML_TYPE_I32) ? copy_of(positions.get()) : nullptr;
-    out_ids_ = !masks_.empty() ? output_ids_beside(masks_.front().original) : nullptr;
-    if (out_ids_ == nullptr && out_ids.get() != nullptr) {
-        out_ids_ = copy_of(out_ids.get());
+    out_ids_ = copy_of_output_ids(out_ids.get());
+    if (!any_known_) {
+        copies_.erase(copies_.begin(), copies_.begin() + n_old_);
     }
-    return goes_on;
+    return any_known_;
 }
 
-// Whether what was copied is what the inputs hold, or held as long as the evaluation read them.
-bool rebuilt_inputs::still_good() const {
-    return !copies_.empty() && std::all_of(copies_.begin(), copies_.end(), [](const copy & each) {
-        return each.n_writes != 0 && each.n_writes == input_writes(each.buffer);
+void rebuilt_inputs::drop_rewritten() {
+    std::erase_if(copies_, [](const copy & each) {
+        return each.last_write == 0 || each.last_write != last_write_of(&each.original);
     });
 }
 
-// A part of a graph does not show what the output rows are taken by, but all of it was laid out in one buffer.
-const ggml_tensor * rebuilt_inputs::output_ids_beside(const ggml_tensor * mask) {
-    if (!laid_out_) {
-        laid_out_ = laid_out_output_ids(mask->buffer);
+// `shown`: what the graph's nodes take output rows by; null if they show none or several, as a part of a graph does. All
+// of that was laid out in one buffer.
+const ggml_tensor * rebuilt_inputs::copy_of_output_ids(const ggml_tensor * shown) {
+    if (shown != nullptr) {
+        return copy_of(shown);
     }
-    return laid_out_ ? copy_of(&*laid_out_) : nullptr;
+    const std::optional<ggml_tensor> beside =
+        masks_.empty() ? std::nullopt : laid_out_output_ids(masks_.front().original->buffer);
+    return beside ? copy_of(&*beside) : nullptr;
 }
 
 const ggml_tensor * rebuilt_inputs::copy_of(const ggml_tensor * input) {
-    const auto known =
-        std::find_if(copies_.begin(), copies_.end(), [&](const copy & each) { return each.original == input; });
+    const auto known = std::find_if(copies_.begin(), copies_.end(), [&](const copy & each) {
+        return each.original.data == input->data && each.original.buffer == input->buffer &&
+               each.original.type == input->type && ggml_are_same_shape(&each.original, input);
+    });
     if (known != copies_.end()) {
-        return &known->readable;
+        // An input that holds nothing is never written.
+        any_known_ = any_known_ || (ggml_nelements(input) > 0 && known - copies_.begin() < n_old_);
+        return known->readable.get();
     }
-    copy made{.original = input,
-              .buffer = input->buffer,
-              .n_writes = input_writes(input->buffer),
-              .readable = *input,
+    copy made{.original = *input,
+              .last_write = last_write_of(input),
+              .readable = std::make_unique<ggml_tensor>(*input),
               .bytes = nullptr};
-    made.readable.buffer = nullptr;
-    made.readable.data = nullptr;
+    made.readable->buffer = nullptr;
+    made.readable->data = nullptr;
     if (ggml_nelements(input) > 0) {
         if (input->buffer == nullptr || input->data == nullptr) {
             return nullptr;
@@ -116,9 +121,10 @@ const ggml_tensor * rebuilt_inputs::copy_of(const ggml_tensor * input) {
             (*wait_)();
             ggml_backend_tensor_get(input, made.bytes.get(), 0, ggml_nbytes(input));
         }
-        made.readable.data = made.bytes.get();
+        made.readable->data = made.bytes.get();
     }
-    return &copies_.emplace_back(std::move(made)).readable;
+    copies_.push_back(std::move(made));
+    return copies_.back().readable.get();
 }
 
 input_tensors rebuilt_inputs::of(const ggml_tensor * node) const {

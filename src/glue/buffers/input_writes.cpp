@@ -14,8 +14,9 @@ namespace {
 // What is known of one buffer. An entry stays when its buffer is freed, until another one gets the address: it is small
 // then, since what was written is dropped with each computation.
 struct notes {
-    uint64_t n_writes = 0;
-    std::unordered_map<const void *, std::vector<std::byte>> written;  // by address
+    uint64_t begun = 0;  // stands for the last write of whatever was not written since
+    std::unordered_map<const void *, uint64_t> last_writes;                        // by address
+    std::unordered_map<const void *, std::vector<std::byte>> written;              // by address
     std::vector<ggml_tensor> output_ids;                               // laid out since the last computation
     bool computed = false;
 };
@@ -36,6 +37,21 @@ all_notes & all() {
 notes * notes_of(ggml_backend_buffer_t buffer) {
     const auto known = all().by_buffer.find(buffer);
     return known != all().by_buffer.end() ? &known->second : nullptr;
+}
+
+void note_write(notes & now, const void * address) noexcept {
+    const uint64_t number = ++all().last_write;
+    constexpr size_t k_most_addresses = size_t{1} << 16;
+    try {
+        if (now.last_writes.size() < k_most_addresses) {
+            now.last_writes[address] = number;
+            return;
+        }
+    } catch (const std::exception &) {
+        // as if there were too many
+    }
+    now.last_writes.clear();
+    now.begun = number;
 }
 
 void keep_bytes(notes & now, const ggml_tensor * tensor, const void * data, size_t offset, size_t size) noexcept {
@@ -78,10 +94,14 @@ bool names_output_ids(const ggml_tensor * tensor) {
     return name == k_name || cut;
 }
 
-uint64_t input_writes(ggml_backend_buffer_t buffer) noexcept {
+uint64_t last_write_of(const ggml_tensor * input) noexcept {
     const std::lock_guard lock(all().mutex);
-    const notes * known = notes_of(buffer);
-    return known != nullptr ? known->n_writes : 0;
+    const notes * known = notes_of(input->buffer);
+    if (known == nullptr) {
+        return 0;
+    }
+    const auto written = known->last_writes.find(input->data);
+    return written != known->last_writes.end() ? written->second : known->begun;
 }
 
 bool get_written(const ggml_tensor * input, std::byte * to) noexcept {
@@ -115,9 +135,9 @@ void note_computation(ggml_backend_buffer_t buffer) noexcept {
 // Allocates for a buffer that is not known yet only.
 void begin_input_notes(ggml_backend_buffer_t buffer) {
     const std::lock_guard lock(all().mutex);
-    notes & begun = all().by_buffer[buffer];
-    begun = {};
-    begun.n_writes = ++all().last_write;
+    notes & fresh = all().by_buffer[buffer];
+    fresh = {};
+    fresh.begun = ++all().last_write;
 }
 
 void note_layout(ggml_backend_buffer_t buffer, const ggml_tensor * tensor) noexcept {
@@ -150,7 +170,7 @@ void note_input_write(const ggml_tensor * tensor, const void * data, size_t offs
     }
     const std::lock_guard lock(all().mutex);
     if (notes * known = notes_of(tensor->buffer)) {
-        known->n_writes = ++all().last_write;
+        note_write(*known, tensor->data);
         keep_bytes(*known, tensor, data, offset, size);
     }
 }

@@ -25,9 +25,8 @@ std::string_view original_name(const ggml_tensor * tensor);
 // Whether that is out_ids, by which llama.cpp takes the output rows; of a name that was cut, its first letters.
 bool names_output_ids(const ggml_tensor * tensor);
 
-// How often the host wrote inputs in that buffer; 0: never, or it is not watched. The numbers of buffers that follow each
-// other at one address differ.
-uint64_t input_writes(ggml_backend_buffer_t buffer) noexcept;
+// A number that changes whenever the host writes that input; 0: its buffer is not watched.
+uint64_t last_write_of(const ggml_tensor * input) noexcept;
 
 // What the host wrote into an input since the buffer's last computation, without asking the device: all of its bytes,
 // to `to`. False: it is not known (k_most_kept_bytes).

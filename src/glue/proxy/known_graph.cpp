@@ -23,6 +23,7 @@ bool known_graph::look_at(const ggml_cgraph * graph) {
     first_layer_ = -1;
     last_layer_ = -1;
     rebuilt_ = false;
+    by_copies_ = false;
     for (int i = 0; i < graph->n_nodes; ++i) {
         const ggml_tensor * node = graph->nodes[i];
         if (computes_nothing(node)) {
@@ -46,6 +47,9 @@ bool known_graph::look_at(const ggml_cgraph * graph) {
         }
     }
     rebuilt_ = !attention_.empty() && !shows_inputs(graph);
+    by_copies_ = rebuilt_ || std::any_of(masks_.begin(), masks_.end(), [&](int each) {
+                     return has_several_originals(graph, graph->nodes[each]->src[3], device_.c_str());
+                 });
     uid_ = graph->uid;
     nodes_ = graph->nodes;
     return true;
@@ -64,7 +68,7 @@ const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const gg
     if (known != inputs_.end()) {
         return known->tensors;
     }
-    inputs_.push_back({node->src[3], cache, rebuilt_ ? kept_.of(node) : find_inputs(graph, node, device_.c_str())});
+    inputs_.push_back({node->src[3], cache, by_copies_ ? kept_.of(node) : find_inputs(graph, node, device_.c_str())});
     return inputs_.back().tensors;
 }
 
@@ -72,7 +76,7 @@ const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const gg
 // once the scheduler has copied them to the device, their memory serves other nodes. A mask or a list of cells is as it
 // should be in the first graph that has a node with it, which is the only one that reads it.
 void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * node) {
-    if (has_positions_ || rebuilt_) {
+    if (has_positions_ || by_copies_) {
         return;
     }
     has_positions_ = true;
@@ -90,7 +94,7 @@ void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * 
 
 ubatch_inputs known_graph::inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
     input_tensors tensors = inputs_of(graph, node);
-    if (rebuilt_) {
+    if (by_copies_) {
         return read_inputs(tensors, node, view);
     }
     tensors.positions =

@@ -36,8 +36,11 @@ class known_graph {
     int32_t last_layer() const { return last_layer_; }
 
     // Whether the graph shows none of its host's inputs, as one that an RPC server rebuilt, or a part of one that is split
-    // over devices. Then each computation of it begins with keep_inputs(), as rebuilt_inputs has it.
+    // over devices.
     bool rebuilt() const { return rebuilt_; }
+    // Whether that, or its nodes may each read a copy of several of them. Then each computation of it begins with
+    // keep_inputs(), as rebuilt_inputs has it.
+    bool by_copies() const { return by_copies_; }
     bool keep_inputs(const ggml_cgraph * graph, const std::function<void()> & wait);
 
     const input_tensors & inputs_of(const ggml_cgraph * graph, const ggml_tensor * node);
@@ -71,6 +74,7 @@ class known_graph {
     int32_t first_layer_ = -1;
     int32_t last_layer_ = -1;
     bool rebuilt_ = false;
+    bool by_copies_ = false;
     rebuilt_inputs kept_;             // of such a graph
     std::deque<node_inputs> inputs_;  // so far asked for
 

@@ -142,10 +142,10 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
 // copies an input once, and then gives the original's memory to later nodes.
 //
 // The whole graph is in the hash set of each part. If it still holds the node that the evaluation began with, then any
-// evaluation of it brings that node here first; so no other one has begun while layers rise. Of a rebuilt graph, whose
-// parts show nothing of each other, the inputs tell.
+// evaluation of it brings that node here first; so no other one has begun while layers rise. Where inputs are known by
+// their copies, these tell.
 bool proxy_evaluator::goes_on(const ggml_cgraph * graph) {
-    if (graph_.rebuilt()) {
+    if (graph_.by_copies()) {
         const auto wait = [&] { ggml_backend_synchronize(wrapped_); };  // for whatever fills the inputs
         return executor_ != nullptr && graph_.keep_inputs(graph, wait);
     }
