@@ -32,6 +32,9 @@ struct layer_heads {
 
     bool dense() const { return !banded && rules.empty(); }
 
+    // Whether heads differ.
+    bool by_head() const { return !dense_head.empty() || !rule_of_head.empty(); }
+
     // What heads do whose rule is not in force.
     int32_t otherwise() const { return banded ? k_keeps_band : k_keeps_all; }
 

@@ -17,8 +17,10 @@ std::string name_of_layer(int32_t layer, const layer_heads & heads) {
 
 // "30 layers, 9/3 heads of 64"; what graphs do not tell is 0.
 std::string text_of(const model_shape & shape) {
-    return (shape.n_layer > 0 ? std::to_string(shape.n_layer) + " layers, " : "") + std::to_string(shape.n_head) + "/" +
-           std::to_string(shape.n_head_kv) + " heads of " + std::to_string(shape.d_head);
+    const std::string layers = shape.n_layer > 0 ? std::to_string(shape.n_layer) + " layers, " : "";
+    const std::string heads =
+        shape.n_head > 0 ? std::to_string(shape.n_head) + "/" + std::to_string(shape.n_head_kv) + " " : "";
+    return layers + heads + "heads of " + std::to_string(shape.d_head);
 }
 
 bool any_treated(const ubatch_runs & found, const layer_rule & rule, int64_t least_rows) {
@@ -120,7 +122,7 @@ layer_rule layer_rules::decide_rule(int32_t layer, const head_range & range) {
         return rule;
     }
     // Models whose layers differ in head count pass the check of the whole plan.
-    if (!range.known() || !heads.fits(range.total)) {
+    if (heads.by_head() && (!range.known() || !heads.fits(range.total))) {
         const char * reason = range.known() ? "head_count" : "split_heads";
         statistics_.count_fallback(reason);
         say_once(layer, reason);

@@ -100,7 +100,7 @@ compiled_rules::compiled_rules(const plan & p) : heads_(1) {
 }
 
 const layer_heads & compiled_rules::part_of(const layer_heads & all, const head_range & range) {
-    if (range.whole() || (all.dense_head.empty() && all.rule_of_head.empty())) {
+    if (range.whole() || !all.by_head()) {
         return all;
     }
     layer_heads part = all;

@@ -125,6 +125,12 @@ TEST_F(layer_rules_test, rules_of_heads_and_lengths_have_lines_of_their_own) {
     EXPECT_TRUE(rules_.decide_rule(0, head_range::all(8)).planned());
     EXPECT_FALSE(rules_.decide_rule(0, head_range::all(16)).planned()) << "the heads of another layer";
     EXPECT_EQ(counters_.read().fallbacks["head_count"], 1);
+    const layer_rule share = rules_.decide_rule(0, {.first = 2, .n = 2, .total = 8});
+    EXPECT_EQ(share.heads->rule_of_head.size(), 2u);
+    const head_range unknown{.first = 0, .n = 2, .total = -1};
+    EXPECT_FALSE(rules_.decide_rule(0, unknown).planned()) << "which of the heads?";
+    EXPECT_EQ(counters_.read().fallbacks["split_heads"], 1);
+    EXPECT_TRUE(rules_.decide_rule(1, unknown).planned()) << "they all do the same";
 }
 
 TEST_F(layer_rules_test, layers_that_are_not_triangle_may_skip_keys) {

@@ -103,6 +103,9 @@ void mini_model::build_cache() {
             sinks_.push_back(ggml_new_tensor_1d(context, GGML_TYPE_F32, shape_.n_head));
             ggml_format_name(sinks_.back(), "blk.%d.attn_sinks.weight", il);
         }
+        if (shape_.project) {
+            add_projections(context, il);
+        }
         for (ggml_tensor * cache : {cache_k_.back(), cache_v_.back()}) {
             streams_.push_back(ggml_view_2d(context, cache, d_kv, n_cells, cache->nb[1], 0));
         }
@@ -113,12 +116,37 @@ void mini_model::build_cache() {
         cache_buffer_[cache] = ggml_backend_alloc_ctx_tensors_from_buft(cache_context_[cache], type);
         ggml_backend_buffer_clear(cache_buffer_[cache], 0);
     }
+    set_projections();
     for (size_t il = 0; il < sinks_.size(); ++il) {
         std::vector<float> values;
         for (int64_t head = 0; head < shape_.n_head; ++head) {
             values.push_back(2 + noise(7, 7, static_cast<uint32_t>(il), static_cast<uint32_t>(head)));
         }
         ggml_backend_tensor_set(sinks_[il], values.data(), 0, ggml_nbytes(sinks_[il]));
+    }
+}
+
+void mini_model::add_projections(ggml_context * context, int il) {
+    const int64_t d_q = shape_.d_head * shape_.n_head;
+    const int64_t d_kv = shape_.d_head * shape_.n_head_kv;
+    const auto weights = [&](const char * name, int64_t n_in, int64_t n_out) {
+        ggml_tensor * made = ggml_new_tensor_2d(context, GGML_TYPE_F32, n_in, n_out);
+        ggml_format_name(made, "blk.%d.attn_%s.weight", il, name);
+        return made;
+    };
+    weights_.push_back({weights("q", d_q, d_q), weights("k", d_kv, d_kv), weights("v", d_kv, d_kv),
+                        weights("output", d_q, 16)});
+}
+
+void mini_model::set_projections() {
+    for (const projections & each : weights_) {
+        for (ggml_tensor * weights : {each.q, each.k, each.v, each.out}) {
+            std::vector<float> values(static_cast<size_t>(ggml_nelements(weights)));
+            for (int64_t i = 0; i < std::min(weights->ne[0], weights->ne[1]); ++i) {
+                values[static_cast<size_t>(i * (weights->ne[0] + 1))] = 1;
+            }
+            ggml_backend_tensor_set(weights, values.data(), 0, ggml_nbytes(weights));
+        }
     }
 }
 
@@ -146,14 +174,22 @@ void mini_model::build_graph() {
         l.k = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "k");
         l.v = named(ggml_new_tensor_2d(ctx, GGML_TYPE_F32, d_kv, n_rows_), "v");
         const auto at = static_cast<size_t>(il);
+        ggml_tensor * q_in = l.q;
         ggml_tensor * k = l.k;
+        ggml_tensor * v = l.v;
+        if (shape_.project) {
+            q_in = ggml_mul_mat(ctx, weights_[at].q, ggml_reshape_2d(ctx, q_in, shape_.d_head * shape_.n_head, n_rows_));
+            q_in = ggml_reshape_3d(ctx, q_in, shape_.d_head, shape_.n_head, n_rows_);
+            k = ggml_mul_mat(ctx, weights_[at].k, k);
+            v = ggml_mul_mat(ctx, weights_[at].v, v);
+        }
         if (shape_.rope) {
             k = ggml_reshape_3d(ctx, k, shape_.d_head, shape_.n_head_kv, n_rows_);
             k = ggml_rope(ctx, k, positions_, static_cast<int>(shape_.d_head), 0);
             k = ggml_reshape_2d(ctx, k, d_kv, n_rows_);
         }
         ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_k_[at], k, cells_[cache_of(il)]));
-        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_v_[at], l.v, cells_[cache_of(il)]));
+        ggml_build_forward_expand(graph_, ggml_set_rows(ctx, cache_v_[at], v, cells_[cache_of(il)]));
         const auto keys = [&](ggml_tensor * cache) {
             ggml_tensor * view =
                 ggml_permute(ctx,
@@ -163,9 +199,9 @@ void mini_model::build_graph() {
             return shape_.cast_keys ? ggml_cast(ctx, view, GGML_TYPE_F16) : view;
         };
         ggml_tensor * rotated =
-            shape_.rope_queries ? ggml_rope(ctx, l.q, positions_, static_cast<int>(shape_.d_head), 0) : l.q;
-        ggml_tensor * q = ggml_view_4d(ctx, rotated, shape_.d_head, shape_.n_head, n_rows_, 1, l.q->nb[1], l.q->nb[2],
-                                       l.q->nb[2] * static_cast<size_t>(n_rows_), 0);
+            shape_.rope_queries ? ggml_rope(ctx, q_in, positions_, static_cast<int>(shape_.d_head), 0) : q_in;
+        ggml_tensor * q = ggml_view_4d(ctx, rotated, shape_.d_head, shape_.n_head, n_rows_, 1, q_in->nb[1], q_in->nb[2],
+                                       q_in->nb[2] * static_cast<size_t>(n_rows_), 0);
         l.out = ggml_flash_attn_ext(ctx, ggml_permute(ctx, q, 0, 2, 1, 3), keys(cache_k_[at]), keys(cache_v_[at]),
                                     mask_[cache_of(il)], 1.0f / std::sqrt(static_cast<float>(shape_.d_head)), 0.0f,
                                     shape_.softcap);
@@ -174,9 +210,15 @@ void mini_model::build_graph() {
         }
         ggml_set_output(l.out);
         ggml_build_forward_expand(graph_, l.out);
+        ggml_tensor * behind = l.out;
+        if (shape_.project) {
+            ggml_tensor * rows = ggml_reshape_2d(ctx, l.out, shape_.d_head * shape_.n_head, n_rows_);
+            behind = ggml_mul_mat(ctx, weights_[at].out, rows);
+            ggml_build_forward_expand(graph_, behind);
+        }
         layers_.push_back(l);
         if (shape_.host_between) {
-            compute_on_host(l.out);
+            compute_on_host(behind);
         }
     }
     if (out_ids_ != nullptr) {

@@ -26,6 +26,7 @@ struct mini_shape {
     int64_t second_cells = 0;     // > 0: odd layers have a cache of their own, of so many cells, as windowed layers do
     bool rope = false;            // keys go through RoPE
     bool rope_queries = false;    // and queries
+    bool project = false;         // products with weights before and behind attention; those before change no number
     bool sinks = false;           // learned sink logits, in the cache's memory, as weights of a layer on the device
     float softcap = 0;
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
@@ -76,6 +77,8 @@ class mini_model {
     };
     int cache_of(int il) const;
     void build_cache();
+    void add_projections(ggml_context * context, int il);
+    void set_projections();
     void build_graph();
     void compute_on_host(ggml_tensor * from);
 
@@ -93,6 +96,13 @@ class mini_model {
     std::vector<ggml_tensor *> cache_k_;
     std::vector<ggml_tensor *> cache_v_;
     std::vector<ggml_tensor *> sinks_;    // by layer, if there are any
+    struct projections {
+        ggml_tensor * q;
+        ggml_tensor * k;
+        ggml_tensor * v;
+        ggml_tensor * out;
+    };
+    std::vector<projections> weights_;    // by layer, if there are any
     std::vector<ggml_tensor *> streams_;  // views of all of them: what a state is read and written through
     std::vector<layer> layers_;
     ggml_tensor * positions_ = nullptr;

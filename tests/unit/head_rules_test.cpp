@@ -39,6 +39,33 @@ TEST(head_rules, equal_numbers_mean_equal_treatment) {
     }
 }
 
+TEST(head_rules, some_heads_of_a_layer_do_what_they_do_among_all) {
+    plan p = mixed_plan();
+    p.layers[2].dense_head = {0, 1, 0, 0, 1, 1};
+    p.layers[8].head_dynamic = {-1, 1, 1, -1, 0, 0};
+    compiled_rules rules(p);
+    const layer_heads & all = rules.of_layer(2);
+    const layer_heads & first = rules.part_of(all, {.first = 0, .n = 2, .total = 6});
+    const layer_heads & rest = rules.part_of(all, {.first = 2, .n = 4, .total = 6});
+    EXPECT_EQ(first.dense_head, (std::vector<uint8_t>{0, 1}));
+    EXPECT_EQ(rest.dense_head, (std::vector<uint8_t>{0, 0, 1, 1}));
+    EXPECT_TRUE(first.banded);
+    const layer_heads & selecting = rules.part_of(rules.of_layer(8), {.first = 1, .n = 3, .total = 6});
+    EXPECT_EQ(selecting.rule_of_head.size(), 3u);
+    EXPECT_EQ(selecting.rule_of_head[0], selecting.rule_of_head[1]);
+    EXPECT_EQ(selecting.rule_of_head[2], k_keeps_all);
+    for (const layer_heads * a : {&all, &first, &rest, &selecting}) {
+        for (int32_t layer = 0; layer < 9; ++layer) {
+            EXPECT_EQ(a->id == rules.of_layer(layer).id, a == &all && (layer == 2)) << layer;
+        }
+    }
+    EXPECT_NE(first.id, rest.id);
+    EXPECT_EQ(&rules.part_of(all, {.first = 0, .n = 2, .total = 6}), &first) << "once made, it is found";
+    EXPECT_EQ(&rules.part_of(all, head_range::all(6)), &all);
+    EXPECT_EQ(&rules.part_of(rules.of_layer(1), {.first = 2, .n = 4, .total = 6}), &rules.of_layer(1))
+        << "heads that all do the same";
+}
+
 TEST(head_rules, say_what_a_layer_keeps) {
     const compiled_rules rules(mixed_plan());
     EXPECT_EQ(rules.of_layer(0).id, 0);

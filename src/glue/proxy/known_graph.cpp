@@ -1,6 +1,7 @@
 #include "glue/proxy/known_graph.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "glue/backend_common.h"
 #include "glue/graph_tensors.h"
@@ -68,7 +69,13 @@ const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const gg
     if (known != inputs_.end()) {
         return known->tensors;
     }
-    inputs_.push_back({node->src[3], cache, by_copies_ ? kept_.of(node) : find_inputs(graph, node, device_.c_str())});
+    input_tensors found = rebuilt_ ? kept_.of(node) : find_inputs(graph, node, device_.c_str());
+    if (by_copies_ && !rebuilt_) {
+        input_tensors copies = kept_.of(node);
+        found.masks = std::move(copies.masks);
+        found.own_cells = std::move(copies.own_cells);
+    }
+    inputs_.push_back({node->src[3], cache, std::move(found)});
     return inputs_.back().tensors;
 }
 
@@ -76,7 +83,7 @@ const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const gg
 // once the scheduler has copied them to the device, their memory serves other nodes. A mask or a list of cells is as it
 // should be in the first graph that has a node with it, which is the only one that reads it.
 void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * node) {
-    if (has_positions_ || by_copies_) {
+    if (has_positions_ || rebuilt_) {
         return;
     }
     has_positions_ = true;
@@ -94,7 +101,7 @@ void known_graph::keep_positions(const ggml_cgraph * graph, const ggml_tensor * 
 
 ubatch_inputs known_graph::inputs_now(const ggml_cgraph * graph, const ggml_tensor * node, const fattn_view & view) {
     input_tensors tensors = inputs_of(graph, node);
-    if (by_copies_) {
+    if (rebuilt_) {
         return read_inputs(tensors, node, view);
     }
     tensors.positions =

@@ -38,8 +38,8 @@ class known_graph {
     // Whether the graph shows none of its host's inputs, as one that an RPC server rebuilt, or a part of one that is split
     // over devices.
     bool rebuilt() const { return rebuilt_; }
-    // Whether that, or its nodes may each read a copy of several of them. Then each computation of it begins with
-    // keep_inputs(), as rebuilt_inputs has it.
+    // Whether that, or one of its masks can be a copy of several: then masks and cells are read as the device has them.
+    // Each computation of such a graph begins with keep_inputs(), as rebuilt_inputs has it.
     bool by_copies() const { return by_copies_; }
     bool keep_inputs(const ggml_cgraph * graph, const std::function<void()> & wait);
 

@@ -142,12 +142,16 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
 // copies an input once, and then gives the original's memory to later nodes.
 //
 // The whole graph is in the hash set of each part. If it still holds the node that the evaluation began with, then any
-// evaluation of it brings that node here first; so no other one has begun while layers rise. Where inputs are known by
-// their copies, these tell.
+// evaluation of it brings that node here first; so no other one has begun while layers rise. Parts of a
+// rebuilt graph show nothing of each other: there the inputs tell.
 bool proxy_evaluator::goes_on(const ggml_cgraph * graph) {
-    if (graph_.by_copies()) {
+    bool same_copies = false;
+    if (graph_.by_copies() && executor_ != nullptr) {
         const auto wait = [&] { ggml_backend_synchronize(wrapped_); };  // for whatever fills the inputs
-        return executor_ != nullptr && graph_.keep_inputs(graph, wait);
+        same_copies = graph_.keep_inputs(graph, wait);
+    }
+    if (graph_.rebuilt()) {
+        return same_copies;
     }
     const ggml_hash_set & set = graph->visited_hash_set;
     return set.size > 0 && set.keys == began_.keys &&
