@@ -1,44 +1,39 @@
 """A file of gpt-oss's shape with random weights (heads of 64, windows in every other layer, a sink logit for each head): what
 llama.cpp answers, the backend answers, in exact, triangle and dynamic layers.
 
-    test_gpt_oss.py                                       a tiny one, on the CPU
+    test_gpt_oss.py                     a tiny one: on the CPU, and on a GPU that is none (tests/ggml/fake_gpu.h)
     test_gpt_oss.py --shape gpt-oss-20b CUDA0 TriangleMix0       the whole shape on a GPU and on the proxy in front of it
 """
 
 import argparse
-import json
 import sys
 import unittest
 
 from hostkit import process, settings
+from hostkit.random_model import FAKE_DEVICES, random_model
 
 NMSE_BOUND = 1e-4  # llama.cpp's own, of a device against its CPU; beside it, what rounding does to stock itself counts
 WINDOWED, FULL = 0, 1  # of a layer's number, modulo 2
-SHAPE, DEVICES = "gpt-oss-tiny", []
-
-# On a GPU the inputs of full and windowed layers cannot be told apart while their masks have one shape: the first ubatch.
-def excused():
-    return {"no_inputs"} if DEVICES else set()
+SHAPE = "gpt-oss-tiny"
 
 
 def full_layers(n_layer):
     return ",".join(str(layer) for layer in range(n_layer) if layer % 2 == FULL)
 
 
-def answers():
+def answers(devices):
     file = str(settings.scratch_file("model.gguf"))
     process.run([sys.executable, settings.REPOSITORY / "bench/gpu/write_gguf.py", file, "--shape", SHAPE], timeout=500)
-    program = settings.need(settings.LIBRARY_DIR / "tmx_random_model", "build the target tmx_random_model")
     n_layer = {"gpt-oss-tiny": 4, "gpt-oss-20b": 24}[SHAPE]
-    done = process.run([program, settings.LLAMA_BIN, settings.backend(), file, full_layers(n_layer), *DEVICES],
-                       settings.environment(TRIANGLEMIX_MIN_KEYS=1), timeout=500)
-    return json.loads(done.stdout)
+    return random_model(file, full_layers(n_layer), devices)
 
 
-class GptOss(unittest.TestCase):
+class OnOneDevice:
+    devices = ()
+
     @classmethod
     def setUpClass(cls):
-        found = answers()
+        found = answers(cls.devices)
         cls.ways, cls.n_layer = found["ways"], found["layers"]
         cls.bound = NMSE_BOUND + 4 * found["nmse_of_stock"]
         print(f"stock without flash attention: nmse {found['nmse_of_stock']:.1e}", flush=True)
@@ -64,9 +59,9 @@ class GptOss(unittest.TestCase):
         for name, way in self.ways.items():
             with self.subTest(name):
                 counted = way["counted"]
-                self.assertLessEqual(set(counted["fallbacks"]), excused(), "a plan of the full layers reaches them")
+                self.assertEqual(counted["fallbacks"], {}, "a plan of the full layers reaches them")
                 self.assertEqual(set(counted["declined"]) - {"rows"}, set())
-                self.assertLessEqual(set(counted["gpu"]["passed_on"]), {"visible_count"} | excused(), "windowed layers only")
+                self.assertLessEqual(set(counted["gpu"]["passed_on"]), {"visible_count"}, "windowed layers only")
 
     def test_every_full_layer_is_treated(self):
         for name, kind in (("exact", "dense"), ("triangle", "triangle"), ("few_blocks", "dynamic")):
@@ -75,8 +70,7 @@ class GptOss(unittest.TestCase):
                 self.assertEqual(len(full), self.n_layer // 2)
                 for layer in full:
                     self.assertGreater(layer["nodes"][kind], 0)
-                    if not DEVICES:
-                        self.assertEqual(layer["nodes"][kind], sum(layer["nodes"].values()))
+                    self.assertEqual(layer["nodes"][kind], sum(layer["nodes"].values()))
                     self.assertEqual(layer["pairs"]["skipped"] > 0, name != "exact")
 
     def test_windowed_layers_are_computed(self):
@@ -85,10 +79,21 @@ class GptOss(unittest.TestCase):
             self.assertEqual(layer["nodes"]["triangle"], 0)
 
 
+class OnTheCpu(OnOneDevice, unittest.TestCase):
+    pass
+
+
+class OnAGpu(OnOneDevice, unittest.TestCase):
+    devices = FAKE_DEVICES
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=["gpt-oss-tiny", "gpt-oss-20b"], default=SHAPE)
     parser.add_argument("devices", nargs="*", help="stock's GPU and our proxy of it")
     options = parser.parse_args()
-    SHAPE, DEVICES = options.shape, options.devices
+    SHAPE = options.shape
+    if options.devices:
+        OnAGpu.devices = options.devices
+        del OnTheCpu
     unittest.main(argv=sys.argv[:1], verbosity=2)
