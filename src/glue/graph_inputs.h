@@ -18,8 +18,8 @@
 namespace tmx {
 
 // The tensors that hold them, each null where there is none, or several that could be it. A model with two caches has
-// two masks and two lists of cells of one name, and maybe of one shape: which list of cells a node reads a copy of is told
-// by what they hold, evaluation by evaluation; where masks have one shape, only the copies themselves tell
+// two masks and two lists of cells of one name, and maybe of one shape: which list of cells a node reads a copy of is
+// told by what they hold, evaluation by evaluation; where masks have one shape, only the copies themselves tell
 // (rebuilt_inputs.h).
 struct input_tensors {
     std::vector<const ggml_tensor *> masks;   // the node's, or those that it can be a copy of, which then hold the same

@@ -82,8 +82,8 @@ void rebuilt_inputs::drop_rewritten() {
     });
 }
 
-// `shown`: what the graph's nodes take output rows by; null if they show none or several, as a part of a graph does. All
-// of that was laid out in one buffer.
+// `shown`: what the graph's nodes take output rows by; null if they show none or several, as a part of a graph does.
+// All of that was laid out in one buffer.
 const ggml_tensor * rebuilt_inputs::copy_of_output_ids(const ggml_tensor * shown) {
     if (shown != nullptr) {
         return copy_of(shown);

@@ -1,7 +1,7 @@
-// The inputs of a graph as its device has them, found by what computes with them: masks by attention, positions by RoPE,
-// cells by the write into the key cache, output rows by the rows that are taken. So no name is needed, and none of the
-// host's tensors: an RPC server rebuilds a graph from what its client sends, and its hash set holds the nodes alone; and
-// llama.cpp gives the masks of full and of windowed layers one name.
+// The inputs of a graph as its device has them, found by what computes with them: masks by attention, positions by
+// RoPE, cells by the write into the key cache, output rows by the rows that are taken. So no name is needed, and none
+// of the host's tensors: an RPC server rebuilds a graph from what its client sends, and its hash set holds the nodes
+// alone; and llama.cpp gives the masks of full and of windowed layers one name.
 //
 // They are copied before the first node runs: an input's memory serves other nodes as soon as its last reader is done.
 // A graph that is computed again holds new data in the same tensors, so a copy is good until the host writes the input
@@ -25,9 +25,10 @@ bool shows_inputs(const ggml_cgraph * graph);
 class rebuilt_inputs {
   public:
     // Copies what tells of the graph's rows; a mask only if the host cannot read it where it is. What is not found, or
-    // what there is no memory for, is missing from of(). `wait` is called before memory is read that the device may still
-    // have to write. True: something of it was copied before and has not been written since, so if this graph is a part of
-    // a larger one, then the last one was a part of the same evaluation. REQUIRES nothing of the graph runs or ran.
+    // what there is no memory for, is missing from of(). `wait` is called before memory is read that the device may
+    // still have to write. True: something of it was copied before and has not been written since, so if this graph is
+    // a part of a larger one, then the last one was a part of the same evaluation. REQUIRES nothing of the graph runs
+    // or ran.
     bool keep(const ggml_cgraph * graph, const std::function<void()> & wait);
 
     // Of an attention node of that graph, good until the next keep().
@@ -56,7 +57,7 @@ class rebuilt_inputs {
 
     // During keep():
     const std::function<void()> * wait_ = nullptr;
-    ptrdiff_t n_old_ = 0;  // copies that were made before
+    ptrdiff_t n_old_ = 0;     // copies that were made before
     bool any_known_ = false;  // the graph reads one of them
     std::vector<copy> copies_;
     std::vector<key_write> writes_;

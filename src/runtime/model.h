@@ -38,8 +38,8 @@ class model {
   public:
     // progress: share loaded, 0..1; return false to stop (then `interrupted` is thrown). May be empty.
     // weights: false reads the header, vocabulary and metadata only (for `info`).
-    // devices: all layers go to that GPU device of ggml; to several, with commas between, goes a part of each layer (llama.cpp's
-    // tensor split); "": everything stays on the CPU.
+    // devices: all layers go to that GPU device of ggml; to several, with commas between, goes a part of each layer
+    // (llama.cpp's tensor split); "": everything stays on the CPU.
     // ERRORS failure: no such device.
     explicit model(const std::string & path, const std::function<bool(float)> & progress = {}, bool weights = true,
                    const std::string & devices = "");

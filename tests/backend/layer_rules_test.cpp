@@ -168,7 +168,8 @@ TEST_F(layer_rules_test, a_fallback_is_counted_each_time_and_said_once) {
     EXPECT_EQ(counters_.read().fallbacks["visible_count"], 2);
     EXPECT_EQ(lines, std::vector<std::string>{"warning: triangle layer 2 is computed exactly, not by plan test: "
                                               "visible_count (docs/backend.md). From now on this is only counted"});
-    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), masked_, 11)) << "no stretch is that long";
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), masked_, 11))
+        << "no stretch is that long";
     EXPECT_EQ(counters_.read().fallbacks["visible_count"], 2);
 }
 
@@ -199,7 +200,8 @@ TEST_F(layer_rules_test, rows_whose_outputs_another_host_knows_fall_back) {
     EXPECT_TRUE(counters_.read().fallbacks.empty());
     part.outputs_hidden = true;
     EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), part, 2));
-    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), part, 11)) << "too few rows to speak of";
+    EXPECT_TRUE(rules_.note_fallbacks(2, rules_.decide_rule(2, head_range::all(8)), part, 11))
+        << "too few rows to speak of";
     EXPECT_TRUE(rules_.note_fallbacks(1, rules_.decide_rule(1, head_range::all(8)), part, 2)) << "no layer of the plan";
     EXPECT_EQ(counters_.read().fallbacks.at("output_rows"), 1);
     apply(true);

@@ -1,6 +1,6 @@
-// The module's registry with GPUs that are none, so that unmodified llama.cpp programs can run on a proxy anywhere: one,
-// or as many as TMX_FAKE_GPUS says. Synchronous: a whole program's tensors may be gone before a late task would read
-// their shapes. The GPUs themselves are devices that programs can name, too, as a real one's backend would have
+// The module's registry with GPUs that are none, so that unmodified llama.cpp programs can run on a proxy anywhere:
+// one, or as many as TMX_FAKE_GPUS says. Synchronous: a whole program's tensors may be gone before a late task would
+// read their shapes. The GPUs themselves are devices that programs can name, too, as a real one's backend would have
 // registered them. TMX_FAKE_SUMS=0: they cannot add up what the devices of a tensor split computed.
 #include <cstdlib>
 #include <string_view>

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
-#include <string_view>
 #include <utility>
 
 namespace tmx::test {
@@ -135,49 +134,6 @@ ggml_backend_event_t fake_event_new(ggml_backend_dev_t device) {
 void fake_event_free(ggml_backend_dev_t, ggml_backend_event_t event) {
     delete &event_of(event);
     delete event;
-}
-
-// What CUDA's registry offers to a tensor split, of fakes only: a proxy's backend is none.
-struct fake_communication {
-    std::vector<ggml_backend_t> backends;
-};
-
-void * fake_comm_init(ggml_backend_t * backends, size_t n) {
-    const bool all_fake = std::all_of(backends, backends + n, [](ggml_backend_t each) {
-        return ggml_guid_matches(ggml_backend_guid(each), fake_guid());
-    });
-    return all_fake ? new fake_communication{{backends, backends + n}} : nullptr;
-}
-
-void fake_comm_free(void * context) {
-    delete static_cast<fake_communication *>(context);
-}
-
-bool fake_comm_allreduce(void * context, ggml_tensor ** tensors) {
-    const auto & all = *static_cast<fake_communication *>(context);
-    for (ggml_backend_t backend : all.backends) {
-        fake_synchronize(backend);
-    }
-    std::vector<float> sum(static_cast<size_t>(ggml_nelements(tensors[0])));
-    for (size_t i = 0; i < all.backends.size(); ++i) {
-        const auto * values = static_cast<const float *>(tensors[i]->data);
-        for (size_t j = 0; j < sum.size() && (tensors[i]->flags & GGML_TENSOR_FLAG_COMPUTE) != 0; ++j) {
-            sum[j] += values[j];
-        }
-    }
-    for (size_t i = 0; i < all.backends.size(); ++i) {
-        std::copy(sum.begin(), sum.end(), static_cast<float *>(tensors[i]->data));
-        state_of(all.backends[i]).gpu->n_sums++;
-    }
-    return true;
-}
-
-void * fake_address(ggml_backend_reg_t, const char * name) {
-    const std::string_view asked(name);
-    return asked == "ggml_backend_comm_init"               ? reinterpret_cast<void *>(&fake_comm_init)
-           : asked == "ggml_backend_comm_free"             ? reinterpret_cast<void *>(&fake_comm_free)
-           : asked == "ggml_backend_comm_allreduce_tensor" ? reinterpret_cast<void *>(&fake_comm_allreduce)
-                                                           : nullptr;
 }
 
 // Files may be mapped since ggml 0.20.
@@ -481,7 +437,7 @@ fake_gpu::fake_gpu(fake_gpu_options options)
                 .iface = {.get_name = [](ggml_backend_reg_t) { return "FAKE"; },
                           .get_device_count = [](ggml_backend_reg_t) { return size_t{1}; },
                           .get_device = nullptr,
-                          .get_proc_address = options.sums ? &fake_address : nullptr},
+                          .get_proc_address = options.sums ? &fake_sums_address : nullptr},
                 .context = this},
       device_{.iface = k_device, .reg = &registry_, .context = this},
       buffer_type_{.iface = buffer_type_interface(), .device = &device_, .context = nullptr} {

@@ -99,6 +99,10 @@ class fake_gpu {
     ggml_backend_buffer_type buffer_type_;
 };
 
+// What such a device's registry offers to a tensor split, as CUDA's does: sums over devices, of fakes only, since a
+// proxy's backend is none.
+void * fake_sums_address(ggml_backend_reg_t registry, const char * name);
+
 // What the executor below is to do instead of computing.
 struct executor_faults {
     const char * declines = nullptr;

@@ -134,8 +134,8 @@ void mini_model::add_projections(ggml_context * context, int il) {
         ggml_format_name(made, "blk.%d.attn_%s.weight", il, name);
         return made;
     };
-    weights_.push_back({weights("q", d_q, d_q), weights("k", d_kv, d_kv), weights("v", d_kv, d_kv),
-                        weights("output", d_q, 16)});
+    weights_.push_back(
+        {weights("q", d_q, d_q), weights("k", d_kv, d_kv), weights("v", d_kv, d_kv), weights("output", d_q, 16)});
 }
 
 void mini_model::set_projections() {
@@ -178,7 +178,8 @@ void mini_model::build_graph() {
         ggml_tensor * k = l.k;
         ggml_tensor * v = l.v;
         if (shape_.project) {
-            q_in = ggml_mul_mat(ctx, weights_[at].q, ggml_reshape_2d(ctx, q_in, shape_.d_head * shape_.n_head, n_rows_));
+            q_in =
+                ggml_mul_mat(ctx, weights_[at].q, ggml_reshape_2d(ctx, q_in, shape_.d_head * shape_.n_head, n_rows_));
             q_in = ggml_reshape_3d(ctx, q_in, shape_.d_head, shape_.n_head, n_rows_);
             k = ggml_mul_mat(ctx, weights_[at].k, k);
             v = ggml_mul_mat(ctx, weights_[at].v, v);

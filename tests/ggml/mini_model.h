@@ -95,7 +95,7 @@ class mini_model {
     ggml_cgraph * graph_ = nullptr;
     std::vector<ggml_tensor *> cache_k_;
     std::vector<ggml_tensor *> cache_v_;
-    std::vector<ggml_tensor *> sinks_;    // by layer, if there are any
+    std::vector<ggml_tensor *> sinks_;  // by layer, if there are any
     struct projections {
         ggml_tensor * q;
         ggml_tensor * k;

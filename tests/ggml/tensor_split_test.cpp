@@ -60,14 +60,14 @@ struct split_devices {
     fake_gpu first;
     fake_gpu second;
     // What the module's registry offers to a tensor split.
-    ggml_backend_reg registry{.api_version = GGML_BACKEND_API_VERSION,
-                              .iface = {.get_name = [](ggml_backend_reg_t) { return "proxies"; },
-                                        .get_device_count = [](ggml_backend_reg_t) { return size_t{0}; },
-                                        .get_device = nullptr,
-                                        .get_proc_address = [](ggml_backend_reg_t, const char * name) {
-                                            return communication_address(name);
-                                        }},
-                              .context = nullptr};
+    ggml_backend_reg registry{
+        .api_version = GGML_BACKEND_API_VERSION,
+        .iface = {
+            .get_name = [](ggml_backend_reg_t) { return "proxies"; },
+            .get_device_count = [](ggml_backend_reg_t) { return size_t{0}; },
+            .get_device = nullptr,
+            .get_proc_address = [](ggml_backend_reg_t, const char * name) { return communication_address(name); }},
+        .context = nullptr};
     proxy_device first_proxy{&registry, candidate_for(first)};
     proxy_device second_proxy{&registry, candidate_for(second)};
 };

@@ -15,8 +15,8 @@ namespace {
 // then, since what was written is dropped with each computation.
 struct notes {
     uint64_t begun = 0;  // stands for the last write of whatever was not written since
-    std::unordered_map<const void *, uint64_t> last_writes;                        // by address
-    std::unordered_map<const void *, std::vector<std::byte>> written;              // by address
+    std::unordered_map<const void *, uint64_t> last_writes;            // by address
+    std::unordered_map<const void *, std::vector<std::byte>> written;  // by address
     std::vector<ggml_tensor> output_ids;                               // laid out since the last computation
     bool computed = false;
 };

@@ -33,8 +33,8 @@ uint64_t last_write_of(const ggml_tensor * input) noexcept;
 bool get_written(const ggml_tensor * input, std::byte * to) noexcept;
 inline constexpr size_t k_most_kept_bytes = size_t{1} << 20;  // of one input
 
-// The tensor of output rows, out_ids, among those that were last laid out in that buffer; none if there is none, or more
-// than one. Its data may be read as long as the graph is used.
+// The tensor of output rows, out_ids, among those that were last laid out in that buffer; none if there is none, or
+// more than one. Its data may be read as long as the graph is used.
 std::optional<ggml_tensor> laid_out_output_ids(ggml_backend_buffer_t buffer) noexcept;
 
 // The buffer's graph is computed, so what is laid out in it from now on is another's.

@@ -35,8 +35,8 @@ class known_graph {
     int32_t first_layer() const { return first_layer_; }  // of the first and the last of them; -1: unknown, or none
     int32_t last_layer() const { return last_layer_; }
 
-    // Whether the graph shows none of its host's inputs, as one that an RPC server rebuilt, or a part of one that is split
-    // over devices.
+    // Whether the graph shows none of its host's inputs, as one that an RPC server rebuilt, or a part of one that is
+    // split over devices.
     bool rebuilt() const { return rebuilt_; }
     // Whether that, or one of its masks can be a copy of several: then masks and cells are read as the device has them.
     // Each computation of such a graph begins with keep_inputs(), as rebuilt_inputs has it.
