@@ -24,7 +24,7 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_bench_examples = R"(
 Modes: stock       llama.cpp alone, in its fastest setting (--stock); on a GPU on the device that --device stands in front of
        exact       our kernels, dense                 exact-fast  ... with --precision fast
        plan        our kernels with the plan          plan-fast   ... with --precision fast
@@ -133,7 +133,7 @@ int bench(bench_options options, const invocation & call) {
 command add_bench(CLI::App & app) {
     auto options = std::make_shared<bench_options>();
     CLI::App * sub = app.add_subcommand("bench", "Time to first token over prompt lengths, next to stock llama.cpp");
-    sub->footer(k_examples);
+    sub->footer(k_bench_examples);
     add_model_options(*sub, options->model);
     add_plan_options(*sub, options->plan);
     shown(sub->add_option("--lengths", options->lengths, "prompt lengths in tokens")

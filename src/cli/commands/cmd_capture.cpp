@@ -19,7 +19,7 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_capture_examples = R"(
 llama.cpp alone reads the prompt, on the CPU, with flash attention and an f16 cache; what its attention is given in these
 layers is written: queries behind the rotation, keys and values as the cache holds them, as f32. A layer of 14 heads of 64
 and 8192 tokens takes 38 MB. `trianglemix recall` and `trianglemix heads` read the file.
@@ -108,7 +108,7 @@ int capture(const capture_options & options, const invocation & call) {
 command add_capture(CLI::App & app) {
     auto options = std::make_shared<capture_options>();
     CLI::App * sub = app.add_subcommand("capture", "Queries, keys and values of some layers on a prompt, as a file");
-    sub->footer(k_examples);
+    sub->footer(k_capture_examples);
     add_model_options(*sub, options->model, false);
     shown(sub->add_option("--layers", options->layers, "which")->required(), "SET", "");
     CLI::Option * kind = shown(sub->add_option("--builtin", options->kind, "a made prompt of that kind")

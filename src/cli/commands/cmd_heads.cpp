@@ -20,7 +20,7 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_heads_examples = R"(
 --table reads one of MInference's per-head tables (its releases have them as minference/configs/*.json): an array with an
 object a layer, {"0": ["vertical_and_slash", 1000, 6096, 336468.4], ...}. Vertical-slash heads become rules of the
 method vertical_slash, A-shape heads triangle ones with that sink and window, block-sparse heads and those that the
@@ -147,7 +147,7 @@ command add_heads(CLI::App & app) {
     auto options = std::make_shared<heads_options>();
     CLI::App * sub =
         app.add_subcommand("heads", "A plan with a pattern for each head: MInference's tables, or searched");
-    sub->footer(k_examples);
+    sub->footer(k_heads_examples);
     shown(sub->add_option("-m,--model", options->model.path, "GGUF file that the plan is for"), "FILE",
           "the embedded model");
     shown(sub->add_option("-t,--threads", options->model.threads, "threads")->check(whole_number(1, 1024)), "N",

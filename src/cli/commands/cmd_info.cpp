@@ -26,7 +26,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_info_examples = R"(
 Examples:
   trianglemix info                                     versions, kernels, presets, the llama.cpp of this build
   trianglemix info --llama /opt/llama.cpp/build        will that llama.cpp load the backend, and how; exit code 1: no
@@ -340,7 +340,7 @@ command add_info(CLI::App & app) {
     auto options = std::make_shared<info_options>();
     CLI::App * sub =
         app.add_subcommand("info", "Versions, kernels, how a llama.cpp will load the backend, what a plan means");
-    sub->footer(k_examples);
+    sub->footer(k_info_examples);
     shown(sub->add_option("-m,--model", options->model, "GGUF file; only its header is read"), "FILE", "");
     shown(sub->add_option("--llama", options->llama, "a llama.cpp program, or its build or bin folder"), "PATH",
           "this build's own");

@@ -26,7 +26,7 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_profile_examples = R"(
 Methods: gradient  derivative of the first token's logit by every attention weight (llama, qwen2, qwen3 files)
          ablation  each layer alone made triangle, compared with dense: slower, any model that the backend runs
          both      ... and how well the first predicts the second
@@ -155,7 +155,7 @@ command add_profile(CLI::App & app) {
     auto options = std::make_shared<profile_options>();
     CLI::App * sub =
         app.add_subcommand("profile", "Find which layers of a model can take Triangle attention; write a plan");
-    sub->footer(k_examples);
+    sub->footer(k_profile_examples);
     add_profile_options(*sub, *options);
     return [options](const invocation & call) { return run(*options, call); };
 }

@@ -22,7 +22,7 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_recall_examples = R"(
 Recall: the mean, over rows and heads, of dense attention's weights on the keys that a rule keeps. Pairs: its share of the
 causal ones. Error: |output - dense output| / |dense output|. The prompt is cut into ubatches as a host cuts it, and no
 row is dense for being among the last, as a plan would have it. The oracle knows all weights and takes the fewest
@@ -212,7 +212,7 @@ command add_recall(CLI::App & app) {
     options->rules.assign(std::begin(k_usual_rules), std::end(k_usual_rules));
     options->how.n_threads = hardware_threads();
     CLI::App * sub = app.add_subcommand("recall", "How much of captured layers' attention each dynamic method keeps");
-    sub->footer(k_examples);
+    sub->footer(k_recall_examples);
     shown(sub->add_option("capture", options->capture, "a file of trianglemix capture")
               ->required()
               ->check(CLI::ExistingFile),

@@ -23,7 +23,7 @@ namespace {
 constexpr const char * k_default_document = "/usr/share/common-licenses/GPL-3";
 constexpr const char * k_default_question = "What is the name of this license?";
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_run_examples = R"(
 The prompt is the document, an empty line, and the question, as one user message in the model's chat template.
 Without -m, -f and -q the embedded model answers a question about Debian's copy of the GPL (7,600 tokens).
 
@@ -256,7 +256,7 @@ int run(const run_options & options, const invocation & call) {
 command add_run(CLI::App & app) {
     auto options = std::make_shared<run_options>();
     CLI::App * sub = app.add_subcommand("run", "Answer a question about a long document, and say what it cost");
-    sub->footer(k_examples);
+    sub->footer(k_run_examples);
     add_model_options(*sub, options->model);
     shown(sub->add_option("-f,--file", options->document, "the document, plain text; - is stdin"), "FILE",
           options->document);

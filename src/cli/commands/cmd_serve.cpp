@@ -33,7 +33,7 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_serve_examples = R"(
 trianglemix serve [OPTIONS] -- LLAMA-SERVER [ARGUMENTS]
 
 What stands behind -- is the command of a llama.cpp server, as you would type it. The backend is loaded the way that
@@ -330,7 +330,7 @@ int serve(const serve_options & options, const invocation & call) {
 command add_serve(CLI::App & app) {
     auto options = std::make_shared<serve_options>();
     CLI::App * sub = app.add_subcommand("serve", "Start an unmodified llama.cpp server with the backend loaded");
-    sub->footer(k_examples);
+    sub->footer(k_serve_examples);
     add_plan_options(*sub, options->plan);
     sub->add_flag("--strict", options->strict, "a triangle layer that cannot be computed as planned is an error");
     sub->add_option(

@@ -11,7 +11,7 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_examples = R"(
+constexpr const char * k_eval_examples = R"(
 Suites: fidelity     how far an arm's next-token distributions are from dense ones, behind documents; needs no ability
                      of the model, and sees small damage first
         ruler        13 tasks of RULER, made here; ruler/vt is one of them
@@ -45,7 +45,7 @@ context_options context_of(const eval_options & options, const std::atomic<bool>
 }  // namespace
 
 void add_eval_options(CLI::App & app, eval_options & options) {
-    static const std::string footer = std::string(k_examples) + k_arm_help + k_commands;
+    static const std::string footer = std::string(k_eval_examples) + k_arm_help + k_commands;
     app.footer(footer);
     add_model_options(app, options.model);
     add_plan_options(app, options.plan);
