@@ -121,9 +121,13 @@ class Checker:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-p", "--build", default="build", help="configured build folder (default: build)")
+    parser.add_argument("-p", "--build", default="build-tidy", help="build folder, configured as .ci/run does it (default: build-tidy)")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), help="how many at a time (default: all cores)")
     options = parser.parse_args()
+    with open(os.path.join(options.build, "CMakeCache.txt"), encoding="utf-8") as cache:
+        if re.search(r"^CMAKE_UNITY_BUILD:\w+=ON$", cache.read(), re.M):
+            print(f"{options.build} compiles files together: configure it with -D CMAKE_UNITY_BUILD=OFF", file=sys.stderr)
+            return 2
     files_of = flag_groups(options.build)
     if not files_of:
         print(f"no file of src/ in {options.build}/compile_commands.json", file=sys.stderr)
