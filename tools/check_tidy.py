@@ -41,9 +41,10 @@ def include_folders(words):
 def flag_groups(build):
     """Flags (without compiler launcher, input and output) of the files of src/, and the files that have them.
 
-    A file that several targets compile is checked once for each set of macros. Flags that do not matter to the checks
-    do not make a difference, and files get the include folders of all that share their other flags."""
-    groups, folders = collections.defaultdict(list), collections.defaultdict(dict)
+    A file that several targets compile is checked once, with the flags of the one that has most. Flags that do not matter
+    to the checks do not make a difference. And files whose flags do not contradict each other get all of them: a macro
+    that a file does not know changes nothing in it, nor does a folder that it includes nothing from."""
+    flags_of = {}
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         for entry in json.load(file):
             path = os.path.normpath(os.path.join(entry["directory"], entry["file"]))
@@ -52,13 +53,26 @@ def flag_groups(build):
             words = shlex.split(entry["command"])
             first = next(i for i, word in enumerate(words) if word.startswith("-"))
             at = words.index("-o")
-            of_file, others = include_folders(words[first:at] + words[at + 2 :])
-            flags = tuple(sorted({word for word in others if word not in ("-c", entry["file"]) and not IDLE.match(word)}))
-            folders[flags].update(dict.fromkeys(of_file))
-            if path not in groups[flags]:
-                groups[flags].append(path)
-    return {flags + tuple(word for folder in folders[flags] for word in folder): sorted(files)
-            for flags, files in groups.items()}
+            folders, others = include_folders(words[first:at] + words[at + 2 :])
+            others = {word for word in others if word not in ("-c", entry["file"]) and not IDLE.match(word)}
+            if len(others) > len(flags_of.get(path, ((), ()))[1]):
+                flags_of[path] = (folders, others)
+
+    groups = []  # (definitions by name, other flags, folders, files)
+    for path, (folders, others) in sorted(flags_of.items(), key=lambda each: (-len(each[1][1]), each[0])):
+        macros = {word.partition("=")[0]: word for word in others if word.startswith("-D")}
+        others = {word for word in others if not word.startswith("-D")}
+        for known, known_others, known_folders, files in groups:
+            if all(known.get(name, word) == word for name, word in macros.items()):
+                known.update(macros)
+                known_others |= others
+                known_folders.update(dict.fromkeys(folders))
+                files.append(path)
+                break
+        else:
+            groups.append((macros, others, dict.fromkeys(folders), [path]))
+    return {(*sorted(others), *sorted(macros.values()), *itertools.chain(*folders)): sorted(files)
+            for macros, others, folders, files in groups}
 
 
 class Checker:
@@ -134,8 +148,10 @@ def main():
         return 2
     checker = Checker(os.path.abspath(options.build))
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        largest_first = sorted(files_of.items(), key=lambda flags_files: -len(flags_files[1]))
-        work = [group for groups in pool.map(lambda each: checker.groups(*each), largest_first) for group in groups]
+        # Neighbours share headers.
+        parts = [(flags, files[i : i + n]) for flags, files in files_of.items()
+                 for n in [-(-len(files) // options.jobs)] for i in range(0, len(files), n)]
+        work = [group for groups in pool.map(lambda each: checker.groups(*each), parts) for group in groups]
         work.sort(key=lambda group: -len(group[2]))
         said = list(pool.map(lambda group: checker.check(*group), work))
     for line in sorted({line for lines in said for line in lines}):
