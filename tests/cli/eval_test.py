@@ -90,7 +90,7 @@ class Runs(Case):
 
     def test_answers_of_a_thousand_tokens(self):
         self.check(run(PROGRAM, "eval", "-m", MODEL, "-t", "2", "-o", self.folder, "--suite", "fidelity,long-answer",
-                       "--lengths", "2048", "-n", "1", "--following", "256", "--document", "8", "--arms", "all-triangle"), 0)
+                       "--lengths", "3200", "-n", "1", "--following", "256", "--document", "8", "--arms", "all-triangle"), 0)
         rows = {row["kind"]: row for row in rows_of(self.folder)}
         self.assertEqual(rows["fidelity"]["following_tokens"], 256)
         self.assertEqual(len(rows["fidelity"]["following_kl_quarters"]), 4)
@@ -134,7 +134,7 @@ class Runs(Case):
 
 class OnAGpu(GpuCase):
     def test_examples_made_ahead_are_the_same(self):
-        asked = ["-m", MODEL, "-t", "2", "--suite", "ruler/vt,fidelity,ruler/fwe", "--lengths", "640,700", "-n", "2", "--together",
+        asked = ["-m", MODEL, "-t", "2", "--suite", "ruler/vt,fidelity,ruler/fwe", "--lengths", "900,960", "-n", "2", "--together",
                  "1", "--following", "2", "--document", "2", "--arms", "2-4"]
         examples = []
         for folder, program, *device in (("cpu", PROGRAM), ("gpu", self.program, "--device", "TriangleMix0")):

@@ -72,9 +72,15 @@ struct split_devices {
     proxy_device second_proxy{&registry, candidate_for(second)};
 };
 
+split_devices & devices(bool sums) {
+    static auto & with = *new split_devices(true);
+    static auto & without = *new split_devices(false);
+    return sums ? with : without;
+}
+
 class tensor_split_test : public proxy_test, public testing::WithParamInterface<bool> {
   protected:
-    split_devices & devices_ = *new split_devices(GetParam());
+    split_devices & devices_ = devices(GetParam());
 };
 
 INSTANTIATE_TEST_SUITE_P(sums, tensor_split_test, testing::Bool(),
