@@ -6,7 +6,8 @@ device? Unmodified llama.cpp programs, the same model, the same process where ll
     bench/gpu/gpu_bench.py --stages devices,answers --small model.gguf
     bench/gpu/gpu_bench.py --stages prefill,decode --big 8b.gguf --lengths 512,2048,8192,32768,131072
     bench/gpu/gpu_bench.py --stages decode --decode-model 1.5b.gguf
-    bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 ...    a model over two GPUs
+    bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 ...    a model over two GPUs, by layers
+    bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 --split-mode tensor ...    by heads
 
 Stages
   devices   what llama.cpp lists, what the backend says
@@ -63,6 +64,8 @@ def parse():
                         help="folder of libggml-trianglemix.so")
     parser.add_argument("--device", default="CUDA0", help="of stock llama.cpp, as its --device takes it")
     parser.add_argument("--proxy", default="TriangleMix0", help="the proxies of these, in the same order")
+    parser.add_argument("--split-mode", choices=["layer", "tensor"], default="layer",
+                        help="how llama.cpp spreads a model over several devices: layers, or every layer's heads (default: layer)")
     parser.add_argument("--small", help="model for answers, with a tokeniser")
     parser.add_argument("--big", help="model for timings (write_gguf.py makes one)")
     parser.add_argument("--lengths", default="512,2048,8192,32768,131072")
@@ -144,7 +147,8 @@ class Runner:
 
     def row(self, stage, **values):
         host = {"host": self.options.host} if self.options.host else {}
-        self.rows.append({**host, "stage": stage, **values, **self.facts, "date": rowkit.now()})
+        split = {"split_mode": self.options.split_mode} if self.options.split_mode != "layer" else {}
+        self.rows.append({**host, **split, "stage": stage, **values, **self.facts, "date": rowkit.now()})
         self.store.replace((self.options.host, stage), [row for row in self.rows if row["stage"] == stage])
 
 
@@ -181,10 +185,11 @@ def answers(run):
     flags = ["-fa", "on", "-ub", "1024", "-b", "2048", "-np", "8", "-kvu"]
     plan = {"TRIANGLEMIX_LAYERS": run.options.small_layers, "TRIANGLEMIX_WINDOW": "128", "TRIANGLEMIX_STRICT": "1"}
     every = {"TRIANGLEMIX_MIN_KEYS": "1"}  # short prompts, too
-    proxy = ["--device", run.options.proxy, "-ngl", "99"]
+    split = ["-sm", run.options.split_mode]
+    proxy = ["--device", run.options.proxy, "-ngl", "99", *split]
     alone, at_once = ("alone",), ("at once",)
     # A plan's rows depend on how users' prompts fall into ubatches, so its answers are compared where users come alone.
-    ways = {"stock": (["--device", run.options.device, "-ngl", "99"], {"TRIANGLEMIX_DISABLE": "1"}, alone + at_once),
+    ways = {"stock": (["--device", run.options.device, "-ngl", "99", *split], {"TRIANGLEMIX_DISABLE": "1"}, alone + at_once),
             "exact on the CPU": (["--device", "none", "-ngl", "0"], {"TRIANGLEMIX_DISABLE": "1"}, alone + at_once),
             "exact": (proxy, every, alone + at_once),
             "plan": (proxy, plan | every, alone),
@@ -255,8 +260,8 @@ def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", u
     once more; a prompt that is not recorded comes first instead. may_fail: without flash attention a long prompt's scores
     may not fit the card, which ends the process; what it measured till then counts."""
     ubatches = list(ubatches) or run.ubatches
-    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", FLASH[flash], "-dev", devices_, "-n", n_gen, "-r", repeat, "-o", "jsonl",
-                 "--no-warmup", "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
+    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", FLASH[flash], "-dev", devices_, "-sm", run.options.split_mode,
+                 "-n", n_gen, "-r", repeat, "-o", "jsonl", "--no-warmup", "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
                  "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
     code, out, _, shown = run.program("llama-bench", *arguments, **settings)
     results = [json.loads(line) | {"flash": flash} for line in out.splitlines() if line.startswith("{")]
@@ -350,8 +355,9 @@ def prefill(run):
                         llama_bench(run, bench_name(run.options.proxy), some, 0, repeat, TRIANGLEMIX_LAYERS=run.options.layers)]
             if others := [n for n in every if n not in run.ubatches]:
                 results += [("stock", result) for result in llama_bench(run, stock, some, 0, repeat, ubatches=others)]
-            # One process an ubatch: the scores of a small one fit where those of a large one do not.
-            for ubatch in every:
+            # One process an ubatch: the scores of a small one fit where those of a large one do not. llama.cpp splits heads
+            # with flash attention only.
+            for ubatch in every if run.options.split_mode == "layer" else ():
                 results += [("stock", result) for result in llama_bench(run, stock, sorted(some), 0, repeat, flash="off",
                                                                         ubatches=[ubatch], may_fail=True)
                             if ubatch == every[0] or result["n_prompt"] > every[0]]
