@@ -137,40 +137,36 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
     return confirm_masks() ? result : GGML_STATUS_FAILED;
 }
 
-// Whether this graph is a further part of the evaluation that the last one belonged to, as where the host's CPU
-// computes something between the layers. What was found then holds on, and must not be found again: the scheduler
-// copies an input once, and then gives the original's memory to later nodes.
-//
-// The whole graph is in the hash set of each part. If it still holds the node that the evaluation began with, then any
-// evaluation of it brings that node here first; so no other one has begun while layers rise. Parts of a
-// rebuilt graph show nothing of each other: there the inputs tell.
-bool proxy_evaluator::goes_on(const ggml_cgraph * graph) {
-    bool same_copies = false;
-    if (graph_.by_copies() && executor_ != nullptr) {
-        const auto wait = [&] { ggml_backend_synchronize(wrapped_); };  // for whatever fills the inputs
-        same_copies = graph_.keep_inputs(graph, wait);
-    }
-    if (graph_.rebuilt()) {
-        return same_copies;
-    }
+// The whole graph is in the hash set of each of its parts. If it still holds the node that the evaluation began with,
+// then any evaluation of it brings that node here first; so no other one has begun while layers rise.
+bool proxy_evaluator::has_beginning(const ggml_cgraph * graph) const {
     const ggml_hash_set & set = graph->visited_hash_set;
     return set.size > 0 && set.keys == began_.keys &&
            ggml_hash_contains(&set, const_cast<ggml_tensor *>(began_.first)) &&
            began_.first->op == GGML_OP_FLASH_ATTN_EXT && layer_of_keys(began_.first->src[1]) == began_.layer;
 }
 
+// This graph may be a further part of the evaluation that the last one belonged to, as where the host's CPU computes
+// something between the layers. What was found then holds on, and must not be found again: the scheduler copies an
+// input once, and then gives the original's memory to later nodes. Parts of a rebuilt graph show nothing of each other:
+// there the inputs tell.
 void proxy_evaluator::begin_graph(const ggml_cgraph * graph) {
     if (graph_.attention().empty()) {
         return;
     }
-    const ggml_hash_set & set = graph->visited_hash_set;
-    if (!evaluation_.advance(graph_.first_layer(), graph_.last_layer(), goes_on(graph))) {
+    bool same_copies = false;
+    if (graph_.by_copies() && executor_ != nullptr) {
+        const auto wait = [&] { ggml_backend_synchronize(wrapped_); };  // for whatever fills the inputs
+        same_copies = graph_.keep_inputs(graph, wait);
+    }
+    const bool goes_on = graph_.rebuilt() ? same_copies : has_beginning(graph);
+    if (!evaluation_.advance(graph_.first_layer(), graph_.last_layer(), goes_on)) {
         planner_.begin_evaluation();
         ubatches_.clear();
         graph_.begin_evaluation();
         cells_.begin_evaluation();
         scratch_.begin_evaluation();
-        began_ = {set.keys, graph->nodes[graph_.attention().front()], graph_.first_layer()};
+        began_ = {graph->visited_hash_set.keys, graph->nodes[graph_.attention().front()], graph_.first_layer()};
     }
 }
 

@@ -50,7 +50,7 @@ class proxy_evaluator {
     ggml_status compute_part(ggml_cgraph * graph);
     ggml_status compute_steps(ggml_cgraph * graph, int first);
     void begin_graph(const ggml_cgraph * graph);
-    bool goes_on(const ggml_cgraph * graph);
+    bool has_beginning(const ggml_cgraph * graph) const;
     bool confirm_masks();
 
     std::string device_;
