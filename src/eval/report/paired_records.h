@@ -11,6 +11,8 @@
 
 namespace tmx {
 
+inline constexpr double k_points = 100;  // of a whole score
+
 struct answer_pair {
     prediction reference;
     prediction other;

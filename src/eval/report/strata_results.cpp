@@ -10,8 +10,6 @@
 namespace tmx {
 namespace {
 
-constexpr double k_points = 100;
-
 // What examples may say of themselves (eval_example::meta).
 struct criterion {
     const char * name;

@@ -11,7 +11,6 @@
 namespace tmx {
 namespace {
 
-constexpr double k_points = 100;
 constexpr double k_floor = 5;  // points
 constexpr double k_ceiling = 99.5;
 constexpr int64_t k_few_discordant = 2;
