@@ -34,9 +34,8 @@ def answers(asked, flags, env, model, n_tokens=N_TOKENS):
 def of_stock(model, prompts, yardsticks):
     """Stock's answers, and how far it moves by itself. Asked once for all tests that compare with them."""
     stock, _ = answers(prompts, ["-fa", "on"], settings.environment(), model)
-    # Every other prompt tells how far stock moves.
-    others = [answers(prompts[::2], flags, settings.environment(), model, 8)[0] for flags in yardsticks]
-    return stock, measure(pair for other in others for pair in zip(stock[::2], other))
+    others = [answers(prompts, flags, settings.environment(), model, 8)[0] for flags in yardsticks]
+    return stock, measure(pair for other in others for pair in zip(stock, other))
 
 
 class Comparison:
