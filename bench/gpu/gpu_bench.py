@@ -261,7 +261,8 @@ def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", u
     may not fit the card, which ends the process; what it measured till then counts."""
     ubatches = list(ubatches) or run.ubatches
     arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", FLASH[flash], "-dev", devices_, "-sm", run.options.split_mode,
-                 "-n", n_gen, "-r", repeat, "-o", "jsonl", "--no-warmup", "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
+                 "-n", n_gen, "-r", repeat, "-o", "jsonl", "--no-warmup",
+                 "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
                  "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
     code, out, _, shown = run.program("llama-bench", *arguments, **settings)
     results = [json.loads(line) | {"flash": flash} for line in out.splitlines() if line.startswith("{")]

@@ -78,6 +78,16 @@ split_devices & devices(bool sums) {
     return sums ? with : without;
 }
 
+// Layers 0 and 1 triangle, of a model that differs from k_split in its heads at most.
+plan plan_for(int32_t n_head, int32_t n_head_kv) {
+    plan p = triangle_plan({0, 1});
+    p.model.n_layer = 3;
+    p.model.n_head = n_head;
+    p.model.n_head_kv = n_head_kv;
+    p.model.d_head = 32;
+    return p;
+}
+
 class tensor_split_test : public proxy_test, public testing::WithParamInterface<bool> {
   protected:
     split_devices & devices_ = devices(GetParam());
@@ -137,11 +147,7 @@ TEST_P(tensor_split_test, without_output_rows_in_the_graph_every_row_is_dense) {
 }
 
 TEST_P(tensor_split_test, heads_of_a_plan_are_the_whole_models) {
-    plan p = triangle_plan({0, 1});
-    p.model.n_layer = 3;
-    p.model.n_head = 6;
-    p.model.n_head_kv = 3;
-    p.model.d_head = 32;
+    plan p = plan_for(6, 3);
     p.layers[0].dense_head = {1, 1, 1, 1, 1, 1};
     p.layers[1].dense_head = {0, 1, 0, 0, 1, 1};
     apply(with_plan(p));
@@ -161,12 +167,7 @@ TEST_P(tensor_split_test, heads_of_a_plan_are_the_whole_models) {
 }
 
 TEST_P(tensor_split_test, a_plan_for_another_number_of_heads_is_refused) {
-    plan p = triangle_plan({0, 1});
-    p.model.n_layer = 3;
-    p.model.n_head = 12;
-    p.model.n_head_kv = 6;
-    p.model.d_head = 32;
-    apply(with_plan(p));
+    apply(with_plan(plan_for(12, 6)));
     mini_model split(k_split, 64, 512, 1, devices_.meta());
     fake_cache cache(512);
     for (int i = 0; i < 2; ++i) {

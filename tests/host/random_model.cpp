@@ -125,11 +125,11 @@ void run(const backend_paths & paths, const std::string & file, const std::strin
     ordered_json unused;
     logit_rows stock;
     {
-        const model m(file, {}, true, devices);
+        model m(file, {}, true, devices);
         stock = logits_of(b, m, stock_arm(true), unused);
-    }
-    {
-        const model m(file, {}, true, first(devices));
+        if (split) {
+            m = model(file, {}, true, first(devices));
+        }
         out["nmse_of_stock"] = nmse(stock, logits_of(b, m, stock_arm(split), unused));
     }
     std::optional<model> whole;

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 from hostkit import process, settings
-from hostkit.random_model import FAKE_DEVICES, random_model
+from hostkit.random_model import fake_devices, random_model
 
 NMSE_BOUND = 1e-4  # llama.cpp's own, of a device against its CPU; beside it, what rounding does to stock itself counts
 WINDOWED, FULL = 0, 1  # of a layer's number, modulo 2
@@ -84,7 +84,7 @@ class OnTheCpu(OnOneDevice, unittest.TestCase):
 
 
 class OnAGpu(OnOneDevice, unittest.TestCase):
-    devices = FAKE_DEVICES
+    devices = fake_devices(1)
 
 
 if __name__ == "__main__":

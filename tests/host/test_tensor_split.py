@@ -11,7 +11,7 @@ import unittest
 from hostkit import process, settings, statistics
 from hostkit.answer import kl
 from hostkit.prompts import Prompts
-from hostkit.random_model import fake_split, random_model
+from hostkit.random_model import fake_devices, random_model
 from hostkit.server import Server
 
 NMSE_BOUND = 1e-6  # of f32 sums in another order, beside what they do to stock itself
@@ -44,11 +44,11 @@ class Heads(unittest.TestCase):
                 self.assertEqual(counted["pairs"]["skipped"] > 0, drops)
 
     def test_two_devices(self):
-        self.check(DEVICES or fake_split(2))
+        self.check(DEVICES or fake_devices(2))
 
     @unittest.skipIf(DEVICES, "as many devices as were named")
     def test_four_devices_of_which_one_has_nothing(self):
-        self.check(fake_split(4))
+        self.check(fake_devices(4))
 
 
 class Answers(unittest.TestCase):

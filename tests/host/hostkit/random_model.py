@@ -4,10 +4,8 @@ import json
 
 from . import process, settings
 
-FAKE_DEVICES = ("FAKE0", "TriangleMix0")
 
-
-def fake_split(n):
+def fake_devices(n):
     """Stock's and our devices of n GPUs that are none."""
     return tuple(",".join(f"{name}{i}" for i in range(n)) for name in ("FAKE", "TriangleMix"))
 
