@@ -36,7 +36,7 @@ std::unique_ptr<known_ubatch> ubatch_cache::classify(const ubatch_key & key, uba
         const auto & [keys, table] = source.cells();
         const int64_t mask_bytes = key.n_stream * key.n_rows * key.n_kv * static_cast<int64_t>(sizeof(uint16_t));
         std::optional<ubatch_runs> sampled;
-        if (mask_bytes >= deferred_mask_bytes_) {
+        if (mask_bytes >= deferred_mask_bytes_ && inputs.view.far == nullptr) {
             sampled = find_runs_sampled(inputs.view, table, keys);
         }
         if (sampled) {

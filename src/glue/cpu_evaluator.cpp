@@ -21,7 +21,7 @@ void cpu_evaluator::begin_rebuilt(const ggml_cgraph * graph) {
     if (rebuilt_ == nullptr) {
         rebuilt_ = std::make_unique<rebuilt_inputs>();
     }
-    rebuilt_->keep(graph, [] {});
+    rebuilt_->keep(graph, {.wait = [] {}, .compare = {}});
 }
 
 ggml_status cpu_evaluator::compute(const ggml_cgraph * graph, const ggml_tensor * node) {

@@ -7,6 +7,7 @@
 #include "backend/runs/own_rows.h"
 #include "backend/runs/row_positions.h"
 #include "glue/backend_common.h"
+#include "glue/buffers/far_rows.h"
 #include "glue/graph_tensors.h"
 #include "glue/rebuilt_inputs.h"
 
@@ -183,6 +184,7 @@ input_tensors find_inputs(const ggml_cgraph * graph, const ggml_tensor * node, c
         }
     });
     return {.masks = host_originals(graph, node->src[3], device_name),
+            .far = nullptr,
             .positions = positions.get(),
             .has_positions = positions.any(),
             .own_cells = host_originals(graph, own_cells.get(), device_name),
@@ -196,8 +198,6 @@ bool has_several_originals(const ggml_cgraph * graph, const ggml_tensor * copy, 
 }
 
 ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn) {
-    const ggml_tensor * k = cached_keys(node->src[1]);
-    const ggml_tensor * cache = k->view_src;
     ubatch_inputs inputs;
     inputs.view = view_of_mask(fattn);
     inputs.out_ids = tensors.out_ids;
@@ -211,6 +211,7 @@ ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * nod
     if (mask == nullptr) {
         return inputs;
     }
+    view.far = tensors.far;
     if (mask != node->src[3]) {
         const auto stride = [&](int axis) { return static_cast<int64_t>(mask->nb[axis] / sizeof(uint16_t)); };
         view.mask = static_cast<const uint16_t *>(mask->data);
@@ -218,29 +219,40 @@ ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * nod
         view.mask_stride_row = stride(1);
     }
     const auto fits = [&](const ggml_tensor * each) { return can_be_cells(each, n_tokens); };
-    if (!ggml_are_same_shape(k, node->src[1]) || !set_positions(tensors, n_tokens, inputs) ||
+    inputs.first_cell = first_cells(node, view.n_stream);
+    if (inputs.first_cell.empty() || !set_positions(tensors, n_tokens, inputs) ||
         std::none_of(tensors.own_cells.begin(), tensors.own_cells.end(), fits)) {
         return inputs;
     }
-    // Cell numbers count rows of the cache tensor; the node's keys are a view that starts at some row of it.
-    const auto row_bytes = static_cast<int64_t>(cache->nb[1]);
-    const auto * base = static_cast<const std::byte *>(cache->data);
-    const int64_t offset = static_cast<const std::byte *>(k->data) - base;
-    const auto stream_bytes = view.n_stream > 1 ? static_cast<int64_t>(k->nb[3]) : 0;
-    if (base == nullptr || static_cast<int64_t>(k->nb[1]) != row_bytes || offset < 0 || offset % row_bytes != 0 ||
-        stream_bytes % row_bytes != 0) {
-        return inputs;
-    }
-    for (int64_t stream = 0; stream < view.n_stream; ++stream) {
-        inputs.first_cell.push_back((offset + stream * stream_bytes) / row_bytes);
-    }
     view.first_cell = inputs.first_cell;  // a vector keeps its storage when it is moved
     view.own_cells = cells_of_rows(tensors.own_cells, view);
-    if (view.own_cells == nullptr) {
+    // Without positions, rows are read when the device may have written other things over them (row_positions.h).
+    if (view.own_cells == nullptr ||
+        (tensors.far != nullptr && (view.positions == nullptr || !tensors.far->is_about(view)))) {
         return inputs;
     }
     inputs.missing.reset();
     return inputs;
+}
+
+// Cell numbers count rows of the cache tensor; the node's keys are a view that starts at some row of it.
+std::vector<int64_t> first_cells(const ggml_tensor * node, int64_t n_stream) {
+    const ggml_tensor * k = cached_keys(node->src[1]);
+    if (k == nullptr || k->view_src->data == nullptr || !ggml_are_same_shape(k, node->src[1])) {
+        return {};
+    }
+    const auto row_bytes = static_cast<int64_t>(k->view_src->nb[1]);
+    const int64_t offset = static_cast<const std::byte *>(k->data) - static_cast<const std::byte *>(k->view_src->data);
+    const auto stream_bytes = n_stream > 1 ? static_cast<int64_t>(k->nb[3]) : 0;
+    if (static_cast<int64_t>(k->nb[1]) != row_bytes || offset < 0 || offset % row_bytes != 0 ||
+        stream_bytes % row_bytes != 0) {
+        return {};
+    }
+    std::vector<int64_t> first;
+    for (int64_t stream = 0; stream < n_stream; ++stream) {
+        first.push_back((offset + stream * stream_bytes) / row_bytes);
+    }
+    return first;
 }
 
 void forget_rows(const input_tensors & tensors, cell_table & table) {

@@ -17,12 +17,15 @@
 
 namespace tmx {
 
+class far_rows;
+
 // The tensors that hold them, each null where there is none, or several that could be it. A model with two caches has
 // two masks and two lists of cells of one name, and maybe of one shape: which list of cells a node reads a copy of is
 // told by what they hold, evaluation by evaluation; where masks have one shape, only the copies themselves tell
 // (rebuilt_inputs.h).
 struct input_tensors {
     std::vector<const ggml_tensor *> masks;   // the node's, or those that it can be a copy of, which then hold the same
+    far_rows * far = nullptr;                 // what is known of the only one of these, which holds no data then
     const ggml_tensor * positions = nullptr;  // inp_pos
     bool has_positions = false;               // false: the graph has no such tensor, as of a model without positions
     // Indices of the SET_ROWS that fills the node's key cache, or those that they can be a copy of.
@@ -43,6 +46,9 @@ bool has_several_originals(const ggml_cgraph * graph, const ggml_tensor * copy, 
 
 // REQUIRES `fattn` is the node's view.
 ubatch_inputs read_inputs(const input_tensors & tensors, const ggml_tensor * node, const fattn_view & fattn);
+
+// [n_stream] the cell of the node's key cache at which the keys of each stream begin; empty: its keys are no such rows.
+std::vector<int64_t> first_cells(const ggml_tensor * node, int64_t n_stream);
 
 // Learns which cells the node's rows are in, or forgets every cell that they may have overwritten where that is
 // missing. REQUIRES inputs = read_inputs(tensors, ...), with the rows' keys in the cache whose `cells` these are.

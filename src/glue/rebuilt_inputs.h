@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "glue/abi.h"
+#include "glue/buffers/far_rows.h"
 #include "glue/graph_inputs.h"
 
 namespace tmx {
@@ -22,14 +23,19 @@ namespace tmx {
 // Whether a graph's hash set shows inputs, as that of every graph does that its host built.
 bool shows_inputs(const ggml_cgraph * graph);
 
+// How inputs in a device's memory are read.
+struct input_device {
+    std::function<void()> wait;  // called before memory is read that the device may still have to write
+    compare_rows compare;        // null: masks are copied whole
+};
+
 class rebuilt_inputs {
   public:
-    // Copies what tells of the graph's rows; a mask only if the host cannot read it where it is. What is not found, or
-    // what there is no memory for, is missing from of(). `wait` is called before memory is read that the device may
-    // still have to write. True: something of it was copied before and has not been written since, so if this graph is
-    // a part of a larger one, then the last one was a part of the same evaluation. REQUIRES nothing of the graph runs
-    // or ran.
-    bool keep(const ggml_cgraph * graph, const std::function<void()> & wait);
+    // Copies what tells of the graph's rows; of a mask that the host cannot read where it is, what tells it (far_rows.h):
+    // whole where it is small, or the device cannot say. What is not found, or what there is no memory for, is missing
+    // from of(). True: something of it was copied before and has not been written since, so if this graph is a part of
+    // a larger one, then the last one was a part of the same evaluation. REQUIRES nothing of the graph runs or ran.
+    bool keep(const ggml_cgraph * graph, const input_device & device);
 
     // Of an attention node of that graph, good until the next keep().
     input_tensors of(const ggml_tensor * node) const;
@@ -40,6 +46,7 @@ class rebuilt_inputs {
         uint64_t last_write = 0;                // of the original, when it was copied; 0: not known
         std::unique_ptr<ggml_tensor> readable;  // its data is `bytes`
         std::unique_ptr<std::byte[]> bytes;
+        std::unique_ptr<far_rows> far;  // of a mask; then it has no data
     };
     struct key_write {
         const ggml_tensor * cache = nullptr;
@@ -47,16 +54,21 @@ class rebuilt_inputs {
         bool rotary = false;
     };
     struct known_mask {
-        const ggml_tensor * original = nullptr;
+        const ggml_tensor * node = nullptr;  // one with that mask
         const ggml_tensor * readable = nullptr;
+        far_rows * far = nullptr;
     };
 
     void drop_rewritten();
-    const ggml_tensor * copy_of(const ggml_tensor * input);
+    const copy * copy_of(const ggml_tensor * input, const ggml_tensor * node = nullptr);
+    const ggml_tensor * readable_copy(const ggml_tensor * input);
     const ggml_tensor * copy_of_output_ids(const ggml_tensor * shown);
+    bool read_input(const ggml_tensor * input, const ggml_tensor * node, copy & made) const;
+    void keep_mask(known_mask & mask);
+    const ggml_tensor * cells_of(const ggml_tensor * node) const;
 
     // During keep():
-    const std::function<void()> * wait_ = nullptr;
+    const input_device * device_ = nullptr;
     ptrdiff_t n_old_ = 0;     // copies that were made before
     bool any_known_ = false;  // the graph reads one of them
     std::vector<copy> copies_;

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "mask_rows_oracle.h"
+
 namespace tmx::test {
 namespace {
 
@@ -310,6 +312,18 @@ class cpu_executor final : public attention_executor {
     }
 
     std::vector<kept_by_call> take_kept() override { return kept_.take(); }
+
+    status compare_mask_rows(const device_mask & mask, std::span<const int32_t> cells,
+                             std::span<uint8_t> found) override {
+        if (faults_ != nullptr) {
+            if (!faults_->compare.ok()) {
+                return faults_->compare;
+            }
+            faults_->n_compared++;
+        }
+        expected_mask_rows(mask, cells, found);
+        return {};
+    }
 
     status wait_for(void * event) override {
         static_cast<fake_event *>(event)->hold(queue_);

@@ -59,6 +59,7 @@ struct split_devices {
 
     fake_gpu first;
     fake_gpu second;
+    executor_faults faults;  // of both
     // What the module's registry offers to a tensor split.
     ggml_backend_reg registry{
         .api_version = GGML_BACKEND_API_VERSION,
@@ -68,8 +69,8 @@ struct split_devices {
             .get_device = nullptr,
             .get_proc_address = [](ggml_backend_reg_t, const char * name) { return communication_address(name); }},
         .context = nullptr};
-    proxy_device first_proxy{&registry, candidate_for(first)};
-    proxy_device second_proxy{&registry, candidate_for(second)};
+    proxy_device first_proxy{&registry, candidate_for(first, &faults)};
+    proxy_device second_proxy{&registry, candidate_for(second, &faults)};
 };
 
 split_devices & devices(bool sums) {
@@ -90,6 +91,11 @@ plan plan_for(int32_t n_head, int32_t n_head_kv) {
 
 class tensor_split_test : public proxy_test, public testing::WithParamInterface<bool> {
   protected:
+    void SetUp() override {
+        proxy_test::SetUp();
+        devices_.faults = {};
+    }
+
     split_devices & devices_ = devices(GetParam());
 };
 
@@ -111,6 +117,48 @@ TEST_P(tensor_split_test, a_plan_means_what_it_means_on_one_device) {
     EXPECT_EQ(stats()["nodes"]["triangle"], 2 * 4 * 2);
     EXPECT_EQ(stats()["fallbacks"], nlohmann::json::object());
     EXPECT_EQ(stats()["ubatches"]["all"], 4 * 2) << "each is classified once on each device";
+}
+
+// Cells of a cache so large that the host does not keep a mask as it was written (k_most_kept_bytes).
+constexpr int64_t k_far_cells = 6000;
+
+TEST_P(tensor_split_test, a_large_mask_stays_where_it_is) {
+    apply_plan({0, 2}, true);
+    fake_cache cache(k_far_cells);
+    check_steps(devices_.meta(), k_split, busy_steps(cache), {0, 2});
+    EXPECT_EQ(stats()["nodes"]["triangle"], 2 * 4 * 2);
+    EXPECT_EQ(stats()["rows"]["masked"], 0) << stats()["masked_rows"];
+    EXPECT_EQ(devices_.faults.n_compared, 4 * 2) << "once an evaluation and device";
+}
+
+TEST_P(tensor_split_test, a_large_mask_is_copied_where_the_device_cannot_compare_rows) {
+    devices_.faults.compare = status::error(status_code::out_of_memory, "none");
+    apply_plan({0, 2}, true);
+    fake_cache cache(k_far_cells);
+    check_steps(devices_.meta(), k_split, busy_steps(cache), {0, 2});
+    EXPECT_EQ(stats()["nodes"]["triangle"], 2 * 4 * 2);
+    EXPECT_EQ(stats()["rows"]["masked"], 0) << stats()["masked_rows"];
+}
+
+// Every row begins anew: more than are copied one by one.
+TEST_P(tensor_split_test, a_large_mask_with_a_window_is_computed_as_it_is) {
+    fake_cache cache(k_far_cells);
+    step windowed = prompt_step(cache, 0, 200, k_every_row);
+    windowed.ubatch.hide_beyond(30);
+    check_steps(devices_.meta(), k_split, {windowed}, {});
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["visible_count"], 3 * 2);
+    EXPECT_EQ(stats()["pairs"]["masked"], 3 * 6 * (200 - 30) * 30) << "layers, heads of both devices, rows, keys";
+    EXPECT_EQ(devices_.faults.n_compared, 2);
+}
+
+// One entry that a sample of the mask would hardly find.
+TEST_P(tensor_split_test, one_odd_entry_of_a_large_mask_is_found) {
+    fake_cache cache(k_far_cells);
+    std::vector<step> steps = {prompt_step(cache, 0, 120, k_every_row), prompt_step(cache, 0, 120, k_every_row)};
+    steps[1].ubatch.mask_at(77, 33) = ubatch_view::k_hidden;
+    check_steps(devices_.meta(), k_split, steps, {});
+    EXPECT_EQ(stats()["nodes"]["dense"], 3 * 2) << "the first ubatch's";
+    EXPECT_EQ(stats()["gpu"]["passed_on"]["visible_count"], 3 * 2);
 }
 
 // The scheduler has the host take the output rows then.

@@ -14,6 +14,7 @@
 
 #include "trianglemix/attention.h"
 #include "trianglemix/cuda_attention.h"
+#include "trianglemix/cuda_mask_rows.h"
 #include "trianglemix/selection.h"
 
 namespace tmx {
@@ -49,6 +50,10 @@ class attention_executor {
     // What calls kept that the device has finished, each told once. Has the device send what it still counts; waits
     // for nothing.
     virtual std::vector<kept_by_call> take_kept() = 0;
+
+    // As cuda_compare_mask_rows(), of a mask in the wrapped device's memory that nobody still writes.
+    virtual status compare_mask_rows(const device_mask & mask, std::span<const int32_t> cells,
+                                     std::span<uint8_t> found) = 0;
 
     // What is enqueued from now on waits for the event; the event happens when everything enqueued so far is done. An
     // event is what the wrapped backend makes of a ggml event: its `context`, on CUDA devices a cudaEvent_t.

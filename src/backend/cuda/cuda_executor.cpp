@@ -118,6 +118,11 @@ class cuda_executor final : public attention_executor {
         return all;
     }
 
+    status compare_mask_rows(const device_mask & mask, std::span<const int32_t> cells,
+                             std::span<uint8_t> found) override {
+        return cuda_compare_mask_rows(mask, cells, found, *context_, stream_);
+    }
+
     status wait_for(void * event) override {
         return checked("waiting for an event", cudaStreamWaitEvent(stream_, static_cast<cudaEvent_t>(event), 0));
     }

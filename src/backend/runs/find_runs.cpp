@@ -12,10 +12,14 @@
 namespace tmx {
 namespace {
 
+bool follows(const own_row & row, const own_row & before) {
+    return row.cell >= 0 && before.cell >= 0 && row.position == before.position + 1;
+}
+
 // What can be told from two entries: the row sees its own cell, which the row before it does not.
-bool may_continue(const uint16_t * mask, const uint16_t * mask_before, const own_row & row, const own_row & before) {
-    return row.cell >= 0 && before.cell >= 0 && row.position == before.position + 1 &&
-           mask[row.cell] == ubatch_view::k_visible && mask_before[row.cell] == ubatch_view::k_hidden;
+bool may_continue(const ubatch_view & view, int64_t stream, int64_t row, int32_t cell) {
+    return view.mask_row(stream, row)[cell] == ubatch_view::k_visible &&
+           view.mask_row(stream, row - 1)[cell] == ubatch_view::k_hidden;
 }
 
 enum class mask_reading : uint8_t { complete, sampled };
@@ -59,17 +63,16 @@ class run_finder {
         const int64_t n_rows = view_.n_rows;
         constexpr int64_t k_worth_threads = 1 << 20;  // mask entries; fewer are read sooner than threads are woken
         const bool sampled = reading_ == mask_reading::sampled;
-        const bool threads_pay = !sampled && n * view_.n_kv >= k_worth_threads;
+        const bool threads_pay = !sampled && view_.far == nullptr && n * view_.n_kv >= k_worth_threads;
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (threads_pay)
         for (int64_t i = 0; i < n; ++i) {
             const int64_t row = i % n_rows;
             if (row > 0) {
                 const int64_t stream = i / n_rows;
                 const auto at = static_cast<size_t>(i);
-                const uint16_t * mask = view_.mask_row(stream, row);
-                const uint16_t * mask_before = view_.mask_row(stream, row - 1);
-                continues_[at] = may_continue(mask, mask_before, rows_[at], rows_[at - 1]) &&
-                                 (sampled || adds_only(rows_[at].cell, mask, mask_before, view_.n_kv));
+                const int32_t cell = rows_[at].cell;
+                continues_[at] = follows(rows_[at], rows_[at - 1]) && (sampled ? may_continue(view_, stream, row, cell)
+                                                                               : adds_own_only(view_, stream, row, cell));
             }
         }
     }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backend/runs/ubatch_runs.h"
+#include "trianglemix/cuda_mask_rows.h"
 
 namespace tmx {
 
@@ -14,6 +15,18 @@ inline bool adds_only(int64_t cell, const uint16_t * mask, const uint16_t * mask
            std::memcmp(mask, mask_before, static_cast<size_t>(cell) * sizeof(uint16_t)) == 0 &&
            std::memcmp(mask + cell + 1, mask_before + cell + 1,
                        static_cast<size_t>(n_kv - cell - 1) * sizeof(uint16_t)) == 0;
+}
+
+// The same of a row of the view and the one before it, about the row's own cell. REQUIRES row > 0, cell is in range.
+inline bool adds_own_only(const ubatch_view & view, int64_t stream, int64_t row, int64_t cell) {
+    return view.far != nullptr ? (view.far->own_entry(stream * view.n_rows + row) & k_adds_own) != 0
+                               : adds_only(cell, view.mask_row(stream, row), view.mask_row(stream, row - 1), view.n_kv);
+}
+
+// Whether a row does not see its own cell. REQUIRES cell is in range.
+inline bool hides_own(const ubatch_view & view, int64_t stream, int64_t row, int64_t cell) {
+    return view.far != nullptr ? (view.far->own_entry(stream * view.n_rows + row) & k_hides_own) != 0
+                               : view.mask_row(stream, row)[cell] == ubatch_view::k_hidden;
 }
 
 struct mask_counts {

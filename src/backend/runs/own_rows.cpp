@@ -1,5 +1,6 @@
 #include "backend/runs/own_rows.h"
 
+#include "backend/runs/mask_rows.h"
 #include "backend/runs/row_positions.h"
 
 namespace tmx {
@@ -34,7 +35,7 @@ void learn_rows(const ubatch_view & view, cell_table & table, const key_probe & 
             table.forget(view.own_cells[i], 1);
             continue;
         }
-        if (view.mask_row(row / view.n_rows, row % view.n_rows)[rows[i].cell] == ubatch_view::k_hidden) {
+        if (hides_own(view, row / view.n_rows, row % view.n_rows, rows[i].cell)) {
             table = {};
             return;
         }

@@ -27,6 +27,19 @@ enum class mask_reason : uint8_t {
 constexpr int k_mask_reasons = 8;
 const char * to_string(mask_reason reason);
 
+// A mask that the host cannot read where it is. What tells most of a prompt's mask was found out there.
+class far_mask {
+  public:
+    virtual ~far_mask() = default;
+
+    // The entries of a row, counted over all streams, copied when they are first asked for; good as long as this is.
+    // REQUIRES the mask has not changed. Throws bad_alloc.
+    virtual const uint16_t * row(int64_t i) = 0;
+
+    // About the row's own cell, where it has one in range: k_hides_own, k_adds_own (trianglemix/cuda_mask_rows.h).
+    virtual uint8_t own_entry(int64_t i) const = 0;
+};
+
 // One evaluation's inputs. Non-owning.
 struct ubatch_view {
     static constexpr uint16_t k_visible = 0x0000;  // f16 0
@@ -38,6 +51,7 @@ struct ubatch_view {
     int64_t n_stream = 0;
     int64_t n_rows = 0;  // rows a stream
     int64_t n_kv = 0;    // cells a stream
+    far_mask * far = nullptr;  // the mask, in place of the three above; what it says is about own_cells
     // [n_stream, n_rows], or a reason for having none (row_positions.h); null: a model without positions, in which a
     // row's place is how many rows its mask shows before it.
     const int32_t * positions = nullptr;
@@ -48,7 +62,8 @@ struct ubatch_view {
 
     // REQUIRES stream and row in range.
     const uint16_t * mask_row(int64_t stream, int64_t row) const {
-        return mask + stream * mask_stride_stream + row * mask_stride_row;
+        return far != nullptr ? far->row(stream * n_rows + row)
+                              : mask + stream * mask_stride_stream + row * mask_stride_row;
     }
 };
 

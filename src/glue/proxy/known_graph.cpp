@@ -56,9 +56,9 @@ bool known_graph::look_at(const ggml_cgraph * graph) {
     return true;
 }
 
-bool known_graph::keep_inputs(const ggml_cgraph * graph, const std::function<void()> & wait) {
+bool known_graph::keep_inputs(const ggml_cgraph * graph, const input_device & device) {
     inputs_.clear();
-    return kept_.keep(graph, wait);
+    return kept_.keep(graph, device);
 }
 
 const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const ggml_tensor * node) {
@@ -73,6 +73,7 @@ const input_tensors & known_graph::inputs_of(const ggml_cgraph * graph, const gg
     if (by_copies_ && !rebuilt_) {
         input_tensors copies = kept_.of(node);
         found.masks = std::move(copies.masks);
+        found.far = copies.far;
         found.own_cells = std::move(copies.own_cells);
     }
     inputs_.push_back({node->src[3], cache, std::move(found)});

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -41,7 +40,7 @@ class known_graph {
     // Whether that, or one of its masks can be a copy of several: then masks and cells are read as the device has them.
     // Each computation of such a graph begins with keep_inputs(), as rebuilt_inputs has it.
     bool by_copies() const { return by_copies_; }
-    bool keep_inputs(const ggml_cgraph * graph, const std::function<void()> & wait);
+    bool keep_inputs(const ggml_cgraph * graph, const input_device & device);
 
     const input_tensors & inputs_of(const ggml_cgraph * graph, const ggml_tensor * node);
 

@@ -1,5 +1,7 @@
 #include "glue/proxy/proxy_evaluator.h"
 
+#include <span>
+
 #include "glue/buffers/input_writes.h"
 #include "glue/graph_tensors.h"
 #include "glue/host_log.h"
@@ -156,8 +158,11 @@ void proxy_evaluator::begin_graph(const ggml_cgraph * graph) {
     }
     bool same_copies = false;
     if (graph_.by_copies() && executor_ != nullptr) {
-        const auto wait = [&] { ggml_backend_synchronize(wrapped_); };  // for whatever fills the inputs
-        same_copies = graph_.keep_inputs(graph, wait);
+        same_copies = graph_.keep_inputs(
+            graph, {.wait = [&] { ggml_backend_synchronize(wrapped_); },  // whatever fills the inputs
+                    .compare = [&](const device_mask & mask, std::span<const int32_t> cells, std::span<uint8_t> found) {
+                        return executor_->compare_mask_rows(mask, cells, found).ok();
+                    }});
     }
     const bool goes_on = graph_.rebuilt() ? same_copies : has_beginning(graph);
     if (!evaluation_.advance(graph_.first_layer(), graph_.last_layer(), goes_on)) {
