@@ -58,6 +58,7 @@ PUBLIC = {
     "backend_control.h": "control",
     "library.h": "core",
     "cuda_attention.h": "kernels",
+    "cuda_mask_rows.h": "kernels",
     "kernel_features.h": "kernels",
     "norms.h": "products",
     "products.h": "products",

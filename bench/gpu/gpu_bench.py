@@ -8,6 +8,7 @@ device? Unmodified llama.cpp programs, the same model, the same process where ll
     bench/gpu/gpu_bench.py --stages decode --decode-model 1.5b.gguf
     bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 ...    a model over two GPUs, by layers
     bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 --split-mode tensor ...    by heads
+    bench/gpu/gpu_bench.py --device CUDA0,CUDA1 --proxy TriangleMix0,TriangleMix1 --rpc --stages prefill ...    an rpc-server each
 
 Stages
   devices   what llama.cpp lists, what the backend says
@@ -41,7 +42,8 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/host"), str(ROOT / "bench")]
 
-import rowkit  # noqa: E402  (found by the path above)
+import remote  # noqa: E402  (found by the path above)
+import rowkit  # noqa: E402
 from lists import numbers  # noqa: E402
 
 WARM_UP = 4224  # tokens; no length that anybody asks for
@@ -66,6 +68,8 @@ def parse():
     parser.add_argument("--proxy", default="TriangleMix0", help="the proxies of these, in the same order")
     parser.add_argument("--split-mode", choices=["layer", "tensor"], default="layer",
                         help="how llama.cpp spreads a model over several devices: layers, or every layer's heads (default: layer)")
+    parser.add_argument("--rpc", action="store_true",
+                        help="prefill: each device behind an rpc-server of its own on this machine, where our proxies are, too")
     parser.add_argument("--small", help="model for answers, with a tokeniser")
     parser.add_argument("--big", help="model for timings (write_gguf.py makes one)")
     parser.add_argument("--lengths", default="512,2048,8192,32768,131072")
@@ -85,6 +89,8 @@ def parse():
     options = parser.parse_args()
     options.decode_model = options.decode_model or options.big
     options.stages = options.stages.split(",")
+    if options.rpc and (options.stages != ["prefill"] or options.split_mode != "layer"):
+        parser.error("--rpc is for --stages prefill, by layers")
     for stage in options.stages:
         if stage not in STAGES + ("memory",):
             parser.error(f"no stage '{stage}'; there are {', '.join(STAGES)}, memory")
@@ -148,7 +154,8 @@ class Runner:
     def row(self, stage, **values):
         host = {"host": self.options.host} if self.options.host else {}
         split = {"split_mode": self.options.split_mode} if self.options.split_mode != "layer" else {}
-        self.rows.append({**host, **split, "stage": stage, **values, **self.facts, "date": rowkit.now()})
+        spread = split | ({"rpc": True} if self.options.rpc else {})
+        self.rows.append({**host, **spread, "stage": stage, **values, **self.facts, "date": rowkit.now()})
         self.store.replace((self.options.host, stage), [row for row in self.rows if row["stage"] == stage])
 
 
@@ -255,12 +262,12 @@ def share_skipped(pairs):
     return pairs["skipped"] / (pairs["skipped"] + pairs["kept"]) if pairs and pairs["skipped"] + pairs["kept"] else 0.0
 
 
-def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", ubatches=(), may_fail=False, **settings):
+def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", ubatches=(), may_fail=False, first=(), **settings):
     """What llama-bench measured, a dictionary each, for every length and ubatch. Its own warm-up would compute each prompt
     once more; a prompt that is not recorded comes first instead. may_fail: without flash attention a long prompt's scores
     may not fit the card, which ends the process; what it measured till then counts."""
     ubatches = list(ubatches) or run.ubatches
-    arguments = ["-m", model or run.options.big, "-ngl", "99", "-fa", FLASH[flash], "-dev", devices_, "-sm", run.options.split_mode,
+    arguments = [*first, "-m", model or run.options.big, "-ngl", "99", "-fa", FLASH[flash], "-dev", devices_, "-sm", run.options.split_mode,
                  "-n", n_gen, "-r", repeat, "-o", "jsonl", "--no-warmup",
                  "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
                  "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
@@ -350,7 +357,9 @@ def prefill(run):
     every = sorted({*run.ubatches, *numbers(run.options.stock_ubatches)})
     results = []
     for some, repeat in (([n for n in lengths if n <= 32768], run.options.repeat), ([n for n in lengths if n > 32768], 1)):
-        if some:
+        if some and run.options.rpc:
+            results += remote.prefill(run, some, repeat, every, llama_bench)
+        elif some:
             results += [(way_of(run, result), result) for result in llama_bench(run, both(run), some, 0, repeat)]
             results += [("triangle", result) for result in
                         llama_bench(run, bench_name(run.options.proxy), some, 0, repeat, TRIANGLEMIX_LAYERS=run.options.layers)]

@@ -23,14 +23,16 @@ struct device_mask {
 };
 
 // What is said of a row that has a cell of its own, these added up.
-constexpr uint8_t k_hides_own = 1;  // the cell's entry is -inf
-constexpr uint8_t k_adds_own = 2;   // bitwise equal to the row before it in its stream but for that cell, which is 0 here
-                                    // and -inf there; never said of a stream's first row
+// The cell's entry is -inf.
+constexpr uint8_t k_hides_own = 1;
+// Bitwise equal to the row before it in its stream but for that cell, which is 0 here and -inf there. Never said of a
+// stream's first row.
+constexpr uint8_t k_adds_own = 2;
 
-// SHAPES   cells: HOST [n_stream, n_rows], the own cell of each row on its stream's key axis; any other number (-1, say):
-//          there is none. found: HOST, likewise.
-// COST     Reads the mask once, at the speed of the device's memory, behind what the stream holds; waits for it. 5 bytes
-//          of the context's scratch memory a row.
+// SHAPES   cells: HOST [n_stream, n_rows], the own cell of each row on its stream's key axis; any other number (-1,
+//          say): there is none. found: HOST, likewise.
+// COST     Reads the mask once, at the speed of the device's memory, behind what the stream holds; waits for it. 5
+//          bytes of the context's scratch memory a row.
 // ERRORS   invalid_argument: sizes below 1 or spans that do not fit. out_of_memory (also: the context's limit is
 //          reached), device_error. `found` then holds nothing.
 status cuda_compare_mask_rows(const device_mask & mask, std::span<const int32_t> cells, std::span<uint8_t> found,

@@ -71,8 +71,9 @@ class run_finder {
                 const int64_t stream = i / n_rows;
                 const auto at = static_cast<size_t>(i);
                 const int32_t cell = rows_[at].cell;
-                continues_[at] = follows(rows_[at], rows_[at - 1]) && (sampled ? may_continue(view_, stream, row, cell)
-                                                                               : adds_own_only(view_, stream, row, cell));
+                continues_[at] =
+                    follows(rows_[at], rows_[at - 1]) &&
+                    (sampled ? may_continue(view_, stream, row, cell) : adds_own_only(view_, stream, row, cell));
             }
         }
     }

@@ -49,8 +49,8 @@ struct ubatch_view {
     int64_t mask_stride_stream = 0;   // elements; 0 if all streams share one mask
     int64_t mask_stride_row = 0;      // elements
     int64_t n_stream = 0;
-    int64_t n_rows = 0;  // rows a stream
-    int64_t n_kv = 0;    // cells a stream
+    int64_t n_rows = 0;        // rows a stream
+    int64_t n_kv = 0;          // cells a stream
     far_mask * far = nullptr;  // the mask, in place of the three above; what it says is about own_cells
     // [n_stream, n_rows], or a reason for having none (row_positions.h); null: a model without positions, in which a
     // row's place is how many rows its mask shows before it.

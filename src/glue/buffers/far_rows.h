@@ -14,13 +14,13 @@
 namespace tmx {
 
 // As cuda_compare_mask_rows(); false: it cannot be had.
-using compare_rows = std::function<bool(const device_mask & mask, std::span<const int32_t> cells,
-                                        std::span<uint8_t> found)>;
+using compare_rows =
+    std::function<bool(const device_mask & mask, std::span<const int32_t> cells, std::span<uint8_t> found)>;
 
 class far_rows final : public far_mask {
   public:
-    // The mask of that node. `cells`: of its rows, [n_stream, n_rows] counted over the whole cache, in host memory. Null
-    // if `compare` is, or the shapes are others than in llama.cpp's graphs.
+    // The mask of that node. `cells`: of its rows, [n_stream, n_rows] counted over the whole cache, in host memory.
+    // Null if `compare` is, or the shapes are others than in llama.cpp's graphs.
     static std::unique_ptr<far_rows> of(const ggml_tensor * node, const ggml_tensor * cells,
                                         const compare_rows & compare);
 

@@ -160,9 +160,10 @@ void proxy_evaluator::begin_graph(const ggml_cgraph * graph) {
     if (graph_.by_copies() && executor_ != nullptr) {
         same_copies = graph_.keep_inputs(
             graph, {.wait = [&] { ggml_backend_synchronize(wrapped_); },  // whatever fills the inputs
-                    .compare = [&](const device_mask & mask, std::span<const int32_t> cells, std::span<uint8_t> found) {
-                        return executor_->compare_mask_rows(mask, cells, found).ok();
-                    }});
+                    .compare =
+                        [&](const device_mask & mask, std::span<const int32_t> cells, std::span<uint8_t> found) {
+                            return executor_->compare_mask_rows(mask, cells, found).ok();
+                        }});
     }
     const bool goes_on = graph_.rebuilt() ? same_copies : has_beginning(graph);
     if (!evaluation_.advance(graph_.first_layer(), graph_.last_layer(), goes_on)) {

@@ -27,8 +27,8 @@ __global__ void __launch_bounds__(k_threads)
     compare_kernel(const device_mask mask, const int32_t * cells, uint8_t * found) {
     const int64_t i = blockIdx.x;
     const int64_t at_row = i % mask.n_rows;
-    const uint16_t * row = static_cast<const uint16_t *>(mask.data) + i / mask.n_rows * mask.stride_stream +
-                           at_row * mask.stride_row;
+    const uint16_t * row =
+        static_cast<const uint16_t *>(mask.data) + i / mask.n_rows * mask.stride_stream + at_row * mask.stride_row;
     const int64_t cell = cells[i];
     const bool has_cell = cell >= 0 && cell < mask.n_kv;
     bool differs = false;
@@ -49,8 +49,8 @@ __global__ void __launch_bounds__(k_threads)
         uint8_t says = 0;
         if (has_cell) {
             says |= row[cell] == k_hidden ? k_hides_own : 0;
-            const bool adds = at_row > 0 && !any_differs && row[cell] == k_visible &&
-                              (row - mask.stride_row)[cell] == k_hidden;
+            const bool adds =
+                at_row > 0 && !any_differs && row[cell] == k_visible && (row - mask.stride_row)[cell] == k_hidden;
             says |= adds ? k_adds_own : 0;
         }
         found[i] = says;

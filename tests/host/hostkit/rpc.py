@@ -22,11 +22,12 @@ class RpcServer:
         print(remote.statistics())   # as they are now; None if no backend is there
     """
 
-    def __init__(self, arguments=(), env=None, host="127.0.0.1", prefix=()):
+    def __init__(self, arguments=(), env=None, host="127.0.0.1", prefix=(), folder=settings.LLAMA_BIN):
         self._socket = settings.scratch_file("stats.sock")
         self._env = {**(env or settings.environment()), "TRIANGLEMIX_STATS_SOCKET": str(self._socket)}
         self._host = host
         self._prefix = [str(word) for word in prefix]
+        self._program = settings.program("ggml-rpc-server", folder)
         self._arguments = [str(argument) for argument in arguments]
         self._log = settings.scratch_file("rpc-server.log")
         self._child = None
@@ -43,7 +44,7 @@ class RpcServer:
 
     def start(self, port):
         self.endpoint = f"{self._host}:{port}"
-        command = [*self._prefix, settings.program("ggml-rpc-server"), "-H", self._host, "-p", str(port), "-t", str(settings.THREADS),
+        command = [*self._prefix, self._program, "-H", self._host, "-p", str(port), "-t", str(settings.THREADS),
                    *self._arguments]
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(command, env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,

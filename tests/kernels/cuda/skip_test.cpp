@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda_problem.h"
+#include "device_problem.h"
 #include "skip_cases.h"
 
 namespace tmx::test {

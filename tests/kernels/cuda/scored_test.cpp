@@ -17,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "cuda_device.h"
+#include "device.h"
 #include "kernels/cuda/context.h"
 #include "scored_expectation.h"
 #include "scored_layer.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "compare.h"
-#include "cuda_problem.h"
+#include "device_problem.h"
 #include "head_selection.h"
 #include "kernels/cuda/context.h"
 #include "oracle.h"

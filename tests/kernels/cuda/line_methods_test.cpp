@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "compare.h"
-#include "cuda_problem.h"
+#include "device_problem.h"
 #include "flexprefill_oracle.h"
 #include "kernels/cuda/context.h"
 #include "number_formats.h"

@@ -1,4 +1,4 @@
-// cuda_problem.h -- a test problem on the device, and a test that runs once for each CUDA kernel the device has.
+// device_problem.h -- a test problem on the device, and a test that runs once for each CUDA kernel the device has.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <string>
 
 #include "compare.h"
-#include "cuda_device.h"
+#include "device.h"
 #include "problem.h"
 
 namespace tmx::test {

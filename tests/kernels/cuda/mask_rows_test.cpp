@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda_device.h"
+#include "device.h"
 #include "mask_rows_oracle.h"
 #include "trianglemix/cuda_mask_rows.h"
 
@@ -20,11 +20,11 @@ struct mask_case {
     int64_t n_stream = 1;
     int64_t n_rows = 1;
     int64_t n_kv = 1;
-    int64_t row_padding = 0;     // elements beside a row
-    int64_t offset = 0;          // of the first entry in its memory
-    bool shared = false;         // all streams share one mask
-    int64_t n_wrong = 0;         // entries that are not what a causal mask has
-    bool shuffled = false;       // own cells lie anywhere
+    int64_t row_padding = 0;  // elements beside a row
+    int64_t offset = 0;       // of the first entry in its memory
+    bool shared = false;      // all streams share one mask
+    int64_t n_wrong = 0;      // entries that are not what a causal mask has
+    bool shuffled = false;    // own cells lie anywhere
 };
 
 class cuda_mask_rows : public testing::Test {
@@ -108,8 +108,15 @@ TEST_F(cuda_mask_rows, lie_in_streams_at_any_stride_and_address) {
     for (const int64_t offset : {0, 1, 4, 8}) {
         for (const int64_t padding : {0, 3, 64}) {
             for (const bool shared : {false, true}) {
-                check({.n_stream = 3, .n_rows = 50, .n_kv = 512, .row_padding = padding, .offset = offset,
-                       .shared = shared, .n_wrong = 16, .shuffled = true}, ++seed);
+                check({.n_stream = 3,
+                       .n_rows = 50,
+                       .n_kv = 512,
+                       .row_padding = padding,
+                       .offset = offset,
+                       .shared = shared,
+                       .n_wrong = 16,
+                       .shuffled = true},
+                      ++seed);
             }
         }
     }

@@ -12,7 +12,7 @@
 
 #include "cases.h"
 #include "compare.h"
-#include "cuda_problem.h"
+#include "device_problem.h"
 #include "kernels/cuda/context.h"
 #include "oracle.h"
 #include "plain.h"

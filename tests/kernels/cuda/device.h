@@ -1,4 +1,4 @@
-// cuda_device.h -- what tests of the CUDA kernels need of the device: one with a message when there is none, and memory
+// device.h -- what tests of the CUDA kernels need of the device: one with a message when there is none, and memory
 // that shows writes outside it.
 #pragma once
 

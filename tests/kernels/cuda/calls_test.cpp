@@ -11,7 +11,7 @@
 
 #include "cases.h"
 #include "compare.h"
-#include "cuda_problem.h"
+#include "device_problem.h"
 #include "oracle.h"
 #include "plain.h"
 #include "random_lists.h"

@@ -1,0 +1,32 @@
+"""Prompts of a model whose layers are spread over rpc-servers, one a GPU, on this machine: stock ones and ones with our
+proxies, with and without a plan, side by side in one llama-bench, in which ours is switched off.
+"""
+import contextlib
+import pathlib
+
+OFF = {"TRIANGLEMIX_DISABLE": "1"}
+
+
+def prefill(run, lengths, repeat, ubatches, bench):
+    """(way, what llama-bench said) pairs. `bench`: gpu_bench.llama_bench."""
+    from hostkit.rpc import RpcServer
+
+    options = run.options
+    ways = {"stock": OFF, "exact": {}, "triangle": {"TRIANGLEMIX_LAYERS": options.layers}}
+    servers = {}
+    with contextlib.ExitStack() as running:
+        for way, env in ways.items():
+            devices = (options.device if way == "stock" else options.proxy).split(",")
+            servers[way] = [running.enter_context(RpcServer(["-d", device], env=run.environment(**env),
+                                                            folder=pathlib.Path(options.llama))) for device in devices]
+        every = [server for some in servers.values() for server in some]
+        names = iter(f"RPC{i}" for i in range(len(every)))  # as llama.cpp numbers them
+        devices = {way: "/".join(next(names) for _ in some) for way, some in servers.items()}
+        arguments = ["--rpc", ",".join(server.endpoint for server in every)]
+        measured = bench(run, ",".join(devices.values()), lengths, 0, repeat, ubatches=ubatches, first=arguments, **OFF)
+        for way, kind in (("exact", "dense"), ("triangle", "triangle")):
+            shown = [server.statistics() for server in servers[way]]
+            run.check(all(shown) and sum(each["nodes"][kind] for each in shown) > 0 and not any(each["fallbacks"] for each in shown),
+                      f"{way}: the rpc-servers computed {kind} layers, all as they were asked for")
+    of = {name: way for way, name in devices.items()}
+    return [(of[result["devices"]], result | {"devices": f"rpc-servers, {len(servers['stock'])} GPUs"}) for result in measured]
