@@ -11,6 +11,7 @@
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/make_walks.h"
 #include "trianglemix/cuda_attention.h"
+#include "trianglemix/cuda_mask_rows.h"
 #include "trianglemix/selection.h"
 
 #define TMX_BENCH_API extern "C" __attribute__((visibility("default")))
@@ -262,4 +263,20 @@ TMX_BENCH_API int tmx_bench_forward_again(tmx::cuda_context * ctx, chunk_work * 
     const bool bad = failed(tmx::cuda_attention_forward(work->args, *work->work, *ctx, stream));
     selector.swap(work->work->selector);
     return bad ? 1 : 0;
+}
+
+// `mask`: DEVICE [n_rows, n_kv] of f16; `cells`, `found`: HOST [n_rows]. 0, or -1 and the error.
+TMX_BENCH_API int tmx_bench_compare_mask_rows(void * context, void * stream, const void * mask, int64_t n_rows,
+                                              int64_t n_kv, const int32_t * cells, uint8_t * found) {
+    const tmx::device_mask all{.data = mask,
+                               .stride_stream = 0,
+                               .stride_row = n_kv,
+                               .n_stream = 1,
+                               .n_rows = n_rows,
+                               .n_kv = n_kv};
+    const auto n = static_cast<size_t>(n_rows);
+    return failed(tmx::cuda_compare_mask_rows(all, {cells, n}, {found, n}, *static_cast<tmx::cuda_context *>(context),
+                                              stream))
+               ? -1
+               : 0;
 }

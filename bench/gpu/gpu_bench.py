@@ -23,7 +23,7 @@ Stages
   memory    (only when named; needs PyTorch) a card that is nearly full: where the stock device still works, the proxy
             works or says why not; it never takes the process down
 
-Rows go to --out, one JSON object a line, in place of those of the same stage and --host; a table is printed. Exit status 1
+Rows go to --out, one JSON object a line, in place of those of the same stage, --host and way of spreading a model; a table is printed. Exit status 1
 if a check failed.
 """
 import argparse
@@ -116,7 +116,9 @@ class Runner:
         self.rows = []
         self.failed = []
         self.n_processes = 0
-        self.store = rowkit.Store(options.out, "host", "stage")
+        self.about = {"host": options.host, "split_mode": options.split_mode if options.split_mode != "layer" else None,
+                      "rpc": options.rpc or None}
+        self.store = rowkit.Store(options.out, "stage", *self.about)
         self.facts = {"machine": first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"),
                       "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
 
@@ -152,11 +154,9 @@ class Runner:
             self.failed.append(what)
 
     def row(self, stage, **values):
-        host = {"host": self.options.host} if self.options.host else {}
-        split = {"split_mode": self.options.split_mode} if self.options.split_mode != "layer" else {}
-        spread = split | ({"rpc": True} if self.options.rpc else {})
-        self.rows.append({**host, **spread, "stage": stage, **values, **self.facts, "date": rowkit.now()})
-        self.store.replace((self.options.host, stage), [row for row in self.rows if row["stage"] == stage])
+        said = {name: value for name, value in self.about.items() if value is not None}
+        self.rows.append({**said, "stage": stage, **values, **self.facts, "date": rowkit.now()})
+        self.store.replace((stage, *self.about.values()), [row for row in self.rows if row["stage"] == stage])
 
 
 def devices(run):
@@ -414,7 +414,7 @@ def table(run):
 def main():
     options = parse()
     try:
-        rowkit.Store(options.out, "host", "stage")
+        rowkit.Store(options.out, "stage", "host")
     except rowkit.Refused as refused:
         print(f"error: {refused}", file=sys.stderr)
         return 2

@@ -37,6 +37,7 @@ class Ours:
                 ("density", ctypes.c_double, [P]),
                 ("facts", None, [P] + [ctypes.POINTER(I)] * 4),
                 ("drop_work", None, [P]),
+                ("compare_mask_rows", ctypes.c_int, [P, P, P, I, I, P, P]),
                 ("forward", ctypes.c_int, [P, P, P, P, P, P, P, P])):
             function = getattr(self.c, "tmx_bench_" + name)
             function.restype, function.argtypes = result, arguments
@@ -110,3 +111,9 @@ class Ours:
         """Of a selected work, only the attention, over the walks of the call before."""
         self.check(self.c.tmx_bench_forward_again(self.context, work, self.stream(), q.data_ptr(), k.data_ptr(),
                                                   v.data_ptr(), out.data_ptr()) == 0)
+
+    def compare_mask_rows(self, mask, cells, found):
+        """What trianglemix/cuda_mask_rows.h says; mask [rows, keys] f16 on the device, cells int32 and found uint8 [rows] on the
+        host. Waits."""
+        self.check(self.c.tmx_bench_compare_mask_rows(self.context, self.stream(), mask.data_ptr(), mask.shape[0], mask.shape[1],
+                                                      cells.data_ptr(), found.data_ptr()) == 0)

@@ -32,9 +32,10 @@ struct input_device {
 class rebuilt_inputs {
   public:
     // Copies what tells of the graph's rows; of a mask that the host cannot read where it is, what tells it
-    // (far_rows.h): all of it where it is small, or the device cannot say. What is not found, or what there is no memory for, is missing
-    // from of(). True: something of it was copied before and has not been written since, so if this graph is a part of
-    // a larger one, then the last one was a part of the same evaluation. REQUIRES nothing of the graph runs or ran.
+    // (far_rows.h): all of it where it is small, or the device cannot say. What is not found, or what there is no
+    // memory for, is missing from of(). True: something of it was copied before and has not been written since, so if
+    // this graph is a part of a larger one, then the last one was a part of the same evaluation. REQUIRES nothing of
+    // the graph runs or ran.
     bool keep(const ggml_cgraph * graph, const input_device & device);
 
     // Of an attention node of that graph, good until the next keep().
