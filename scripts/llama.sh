@@ -110,6 +110,7 @@ build_llama() {
         flags+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
     fi
     say "   building $name"
+    flags+=("-DCMAKE_PROJECT_INCLUDE=$root/scripts/llama.cmake")
     cmake -S "$source" -B "$dir" -G Ninja "${flags[@]}" >"$deps/logs/$name-configure.log" 2>&1 || {
         tail -n 30 "$deps/logs/$name-configure.log" >&2
         die "could not configure llama.cpp in $dir" "The whole output is in $deps/logs/$name-configure.log."

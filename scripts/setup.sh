@@ -15,7 +15,7 @@
 #
 # Options
 #   --linked   also llama-server and llama-bench built the way a plain source build is, with the CPU backend linked in
-#              (about a minute more, since ccache knows most of it; the tests load our backend into both kinds)
+#              (half a minute more, since ccache knows it all but for a file; the tests load our backend into both kinds)
 #   --tests    --linked, the packages for the sanitizer, fuzzer and arm64 tests, and what tests/releases and tests/python need:
 #              five released llama.cpp libraries (23 MB, checksums verified), a Debian 13 (90 MB), llama-cpp-python's needs (18 MB)
 #   --checks   the packages that .ci/run checks format and code with
@@ -218,9 +218,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/downloads.sh"
 build_pinned() { build_llama "$1" "$llama_source" "$sdist_sha256" "$deps/$1" "${@:2}"; }
 
 # Undefined, GGML_BACKEND_SHARED leaves the declarations of backends as the loadable build has them: without a visibility
-# that is the default anyway. So ccache finds nearly every object of that build again; the CPU backend is compiled anew.
+# that is the default anyway. And with the same flags for this machine's CPU, ccache finds all objects of that build again
+# but one, which tells the two kinds apart.
 build_linked() {
-    build_pinned llama-build-linked -DGGML_BACKEND_DL=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
+    local cpu=(-DGGML_NATIVE=ON)
+    if [ "$(uname -m)" = x86_64 ]; then
+        mapfile -t cpu < <(cpu_flags)
+        cpu+=(-DGGML_NATIVE=OFF -DTMX_SHARES_OBJECTS=ON)
+    fi
+    build_pinned llama-build-linked -DGGML_BACKEND_DL=OFF "${cpu[@]}" -DLLAMA_BUILD_TESTS=OFF \
         -DCMAKE_C_FLAGS=-UGGML_BACKEND_SHARED -DCMAKE_CXX_FLAGS=-UGGML_BACKEND_SHARED -- llama-server llama-bench
 }
 
@@ -360,7 +366,7 @@ step "llama.cpp with loadable backends (about 7 minutes on two cores)" \
     build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" -DGGML_RPC=ON -- \
     llama-server llama-bench llama-perplexity llama-quantize test-backend-ops ggml-rpc-server
 step "model as Q8_0" quantize Q8_0
-if $linked; then step "llama.cpp with a linked-in CPU backend (about a minute)" build_linked; fi
+if $linked; then step "llama.cpp with a linked-in CPU backend (half a minute)" build_linked; fi
 if $f16; then step "model as F16" quantize F16; fi
 if $qwen; then step "Qwen2.5-Coder-0.5B" fetch_qwen; fi
 if $cuda; then
