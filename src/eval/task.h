@@ -45,6 +45,7 @@ struct task_facts {
     double chance = 0;        // expected score of an answer that knows nothing
     std::string note;         // what a reader of the table must know: the stand-in used, the extraction rule
     int64_t n_examples = -1;  // < 0: as many as are asked for
+    int revision = 0;         // raised whenever it makes other texts of the same request
     std::string files;  // SHA-256 of the official files it was read from, one behind the other: other contents, other
                         // examples
 };

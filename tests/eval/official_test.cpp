@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "data_folder.h"
 #include "eval/official/cut_middle.h"
@@ -348,6 +349,32 @@ TEST(Aime, PlainAndBehindSolvedProblems) {
     EXPECT_TRUE(holds(filled.turns[0].text.substr(filled.question_at), "Find n."));
     data.write("aime24/test.jsonl", R"({"problem": "Find m.", "answer": "m + n"})");
     EXPECT_TRUE(holds(data.refusal("aime24/plain"), "is no whole number"));
+}
+
+// No record is taken for an example of a task that makes other texts by now.
+TEST(Keys, NameATasksRevision) {
+    class revised_task : public eval_task {
+      public:
+        explicit revised_task(int revision) {
+            facts_.suite = "suite";
+            facts_.name = "task";
+            facts_.revision = revision;
+        }
+        const task_facts & facts() const override { return facts_; }
+        eval_example make(const example_request &) const override { return {}; }
+        task_score score(const eval_example &, const std::string &) const override { return {}; }
+
+      private:
+        task_facts facts_;
+    };
+    eval_settings settings;
+    settings.arms.resize(1);
+    std::set<std::string> keys;
+    for (const int revision : {0, 1, 2, 1}) {
+        const revised_task task(revision);
+        keys.insert(answer_key(settings, settings.arms.front(), {&task, 4096, 0, 1}, 0));
+    }
+    EXPECT_EQ(keys.size(), 3U);
 }
 
 // A record is only taken for an example that was read from the same file.

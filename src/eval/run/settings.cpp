@@ -7,8 +7,9 @@
 namespace tmx {
 namespace {
 
-// Raised whenever a task makes other texts of the same request.
-constexpr int k_generator_version = 3;
+// Raised whenever what tasks share makes other texts: prose, words, how they are drawn. A task of its own has
+// task_facts::revision.
+constexpr int k_generator_version = 2;
 
 }  // namespace
 

@@ -78,10 +78,11 @@ int64_t model_tokenizer::count_prompt(const eval_example & e) const {
 
 std::string answer_key(const eval_settings & settings, const eval_arm & a, const example_group & group, int64_t index) {
     const task_facts & facts = group.task->facts();
+    const std::string revision = facts.revision == 0 ? "" : fmt::format(" r{}", facts.revision);
     const std::string files = facts.files.empty() ? "" : fmt::format(" {}", sha256_of_text(facts.files).substr(0, 12));
-    return fmt::format("{}/{} {} #{} {} {} ({} {} {} {}{})", facts.suite, facts.name, group.length, index, a.name,
+    return fmt::format("{}/{} {} #{} {} {} ({} {} {} {}{}{})", facts.suite, facts.name, group.length, index, a.name,
                        a.identity(), settings.model_sha256.substr(0, 12), settings.data_identity, settings.n_together,
-                       settings.device.empty() ? "cpu" : settings.device, files);
+                       settings.device.empty() ? "cpu" : settings.device, revision, files);
 }
 
 bool is_missing(const eval_settings & settings, const record_store & records, const eval_arm & a,

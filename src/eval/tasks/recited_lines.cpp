@@ -36,6 +36,7 @@ class recited_lines : public eval_task {
         facts_.suite = "long-answer";
         facts_.name = "recite";
         facts_.binary = false;
+        facts_.revision = 1;
         facts_.note = fmt::format("the share of the lines that are there; answers of {} tokens", k_least_tokens);
     }
 
