@@ -268,12 +268,8 @@ TMX_BENCH_API int tmx_bench_forward_again(tmx::cuda_context * ctx, chunk_work * 
 // `mask`: DEVICE [n_rows, n_kv] of f16; `cells`, `found`: HOST [n_rows]. 0, or -1 and the error.
 TMX_BENCH_API int tmx_bench_compare_mask_rows(void * context, void * stream, const void * mask, int64_t n_rows,
                                               int64_t n_kv, const int32_t * cells, uint8_t * found) {
-    const tmx::device_mask all{.data = mask,
-                               .stride_stream = 0,
-                               .stride_row = n_kv,
-                               .n_stream = 1,
-                               .n_rows = n_rows,
-                               .n_kv = n_kv};
+    const tmx::device_mask all{
+        .data = mask, .stride_stream = 0, .stride_row = n_kv, .n_stream = 1, .n_rows = n_rows, .n_kv = n_kv};
     const auto n = static_cast<size_t>(n_rows);
     return failed(tmx::cuda_compare_mask_rows(all, {cells, n}, {found, n}, *static_cast<tmx::cuda_context *>(context),
                                               stream))
