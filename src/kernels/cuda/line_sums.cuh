@@ -72,7 +72,7 @@ class line_block {
     __device__ void measure() {
         float largest[4];  // product, of which the exponent is scale_log2 times as much
         float sum[4];
-        for_each_tile([&](int32_t first_key) {
+        for_each_tile([&](int32_t first_key, typename C::products & products) {
             if (first_key % k_line_slab == 0) {
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
@@ -80,8 +80,6 @@ class line_block {
                     sum[i] = 0;
                 }
             }
-            typename C::products products;
-            C::multiply(tile_, queries_, products);
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 if (i % 2 == 0) {
@@ -118,9 +116,7 @@ class line_block {
         }
         __syncwarp();
         int32_t n_tiles = 0;
-        for_each_tile([&](int32_t first_key) {
-            typename C::products weights;
-            C::multiply(tile_, queries_, weights);
+        for_each_tile([&](int32_t first_key, typename C::products & weights) {
             float shift[4];  // read anew for each tile: registers are short
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
@@ -187,7 +183,8 @@ class line_block {
         }
     }
 
-    // Calls work(first key) for the tiles of all slabs.
+    // Calls work(first key, products) for the tiles of all slabs, when their products have been started: finish() waits
+    // for them. Under these the tile after the next one is asked for.
     template <typename F>
     __device__ void for_each_tile(const F & work) {
         const int32_t end = smaller(end_slab_ * k_line_slab, p_.n_keys);
@@ -209,25 +206,30 @@ class line_block {
             ptx::copy_wait<k_line_stages - 2>();
             C::publish_copies();
             __syncthreads();  // all have the tile, and are done with the one before
+            typename C::products products;
+            C::multiply(ptx::shared_address(shared_.k[stage]), queries_, products);
             copy_next();
-            tile_ = ptx::shared_address(shared_.k[stage]);
-            work(key);
+            work(key, products);
             stage = stage + 1 == k_line_stages ? 0 : stage + 1;
         }
     }
 
-    // Starts copying a tile; keys and dims that do not exist become zeros.
+    // Starts copying a tile; keys and dims that do not exist become zeros. A thread has the same chunk of every k_step-th
+    // key: all but the first one's addresses are a sum.
     __device__ void copy_keys(int32_t first_key, int stage) {
         constexpr int k_chunks = C::k_dim / 8;
-        const T * keys = static_cast<const T *>(p_.k) + blockIdx.y * p_.k_stride_head;
+        constexpr int k_step = k_line_threads / k_chunks;
+        static_assert(C::k_keys % k_step == 0);
+        const int chunk = static_cast<int>(threadIdx.x % k_chunks);
+        const int first = static_cast<int>(threadIdx.x / k_chunks);
+        const T * source = static_cast<const T *>(p_.k) + blockIdx.y * p_.k_stride_head +
+                           (first_key + first) * p_.k_stride_row + chunk * 8;
         const uint32_t target = ptx::shared_address(shared_.k[stage]);
-#pragma unroll 2
-        for (int i = threadIdx.x; i < C::k_keys * k_chunks; i += k_line_threads) {
-            const int key = i / k_chunks;
-            const int chunk = i % k_chunks;
-            const bool valid = first_key + key < p_.n_keys && chunk * 8 < p_.d;
-            ptx::copy_16(target + chunk_offset(key, chunk),
-                         valid ? keys + (first_key + key) * p_.k_stride_row + chunk * 8 : keys, valid);
+#pragma unroll
+        for (int key = 0; key < C::k_keys; key += k_step) {
+            const bool valid = first_key + first + key < p_.n_keys && chunk * 8 < p_.d;
+            ptx::copy_16(target + chunk_offset(first + key % 8, chunk) + key / 8 * 8 * k_line_row_bytes,
+                         source + key * p_.k_stride_row, valid);
         }
     }
     __device__ static uint32_t chunk_offset(int key, int chunk) {
@@ -385,7 +387,6 @@ class line_block {
     const int32_t head_;  // of the warp
     const int32_t warp_row_;
     typename C::queries queries_;
-    uint32_t tile_ = 0;
 };
 
 }  // namespace tmx::cuda

@@ -21,8 +21,9 @@ __device__ inline int32_t sum_up_to_lane(int32_t value, int lane) {
 }
 
 // Where the block with this number lies in shared memory: lanes whose words are full meet in no bank.
-__device__ inline int32_t place_of(int32_t number) {
-    return number + number / k_warp;
+__device__ inline uint32_t place_of(int32_t number) {
+    const auto n = static_cast<uint32_t>(number);
+    return n + n / k_warp;
 }
 
 __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_constant__ walk_jobs all) {
