@@ -8,7 +8,8 @@
 
 namespace tmx::cuda::sm90 {
 
-// The slice of a tile that a lane has, if there is one. What may still be on its way from memory is not added up yet.
+// The slice of a listed tile that a lane has, if there is one. What may still be on its way from memory is not added up
+// yet.
 struct lane_slice {
     int32_t begin = 0;
     int32_t behind = 0;
@@ -18,31 +19,46 @@ template <typename C>
 __device__ inline lane_slice slice_of_lane(const item_walk & walk, const int32_t * first_ranks, int32_t tile) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int32_t slice = tile * C::k_slices + lane;
-    if (lane >= C::k_slices || slice >= walk.n_slices) {
+    if (walk.list_begin < 0 || lane >= C::k_slices || slice >= walk.n_slices) {
         return {};
     }
-    return walk.list_begin < 0 ? lane_slice{slice_rank(walk, first_ranks, slice), 0}
-                               : lane_slice{first_ranks[place_in_list(walk, slice)], place_in_block(walk, slice)};
+    return {first_ranks[place_in_list(walk, slice)], place_in_block(walk, slice)};
 }
 
-// What a lane copies of a tile: its slice and those that follow it, in one box a panel, if its slice does not follow
-// the one before it. (A box may start at any multiple of 8 keys of a tile: there the swizzle starts anew.)
+// What a lane copies of a tile: n_slices of the tile's, in one box a panel, if there are any. (A box may start at any
+// multiple of 8 keys of a tile: there the swizzle starts anew.)
 struct lane_boxes {
     int32_t tile_slices;
-    int32_t n_slices;  // 0: the lane copies nothing
+    int32_t first;  // of the tile's slices
+    int32_t n_slices;
     int32_t key, head, batch;
 };
+// Of a listed tile, a lane whose slice does not follow the one before it copies it and those that do follow. Of a band,
+// the first lane copies what the tile has of the sink and the next one what it has of the window, or the first one that.
 template <typename C>
 __device__ inline lane_boxes boxes_of_lane(const work_item & item, int32_t tile, const lane_slice & slice) {
     constexpr unsigned k_all_lanes = 0xffffffff;
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int32_t tile_slices = smaller(C::k_slices, item.walk.n_slices - tile * C::k_slices);
-    const int32_t rank = slice.rank();
-    const int32_t before = __shfl_up_sync(k_all_lanes, rank, 1);
-    const bool starts = lane < tile_slices && (lane == 0 || rank != before + k_slice);
-    const unsigned later_starts = __ballot_sync(k_all_lanes, starts) >> lane >> 1;
-    const int32_t n = later_starts != 0 ? __ffs(static_cast<int>(later_starts)) : tile_slices - lane;
-    return {tile_slices, starts ? n : 0, item.place.key_base + rank, item.place.head_kv, item.place.kv_batch};
+    const item_walk & walk = item.walk;
+    const int32_t tile_begin = tile * C::k_slices;
+    const int32_t tile_slices = smaller(C::k_slices, walk.n_slices - tile_begin);
+    int32_t first = lane;
+    int32_t n = 0;
+    int32_t rank = slice.rank();
+    if (walk.list_begin >= 0) {
+        const int32_t before = __shfl_up_sync(k_all_lanes, rank, 1);
+        const bool starts = lane < tile_slices && (lane == 0 || rank != before + k_slice);
+        const unsigned later_starts = __ballot_sync(k_all_lanes, starts) >> lane >> 1;
+        const int32_t up_to_next = later_starts != 0 ? __ffs(static_cast<int>(later_starts)) : tile_slices - lane;
+        n = starts ? up_to_next : 0;
+    } else {
+        const int32_t n_sink = smaller(larger(walk.sink_slices() - tile_begin, 0), tile_slices);
+        const bool of_sink = lane == 0 && n_sink > 0;
+        first = of_sink ? 0 : n_sink;
+        n = of_sink ? n_sink : lane == 0 || (lane == 1 && n_sink > 0) ? tile_slices - n_sink : 0;
+        rank = slice_rank(walk, nullptr, tile_begin + first);
+    }
+    return {tile_slices, first, n, item.place.key_base + rank, item.place.head_kv, item.place.kv_batch};
 }
 
 // By a warp, once there is room.
@@ -55,7 +71,7 @@ __device__ inline void load_tile(const lane_boxes & boxes, const box_maps & maps
     __syncwarp();
     if (boxes.n_slices > 0) {
         const CUtensorMap & map = maps.of_slices[boxes.n_slices - 1];
-        const uint32_t address = ptx::shared_address(shared) + lane * k_slice * k_row_bytes;
+        const uint32_t address = ptx::shared_address(shared) + boxes.first * k_slice * k_row_bytes;
         for (int panel = 0; panel < C::k_panels; ++panel) {
             ptx::load_box(address + panel * C::k_keys * k_row_bytes, &map, full, panel * k_panel_dims, boxes.key,
                           boxes.head, boxes.batch);
