@@ -214,8 +214,8 @@ class line_block {
         }
     }
 
-    // Starts copying a tile; keys and dims that do not exist become zeros. A thread has the same chunk of every k_step-th
-    // key: all but the first one's addresses are a sum.
+    // Starts copying a tile; keys and dims that do not exist become zeros. A thread has the same chunk of every
+    // k_step-th key: all but the first one's addresses are a sum.
     __device__ void copy_keys(int32_t first_key, int stage) {
         constexpr int k_chunks = C::k_dim / 8;
         constexpr int k_step = k_line_threads / k_chunks;

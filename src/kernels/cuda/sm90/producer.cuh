@@ -34,7 +34,8 @@ struct lane_boxes {
     int32_t key, head, batch;
 };
 // Of a listed tile, a lane whose slice does not follow the one before it copies it and those that do follow. Of a band,
-// the first lane copies what the tile has of the sink and the next one what it has of the window, or the first one that.
+// the first lane copies what the tile has of the sink and the next one what it has of the window; without a sink, the
+// first one that.
 template <typename C>
 __device__ inline lane_boxes boxes_of_lane(const work_item & item, int32_t tile, const lane_slice & slice) {
     constexpr unsigned k_all_lanes = 0xffffffff;
