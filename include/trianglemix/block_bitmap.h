@@ -20,6 +20,14 @@ constexpr int64_t k_fine_keys = 16;     // of a block of fine bits
 constexpr int64_t k_bitmap_rows = 128;  // of a tile
 constexpr int64_t k_word_bits = 32;
 
+// The block that holds a key. Divisions are for other sizes than those of bits: on a device one takes a hundred
+// instructions.
+TMX_HOST_DEVICE constexpr int64_t block_of(int64_t key, int64_t block_keys) {
+    return block_keys == k_fine_keys     ? key / k_fine_keys
+           : block_keys == k_bitmap_keys ? key / k_bitmap_keys
+                                         : key / block_keys;
+}
+
 // The bits of one segment: [head][tile][word]; bit b % 32 of word b / 32 is block b. Bits of blocks that begin behind
 // the tile's last row are 0.
 struct bitmap_shape {
@@ -29,7 +37,7 @@ struct bitmap_shape {
 
     TMX_HOST_DEVICE constexpr int64_t n_tiles() const { return (ranks.size() + k_bitmap_rows - 1) / k_bitmap_rows; }
     TMX_HOST_DEVICE constexpr int64_t n_words() const {
-        return (ranks.end + block_keys * k_word_bits - 1) / (block_keys * k_word_bits);
+        return block_of(ranks.end + block_keys * k_word_bits - 1, block_keys) / k_word_bits;
     }
     TMX_HOST_DEVICE constexpr int64_t first_word(int64_t head, int64_t tile) const {
         return (head * n_tiles() + tile) * n_words();
@@ -45,7 +53,8 @@ struct bitmap_shape {
 
 // Blocks that hold a key of [keys.begin, keys.end).
 TMX_HOST_DEVICE constexpr index_range blocks_of(index_range keys, int64_t block_keys = k_bitmap_keys) {
-    return keys.empty() ? index_range{} : index_range{keys.begin / block_keys, (keys.end - 1) / block_keys + 1};
+    return keys.empty() ? index_range{}
+                        : index_range{block_of(keys.begin, block_keys), block_of(keys.end - 1, block_keys) + 1};
 }
 
 // The bits of blocks [blocks.begin, blocks.end) in word `word`.
@@ -78,27 +87,45 @@ TMX_HOST_DEVICE constexpr uint32_t band_bits(const band & kept, index_range rows
     return range_bits(blocks_of(keys.sink, block_keys), word) | range_bits(blocks_of(keys.window, block_keys), word);
 }
 
-// The same for all words of a tile: to find its blocks takes divisions, so that is done once.
+// The same for all words of a tile: to find its blocks takes divisions, so that is done once, and their numbers are
+// counted in 32 bits, as a device does it for every word of every tile.
 class tile_blocks {
   public:
     TMX_HOST_DEVICE constexpr tile_blocks(index_range rows, int64_t block_keys) : own_(blocks_of(rows, block_keys)) {}
     TMX_HOST_DEVICE constexpr tile_blocks(index_range rows, int64_t block_keys, const band & kept)
         : own_(blocks_of(rows, block_keys)) {
         const key_ranges keys = visited_keys(kept, rows);
-        sink_ = blocks_of(keys.sink, block_keys);
-        window_ = blocks_of(keys.window, block_keys);
+        sink_ = blocks(blocks_of(keys.sink, block_keys));
+        window_ = blocks(blocks_of(keys.window, block_keys));
     }
 
-    TMX_HOST_DEVICE constexpr index_range own() const { return own_; }
-    TMX_HOST_DEVICE constexpr uint32_t visible(int64_t word) const { return range_bits({0, own_.end}, word); }
+    TMX_HOST_DEVICE constexpr index_range own() const { return {own_.begin, own_.end}; }
+    TMX_HOST_DEVICE constexpr uint32_t visible(int32_t word) const { return blocks(0, own_.end).bits(word); }
     // Mandatory ones, and those of the band.
-    TMX_HOST_DEVICE constexpr uint32_t forced(int64_t word) const {
-        return range_bits({0, 1}, word) | range_bits(own_, word) | range_bits(sink_, word) | range_bits(window_, word);
+    TMX_HOST_DEVICE constexpr uint32_t forced(int32_t word) const {
+        return (word == 0 ? 1 : 0) | own_.bits(word) | sink_.bits(word) | window_.bits(word);
     }
 
   private:
-    index_range own_;  // of the rows' own keys
-    index_range sink_, window_;
+    struct blocks {
+        int32_t begin = 0;
+        int32_t end = 0;
+
+        constexpr blocks() = default;
+        TMX_HOST_DEVICE constexpr blocks(int32_t from, int32_t to) : begin(from), end(to) {}
+        TMX_HOST_DEVICE explicit constexpr blocks(index_range range)
+            : begin(static_cast<int32_t>(range.begin)), end(static_cast<int32_t>(range.end)) {}
+        // range_bits() of them.
+        TMX_HOST_DEVICE constexpr uint32_t bits(int32_t word) const {
+            constexpr auto k_bits = static_cast<int32_t>(k_word_bits);
+            const int32_t first = word * k_bits;
+            const int32_t from = begin < first ? 0 : begin - first;
+            const int32_t to = end - first < k_bits ? end - first : k_bits;
+            return from < to ? ~uint32_t{0} >> (k_bits - (to - from)) << from : 0;
+        }
+    };
+    blocks own_;  // of the rows' own keys
+    blocks sink_, window_;
 };
 
 // Causal pairs of a tile's rows and `n_blocks` blocks that begin before its end. REQUIRES those of the rows' own keys

@@ -26,6 +26,9 @@ TMX_HOST_DEVICE constexpr index_range crossed_distances(index_range slashes, int
 }
 
 TMX_HOST_DEVICE constexpr uint32_t reversed(uint32_t bits) {
+#ifdef __CUDA_ARCH__
+    return __brev(bits);
+#endif
     bits = (bits >> 1 & 0x55555555u) | (bits & 0x55555555u) << 1;
     bits = (bits >> 2 & 0x33333333u) | (bits & 0x33333333u) << 2;
     bits = (bits >> 4 & 0x0f0f0f0fu) | (bits & 0x0f0f0f0fu) << 4;
@@ -35,11 +38,12 @@ TMX_HOST_DEVICE constexpr uint32_t reversed(uint32_t bits) {
 
 // Bits [begin, begin + 32) of a bitmap of n_words words; those outside of it are 0.
 TMX_HOST_DEVICE constexpr uint32_t bits_from(const uint32_t * bitmap, int64_t n_words, int64_t begin) {
-    const int64_t word = begin >= 0 ? begin / k_word_bits : -((k_word_bits - 1 - begin) / k_word_bits);  // rounded down
-    const int64_t shift = begin - word * k_word_bits;
-    const uint32_t low = word >= 0 && word < n_words ? bitmap[word] : 0;
-    const uint32_t high = word + 1 >= 0 && word + 1 < n_words ? bitmap[word + 1] : 0;
-    return shift == 0 ? low : low >> shift | high << (k_word_bits - shift);
+    const auto word = static_cast<int32_t>(begin >> 5);  // rounded down
+    const auto shift = static_cast<int32_t>(begin & 31);
+    const auto n = static_cast<int32_t>(n_words);
+    const uint32_t low = word >= 0 && word < n ? bitmap[word] : 0;
+    const uint32_t high = word >= -1 && word < n - 1 ? bitmap[word + 1] : 0;
+    return shift == 0 ? low : low >> shift | high << (32 - shift);
 }
 
 // Word `word` of the bits of a tile with these blocks. `verticals`, `distances`: bitmaps of n_words words, over blocks
@@ -48,7 +52,7 @@ TMX_HOST_DEVICE constexpr uint32_t line_bits(const tile_blocks & blocks, const u
                                              const uint32_t * distances, int64_t n_words, int64_t word) {
     const int64_t nearest = blocks.own().begin - word * k_word_bits - (k_word_bits - 1);
     const uint32_t crossed = reversed(bits_from(distances, n_words, nearest));
-    return (verticals[word] | crossed) & blocks.visible(word);
+    return (verticals[word] | crossed) & blocks.visible(static_cast<int32_t>(word));
 }
 TMX_HOST_DEVICE constexpr uint32_t line_bits(const bitmap_shape & shape, const uint32_t * verticals,
                                              const uint32_t * distances, int64_t tile, int64_t word) {

@@ -1,5 +1,6 @@
-// Weights of a few rows along lines: a thread block a slab of keys and 128 packed rows, that is all rows of one or two
-// heads of a group. Two kernels made of one: the first finds each row's share of its sum, the second adds weights up.
+// Weights of a few rows along lines: a thread block some slabs of keys and 128 packed rows, that is all rows of one or
+// two heads of a group. Two kernels made of one: the first finds each row's share of its sum, the second adds weights
+// up.
 #pragma once
 
 #include "kernels/cuda/line_sums.h"
@@ -11,12 +12,15 @@ constexpr int k_line_warps = 4;
 constexpr int k_line_threads = k_line_warps * 32;
 constexpr int k_warp_rows = 32;        // in two bands of 16
 constexpr int k_line_pad = 8;          // zeros before the first row of summed weights
+constexpr int k_line_stages = 3;       // tiles of keys on their way or in use
 constexpr int k_line_row_bytes = 128;  // 64 dims: a panel is [key][64 dims], its 16-byte chunks swizzled by the key
 
 // Sizes of what a thread block works at. A configuration C adds how it multiplies:
 //   k_align                             of its shared memory
 //   publish_copies()                    by every thread, between its own copies and a barrier: products may read them
-//   multiply(tile, queries, products)   by the whole block, of a warp's rows with the keys at this shared address
+//   multiply(tile, queries, products)   by the whole block: starts the products of a warp's rows with the keys at this
+//                                       shared address
+//   finish(band, products)              waits for those of band 0, then of band 1
 template <typename T, int k_dim_, int k_keys_>
 struct line_sizes {
     using element = T;
@@ -34,7 +38,7 @@ struct line_sizes {
 
 template <typename C>
 struct line_memory {
-    alignas(C::k_align) uint8_t k[2][C::k_tile_bytes];
+    alignas(C::k_align) uint8_t k[k_line_stages][C::k_tile_bytes];
 };
 
 template <typename C>
@@ -56,7 +60,8 @@ class line_block {
           lane_(threadIdx.x % 32),
           warp_(threadIdx.x / 32),
           n_chunks_((p.group + p.heads_of_block() - 1) / p.heads_of_block()),
-          slab_(blockIdx.x / n_chunks_),
+          first_slab_(part(blockIdx.x / n_chunks_)),
+          end_slab_(part(blockIdx.x / n_chunks_ + 1)),
           first_head_(blockIdx.y * p.group + blockIdx.x % n_chunks_ * p.heads_of_block()),
           end_head_(smaller((blockIdx.y + 1) * p.group, first_head_ + p.heads_of_block())),
           head_(first_head_ + warp_ * k_warp_rows / p.row_step),
@@ -67,16 +72,19 @@ class line_block {
     __device__ void measure() {
         float largest[4];  // product, of which the exponent is scale_log2 times as much
         float sum[4];
+        for_each_tile([&](int32_t first_key, typename C::products & products) {
+            if (first_key % k_line_slab == 0) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            largest[i] = -INFINITY;
-            sum[i] = 0;
-        }
-        for_each_tile([&](int32_t first_key) {
-            typename C::products products;
-            multiply(first_key, products);
+                for (int i = 0; i < 4; ++i) {
+                    largest[i] = -INFINITY;
+                    sum[i] = 0;
+                }
+            }
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
+                if (i % 2 == 0) {
+                    finish(i / 2, first_key, products);
+                }
                 float most = largest[i];
 #pragma unroll
                 for (int n = 0; n < C::k_keys / 8; ++n) {
@@ -92,28 +100,10 @@ class line_block {
                               ptx::exp2(fmaf(products[i / 2][n * 4 + i % 2 * 2 + 1], p_.scale_log2, -shift));
                 }
             }
+            if (ends_slab(first_key)) {
+                write_parts(largest, sum, first_key / k_line_slab);
+            }
         });
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            largest[i] *= p_.scale_log2;
-        }
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-#pragma unroll
-            for (int step = 1; step < 4; step *= 2) {
-                const float other = __shfl_xor_sync(0xffffffff, largest[i], step);
-                const float most = fmaxf(largest[i], other);
-                const float shift = most == -INFINITY ? 0.0f : most;
-                // In this order on both sides: the two lanes' sums are the same number.
-                const float own = sum[i] * ptx::exp2(largest[i] - shift);
-                sum[i] = own + __shfl_xor_sync(0xffffffff, own, step);
-                largest[i] = most;
-            }
-            if (lane_ % 4 == 0 && head_ < end_head_) {
-                p_.parts[(int64_t{head_} * p_.row_step + row(i)) * p_.n_slabs + slab_] =
-                    make_float2(largest[i], sum[i]);
-            }
-        }
     }
 
     __device__ void add(line_sum_memory<C> & sums) {
@@ -126,9 +116,7 @@ class line_block {
         }
         __syncwarp();
         int32_t n_tiles = 0;
-        for_each_tile([&](int32_t first_key) {
-            typename C::products weights;
-            multiply(first_key, weights);
+        for_each_tile([&](int32_t first_key, typename C::products & weights) {
             float shift[4];  // read anew for each tile: registers are short
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
@@ -136,30 +124,39 @@ class line_block {
             }
             float own[C::k_keys / 4] = {};  // columns 8 n + 2 (lane % 4) + {0, 1}, over the thread's rows
 #pragma unroll
-            for (int n = 0; n < C::k_keys / 8; ++n) {
+            for (int band = 0; band < 2; ++band) {
+                finish(band, first_key, weights);
 #pragma unroll
-                for (int i = 0; i < 4; ++i) {
-#pragma unroll
-                    for (int j = 0; j < 2; ++j) {
-                        float & weight = weights[i / 2][n * 4 + i % 2 * 2 + j];
-                        weight = ptx::exp2(fmaf(weight, p_.scale_log2, -shift[i]));
-                        own[n * 2 + j] += weight;
-                    }
+                for (int i = 0; i < C::k_keys / 2; ++i) {
+                    float & weight = weights[band][i];
+                    weight = ptx::exp2(fmaf(weight, p_.scale_log2, -shift[band * 2 + i % 4 / 2]));
+                    own[i / 4 * 2 + i % 2] += weight;
                 }
             }
             add_columns(own, sums.columns[n_tiles % 2][warp_]);
             if (n_tiles > 0) {  // the other warps' columns are there since this tile's barrier
                 write_columns(sums.columns[(n_tiles - 1) % 2], first_key - C::k_keys);
             }
-            add_slashes(weights, sums, first_key - slab_ * k_line_slab);
+            add_slashes(weights, sums, first_key % k_line_slab);
             ++n_tiles;
+            if (ends_slab(first_key)) {
+                __syncthreads();
+                take_slashes(sums, first_key / k_line_slab);
+            }
         });
-        __syncthreads();
-        write_columns(sums.columns[(n_tiles - 1) % 2], slab_ * k_line_slab + (n_tiles - 1) * C::k_keys);
-        write_slashes(sums);
+        write_columns(sums.columns[(n_tiles - 1) % 2], first_slab_ * k_line_slab + (n_tiles - 1) * C::k_keys);
     }
 
   private:
+    // The first slab of a thread block's, of those that go through all of them side by side.
+    __device__ int32_t part(int32_t number) const {
+        return static_cast<int32_t>(int64_t{p_.n_slabs} * number / (gridDim.x / n_chunks_));
+    }
+    // Whether the tile from this key on is the last one of its slab.
+    __device__ bool ends_slab(int32_t first_key) const {
+        return (first_key + C::k_keys) % k_line_slab == 0 || first_key + C::k_keys >= p_.n_keys;
+    }
+
     // Row of the head that number i of a thread's four rows is.
     __device__ int32_t row(int i) const {
         return warp_row_ + i / 2 * 16 + i % 2 * 8 + lane_ / 4;
@@ -186,62 +183,70 @@ class line_block {
         }
     }
 
-    // Calls work(first key) for the slab's tiles, whose keys then lie in k_[tile % 2].
+    // Calls work(first key, products) for the tiles of all slabs, when their products have been started: finish() waits
+    // for them. Under these the tile after the next one is asked for.
     template <typename F>
     __device__ void for_each_tile(const F & work) {
-        const int32_t begin = slab_ * k_line_slab;
-        const int32_t end = smaller(begin + k_line_slab, p_.n_keys);
-        copy_keys(begin, 0);
-        int buffer = 0;
-        for (int32_t key = begin; key < end; key += C::k_keys) {
-            ptx::copy_wait<0>();
-            C::publish_copies();
-            __syncthreads();
-            if (key + C::k_keys < end) {
-                copy_keys(key + C::k_keys, buffer ^ 1);
+        const int32_t end = smaller(end_slab_ * k_line_slab, p_.n_keys);
+        int32_t next_key = first_slab_ * k_line_slab;  // of the next tile to copy
+        int next_stage = 0;
+        const auto copy_next = [&] {
+            if (next_key < end) {
+                copy_keys(next_key, next_stage);
             }
-            tile_ = ptx::shared_address(shared_.k[buffer]);
-            work(key);
-            buffer ^= 1;
+            ptx::copy_commit();
+            next_key += C::k_keys;
+            next_stage = next_stage + 1 == k_line_stages ? 0 : next_stage + 1;
+        };
+        for (int i = 0; i < k_line_stages - 1; ++i) {
+            copy_next();
+        }
+        int stage = 0;
+        for (int32_t key = first_slab_ * k_line_slab; key < end; key += C::k_keys) {
+            ptx::copy_wait<k_line_stages - 2>();
+            C::publish_copies();
+            __syncthreads();  // all have the tile, and are done with the one before
+            typename C::products products;
+            C::multiply(ptx::shared_address(shared_.k[stage]), queries_, products);
+            copy_next();
+            work(key, products);
+            stage = stage + 1 == k_line_stages ? 0 : stage + 1;
         }
     }
 
-    // Starts copying a tile; keys and dims that do not exist become zeros.
-    __device__ void copy_keys(int32_t first_key, int buffer) {
+    // Starts copying a tile; keys and dims that do not exist become zeros. A thread has the same chunk of every
+    // k_step-th key: all but the first one's addresses are a sum.
+    __device__ void copy_keys(int32_t first_key, int stage) {
         constexpr int k_chunks = C::k_dim / 8;
-        const T * keys = static_cast<const T *>(p_.k) + blockIdx.y * p_.k_stride_head;
-        const uint32_t target = ptx::shared_address(shared_.k[buffer]);
-#pragma unroll 4
-        for (int i = threadIdx.x; i < C::k_keys * k_chunks; i += k_line_threads) {
-            const int key = i / k_chunks;
-            const int chunk = i % k_chunks;
-            const bool valid = first_key + key < p_.n_keys && chunk * 8 < p_.d;
-            ptx::copy_16(target + chunk_offset(key, chunk),
-                         valid ? keys + (first_key + key) * p_.k_stride_row + chunk * 8 : keys, valid);
+        constexpr int k_step = k_line_threads / k_chunks;
+        static_assert(C::k_keys % k_step == 0);
+        const int chunk = static_cast<int>(threadIdx.x % k_chunks);
+        const int first = static_cast<int>(threadIdx.x / k_chunks);
+        const T * source = static_cast<const T *>(p_.k) + blockIdx.y * p_.k_stride_head +
+                           (first_key + first) * p_.k_stride_row + chunk * 8;
+        const uint32_t target = ptx::shared_address(shared_.k[stage]);
+#pragma unroll
+        for (int key = 0; key < C::k_keys; key += k_step) {
+            const bool valid = first_key + first + key < p_.n_keys && chunk * 8 < p_.d;
+            ptx::copy_16(target + chunk_offset(first + key % 8, chunk) + key / 8 * 8 * k_line_row_bytes,
+                         source + key * p_.k_stride_row, valid);
         }
-        ptx::copy_commit();
     }
     __device__ static uint32_t chunk_offset(int key, int chunk) {
         return ((chunk / 8 * C::k_keys + key) * 8 + ((chunk ^ key) & 7)) * 16;
     }
 
-    // Products of the warp's rows with the tile's keys; -inf where a row does not see a key.
-    __device__ void multiply(int32_t first_key, typename C::products & products) {
-        C::multiply(tile_, queries_, products);
+    // Waits for the products of a band of the warp's rows with the tile's keys; -inf where a row does not see a key.
+    __device__ void finish(int band, int32_t first_key, typename C::products & products) {
+        C::finish(band, products);
         if (first_key + C::k_keys <= p_.first_rank + warp_row_ + 1) {
             return;
         }
 #pragma unroll
-        for (int band = 0; band < 2; ++band) {
-#pragma unroll
-            for (int n = 0; n < C::k_keys / 8; ++n) {
-#pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    const int32_t seen = p_.first_rank + row(band * 2 + i / 2) - first_key;
-                    float & product = products[band][n * 4 + i];
-                    product = n * 8 + lane_ % 4 * 2 + i % 2 > seen ? -INFINITY : product;
-                }
-            }
+        for (int i = 0; i < C::k_keys / 2; ++i) {
+            const int32_t seen = p_.first_rank + row(band * 2 + i % 4 / 2) - first_key;
+            float & product = products[band][i];
+            product = i / 4 * 8 + lane_ % 4 * 2 + i % 2 > seen ? -INFINITY : product;
         }
     }
 
@@ -327,19 +332,45 @@ class line_block {
         }
     }
 
-    __device__ void write_slashes(const line_sum_memory<C> & sums) {
+    // Slashes of a slab, from all warps of a head. What is taken leaves zeros for the next slab.
+    __device__ void take_slashes(line_sum_memory<C> & sums, int32_t slab) {
         const int32_t warps = p_.row_step / k_warp_rows;
         const int32_t n = p_.row_step - 1 + k_line_slab;
         for (int32_t head = first_head_; head < end_head_; ++head) {
-            float * target = p_.slashes + (int64_t{head} * p_.n_slabs + slab_) * k_slab_slashes;
+            float * target = p_.slashes + (int64_t{head} * p_.n_slabs + slab) * k_slab_slashes;
             for (int32_t v = threadIdx.x; v < n; v += k_line_threads) {
                 float sum = 0;
                 for (int32_t warp = 0; warp < warps; ++warp) {
                     const int32_t u = v - (p_.row_step - k_warp_rows - warp * k_warp_rows);
-                    const bool there = u >= 0 && u < k_line_slab + k_warp_rows - 1;
-                    sum += there ? sums.slashes[(head - first_head_) * warps + warp][u] : 0.0f;
+                    if (u >= 0 && u < k_line_slab + k_warp_rows - 1) {
+                        float & part = sums.slashes[(head - first_head_) * warps + warp][u];
+                        sum += part;
+                        part = 0;
+                    }
                 }
                 target[v] = sum;
+            }
+        }
+    }
+
+    // Of a slab, what the four rows of each thread's lanes have found.
+    __device__ void write_parts(const float (&largest_product)[4], const float (&sum)[4], int32_t slab) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            float largest = largest_product[i] * p_.scale_log2;
+            float joined = sum[i];
+#pragma unroll
+            for (int step = 1; step < 4; step *= 2) {
+                const float other = __shfl_xor_sync(0xffffffff, largest, step);
+                const float most = fmaxf(largest, other);
+                const float shift = most == -INFINITY ? 0.0f : most;
+                // In this order on both sides: the two lanes' sums are the same number.
+                const float own = joined * ptx::exp2(largest - shift);
+                joined = own + __shfl_xor_sync(0xffffffff, own, step);
+                largest = most;
+            }
+            if (lane_ % 4 == 0 && head_ < end_head_) {
+                p_.parts[(int64_t{head_} * p_.row_step + row(i)) * p_.n_slabs + slab] = make_float2(largest, joined);
             }
         }
     }
@@ -348,14 +379,14 @@ class line_block {
     line_memory<C> & shared_;
     const int lane_;
     const int warp_;
-    const int32_t n_chunks_;  // thread blocks for the heads of a group
-    const int32_t slab_;
+    const int32_t n_chunks_;    // thread blocks for the heads of a group
+    const int32_t first_slab_;  // slabs [first_slab_, end_slab_) of the block
+    const int32_t end_slab_;
     const int32_t first_head_;  // heads [first_head_, end_head_) of the block
     const int32_t end_head_;
     const int32_t head_;  // of the warp
     const int32_t warp_row_;
     typename C::queries queries_;
-    uint32_t tile_ = 0;
 };
 
 }  // namespace tmx::cuda

@@ -10,7 +10,7 @@
 namespace tmx::cuda {
 
 constexpr int k_line_rows = 128;                           // packed: row m is row m % row_step of head m / row_step
-constexpr int k_line_slab = 1024;                          // keys
+constexpr int k_line_slab = 512;                           // keys
 constexpr int k_slab_slashes = k_line_slab + k_line_rows;  // room for one head's, row_step - 1 + k_line_slab
 
 struct line_params {

@@ -21,8 +21,9 @@ __device__ inline int32_t sum_up_to_lane(int32_t value, int lane) {
 }
 
 // Where the block with this number lies in shared memory: lanes whose words are full meet in no bank.
-__device__ inline int32_t place_of(int32_t number) {
-    return number + number / k_warp;
+__device__ inline uint32_t place_of(int32_t number) {
+    const auto n = static_cast<uint32_t>(number);
+    return n + n / k_warp;
 }
 
 __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_constant__ walk_jobs all) {
@@ -35,7 +36,7 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
     const int lane = threadIdx.x % k_warp;
     const tile_blocks blocks = job.blocks();
     int32_t * list = all.first_ranks + job.list_begin;
-    int32_t * ranks = places[threadIdx.x / k_warp];
+    int32_t * blocks_in_order = places[threadIdx.x / k_warp];
     const auto n_words = static_cast<int32_t>((blocks.own().end - 1) / k_word_bits + 1);  // behind these none is seen
     const auto word_of_lane = [&](int32_t first) {
         return first + lane < n_words ? job_bits(job, blocks, all.bits, first + lane) : 0;
@@ -47,13 +48,15 @@ __global__ void __launch_bounds__(k_threads) make_walks_kernel(const __grid_cons
         next = word_of_lane(first + k_warp);
         const int32_t up_to = sum_up_to_lane(__popc(own), lane);
         const int32_t first_block = (first + lane) * k_warp;
-        for (int32_t i = up_to - __popc(own); own != 0; own &= own - 1, ++i) {
-            ranks[place_of(i)] = (first_block + __ffs(static_cast<int>(own)) - 1) * job.block_keys;
+        for (int32_t i = up_to - 1; own != 0; --i) {  // from the last one on, as that takes an instruction to find
+            const int last = k_warp - 1 - __clz(static_cast<int>(own));
+            own ^= 1U << last;
+            blocks_in_order[place_of(i)] = first_block + last;
         }
         __syncwarp();
         const int32_t n = __shfl_sync(k_all_lanes, up_to, k_warp - 1);
         for (int32_t i = lane; i < n; i += k_warp) {
-            list[n_blocks + i] = ranks[place_of(i)];
+            list[n_blocks + i] = blocks_in_order[place_of(i)] * job.block_keys;
         }
         __syncwarp();
         n_blocks += n;

@@ -67,14 +67,21 @@ struct work_item {
     item_walk walk;
 };
 
+// Of a slice of a listed walk: where the list has its block's first rank, and how far behind that it begins.
+TMX_HOST_DEVICE constexpr int32_t place_in_list(const item_walk & walk, int32_t slice) {
+    return walk.list_begin + (slice >> walk.list_shift);
+}
+TMX_HOST_DEVICE constexpr int32_t place_in_block(const item_walk & walk, int32_t slice) {
+    return (slice & ((1 << walk.list_shift) - 1)) * k_slice;
+}
+
 // Rank of the first key of a slice; far beyond any row if the walk has no such slice.
 TMX_HOST_DEVICE constexpr int32_t slice_rank(const item_walk & walk, const int32_t * first_rank, int32_t slice) {
     if (slice >= walk.n_slices) {
         return std::numeric_limits<int32_t>::max() / 2;
     }
     if (walk.list_begin >= 0) {
-        return first_rank[walk.list_begin + (slice >> walk.list_shift)] +
-               (slice & ((1 << walk.list_shift) - 1)) * k_slice;
+        return first_rank[place_in_list(walk, slice)] + place_in_block(walk, slice);
     }
     const int32_t behind = slice - walk.sink_slices();
     return behind < 0 ? slice * k_slice : walk.window_begin + behind * k_slice;

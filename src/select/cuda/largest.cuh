@@ -20,24 +20,27 @@ __device__ inline amount mass_of(float value) {
     return value < INFINITY ? __float2ull_rn(value * k_mass_units) : 0;
 }
 
-// Calls see(i, bits_of(i)) for the thread's share of the numbers. Several are on their way from memory at a time.
+// Calls see(i, bits_of(i)) for the thread's share of the numbers. Several are on their way from memory at a time; where
+// they lie is a sum, as signed numbers do not wrap.
 template <typename F, typename G>
 __device__ void for_each_number(uint32_t n_numbers, const F & bits_of, const G & see) {
-    constexpr uint32_t k_in_flight = 8;
-    for (uint32_t first = threadIdx.x; first < n_numbers; first += k_in_flight * k_largest_threads) {
+    constexpr int32_t k_in_flight = 8;
+    constexpr int32_t k_behind = (k_in_flight - 1) * k_largest_threads;
+    const auto n = static_cast<int32_t>(n_numbers);
+    auto i = static_cast<int32_t>(threadIdx.x);
+    for (; i < n - k_behind; i += k_in_flight * k_largest_threads) {
         uint32_t bits[k_in_flight];
 #pragma unroll
-        for (uint32_t j = 0; j < k_in_flight; ++j) {
-            const uint32_t i = first + j * k_largest_threads;
-            bits[j] = i < n_numbers ? bits_of(i) : 0;
+        for (int32_t j = 0; j < k_in_flight; ++j) {
+            bits[j] = bits_of(i + j * k_largest_threads);
         }
 #pragma unroll
-        for (uint32_t j = 0; j < k_in_flight; ++j) {
-            const uint32_t i = first + j * k_largest_threads;
-            if (i < n_numbers) {
-                see(i, bits[j]);
-            }
+        for (int32_t j = 0; j < k_in_flight; ++j) {
+            see(i + j * k_largest_threads, bits[j]);
         }
+    }
+    for (; i < n; i += k_largest_threads) {
+        see(i, bits_of(i));
     }
 }
 
@@ -45,8 +48,8 @@ __device__ void for_each_number(uint32_t n_numbers, const F & bits_of, const G &
 __device__ inline bool any_not_finite(const float * numbers, uint32_t n) {
     bool found = false;
     for_each_number(
-        n, [&](uint32_t i) { return __float_as_uint(numbers[i]); },
-        [&](uint32_t, uint32_t bits) { found = found || !(__uint_as_float(bits) < INFINITY); });
+        n, [&](int32_t i) { return __float_as_uint(numbers[i]); },
+        [&](int32_t, uint32_t bits) { found = found || !(__uint_as_float(bits) < INFINITY); });
     return __syncthreads_or(found ? 1 : 0) != 0;
 }
 
@@ -107,7 +110,7 @@ __device__ reached_level find_level(uint32_t n_numbers, amount wanted, const F &
             sums[i] = 0;
         }
         __syncthreads();
-        for_each_number(n_numbers, bits_of, [&](uint32_t i, uint32_t bits) {
+        for_each_number(n_numbers, bits_of, [&](int32_t i, uint32_t bits) {
             if ((bits & known) == found.level) {
                 atomicAdd(&sums[bits >> k_shifts[pass] & k_masks[pass]], amount_of(i));
             }
@@ -188,16 +191,25 @@ template <typename F>
 __device__ void write_largest(uint32_t n_numbers, const largest_cut & cut, const F & bits_of, uint32_t n_words,
                               uint32_t * kept, uint32_t * equal, largest_memory & shared) {
     const bool all_equal = cut.n_equal == cut.n_at_level;
-    const uint32_t lane = threadIdx.x % 32;
-#pragma unroll 4
-    for (uint32_t word = threadIdx.x / 32; word < n_words; word += k_largest_threads / 32) {
-        const uint32_t i = word * 32 + lane;
-        const uint32_t bits = i < n_numbers ? bits_of(i) : 0;
-        const uint32_t above = __ballot_sync(0xffffffff, i < n_numbers && bits > cut.level);
-        const uint32_t at = __ballot_sync(0xffffffff, i < n_numbers && bits == cut.level);
-        if (lane == 0) {
-            kept[word] = above | (all_equal ? at : 0);
-            equal[word] = at;
+    const auto n = static_cast<int32_t>(n_numbers);
+    const auto lane = static_cast<int32_t>(threadIdx.x % 32);
+    // A warp makes 32 words, of which each lane writes one.
+    for (int32_t first = static_cast<int32_t>(threadIdx.x) - lane; first < static_cast<int32_t>(n_words);
+         first += k_largest_threads) {
+        uint32_t own_above = 0;
+        uint32_t own_at = 0;
+#pragma unroll 8
+        for (int32_t word = 0; word < 32; ++word) {
+            const int32_t i = (first + word) * 32 + lane;
+            const uint32_t bits = i < n ? bits_of(i) : 0;
+            const uint32_t above = __ballot_sync(0xffffffff, i < n && bits > cut.level);
+            const uint32_t at = __ballot_sync(0xffffffff, i < n && bits == cut.level);
+            own_above = word == lane ? above : own_above;
+            own_at = word == lane ? at : own_at;
+        }
+        if (first + lane < static_cast<int32_t>(n_words)) {
+            kept[first + lane] = own_above | (all_equal ? own_at : 0);
+            equal[first + lane] = own_at;
         }
     }
     if (all_equal) {

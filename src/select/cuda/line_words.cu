@@ -12,11 +12,11 @@ __global__ void __launch_bounds__(k_word_threads)
     if (tile >= shape.n_tiles()) {
         return;
     }
-    const int64_t n_words = shape.n_words();
+    const auto n_words = static_cast<int32_t>(shape.n_words());
     const tile_blocks blocks(shape.rows_of(tile), shape.block_keys);
     const uint32_t * verticals = lines + int64_t{blockIdx.y} * 2 * n_words;
     uint32_t * words = bits + shape.first_word(blockIdx.y, tile);
-    for (int64_t word = threadIdx.x % k_warp; word < n_words; word += k_warp) {
+    for (auto word = static_cast<int32_t>(threadIdx.x % k_warp); word < n_words; word += k_warp) {
         words[word] = line_bits(blocks, verticals, verticals + n_words, n_words, word) | blocks.forced(word);
     }
 }

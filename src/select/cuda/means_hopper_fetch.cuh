@@ -67,7 +67,7 @@ __device__ void add_scores(const score_params & p, shared_memory<C> & shared) {
 // four dims of it.
 template <typename C>
 __device__ void convert_queries(const score_params & p, shared_memory<C> & shared, int warp) {
-    constexpr int k_in_flight = 8;  // rows
+    constexpr int k_in_flight = 6;  // rows
     constexpr auto k_rows = static_cast<int32_t>(k_bitmap_rows);
     const int dim = static_cast<int>(threadIdx.x) % 32 * 4;
     const int chunk = dim % sm90::k_panel_dims / 8;

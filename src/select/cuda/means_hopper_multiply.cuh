@@ -22,7 +22,8 @@ template <typename C>
 class scorer {
     using T = typename C::element;
     static constexpr int k_products = k_keys / 2;  // of a thread
-    static constexpr int k_columns = k_keys / 4;   // of a thread: 8 i + 2 (lane % 4) + {0, 1}
+    static constexpr int k_steps = C::k_dim / 16;
+    static constexpr int k_columns = k_keys / 4;  // of a thread: 8 i + 2 (lane % 4) + {0, 1}
 
   public:
     __device__ scorer(const score_params & p, shared_memory<C> & shared, int warpgroup)
@@ -30,7 +31,7 @@ class scorer {
 
     __device__ void run() {
         while (set_.next()) {
-            ptx::barrier_wait(shared_.q_full[q_ring_.slot], q_ring_.parity);
+            take_queries();
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 peaks_[half][0] = peaks_[half][1] = -INFINITY;
@@ -38,8 +39,6 @@ class scorer {
             pass<false>();
             settle_peaks();
             pass<true>();
-            release(shared_.q_empty[q_ring_.slot]);
-            q_ring_.advance();
         }
     }
 
@@ -62,44 +61,75 @@ class scorer {
         }
     }
 
+    // The warp's queries of a set, as left operands: from shared memory, each product would read them again.
+    __device__ void take_queries() {
+        ptx::barrier_wait(shared_.q_full[q_ring_.slot], q_ring_.parity);
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int row = warpgroup_ * 128 + half * 64 + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane() % 16;
+            const uint32_t address = ptx::shared_address(shared_.q[q_ring_.slot]) + row * k_row_bytes;
+#pragma unroll
+            for (int step = 0; step < k_steps; ++step) {
+                const int chunk = step % 4 * 2 + lane() / 16;
+                ptx::load_matrices(queries_[half][step],
+                                   address + step / 4 * C::k_query_panel_bytes + (chunk ^ (row & 7)) * 16);
+            }
+        }
+        release(shared_.q_empty[q_ring_.slot]);
+        q_ring_.advance();
+    }
+
     // Issues the products of a half with the chunk in the current slot.
     __device__ void issue(float (&products)[k_products], int half) {
-        const uint64_t q = ptx::matrix_descriptor(
-            ptx::shared_address(shared_.q[q_ring_.slot]) + (warpgroup_ * 128 + half * 64) * k_row_bytes, 16);
         const uint64_t k = ptx::matrix_descriptor(ptx::shared_address(shared_.k[k_ring_.slot]), 16);
+        ptx::wgmma_fence();
 #pragma unroll
-        for (int step = 0; step < C::k_dim / 16; ++step) {
-            const int panel = step / 4;
-            const int bytes = step % 4 * 32;
-            ptx::wgmma<T, k_keys>::ss(products, ptx::advance(q, panel * C::k_query_panel_bytes + bytes),
-                                      ptx::advance(k, panel * C::k_key_panel_bytes + bytes), step != 0);
+        for (int step = 0; step < k_steps; ++step) {
+            ptx::wgmma<T, k_keys>::rs_rows(products, queries_[half][step],
+                                           ptx::advance(k, step / 4 * C::k_key_panel_bytes + step % 4 * 32), step != 0);
         }
         ptx::wgmma_commit();
     }
 
+    // While one product is looked at the next one is made, over the end of a chunk, too.
     template <bool k_weigh>
     __device__ void pass() {
         const int32_t n_chunks = set_.n_chunks();
         int32_t end = set_.tile().n_scored;  // of the columns, counted from the chunk's first
-        for (int32_t chunk = 0; chunk < n_chunks; ++chunk) {
-            float first[k_products];
-            float second[k_products];
+        float first[k_products];
+        float second[k_products];
+        wait_for_keys();
+        issue(first, 0);
+        for (int32_t chunk = 1; chunk < n_chunks; ++chunk) {
             float sums[k_columns] = {};
-            ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
-            ptx::wgmma_fence();
-            issue(first, 0);
-            issue(second, 1);
-            ptx::wgmma_wait<1>();
+            ptx::wgmma_wait<0>();
             ptx::hold(first);
+            issue(second, 1);
             look_at<k_weigh>(first, 0, end, sums);
             ptx::wgmma_wait<0>();
             ptx::hold(second);
             release(shared_.k_empty[k_ring_.slot]);
             k_ring_.advance();
+            wait_for_keys();
+            issue(first, 0);
             look_at<k_weigh>(second, 1, end, sums);
             finish<k_weigh>(sums);
             end -= k_keys;
         }
+        float sums[k_columns] = {};
+        ptx::wgmma_wait<0>();
+        ptx::hold(first);
+        issue(second, 1);
+        look_at<k_weigh>(first, 0, end, sums);
+        ptx::wgmma_wait<0>();
+        ptx::hold(second);
+        release(shared_.k_empty[k_ring_.slot]);
+        k_ring_.advance();
+        look_at<k_weigh>(second, 1, end, sums);
+        finish<k_weigh>(sums);
+    }
+    __device__ void wait_for_keys() {
+        ptx::barrier_wait(shared_.k_full[k_ring_.slot], k_ring_.parity);
     }
     template <bool k_weigh>
     __device__ void finish(const float (&sums)[k_columns]) {
@@ -214,9 +244,10 @@ class scorer {
     sm90::ring<k_query_buffers> q_ring_;
     sm90::ring<k_key_stages> k_ring_;
     sm90::ring<k_sum_slots> sum_ring_;
-    float peaks_[2][2];     // [half][r]
-    float tile_peak_ = 0;   // with score_params::one_peak: the largest logit so far
-    float rescale_ = 1.0f;  // what the scores of earlier sets must be multiplied by
+    uint32_t queries_[2][k_steps][4];  // [half]
+    float peaks_[2][2];                // [half][r]
+    float tile_peak_ = 0;              // with score_params::one_peak: the largest logit so far
+    float rescale_ = 1.0f;             // what the scores of earlier sets must be multiplied by
 };
 
 }  // namespace tmx::cuda::hopper

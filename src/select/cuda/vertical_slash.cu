@@ -32,16 +32,16 @@ __global__ void __launch_bounds__(k_largest_threads, 1)
     const bool slashes = blockIdx.y == 1;
     const auto n_keys = static_cast<uint32_t>(tokens.n_keys);
     const float * from = (slashes ? sums.slash : sums.vertical) + int64_t{blockIdx.x} * n_keys;
-    const auto n_forced = static_cast<uint32_t>(slashes ? k_forced_slashes : k_forced_verticals);
-    bool not_finite = false;  // one of those that this thread has seen
-    const auto bits_of = [&](uint32_t i) {
-        const float sum = from[i];
-        not_finite = not_finite || !(sum < INFINITY);
-        return i < n_forced ? ~uint32_t{0} : __float_as_uint(sum);
+    const auto n_forced = static_cast<int32_t>(slashes ? k_forced_slashes : k_forced_verticals);
+    uint32_t most = 0;  // of those that this thread has seen
+    const auto bits_of = [&](int32_t i) {
+        const uint32_t bits = __float_as_uint(from[i]);
+        most = bits > most ? bits : most;
+        return i < n_forced ? ~uint32_t{0} : bits;
     };
     const auto n = static_cast<uint32_t>(smaller(slashes ? n_slashes : n_verticals, tokens.n_keys));
     largest_cut cut = find_largest(n_keys, n, bits_of, shared);
-    if (__syncthreads_or(not_finite ? 1 : 0) != 0) {
+    if (__syncthreads_or(most >= __float_as_uint(INFINITY) ? 1 : 0) != 0) {  // a sum is not finite
         cut = find_largest(n_keys, n_keys, bits_of, shared);
     }
     const int64_t begin = (int64_t{blockIdx.x} * 2 + blockIdx.y) * tokens.n_words;

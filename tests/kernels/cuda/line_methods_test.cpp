@@ -184,6 +184,23 @@ TEST_P(cuda_line_methods_test, keep_the_lines_of_a_longer_prompt) {
     expect_attention_over(each, computed);
 }
 
+// So many heads that a thread block's keys are several slabs.
+TEST_P(cuda_line_methods_test, keep_the_lines_of_many_heads) {
+    line_method_case each{one_chunk(9000, 128, {}), usual_rule(*find_selection_method("vertical_slash"))};
+    each.c.n_head = each.c.n_head_kv = 32;
+    each.c.d_qk = each.c.d_v = 128;
+    each.c.query_gain = 3;
+    each.rule.values[0] = 200;
+    each.rule.values[1] = 300;
+    const computed_case computed = compute(each, *ctx);
+    const bits_verdict verdict = check_line_bits(
+        computed.bits,
+        vertical_slash_oracle(computed.bits.shape,
+                              vertical_slash_lines(computed.p->args, computed.p->segments[0], each.rule)));
+    EXPECT_EQ("", verdict.failure);
+    EXPECT_GT(verdict.n_decided, 10 * verdict.n_maybe);
+}
+
 INSTANTIATE_TEST_SUITE_P(kernels, cuda_line_methods_test, testing::Values("sm90a", "sm80"),
                          [](const auto & instance) { return std::string(instance.param); });
 

@@ -43,6 +43,8 @@ struct line_config : line_sizes<T, k_dim,
             }
         }
     }
+
+    __device__ static void finish(int, typename sizes::products &) {}
 };
 
 template <typename T>

@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(C::k_threads, C::k_blocks)
             ptx::barrier_init(shared.item_empty[i], 32 * (n_warps + C::k_loader_warps) + 1);
         }
         ptx::barrier_init_fence();
-        ptx::prefetch_tensor_map(&maps.k.tile);
-        ptx::prefetch_tensor_map(&maps.v.tile);
+        ptx::prefetch_tensor_map(&maps.k.of_slices[C::k_slices - 1]);
+        ptx::prefetch_tensor_map(&maps.v.of_slices[C::k_slices - 1]);
     }
     __syncthreads();
     // All above touches nothing but the block's own memory, and overlaps with the end of the kernel before. Its memory,
@@ -68,6 +68,7 @@ template <typename C>
 cudaError_t launch(const kernel_params & params, const launch_target & target) {
     constexpr int bytes = sizeof(shared_memory<C>) + 1024;
     static_assert(bytes <= 227 * 1024, "a block has at most 227 KiB of shared memory");
+    static_assert(C::k_slices <= k_most_tile_slices);
     tensor_maps maps;
     if (const cudaError_t error =
             make_maps(params, C::k_keys, std::is_same_v<typename C::element, __nv_bfloat16>, maps);

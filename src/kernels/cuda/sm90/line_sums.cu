@@ -25,18 +25,26 @@ struct line_config : line_sizes<T, k_dim, k_keys> {
                 ptx::wgmma<T, k_keys>::rs_rows(products[band], queries[band][step], ptx::advance(keys, bytes),
                                                step != 0);
             }
+            ptx::wgmma_commit();
         }
-        ptx::wgmma_commit();
-        ptx::wgmma_wait<0>();
-        ptx::hold(products[0]);
-        ptx::hold(products[1]);
+    }
+
+    // While the first band is worked at, the second one's products are made.
+    __device__ static void finish(int band, typename sizes::products & products) {
+        if (band == 0) {
+            ptx::wgmma_wait<1>();
+        } else {
+            ptx::hold(products[0]);
+            ptx::wgmma_wait<0>();
+        }
+        ptx::hold(products[band]);
     }
 };
 
 template <typename T>
 cudaError_t run(line_pass pass, const line_params & p, int64_t n_head_kv, cudaStream_t stream) {
     return p.d <= 64 ? run_line_pass<line_config<T, 64, 64>>(pass, p, n_head_kv, stream)
-                     : run_line_pass<line_config<T, 128, 32>>(pass, p, n_head_kv, stream);
+                     : run_line_pass<line_config<T, 128, 64>>(pass, p, n_head_kv, stream);
 }
 
 }  // namespace

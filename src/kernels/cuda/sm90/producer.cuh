@@ -8,61 +8,74 @@
 
 namespace tmx::cuda::sm90 {
 
-// A box of `map` from a rank on, to where a tile has its key `key`.
+// The slice of a listed tile that a lane has, if there is one. What may still be on its way from memory is not added up
+// yet.
+struct lane_slice {
+    int32_t begin = 0;
+    int32_t behind = 0;
+    __device__ int32_t rank() const { return begin + behind; }
+};
 template <typename C>
-__device__ inline void load_panels(const item_place & place, int32_t rank, const CUtensorMap & map, uint32_t tile,
-                                   int key, uint64_t & full) {
-    for (int panel = 0; panel < C::k_panels; ++panel) {
-        ptx::load_box(tile + (panel * C::k_keys + key) * k_row_bytes, &map, full, panel * k_panel_dims,
-                      place.key_base + rank, place.head_kv, place.kv_batch);
-    }
-}
-
-// Rank of the tile's slice that a lane has; anything where there is none. Of a list, it comes from memory.
-template <typename C>
-__device__ inline int32_t rank_of_lane(const item_walk & walk, const int32_t * first_ranks, int32_t tile) {
+__device__ inline lane_slice slice_of_lane(const item_walk & walk, const int32_t * first_ranks, int32_t tile) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int32_t slice = tile * C::k_slices + lane;
-    return lane < C::k_slices && slice < walk.n_slices ? slice_rank(walk, first_ranks, slice) : 0;
+    if (walk.list_begin < 0 || lane >= C::k_slices || slice >= walk.n_slices) {
+        return {};
+    }
+    return {first_ranks[place_in_list(walk, slice)], place_in_block(walk, slice)};
 }
 
-// By a warp, of which one lane copies. `rank`: rank_of_lane().
+// What a lane copies of a tile: n_slices of the tile's, in one box a panel, if there are any. (A box may start at any
+// multiple of 8 keys of a tile: there the swizzle starts anew.)
+struct lane_boxes {
+    int32_t tile_slices;
+    int32_t first;  // of the tile's slices
+    int32_t n_slices;
+    int32_t key, head, batch;
+};
+// Of a listed tile, a lane whose slice does not follow the one before it copies it and those that do follow. Of a band,
+// the first lane copies what the tile has of the sink and the next one what it has of the window; without a sink, the
+// first one that.
 template <typename C>
-__device__ void load_tile(const work_item & item, int32_t tile, int32_t rank, const box_maps & maps, uint8_t * shared,
-                          uint64_t & full) {
+__device__ inline lane_boxes boxes_of_lane(const work_item & item, int32_t tile, const lane_slice & slice) {
+    constexpr unsigned k_all_lanes = 0xffffffff;
+    const int lane = static_cast<int>(threadIdx.x) % 32;
     const item_walk & walk = item.walk;
-    const uint32_t address = ptx::shared_address(shared);
-    const int32_t first = tile * C::k_slices;
-    const int32_t n_slices = smaller(C::k_slices, walk.n_slices - first);
-    const int32_t n_sink = walk.list_begin < 0 ? walk.sink_slices() - first : C::k_slices;
-    int32_t ranks[C::k_slices];
-#pragma unroll
-    for (int slice = 0; slice < C::k_slices; ++slice) {
-        ranks[slice] = __shfl_sync(0xffffffff, rank, slice);
+    const int32_t tile_begin = tile * C::k_slices;
+    const int32_t tile_slices = smaller(C::k_slices, walk.n_slices - tile_begin);
+    int32_t first = lane;
+    int32_t n = 0;
+    int32_t rank = slice.rank();
+    if (walk.list_begin >= 0) {
+        const int32_t before = __shfl_up_sync(k_all_lanes, rank, 1);
+        const bool starts = lane < tile_slices && (lane == 0 || rank != before + k_slice);
+        const unsigned later_starts = __ballot_sync(k_all_lanes, starts) >> lane >> 1;
+        const int32_t up_to_next = later_starts != 0 ? __ffs(static_cast<int>(later_starts)) : tile_slices - lane;
+        n = starts ? up_to_next : 0;
+    } else {
+        const int32_t n_sink = smaller(larger(walk.sink_slices() - tile_begin, 0), tile_slices);
+        const bool of_sink = lane == 0 && n_sink > 0;
+        first = of_sink ? 0 : n_sink;
+        n = of_sink ? n_sink : lane == 0 || (lane == 1 && n_sink > 0) ? tile_slices - n_sink : 0;
+        rank = slice_rank(walk, nullptr, tile_begin + first);
     }
-    if (threadIdx.x % 32 != 0) {
-        return;
+    return {tile_slices, first, n, item.place.key_base + rank, item.place.head_kv, item.place.kv_batch};
+}
+
+// By a warp, once there is room.
+template <typename C>
+__device__ inline void load_tile(const lane_boxes & boxes, const box_maps & maps, uint8_t * shared, uint64_t & full) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    if (lane == 0) {
+        ptx::barrier_arrive_expect(full, boxes.tile_slices * C::k_panels * k_slice * k_row_bytes);
     }
-    const item_place place = item.place;  // read once, not once a box
-    // All keys of a window, those behind the walk's last one, too.
-    if (n_sink <= 0 || (n_slices == C::k_slices && ranks[C::k_slices - 1] - ranks[0] == C::k_keys - k_slice)) {
-        ptx::barrier_arrive_expect(full, C::k_tile_bytes);
-        load_panels<C>(place, ranks[0], maps.tile, address, 0, full);
-        return;
-    }
-    // The usual sink has one slice: the window follows it in one piece. (A box may start at any multiple of 8 keys of a
-    // tile: there the swizzle starts anew.)
-    if (n_sink == 1) {
-        ptx::barrier_arrive_expect(full, C::k_tile_bytes);
-        load_panels<C>(place, ranks[0], maps.slice, address, 0, full);
-        load_panels<C>(place, walk.window_begin, maps.rest, address, k_slice, full);
-        return;
-    }
-    ptx::barrier_arrive_expect(full, n_slices * C::k_panels * k_slice * k_row_bytes);
-#pragma unroll
-    for (int slice = 0; slice < C::k_slices; ++slice) {
-        if (slice < n_slices) {
-            load_panels<C>(place, ranks[slice], maps.slice, address, slice * k_slice, full);
+    __syncwarp();
+    if (boxes.n_slices > 0) {
+        const CUtensorMap & map = maps.of_slices[boxes.n_slices - 1];
+        const uint32_t address = ptx::shared_address(shared) + boxes.first * k_slice * k_row_bytes;
+        for (int panel = 0; panel < C::k_panels; ++panel) {
+            ptx::load_box(address + panel * C::k_keys * k_row_bytes, &map, full, panel * k_panel_dims, boxes.key,
+                          boxes.head, boxes.batch);
         }
     }
 }
@@ -132,22 +145,27 @@ __device__ inline bool values_wanted(const kernel_params & params, shared_memory
 }
 
 // One warp: keys and values of one item after the other. Keys run one tile ahead of values, over the end of an item,
-// too: they are needed a step earlier. Its lanes read where the slices of a tile lie side by side, and before they wait
-// for room: read one after the other by the thread that copies, they would take longer than the tile's products.
+// too: they are needed a step earlier. Where the slices of a tile lie its lanes read side by side, another tile ahead:
+// what comes from memory is there by the time that it is needed.
 template <typename C>
 __device__ void copy_keys_and_values(const kernel_params & params, const tensor_maps & maps,
                                      shared_memory<C> & shared) {
     ring<k_item_slots> items;
     ring<k_key_stages> k_ring;
     ring<k_value_stages> v_ring;
-    const auto load_keys = [&](const work_item & item, int32_t turn) {
-        const int32_t tile = visited_tile<C>(params, item, turn);
-        const int32_t rank = rank_of_lane<C>(item.walk, params.first_ranks, tile);
+    const auto slice_of = [&](const work_item & item, int32_t turn) {
+        return turn < item.walk.tile_end
+                   ? slice_of_lane<C>(item.walk, params.first_ranks, visited_tile<C>(params, item, turn))
+                   : lane_slice{};
+    };
+    const auto load_keys = [&](const work_item & item, int32_t turn, const lane_slice & slice) {
+        const lane_boxes boxes = boxes_of_lane<C>(item, visited_tile<C>(params, item, turn), slice);
         ptx::barrier_wait(shared.k_empty[k_ring.slot], k_ring.parity ^ 1);
-        load_tile<C>(item, tile, rank, maps.k, shared.k[k_ring.slot], shared.k_full[k_ring.slot]);
+        load_tile<C>(boxes, maps.k, shared.k[k_ring.slot], shared.k_full[k_ring.slot]);
         k_ring.advance();
     };
     bool first_keys_loaded = false;
+    lane_slice slice;  // of the tile whose values come next
     while (true) {
         ptx::barrier_wait(shared.item_full[items.slot], items.parity);
         const work_item & item = shared.items[items.slot];
@@ -157,30 +175,35 @@ __device__ void copy_keys_and_values(const kernel_params & params, const tensor_
         ring<k_item_slots> next = items;
         next.advance();
         if (item.walk.tile_begin < item.walk.tile_end && !first_keys_loaded) {
-            load_keys(item, item.walk.tile_begin);
+            slice = slice_of(item, item.walk.tile_begin);
+            load_keys(item, item.walk.tile_begin, slice);
         }
         first_keys_loaded = false;
+        lane_slice next_slice = slice_of(item, item.walk.tile_begin + 1);
         for (int32_t turn = item.walk.tile_begin; turn < item.walk.tile_end; ++turn) {
             if (turn + 1 < item.walk.tile_end) {
-                load_keys(item, turn + 1);
+                load_keys(item, turn + 1, next_slice);
             } else {
                 // Only one item ahead: its slot waits for none whose values are still to come.
                 ptx::barrier_wait(shared.item_full[next.slot], next.parity);
                 const work_item & following = shared.items[next.slot];
                 if (following.place.n_rows != 0 && following.walk.tile_begin < following.walk.tile_end) {
-                    load_keys(following, following.walk.tile_begin);
+                    next_slice = slice_of(following, following.walk.tile_begin);
+                    load_keys(following, following.walk.tile_begin, next_slice);
                     first_keys_loaded = true;
                 }
             }
-            const int32_t tile = visited_tile<C>(params, item, turn);
-            const int32_t rank = rank_of_lane<C>(item.walk, params.first_ranks, tile);
+            const lane_slice slice_after = slice_of(item, turn + 2);
+            const lane_boxes boxes = boxes_of_lane<C>(item, visited_tile<C>(params, item, turn), slice);
             ptx::barrier_wait(shared.v_empty[v_ring.slot], v_ring.parity ^ 1);
             if (values_wanted(params, shared, v_ring)) {
-                load_tile<C>(item, tile, rank, maps.v, shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
+                load_tile<C>(boxes, maps.v, shared.v[v_ring.slot], shared.v_full[v_ring.slot]);
             } else if (threadIdx.x % 32 == 0) {
                 ptx::barrier_arrive(shared.v_full[v_ring.slot]);
             }
             v_ring.advance();
+            slice = next_slice;
+            next_slice = slice_after;
         }
         __syncwarp();  // nobody reads the item any more
         if (threadIdx.x % 32 == 0) {

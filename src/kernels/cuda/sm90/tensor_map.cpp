@@ -70,10 +70,12 @@ cudaError_t make_maps(const kernel_params & params, int32_t tile_keys, bool bf16
                    params.n_kv, params.n_head_kv, params.n_kv_batch};
     const tensor v{params.v,    params.d_v,       params.v_stride_batch, params.v_stride_head, params.v_stride_row,
                    params.n_kv, params.n_head_kv, params.n_kv_batch};
-    const auto tile = static_cast<uint32_t>(tile_keys);
     const auto encode_all = [&](const tensor & t, box_maps & boxes) {
-        return encode(function, t, tile, bf16, boxes.tile) && encode(function, t, k_slice, bf16, boxes.slice) &&
-               encode(function, t, tile - k_slice, bf16, boxes.rest);
+        bool good = true;
+        for (int32_t n = 1; good && n <= tile_keys / k_slice; ++n) {
+            good = encode(function, t, static_cast<uint32_t>(n * k_slice), bf16, boxes.of_slices[n - 1]);
+        }
+        return good;
     };
     const bool good = encode_all(k, maps.k) && encode_all(v, maps.v);
     return good ? cudaSuccess : cudaErrorInvalidValue;

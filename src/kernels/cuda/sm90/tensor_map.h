@@ -7,11 +7,11 @@
 
 namespace tmx::cuda::sm90 {
 
-// One of K and V, in boxes of a whole tile, of one slice, and of a tile without its first slice.
+constexpr int32_t k_most_tile_slices = 8;
+
+// One of K and V, in boxes of 1, 2, ... slices, up to a tile's.
 struct box_maps {
-    CUtensorMap tile;
-    CUtensorMap slice;
-    CUtensorMap rest;
+    CUtensorMap of_slices[k_most_tile_slices];
 };
 struct tensor_maps {
     box_maps k;
