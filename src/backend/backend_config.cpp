@@ -13,10 +13,10 @@ namespace {
 
 constexpr std::string_view k_prefix = "TRIANGLEMIX_";
 constexpr std::string_view k_names[] = {
-    "CPU_PROXY",  "DISABLE",        "DYNAMIC", "KERNEL",       "LAST",     "LAYERS",
-    "MIN_KEYS",   "MIN_ROWS",       "PLAN",    "PRECISION",    "PRODUCTS", "PRODUCTS_MIN_ROWS",
-    "SCRATCH_MB", "SINK",           "STATS",   "STATS_SOCKET", "STATUS",   "STRICT",
-    "TAIL",       "TRY_NEWER_GGML", "WINDOW"};  // keep sorted
+    "CPU_PROXY", "DISABLE",    "DYNAMIC",        "KERNEL",    "LAST",         "LAYERS",
+    "MIN_KEYS",  "MIN_ROWS",   "PLAN",           "PRECISION", "PRODUCTS",     "PRODUCTS_MIN_ROWS",
+    "RPC",       "SCRATCH_MB", "SINK",           "STATS",     "STATS_SOCKET", "STATUS",
+    "STRICT",    "TAIL",       "TRY_NEWER_GGML", "WINDOW"};  // keep sorted
 
 class config_reader {
   public:
@@ -52,6 +52,7 @@ class config_reader {
         config.kernel = text_of("KERNEL");
         config.products = products();
         config.products_min_rows = number("PRODUCTS_MIN_ROWS", 1);
+        config.rpc = text_of("RPC");
         config.stats = text_of("STATS") == "0" ? "" : text_of("STATS");
         config.stats_socket = text_of("STATS_SOCKET");
         config.status = text_of("STATUS");

@@ -40,6 +40,7 @@ struct backend_config {
     std::string kernel;                     // TRIANGLEMIX_KERNEL: name of a CPU kernel; "": the best. Not checked here
     product_way products = product_way::fastest;  // TRIANGLEMIX_PRODUCTS
     std::optional<int64_t> products_min_rows;  // TRIANGLEMIX_PRODUCTS_MIN_ROWS: >= 1; none: as measured of the kernel
+    std::string rpc;           // TRIANGLEMIX_RPC: rpc-servers to offer devices of, "HOST:PORT,HOST:PORT"; "": none
     std::string stats;         // TRIANGLEMIX_STATS: "" none, "1" a summary at exit, else a file for JSON
     std::string stats_socket;  // TRIANGLEMIX_STATS_SOCKET: where other programs read statistics; "": nowhere
     std::string status;        // TRIANGLEMIX_STATUS: a file that gets one line on how registration went

@@ -204,6 +204,11 @@ void statistics::set_proxies(std::vector<proxy_facts> proxies) {
     sums_.proxies = std::move(proxies);
 }
 
+void statistics::count_short_mask() {
+    const std::lock_guard lock(mutex_);
+    sums_.short_masks++;
+}
+
 void statistics::add_scratch(int64_t bytes) {
     if (whole_ != nullptr) {
         whole_->add_scratch(bytes);

@@ -161,7 +161,8 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums.cut_graphs}, {"whole", sums.whole_graphs}}},
                   {"passed_on", ordered_json::object()},
-                  {"scratch_bytes", {{"current", sums.scratch_bytes}, {"peak", sums.scratch_peak}}}};
+                  {"scratch_bytes", {{"current", sums.scratch_bytes}, {"peak", sums.scratch_peak}}},
+                  {"short_masks", sums.short_masks}};
     for (const proxy_facts & proxy : sums.proxies) {
         out["gpu"]["devices"].push_back({{"name", proxy.name}, {"wraps", proxy.wraps}, {"kernel", proxy.kernel}});
     }

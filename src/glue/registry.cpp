@@ -25,11 +25,14 @@
 #include "glue/proxy/communication.h"
 #include "glue/proxy/cpu_proxy.h"
 #include "glue/proxy/proxy_device.h"
+#include "glue/proxy/rpc_candidates.h"
 #include "glue/running_ggml.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
 namespace {
+
+constexpr proxy_limits k_no_scratch{.scratch = {.most_bytes = 0, .share = 1}};
 
 bool switched_on = false;
 bool with_cpu_device = false;
@@ -199,6 +202,13 @@ void make_proxies(const backend_config & config) {
         facts.push_back({candidate.name, wraps, candidate.kernel});
         proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate), limits));
     }
+    for (proxy_candidate & candidate : rpc_candidates(config.rpc)) {
+        const std::string wraps = ggml_backend_dev_name(candidate.device);
+        GGML_LOG_INFO("TriangleMix %s: device %s in front of %s %s; choose it with --device %s\n", TMX_VERSION,
+                      candidate.name.c_str(), wraps.c_str(), candidate.kernel.c_str(), candidate.name.c_str());
+        facts.push_back({candidate.name, wraps, candidate.kernel});
+        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate), k_no_scratch));
+    }
     process_statistics().set_proxies(std::move(facts));
 }
 
@@ -208,7 +218,6 @@ void make_cpu_proxy(const backend_config & config) {
         candidate = cpu_proxy_candidate();
     }
     if (candidate) {
-        constexpr proxy_limits k_no_scratch{.scratch = {.most_bytes = 0, .share = 1}};
         GGML_LOG_INFO("TriangleMix %s: device %s in front of %s; choose it with rpc-server's --device %s\n",
                       TMX_VERSION, candidate->name.c_str(), ggml_backend_dev_name(candidate->device),
                       candidate->name.c_str());

@@ -71,15 +71,19 @@ class rpc_test : public device_fixture, public testing::WithParamInterface<make_
 
     // What a client has of a server that offers the proxy, with the process's settings as they are now. Both stay until
     // the process ends, since a server ends by no other way.
-    static ggml_backend_dev_t serve(make_proxy make, backend_config config) {
+    static ggml_backend_dev_t serve(make_proxy make, const backend_config & config) {
+        return serve_device(make().handle(), config);
+    }
+
+    static ggml_backend_dev_t serve_device(ggml_backend_dev_t offered, backend_config config) {
         config.min_keys = 1;  // these graphs are small
         apply(config);
         const auto start = rpc_function<decltype(ggml_backend_rpc_start_server)>("ggml_backend_rpc_start_server");
         const auto add = rpc_function<decltype(ggml_backend_rpc_add_server)>("ggml_backend_rpc_add_server");
         const int port = free_port();
         const std::string endpoint = "127.0.0.1:" + std::to_string(port);
-        std::thread([start, endpoint, device = make().handle()] {
-            ggml_backend_dev_t devices[] = {device};
+        std::thread([start, endpoint, offered] {
+            ggml_backend_dev_t devices[] = {offered};
             start(endpoint.c_str(), nullptr, 1, 1, devices);
         }).detach();
         for (int i = 0; i < 1000 && !listens(port); ++i) {
@@ -88,9 +92,13 @@ class rpc_test : public device_fixture, public testing::WithParamInterface<make_
         return ggml_backend_reg_dev_get(add(endpoint.c_str()), 0);
     }
 
-    // Chunks of a prompt, users mixed, cells out of order.
     static std::vector<step> busy_steps() {
         fake_cache cache(512);
+        return busy_steps(cache);
+    }
+
+    // Chunks of a prompt, users mixed, cells out of order.
+    static std::vector<step> busy_steps(fake_cache & cache) {
         std::vector<step> steps;
         steps.push_back(prompt_step(cache, 0, 120, last_rows(120)));
         steps.push_back(mixed_step(cache, {{0, 1}, {1, 70}, {2, 49}},
@@ -203,6 +211,49 @@ TEST_P(rpc_test, without_positions_every_row_is_computed_exactly) {
     check_steps(device, {}, {prompt_step(cache, 0, 120, k_every_row)}, {});
     EXPECT_EQ(stats()["pairs"]["skipped"], 0);
     EXPECT_EQ(stats()["fallbacks"]["no_inputs"], 3);
+}
+
+// Cells of a cache so large that masks are not kept as they were written (k_most_kept_bytes).
+constexpr int64_t k_far_cells = 6000;
+
+// A client's own proxy of what its server offers. It must not move, nor end before the process does.
+proxy_device & clients_proxy(ggml_backend_dev_t remote) {
+    return *new proxy_device(nullptr, {.device = remote, .name = "TriangleMixRPC0", .kernel = "", .make_executor = {}},
+                             {.scratch = {.most_bytes = 0, .share = 1}});
+}
+
+TEST_P(rpc_test, large_masks_take_few_bytes_between_proxies) {
+    proxy_device & device = clients_proxy(serve(GetParam(), with_plan(triangle_plan({0, 2}), true)));
+    fake_cache cache(k_far_cells);
+    check_steps(device.handle(), k_rotary, busy_steps(cache), {0, 2});
+    EXPECT_EQ(stats()["gpu"]["short_masks"], 4);
+    EXPECT_EQ(stats()["nodes"]["triangle"], 2 * 4);
+    EXPECT_EQ(stats()["rows"]["masked"], 0) << stats()["masked_rows"];
+}
+
+TEST_P(rpc_test, a_mask_that_is_not_short_goes_as_it_is) {
+    proxy_device & device = clients_proxy(serve(GetParam(), {}));
+    fake_cache cache(k_far_cells);
+    step now = prompt_step(cache, 0, 120, k_every_row);
+    for (int64_t row = 1; row < 120; row += 2) {
+        for (int64_t cell = 0; cell < row; cell += 2) {
+            now.ubatch.mask_at(row, cell) = ubatch_view::k_hidden;
+        }
+        for (int64_t cell = 200 + row % 4; cell < k_far_cells; cell += 4) {
+            now.ubatch.mask_at(row, cell) = 0xfbff;  // the least finite number: hides as well
+        }
+    }
+    check_steps(device.handle(), k_rotary, {now}, {});
+    EXPECT_EQ(stats()["gpu"]["short_masks"], 0);
+}
+
+// As the device of an rpc-server that has nothing of ours.
+TEST_P(rpc_test, a_server_that_does_not_understand_gets_masks_as_they_are) {
+    ggml_backend_dev_t plain = GetParam()().wrapped();
+    proxy_device & device = clients_proxy(serve_device(plain, {}));
+    fake_cache cache(k_far_cells);
+    check_steps(device.handle(), k_rotary, busy_steps(cache), {});
+    EXPECT_EQ(stats()["gpu"]["short_masks"], 0);
 }
 
 TEST_P(rpc_test, a_model_with_two_caches) {

@@ -8,6 +8,7 @@
 
 #include "backend/runs/cell_table.h"
 #include "glue/buffers/input_writes.h"
+#include "glue/buffers/mask_messages.h"
 
 namespace tmx {
 namespace {
@@ -101,8 +102,15 @@ void buffer_memset(ggml_backend_buffer_t buffer, ggml_tensor * tensor, uint8_t v
 }
 
 void buffer_set(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void * data, size_t offset, size_t size) {
+    const ggml_backend_buffer_i & theirs = originals().of(buffer);
+    if (is_mask_message(tensor)) {
+        note_replaced(tensor, nullptr, 0, ggml_nbytes(tensor));
+        return receive_mask(buffer, tensor, data, size, theirs);
+    }
     note_replaced(tensor, data, offset, size);
-    originals().of(buffer).set_tensor(buffer, tensor, data, offset, size);
+    if (!send_mask(buffer, tensor, data, offset, size, theirs)) {
+        theirs.set_tensor(buffer, tensor, data, offset, size);
+    }
 }
 
 void buffer_get(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, void * data, size_t offset, size_t size) {

@@ -141,6 +141,9 @@ ggml_guid_t proxy_guid() {
 
 std::unique_ptr<attention_executor> executor_of(const proxy_device & device) {
     std::unique_ptr<attention_executor> executor;
+    if (device.candidate().make_executor == nullptr) {
+        return nullptr;  // nothing is computed here
+    }
     const status made = device.candidate().make_executor(executor);
     if (!made.ok()) {
         GGML_LOG_ERROR("TriangleMix: %s: no attention kernel here, everything is left to the wrapped device: %s\n",

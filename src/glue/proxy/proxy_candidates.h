@@ -14,7 +14,7 @@ namespace tmx {
 class proxy_device;
 
 // A new backend of a proxy; null, with the reason in the log, if the wrapped device cannot make one. One for a GPU
-// without an executor (no memory, say) passes everything on.
+// without an executor (no memory, say, or one of another host) passes everything on.
 ggml_backend_t proxy_backend(proxy_device & device, const char * params) noexcept;
 
 // A device that a proxy may be put in front of.
@@ -24,7 +24,7 @@ struct proxy_candidate {
     std::string name;    // the proxy's: TriangleMix0
     std::string kernel;  // what will compute, for people
     ggml_backend_t (*start)(proxy_device & device, const char * params) noexcept = proxy_backend;
-    std::function<status(std::unique_ptr<attention_executor> & executor)> make_executor;  // of a GPU
+    std::function<status(std::unique_ptr<attention_executor> & executor)> make_executor;  // of a GPU here
 };
 
 // Of the GPUs that ggml has registered, those that this build has kernels for; for any other one line in the log
