@@ -358,26 +358,38 @@ make_debian13() {
     say "   Debian 13: made"
 }
 
+# What llama.cpp's builds do not need is fetched beside them, and shown behind them.
+fetch_the_rest() {
+    scratch=$scratch/rest
+    mkdir "$scratch"
+    step "ggml's headers of other versions" fetch_headers
+    step "model" fetch_model
+    if $qwen; then step "Qwen2.5-Coder-0.5B" fetch_qwen; fi
+    if $tests; then
+        step "arm64 libraries" fetch_arm64
+        step "released llama.cpp libraries" fetch_releases
+        step "what llama-cpp-python needs" install_python python-host numpy==2.2.6 diskcache==5.6.3 jinja2==3.1.6 typing-extensions==4.15.0
+        step "Debian 13 to run them in (a minute and a half)" make_debian13
+    fi
+    if $peers; then step "OpenVINO GenAI" install_peers; fi
+}
+
 step "Debian packages" install_packages
 step "llama.cpp sources" fetch_llama
-step "ggml's headers of other versions" fetch_headers
-step "model" fetch_model
+fetch_the_rest >"$deps/logs/rest.log" 2>&1 &
+rest=$!
+trap 'kill "$rest" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 step "llama.cpp with loadable backends (about 7 minutes on two cores)" \
     build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" -DGGML_RPC=ON -- \
     llama-server llama-bench llama-perplexity llama-quantize test-backend-ops ggml-rpc-server
-step "model as Q8_0" quantize Q8_0
 if $linked; then step "llama.cpp with a linked-in CPU backend (half a minute)" build_linked; fi
+if $cuda; then step "llama.cpp for CUDA" build_cuda; fi
+fetched=true
+wait "$rest" || fetched=false
+trap 'rm -rf "$scratch"' EXIT
+cat "$deps/logs/rest.log"
+$fetched || exit 1
+step "model as Q8_0" quantize Q8_0
 if $f16; then step "model as F16" quantize F16; fi
-if $qwen; then step "Qwen2.5-Coder-0.5B" fetch_qwen; fi
-if $cuda; then
-    step "llama.cpp for CUDA" build_cuda
-    step "MInference" fetch_minference
-fi
-if $tests; then
-    step "arm64 libraries" fetch_arm64
-    step "released llama.cpp libraries" fetch_releases
-    step "what llama-cpp-python needs" install_python python-host numpy==2.2.6 diskcache==5.6.3 jinja2==3.1.6 typing-extensions==4.15.0
-    step "Debian 13 to run them in (a minute and a half)" make_debian13
-fi
-if $peers; then step "OpenVINO GenAI" install_peers; fi
+if $cuda; then step "MInference" fetch_minference; fi
 say "ready: $deps ($(since 0))"
