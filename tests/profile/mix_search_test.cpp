@@ -191,8 +191,9 @@ TEST(LoneChoices, ASearchGetsWhatWasMeasuredBeyondTheFloor) {
     EXPECT_EQ(table[0][0].damage, 0) << "below the floor";
     EXPECT_EQ(table[1][0].damage, 1) << "the larger of both lengths";
     EXPECT_EQ(table[0][0].saved, 0.5);
-    EXPECT_EQ(on_frontier(table), (choice_list{{0, 0}, {1, 0}}));
-    EXPECT_EQ(on_frontier({{{1, 1, true}, {1, 2, true}, {5, 3, true}, {6, 4, true}, {0, 9, false}}}),
+    EXPECT_EQ(on_frontier(table, 9), (choice_list{{0, 0}, {1, 0}}));
+    EXPECT_EQ(on_frontier(table, 0.9), (choice_list{{0, 0}}));
+    EXPECT_EQ(on_frontier({{{1, 1, true}, {1, 2, true}, {5, 3, true}, {6, 4, true}, {0, 9, false}}}, 9),
               (choice_list{{0, 1}, {0, 3}}));
 }
 
