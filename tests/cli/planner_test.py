@@ -153,7 +153,8 @@ class Mixes(Case):
         left = {layer: each["dense_heads"] for layer, each in plan.get("per_head", {}).items()}
         self.assertEqual(selected | left, {layer: each["dense_heads"] for layer, each in start["per_head"].items()})
         self.assertEqual(plan["provenance"]["start"]["file"], "plan.json")
-        self.check(run(*command(self.folder, *arguments, "--window", "99")), 2, "--start", "here they are 4, 99 and 16")
+        other = ["--start", "preset:llama-3.1-8b-instruct"]
+        self.check(run(*command(self.folder, *MENU, *QUICK, *other)), 2, *other, "plan is for 32 layers, the model has 6")
 
     def test_a_question_costs_its_own_rows_and_answers_as_if_it_were_asked_alone(self):
         arguments = ["--menu", "triangle,stride:stride=3,means:alpha=0.1", *QUICK, "--questions", "3", "--ubatch", "256",
