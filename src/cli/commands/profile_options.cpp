@@ -62,6 +62,7 @@ void settle_choice(const profile_options & options, profile_settings & s) {
     s.how = size.how;
     s.value = size.value;
     if (options.menu) {
+        s.gradient = false;
         return;  // the planner measures each choice in llama.cpp
     }
     const settled_method method =
