@@ -64,4 +64,10 @@ std::vector<lone_choice> on_frontier(const choice_table & table, double most_dam
     return {taken.begin(), taken.end()};
 }
 
+std::vector<lone_choice> next_at_long(const planner_result & r, const choice_table & table, double most_damage) {
+    std::vector<lone_choice> list = on_frontier(table, most_damage);
+    std::erase_if(list, [&](const lone_choice & c) { return r.choices[c.layer][c.entry].at_long.measured; });
+    return list;
+}
+
 }  // namespace tmx

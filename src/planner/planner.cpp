@@ -75,16 +75,7 @@ class planner_run {
         measure_everywhere();
         predict_times();
         measure_floors();
-        measure_at_shortest();
-        choice_table table = table_of(result_, settings_.aim);
-        drop_useless(table, settings_.budget());
-        if (!others_.empty()) {
-            measure_alone("longest", {others_.back()}, on_frontier(table, k_most_damage * settings_.budget()),
-                          &measured_choice::at_long);
-            table = table_of(result_, settings_.aim);
-            drop_useless(table, settings_.budget());
-        }
-        result_.mix = search_in(table);
+        result_.mix = search_in(measure_choices());
         const bool compare = n_entries() > 1 && !settings_.base.quick && !settings_.plan_only && !settings_.start;
         if (const int32_t entry = plain_triangle(); entry >= 0 && compare) {
             measure_triangle(static_cast<size_t>(entry));
@@ -280,6 +271,22 @@ class planner_run {
         const std::vector<std::vector<fidelity>> rows = run_alone("floors", short_, list);
         for (size_t layer = 0; layer < rows.size(); ++layer) {
             result_.floors[layer] = damage_of(short_, rows[layer]).mean_kl;
+        }
+    }
+
+    // What is harmless in the shortest prompts need not be in the longest; then its layer is offered others, too.
+    choice_table measure_choices() {
+        for (;;) {
+            measure_at_shortest();
+            choice_table table = table_of(result_, settings_.aim);
+            drop_useless(table, settings_.budget());
+            const std::vector<lone_choice> list =
+                others_.empty() ? std::vector<lone_choice>()
+                                : next_at_long(result_, table, k_most_damage * settings_.budget());
+            if (list.empty()) {
+                return table;
+            }
+            measure_alone("longest", {others_.back()}, list, &measured_choice::at_long);
         }
     }
 
