@@ -23,7 +23,10 @@ std::string text_of(const layer_mix & mix, std::span<const menu_entry> menu);
 
 // Its tail policy is `prompt`: whoever measures knows the length. An entry's window that is not shape's is its layers'
 // own.
+//
+// start: [n_layer], or empty: triangle layers and heads, which stay what they are. An entry is what the layer's other
+// heads do.
 plan plan_of_mix(const layer_mix & mix, std::span<const menu_entry> menu, const model_shape & model,
-                 const triangle_shape & shape);
+                 const triangle_shape & shape, std::span<const layer_plan> start = {});
 
 }  // namespace tmx

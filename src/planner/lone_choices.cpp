@@ -13,7 +13,7 @@ bool harmless(const planner_result & r, const lone_choice & c, double budget) {
 }  // namespace
 
 double saving_of(const measured_choice & choice, planner_aim aim) {
-    return aim == planner_aim::time ? choice.saved : 1 - choice.kept_share;
+    return aim == planner_aim::time ? choice.saved : choice.start_share - choice.kept_share;
 }
 
 std::vector<lone_choice> next_choices(const planner_result & r, planner_aim aim, double budget) {
@@ -49,9 +49,12 @@ choice_table table_of(const planner_result & r, planner_aim aim) {
     return table;
 }
 
-std::vector<lone_choice> on_frontier(const choice_table & table) {
+std::vector<lone_choice> on_frontier(const choice_table & table, double most_damage) {
     std::set<lone_choice> taken;
     for (const combination & c : make_frontier(table)) {
+        if (c.damage > most_damage) {
+            break;
+        }
         for (size_t layer = 0; layer < c.entries.size(); ++layer) {
             if (c.entries[layer] >= 0) {
                 taken.insert({layer, static_cast<size_t>(c.entries[layer])});
@@ -59,6 +62,12 @@ std::vector<lone_choice> on_frontier(const choice_table & table) {
         }
     }
     return {taken.begin(), taken.end()};
+}
+
+std::vector<lone_choice> next_at_long(const planner_result & r, const choice_table & table, double most_damage) {
+    std::vector<lone_choice> list = on_frontier(table, most_damage);
+    std::erase_if(list, [&](const lone_choice & c) { return r.choices[c.layer][c.entry].at_long.measured; });
+    return list;
 }
 
 }  // namespace tmx

@@ -31,7 +31,10 @@ std::vector<lone_choice> next_choices(const planner_result & r, planner_aim aim,
 // What a search is given: of what was measured.
 choice_table table_of(const planner_result & r, planner_aim aim);
 
-// What the table's frontier takes of it in some combination, layer by layer.
-std::vector<lone_choice> on_frontier(const choice_table & table);
+// What the table's frontier takes of it in some combination of at most that damage, layer by layer.
+std::vector<lone_choice> on_frontier(const choice_table & table, double most_damage);
+
+// Of these, what was not measured on the longest prompts.
+std::vector<lone_choice> next_at_long(const planner_result & r, const choice_table & table, double most_damage);
 
 }  // namespace tmx

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "probe/section_sums.h"
 #include "profile/plan_applied.h"
 
@@ -30,36 +32,46 @@ std::vector<layer_seen> layers_seen(const backend_statistics & s, size_t n_layer
     return seen;
 }
 
+int64_t n_middle_pairs(const triangle_shape & shape, int64_t n_tokens) {
+    return section_pairs(shape, n_tokens)[index_of(section::middle)];
+}
+
+int64_t n_triangle_heads(const layer_plan & layer, int64_t n_head) {
+    return layer.kind == layer_kind::triangle ? n_head - std::count_if(layer.dense_head.begin(), layer.dense_head.end(),
+                                                                       [](uint8_t d) { return d != 0; })
+                                              : 0;
+}
+
 }  // namespace
 
 std::string why_not_applied(const backend_statistics & s, const layer_mix & mix, std::span<const menu_entry> menu,
-                            const model_shape & model, const triangle_shape & shape, int64_t n_tokens) {
+                            const plan & planned, int64_t n_tokens, int64_t n_there) {
     const std::vector<layer_seen> seen = layers_seen(s, mix.size());
-    bool sparse = false;
+    const int64_t n_head = planned.model.n_head;
     for (size_t layer = 0; layer < mix.size(); ++layer) {
-        if (mix[layer] == k_dense) {
+        const layer_plan & wanted = planned.layers[layer];
+        if (wanted.kind == layer_kind::dense && !wanted.is_dynamic()) {
             continue;
         }
-        sparse = true;
-        const menu_entry & entry = menu[static_cast<size_t>(mix[layer])];
-        const triangle_shape own{shape.n_sink, entry.n_window, shape.n_last};
-        // Whole numbers below 2^53: exact in the statistics, too.
-        const int64_t n_causal = n_tokens * (n_tokens + 1) / 2;
-        const auto n_all = static_cast<double>(model.n_head * n_causal);
-        const auto n_middle =
-            entry.n_window > 0
-                ? static_cast<double>(model.n_head * section_pairs(own, n_tokens)[index_of(section::middle)])
-                : 0;
+        // Whole numbers below 2^53: exact in the statistics, too. None of the first rows is one of the last.
+        const int64_t n_causal = n_tokens * (n_tokens + 1) / 2 - n_there * (n_there + 1) / 2;
+        const triangle_shape own = planned.shape_of_layer(layer);
+        const triangle_shape before{own.n_sink, own.n_window, 0};
+        const int64_t n_middle = n_middle_pairs(own, n_tokens) - n_middle_pairs(before, n_there);
         const layer_seen & found = seen[layer];
-        const bool good = entry.rule ? found.n_dynamic > 0 && found.all == n_all : found.skipped == n_middle;
+        const bool good = wanted.is_dynamic()
+                              ? found.n_dynamic > 0 && found.all == static_cast<double>(n_head * n_causal)
+                              : found.skipped == static_cast<double>(n_triangle_heads(wanted, n_head) * n_middle);
         if (!good) {
             return fmt::format(
                 "the backend did not compute layer {} as {} on {} tokens, and measured so it would look "
                 "harmless. {}",
-                layer, entry.text, n_tokens, reasons_and_remedies(s));
+                layer,
+                mix[layer] == k_dense ? "the plan to start from says" : menu[static_cast<size_t>(mix[layer])].text,
+                n_tokens, reasons_and_remedies(s));
         }
     }
-    if (sparse && (!s.fallbacks.empty() || !s.plan_refused.empty())) {
+    if (planned.any_sparse() && (!s.fallbacks.empty() || !s.plan_refused.empty())) {
         return fmt::format(
             "the backend did not compute {} as planned on {} tokens, and measured so it would look "
             "harmless. {}",

@@ -150,7 +150,9 @@ std::string choice_table_html(const planner_settings & settings, const planner_r
 }  // namespace
 
 std::vector<std::string> mix_summary(const planner_settings & settings, const planner_result & r) {
-    std::vector<std::string> lines = {fmt::format("{}: {}", how_many(r), text_of_search(r, r.mix))};
+    const std::string start =
+        settings.start ? fmt::format("; where {} has no triangle heads", settings.start->file) : "";
+    std::vector<std::string> lines = {fmt::format("{}: {}{}", how_many(r), text_of_search(r, r.mix), start)};
     lines.insert(lines.end(), r.left_out.begin(), r.left_out.end());
     const measured_mix * check = measured_taken(r, r.mix, true);
     if (check == nullptr) {

@@ -132,11 +132,15 @@ std::string mix_findings_jsonl(const planner_settings & settings, const planner_
                     {"aim", name_of(settings.aim)},
                     {"lengths", settings.base.prompts.lengths},
                     {"check_lengths", settings.base.prompts.check_lengths},
+                    {"questions", settings.base.prompts.questions},
                     {"prompts", r.n_prompts},
                     {"on_file", r.n_on_file},
                     {"seconds", facts.seconds},
                     {"peak_rss_bytes", facts.peak_memory_bytes},
                     {"threads", settings.base.n_threads}});
+    if (settings.start) {
+        rows.back()["start_layers_sha256"] = settings.start->sha256;
+    }
     std::string text;
     for (json & row : rows) {
         row["model"] = std::filesystem::path(r.facts.path).filename().string();

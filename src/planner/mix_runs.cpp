@@ -10,16 +10,24 @@ double mix_runs::weight_of(const std::vector<prompt_group> & groups) const {
     double sum = 0;
     for (const size_t prompt : prompts_of(groups)) {
         sum += stage_clock::weight_of(prompts_.n_tokens(prompt));
+        if (prompts_.specs()[prompt].question > 0) {
+            sum -= stage_clock::weight_of(stage_.n_shared(prompt - 1, prompt));
+        }
     }
     return sum;
 }
 
-double mix_runs::weight_of(const mix_job & job, std::set<size_t> & with_dense) const {
+// before: the job before it, if there is one.
+double mix_runs::weight_of(const mix_job & job, const mix_job * before, std::set<size_t> & with_dense) const {
     if (stage_.on_file(job.mix, job.prompt)) {
         return 0;
     }
-    const bool dense_too = !stage_.holds_dense(job.prompt) && with_dense.insert(job.prompt).second;
-    return (dense_too ? 2 : 1) * stage_clock::weight_of(prompts_.n_tokens(job.prompt));
+    const double whole = stage_clock::weight_of(prompts_.n_tokens(job.prompt));
+    const size_t context = prompts_.about_context_of(job.prompt).front();
+    const bool dense_too = !stage_.holds_dense(job.prompt) && with_dense.insert(context).second;
+    const bool shares = before != nullptr && before->mix == job.mix;
+    const double there = shares ? stage_clock::weight_of(stage_.n_shared(before->prompt, job.prompt)) : 0;
+    return (dense_too ? 2 : 1) * whole - there;
 }
 
 std::vector<mix_effect> mix_runs::run(const std::string & name, const std::vector<mix_job> & jobs,
@@ -27,8 +35,8 @@ std::vector<mix_effect> mix_runs::run(const std::string & name, const std::vecto
     std::vector<double> weights;
     std::set<size_t> with_dense;
     double total = 0;
-    for (const mix_job & job : jobs) {
-        weights.push_back(weight_of(job, with_dense));
+    for (size_t i = 0; i < jobs.size(); ++i) {
+        weights.push_back(weight_of(jobs[i], i > 0 ? &jobs[i - 1] : nullptr, with_dense));
         total += weights.back();
     }
     clock_.begin(work_kind::prefill, total);

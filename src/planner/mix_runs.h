@@ -45,7 +45,7 @@ class mix_runs {
     run_clock & clock_;
     const prompt_pool & prompts_;
 
-    double weight_of(const mix_job & job, std::set<size_t> & with_dense) const;
+    double weight_of(const mix_job & job, const mix_job * before, std::set<size_t> & with_dense) const;
 };
 
 }  // namespace tmx

@@ -1,6 +1,7 @@
 #include "planner/mix_stage.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "planner/mix_applied.h"
 #include "runtime/answer_rows.h"
@@ -11,12 +12,8 @@ namespace {
 
 using json = record_store::json;
 
-// Dense answers that are kept: of 150,000 words and 17 positions, 10 MB each.
-constexpr size_t k_most_references = 32;
-
-bool all_dense(const layer_mix & mix) {
-    return std::all_of(mix.begin(), mix.end(), [](int32_t entry) { return entry == k_dense; });
-}
+// Of dense answers that are kept: a gigabyte, or a hundred answers of 17 positions and 150,000 words.
+constexpr size_t k_most_logits = size_t{1} << 28;
 
 // For any prompt of the run.
 arm dense_arm(const profile_settings & settings, const prompt_pool & prompts) {
@@ -57,7 +54,8 @@ mix_stage::mix_stage(const planner_settings & settings, const record_keys & keys
       arm_(dense_arm(settings.base, prompts)) {}
 
 std::string mix_stage::key_of(const layer_mix & mix, size_t prompt) const {
-    return keys_.effect(prompts_.prompt(prompt), "mix " + text_of(mix, settings_.menu));
+    const std::string start = settings_.start ? " on " + settings_.start->sha256 : "";
+    return keys_.effect(prompts_.prompt(prompt), "mix " + text_of(mix, settings_.menu) + start);
 }
 
 bool mix_stage::on_file(const layer_mix & mix, size_t prompt) const {
@@ -71,7 +69,30 @@ session & mix_stage::open() {
     return *session_;
 }
 
+int64_t mix_stage::n_shared(size_t first, size_t second) const {
+    const bool one_context = prompts_.about_context_of(first).front() == prompts_.about_context_of(second).front();
+    // A window's cache may have given away what the rows behind the common part see.
+    if (!one_context || !model_.facts().windows.empty()) {
+        return 0;
+    }
+    const std::vector<token_id> & a = prompts_.prompt(first).ids;
+    const std::vector<token_id> & b = prompts_.prompt(second).ids;
+    const auto n_equal = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+    const std::vector<index_range> chunks_a = chunks_of_arm(arm_, static_cast<int64_t>(a.size()));
+    const std::vector<index_range> chunks_b = chunks_of_arm(arm_, static_cast<int64_t>(b.size()));
+    // The last chunk of each has the prompt's last rows.
+    int64_t n = 0;
+    for (size_t i = 0; i + 1 < std::min(chunks_a.size(), chunks_b.size()); ++i) {
+        if (chunks_a[i].end != chunks_b[i].end || chunks_a[i].end > n_equal) {
+            break;
+        }
+        n = chunks_a[i].end;
+    }
+    return n;
+}
+
 double mix_stage::seconds_of_prefill() {
+    held_.reset();
     session & s = open();
     backend_.set_plan(s.backend_context(), "");
     const std::vector<token_id> & ids = prompts_.prompt(0).ids;
@@ -79,62 +100,79 @@ double mix_stage::seconds_of_prefill() {
     return std::min(first, prefill_arm(backend_, arm_, s, ids).seconds);
 }
 
-std::string mix_stage::plan_of(const layer_mix & mix) const {
-    if (all_dense(mix)) {
-        return "";
-    }
-    plan p = plan_of_mix(mix, settings_.menu, shape_, settings_.base.shape);
+plan mix_stage::plan_of(const layer_mix & mix) const {
+    plan p = plan_of_mix(mix, settings_.menu, shape_, settings_.base.shape, settings_.start_layers());
     p.arithmetic = parse_precision(settings_.base.precision).value;
-    return write_plan(p);
+    return p;
 }
 
-logit_rows mix_stage::compute_rows(const layer_mix & mix, size_t prompt, std::vector<token_id> & continuation,
-                                   mix_effect & costs) {
+logit_rows mix_stage::compute_rows(const layer_mix & mix, const plan & planned, size_t prompt,
+                                   std::vector<token_id> & continuation, mix_effect & costs) {
     const std::vector<token_id> & ids = prompts_.prompt(prompt).ids;
     session & s = open();
-    backend_.set_plan(s.backend_context(), plan_of(mix));
+    const std::string plan = planned.any_sparse() ? write_plan(planned) : "";
+    const std::optional<computed> before = std::exchange(held_, std::nullopt);
+    int64_t n_there = before && before->plan == plan ? n_shared(before->prompt, prompt) : 0;
+    if (n_there > 0 && !s.roll_back(n_there)) {
+        n_there = 0;
+    }
+    if (n_there == 0) {
+        backend_.set_plan(s.backend_context(), plan);
+    }
     backend_.reset_statistics(s.backend_context());
-    const timed_prefill prefilled = prefill_arm(backend_, arm_, s, ids);
+    const timed_prefill prefilled = prefill_arm(backend_, arm_, s, ids, {}, n_there);
     const backend_statistics counted = parse_statistics(backend_.statistics(s.backend_context()));
     const std::string problem =
-        why_not_applied(counted, mix, settings_.menu, shape_, settings_.base.shape, static_cast<int64_t>(ids.size()));
+        why_not_applied(counted, mix, settings_.menu, planned, static_cast<int64_t>(ids.size()), n_there);
     if (!problem.empty()) {
         throw not_applied(problem);
     }
-    costs.effect.seconds = prefilled.seconds;
-    costs.layers = layer_costs(counted, shape_.n_layer);
+    if (n_there > 0) {
+        costs = before->costs;
+    } else {
+        costs.effect.seconds = prefilled.seconds;
+        costs.layers = layer_costs(counted, shape_.n_layer);
+    }
+    held_ = {plan, prompt, costs};
     return answer_rows(backend_, model_, arm_, s, ids, prefilled.first, settings_.base.n_following, continuation);
 }
 
 const mix_stage::reference & mix_stage::dense(size_t prompt) {
-    const auto found = references_.find(prompt);
-    if (found != references_.end()) {
-        return found->second;
+    if (!references_.contains(prompt)) {
+        const auto n_logits = static_cast<size_t>(model_.facts().n_vocab * (settings_.base.n_following + 1));
+        const std::vector<size_t> context = prompts_.about_context_of(prompt);
+        if ((references_.size() + context.size()) * n_logits > k_most_logits) {
+            references_.clear();
+        }
+        for (const size_t each : context) {
+            references_.insert_or_assign(each, compute_dense(each));
+        }
     }
-    if (references_.size() >= k_most_references) {
-        references_.clear();
-    }
-    const layer_mix mix = mix_of(shape_.n_layer, {}, k_dense);
+    return references_.at(prompt);
+}
+
+mix_stage::reference mix_stage::compute_dense(size_t prompt) {
     reference made;
     mix_effect costs;
-    made.rows = compute_rows(mix, prompt, made.continuation, costs);
+    made.rows = compute_rows({}, {}, prompt, made.continuation, costs);
     const probe_prompt & p = prompts_.prompt(prompt);
     made.costs.effect = effect_of_rows(prompts_.specs()[prompt].name(), static_cast<int64_t>(p.ids.size()), made.rows,
                                        made.rows, p.target);
     made.costs.effect.seconds = made.costs.effect.dense_seconds = costs.effect.seconds;
     made.costs.layers = costs.layers;
-    return references_.emplace(prompt, std::move(made)).first->second;
+    return made;
 }
 
 mix_effect mix_stage::compute(const layer_mix & mix, size_t prompt) {
     const reference & base = dense(prompt);
-    if (all_dense(mix)) {
+    const plan planned = plan_of(mix);
+    if (!planned.any_sparse()) {
         return base.costs;
     }
     mix_effect e;
     mix_effect costs;
     std::vector<token_id> continuation = base.continuation;
-    const logit_rows rows = compute_rows(mix, prompt, continuation, costs);
+    const logit_rows rows = compute_rows(mix, planned, prompt, continuation, costs);
     e.effect = effect_of_rows(base.costs.effect.prompt, base.costs.effect.n_tokens, base.rows, rows,
                               prompts_.prompt(prompt).target);
     e.effect.seconds = costs.effect.seconds;

@@ -2,11 +2,14 @@
 // backend against the dense computation of the same prompt; taken from the records where it is there.
 //
 // All prompts go through one context, whose plan is set for each measurement: making a context takes as long as a short
-// prefill. A prompt's dense answer is computed once and kept until forget().
+// prefill. A prompt's dense answer is computed once and kept as long as there is room. What prompts that ask about one
+// context have in common, up to the last chunk, is computed once where they are measured one behind the other with one
+// mix: the same bits as if each were computed alone.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,10 +43,13 @@ class mix_stage {
     mix_stage(const planner_settings & settings, const record_keys & keys, backend & b, const model & m,
               const prompt_pool & prompts, record_store & records);
 
-    // Where all layers are dense: the prompt's dense computation, with a KL of 0.
+    // Where all layers are dense, and mixes start from no plan: the prompt's dense computation, with a KL of 0.
     mix_effect measure(const layer_mix & mix, size_t prompt);
     bool on_file(const layer_mix & mix, size_t prompt) const;
     bool holds_dense(size_t prompt) const { return references_.contains(prompt); }
+
+    // Tokens of the second prompt that need not be computed behind the first.
+    int64_t n_shared(size_t first, size_t second) const;
 
     // The shorter of two dense prefills of the first prompt.
     double seconds_of_prefill();
@@ -64,14 +70,23 @@ class mix_stage {
     arm arm_;  // dense; plans are set on its session
     std::unique_ptr<session> session_;
     std::map<size_t, reference> references_;
+    // What the session's cache holds, in part or whole.
+    struct computed {
+        std::string plan;
+        size_t prompt = 0;
+        mix_effect costs;  // of the whole prompt, or of one that asks about the same context
+    };
+    std::optional<computed> held_;
 
     std::string key_of(const layer_mix & mix, size_t prompt) const;
     session & open();
-    std::string plan_of(const layer_mix & mix) const;
+    plan plan_of(const layer_mix & mix) const;
     const reference & dense(size_t prompt);
+    reference compute_dense(size_t prompt);
     mix_effect compute(const layer_mix & mix, size_t prompt);
-    logit_rows compute_rows(const layer_mix & mix, size_t prompt, std::vector<token_id> & continuation,
-                            mix_effect & costs);
+    // planned: of the mix.
+    logit_rows compute_rows(const layer_mix & mix, const plan & planned, size_t prompt,
+                            std::vector<token_id> & continuation, mix_effect & costs);
 };
 
 }  // namespace tmx

@@ -71,6 +71,10 @@ std::string provenance_of(const planner_settings & settings, const planner_resul
     file["measured_up_to"] = r.measured_up_to;
     file["chosen_by"] = {{"kl_budget", settings.budget()}};
     file["aim"] = name_of(settings.aim);
+    if (settings.start) {
+        file["start"] = {{"file", std::filesystem::path(settings.start->file).filename().string()},
+                         {"layers_sha256", settings.start->sha256}};
+    }
     file["candidates"] = format_layer_set(r.layers);
     file["menu"] = menu_json(r);
     const combination & taken = r.mix.taken();
@@ -87,7 +91,8 @@ std::string provenance_of(const planner_settings & settings, const planner_resul
 
 plan plan_of_result(const planner_settings & settings, const planner_result & r) {
     const profile_settings & base = settings.base;
-    plan p = plan_of_mix(mix_of_combination(r, r.mix.taken()), r.menu, shape_of(r.facts), base.shape);
+    plan p = plan_of_mix(mix_of_combination(r, r.mix.taken()), r.menu, shape_of(r.facts), base.shape,
+                         settings.start_layers());
     p.tail = tail_policy::chunk;  // a host that does not know the length is the usual user of a file
     p.arithmetic = parse_precision(base.precision).value;
     p.name = plan_name_of(r.facts.name);

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -19,6 +20,9 @@ namespace {
 
 // Leaves out next to nothing, and rounds otherwise than dense: what any change does that does no harm.
 constexpr const char * k_control = "means:keep=0.95";
+
+// Of a combination, added up, in budgets: what adds up to more is not measured on the longest prompts.
+constexpr double k_most_damage = 4;
 
 damage damage_of(const std::vector<prompt_group> & groups, const std::vector<fidelity> & on) {
     damage d;
@@ -66,20 +70,14 @@ class planner_run {
 
     planner_result run() {
         foresee();
+        check_start();
         leave_out_what_fails();
         measure_everywhere();
         predict_times();
         measure_floors();
-        measure_at_shortest();
-        choice_table table = table_of(result_, settings_.aim);
-        drop_useless(table, settings_.budget());
-        if (!others_.empty()) {
-            measure_alone("longest", {others_.back()}, on_frontier(table), &measured_choice::at_long);
-            table = table_of(result_, settings_.aim);
-            drop_useless(table, settings_.budget());
-        }
-        result_.mix = search_in(table);
-        if (const int32_t entry = plain_triangle(); entry >= 0 && n_entries() > 1 && !settings_.base.quick) {
+        result_.mix = search_in(measure_choices());
+        const bool compare = n_entries() > 1 && !settings_.base.quick && !settings_.plan_only && !settings_.start;
+        if (const int32_t entry = plain_triangle(); entry >= 0 && compare) {
             measure_triangle(static_cast<size_t>(entry));
             result_.triangle = search_in(only(table_of(result_, settings_.aim), entry));
         }
@@ -133,6 +131,18 @@ class planner_run {
         return measured;
     }
 
+    // A search never measures what it starts from.
+    void check_start() {
+        for (const bool held_out : {false, true}) {
+            if (settings_.start &&
+                !(measure("start", mix_of(result_.facts.n_layer, {}, k_dense), held_out, settings_.budget()).worst_kl <=
+                  settings_.budget())) {
+                throw failure(fmt::format("--start {} alone is beyond the budget on the prompts that {}",
+                                          settings_.start->file, held_out ? "check" : "choose"));
+            }
+        }
+    }
+
     layer_mix everywhere(size_t entry) const {
         return mix_of(result_.facts.n_layer, result_.layers, static_cast<int32_t>(entry));
     }
@@ -161,9 +171,20 @@ class planner_run {
 
     const std::string & menu_text(size_t entry) const { return settings_.menu[entry].text; }
 
+    // Mean over all positions, of prompts that choose.
+    double kl_of_start(const std::vector<prompt_group> & groups) const {
+        const std::vector<size_t> all = prompts_of(result_.choosing);
+        const std::vector<size_t> asked = prompts_of(groups);
+        return worst_mean(groups, [&](size_t i) {
+            const auto place = std::find(all.begin(), all.end(), asked[i]) - all.begin();
+            return result_.dense.effects[static_cast<size_t>(place)].effect.distance.mean_kl();
+        });
+    }
+
     void measure_everywhere() {
         const double any = std::numeric_limits<double>::infinity();
         result_.dense = measure("dense", mix_of(result_.facts.n_layer, {}, k_dense), false, any);
+        result_.start_grows = others_.empty() ? 0 : kl_of_start({others_.back()}) - kl_of_start(short_);
         for (size_t entry = 0; entry < n_entries(); ++entry) {
             result_.everywhere.push_back(measure("methods", everywhere(entry), false, any));
         }
@@ -180,29 +201,47 @@ class planner_run {
                 times.push_back({dense[i].layers, sparse[i].layers, dense[i].effect.seconds, sparse[i].effect.seconds});
             }
             const std::vector<double> saved = saved_by_layer(times, result_.layers, on_cpu);
-            const std::vector<double> kept = kept_by_layer(times, result_.layers);
+            const std::vector<double> kept = kept_by_layer(times, result_.layers, &time_pair::sparse);
+            const std::vector<double> at_start = kept_by_layer(times, result_.layers, &time_pair::dense);
             for (size_t i = 0; i < result_.layers.size(); ++i) {
                 result_.choices[i][entry].saved = saved[i];
                 result_.choices[i][entry].kept_share = kept[i];
+                result_.choices[i][entry].start_share = at_start[i];
             }
         }
     }
 
-    // [list][prompts of the groups]. Prompt by prompt: each one's dense answer is needed once.
+    // [contexts][questions]: the groups' prompts.
+    std::vector<std::vector<size_t>> contexts_of(const std::vector<prompt_group> & groups) const {
+        std::vector<std::vector<size_t>> contexts;
+        for (const size_t prompt : prompts_of(groups)) {
+            if (prompts_.specs()[prompt].question == 0) {
+                contexts.emplace_back();
+            }
+            contexts.back().push_back(prompt);
+        }
+        return contexts;
+    }
+
+    // [list][prompts of the groups]. Context by context: each one's dense answers are needed once.
     std::vector<std::vector<fidelity>> run_alone(const std::string & name, const std::vector<prompt_group> & groups,
                                                  const std::vector<lone_choice> & list) {
         std::vector<mix_job> jobs;
-        for (const size_t prompt : prompts_of(groups)) {
-            for (const lone_choice & choice : list) {
-                const int32_t number = result_.layers[choice.layer];
-                jobs.push_back({mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(choice.entry)), prompt,
-                                fmt::format("{} alone {}", number, menu_text(choice.entry))});
+        std::vector<size_t> of_job;  // number in the list
+        for (const std::vector<size_t> & context : contexts_of(groups)) {
+            for (size_t i = 0; i < list.size(); ++i) {
+                const int32_t number = result_.layers[list[i].layer];
+                const layer_mix mix = mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(list[i].entry));
+                for (const size_t prompt : context) {
+                    jobs.push_back({mix, prompt, fmt::format("{} alone {}", number, menu_text(list[i].entry))});
+                    of_job.push_back(i);
+                }
             }
         }
         const std::vector<mix_effect> effects = runs_.run(name, jobs);
         std::vector<std::vector<fidelity>> rows(list.size());
         for (size_t i = 0; i < effects.size(); ++i) {
-            rows[i % list.size()].push_back(effects[i].effect.distance);
+            rows[of_job[i]].push_back(effects[i].effect.distance);
         }
         return rows;
     }
@@ -232,6 +271,22 @@ class planner_run {
         const std::vector<std::vector<fidelity>> rows = run_alone("floors", short_, list);
         for (size_t layer = 0; layer < rows.size(); ++layer) {
             result_.floors[layer] = damage_of(short_, rows[layer]).mean_kl;
+        }
+    }
+
+    // What is harmless in the shortest prompts need not be in the longest; then its layer is offered others, too.
+    choice_table measure_choices() {
+        for (;;) {
+            measure_at_shortest();
+            choice_table table = table_of(result_, settings_.aim);
+            drop_useless(table, settings_.budget());
+            const std::vector<lone_choice> list =
+                others_.empty() ? std::vector<lone_choice>()
+                                : next_at_long(result_, table, k_most_damage * settings_.budget());
+            if (list.empty()) {
+                return table;
+            }
+            measure_alone("longest", {others_.back()}, list, &measured_choice::at_long);
         }
     }
 

@@ -11,7 +11,9 @@ layer_mix mix_of_combination(const planner_result & r, const combination & c) {
 }
 
 double damage_counted(const planner_result & r, size_t layer, size_t entry) {
-    return std::max(r.choices[layer][entry].mean_kl() - r.floors[layer], 0.0);
+    const measured_choice & choice = r.choices[layer][entry];
+    const double at_long = choice.at_long.measured ? choice.at_long.mean_kl - r.start_grows : 0;
+    return std::max(std::max(choice.at_short.mean_kl, at_long) - r.floors[layer], 0.0);
 }
 
 const measured_mix * measured_taken(const planner_result & r, const search & s, bool held_out) {
@@ -44,15 +46,19 @@ double share_of_pairs(std::span<const mix_effect> effects) {
 
 double predicted_share(const planner_result & r, const combination & c) {
     double all = 0;
-    double skipped = 0;
+    double kept = 0;
     for (const mix_effect & e : at_longest(r, r.dense)) {
-        all += sum_of(e.layers).kept;
+        const layer_cost without = sum_of(e.layers);
+        all += without.kept + without.skipped;
+        kept += without.kept;
         for (size_t i = 0; i < r.layers.size(); ++i) {
-            const double own = e.layers[static_cast<size_t>(r.layers[i])].kept;
-            skipped += c.entries[i] < 0 ? 0 : own * (1 - r.choices[i][static_cast<size_t>(c.entries[i])].kept_share);
+            const layer_cost & own = e.layers[static_cast<size_t>(r.layers[i])];
+            const measured_choice * taken =
+                c.entries[i] < 0 ? nullptr : &r.choices[i][static_cast<size_t>(c.entries[i])];
+            kept -= taken == nullptr ? 0 : (own.kept + own.skipped) * (taken->start_share - taken->kept_share);
         }
     }
-    return all > 0 ? 1 - skipped / all : 1;
+    return all > 0 ? kept / all : 1;
 }
 
 double saved_seconds(const planner_result & r, const combination & c) {

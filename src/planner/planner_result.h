@@ -29,9 +29,9 @@ struct measured_choice {
     damage at_short;   // on the shortest prompts that choose, and the user's own
     damage at_long;    // on the longest; not measured where these are the shortest, or the entry was dropped before
     double saved = 0;  // seconds of the longest prompts, may be below 0
-    double kept_share = 1;  // of the layer's pairs, in the longest prompts
-
-    double mean_kl() const { return std::max(at_short.mean_kl, at_long.measured ? at_long.mean_kl : 0); }
+    // Of the layer's pairs, in the longest prompts: what is computed, and what would be without it.
+    double kept_share = 1;
+    double start_share = 1;
 };
 
 // A mix that was measured on all prompts that choose, or all that check.
@@ -61,14 +61,16 @@ struct planner_result {
     std::vector<menu_entry> menu;       // what of it can be computed here
     std::vector<std::string> left_out;  // why others cannot, for people
     std::vector<prompt_group> choosing, held_out;
-    std::vector<int32_t> layers;                        // candidates: those without a window
-    measured_mix dense;                                 // on prompts that choose
+    std::vector<int32_t> layers;  // candidates: those without a window
+    measured_mix dense;           // without any entry: all dense, or what mixes start from; on prompts that choose
+    double start_grows = 0;       // what it does more on the longest prompts than on the shortest, mean KL
     std::vector<measured_mix> everywhere;               // [entry], in every candidate layer, on prompts that choose
     std::vector<std::vector<measured_choice>> choices;  // [layers][entry]
     // [layers] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: not known
     std::vector<double> floors;
-    search mix;                      // of the whole menu
-    std::optional<search> triangle;  // of Triangle attention alone, beside it; none: a quick run, or no such entry
+    search mix;  // of the whole menu
+    // Of Triangle attention alone, beside it. None: a quick run, one for the plan only, or no such entry.
+    std::optional<search> triangle;
     plan value;
 };
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "planner/menu.h"
+#include "planner/start_plan.h"
 #include "profile/settings.h"
 
 namespace tmx {
@@ -20,8 +22,11 @@ struct planner_settings {
     profile_settings base;
     std::vector<menu_entry> menu;  // at least one
     planner_aim aim = planner_aim::time;
+    bool plan_only = false;           // leaves out the search with Triangle attention alone
+    std::optional<start_plan> start;  // none: what takes no entry is dense
 
     double budget() const { return base.value; }
+    std::vector<layer_plan> start_layers() const { return start ? start->value.layers : std::vector<layer_plan>(); }
 };
 
 }  // namespace tmx

@@ -37,6 +37,9 @@ json data_json(const profile_settings & settings) {
         }
         data["samples"] = p.samples;
         data["check_samples"] = p.check_samples;
+        if (p.questions > 1) {
+            data["questions"] = p.questions;
+        }
         data["seed"] = p.seed;
         data["texts"] = p.texts.empty() ? "made" : "own";
         data["check_texts"] = p.check_texts.empty() ? "as texts" : "own";

@@ -1,6 +1,7 @@
 #include "prompts/builtin_prompts.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <sstream>
 
@@ -16,8 +17,15 @@ struct draft {
     std::string answer;
 };
 
-// Makes the draft with that many units of filling.
-using drafter = std::function<draft(int64_t n_units)>;
+// Makes the draft of a question with that many units of filling.
+using drafter = std::function<draft(int64_t n_units, int64_t question)>;
+
+// Where in the context a question's answer stands, 0 to 1, from where the first one's does: never twice at one place.
+double depth_of(double first, int64_t question) {
+    constexpr double k_golden = 0.6180339887498949;
+    const double depth = first + k_golden * static_cast<double>(question);
+    return depth - std::floor(depth);
+}
 
 std::string random_word(random_source & random, int64_t length) {
     static constexpr char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
@@ -28,9 +36,9 @@ std::string random_word(random_source & random, int64_t length) {
     return word;
 }
 
-draft kv_draft(int64_t n_pairs, uint64_t seed) {
+draft kv_draft(int64_t n_pairs, uint64_t seed, int64_t question) {
     random_source random(seed);
-    const double depth = random.unit();
+    const double depth = depth_of(random.unit(), question);
     const auto wanted = static_cast<int64_t>(depth * static_cast<double>(std::max<int64_t>(n_pairs, 1)));
     std::string key;
     std::string value;
@@ -49,28 +57,54 @@ draft kv_draft(int64_t n_pairs, uint64_t seed) {
     return {text.str(), "\"" + key + "\": \"", value};
 }
 
-draft needle_draft(int64_t n_words, uint64_t seed, const document & text_of) {
+struct needle {
+    std::string city;
+    std::string number;
+    int64_t at = 0;  // word that it stands before
+};
+
+// One for each question.
+std::vector<needle> make_needles(int64_t n_words, uint64_t seed, const std::vector<std::string> & words, int64_t n) {
+    static constexpr const char * cities[k_most_questions] = {"Lisbon", "Oslo", "Quito", "Hanoi",
+                                                              "Tunis",  "Riga", "Lima",  "Kyoto"};
     random_source random(seed);
-    static constexpr const char * cities[] = {"Lisbon", "Oslo", "Quito", "Hanoi", "Tunis", "Riga", "Lima", "Kyoto"};
-    const std::string city = random.one_of(cities);
-    const std::string number = std::to_string(1000000 + random.below(9000000));
-    const double depth = random.unit();
-    // At the end of a sentence, so that the needle stands between whole sentences.
-    const auto & words = text_of.words;
-    auto at = static_cast<int64_t>(depth * static_cast<double>(n_words));
-    while (at > 0 && words[static_cast<size_t>(at - 1) % words.size()].find('.') == std::string::npos) {
-        --at;
+    const uint64_t first_city = random.below(std::size(cities));
+    const uint64_t first_number = random.below(9000000);
+    const double first_depth = random.unit();
+    std::vector<needle> needles;
+    for (int64_t i = 0; i < n; ++i) {
+        const uint64_t number = i == 0 ? first_number : random.below(9000000);
+        // At the end of a sentence, so that the needle stands between whole sentences.
+        auto at = static_cast<int64_t>(depth_of(first_depth, i) * static_cast<double>(n_words));
+        while (at > 0 && words[static_cast<size_t>(at - 1) % words.size()].find('.') == std::string::npos) {
+            --at;
+        }
+        const uint64_t city = (first_city + static_cast<uint64_t>(i)) % std::size(cities);
+        needles.push_back({cities[city], std::to_string(1000000 + number), at});
     }
-    std::string text =
-        "A special magic number is hidden in the following text. Memorise it; you will be asked for it.\n\n";
-    text += text_of.join(0, at);
-    text += "One of the special magic numbers for " + city + " is: " + number + ". ";
-    text += text_of.join(at, n_words);
-    text += "\n\nWhat is the special magic number for " + city + " mentioned in the text?";
-    return {text, "The special magic number for " + city + " mentioned in the text is", " " + number};
+    return needles;
 }
 
-draft doc_draft(int64_t n_words, uint64_t seed, const document & text_of) {
+draft needle_draft(int64_t n_words, uint64_t seed, const document & text_of, int64_t question, int64_t n_questions) {
+    std::vector<needle> needles = make_needles(n_words, seed, text_of.words, n_questions);
+    const needle asked = needles[static_cast<size_t>(question)];
+    std::stable_sort(needles.begin(), needles.end(), [](const needle & a, const needle & b) { return a.at < b.at; });
+    std::string text =
+        n_questions == 1
+            ? "A special magic number is hidden in the following text. Memorise it; you will be asked for it.\n\n"
+            : "Special magic numbers are hidden in the following text. Memorise them; you will be asked for one.\n\n";
+    int64_t done = 0;
+    for (const needle & each : needles) {
+        text += text_of.join(done, each.at);
+        text += "One of the special magic numbers for " + each.city + " is: " + each.number + ". ";
+        done = each.at;
+    }
+    text += text_of.join(done, n_words);
+    text += "\n\nWhat is the special magic number for " + asked.city + " mentioned in the text?";
+    return {text, "The special magic number for " + asked.city + " mentioned in the text is", " " + asked.number};
+}
+
+draft doc_draft(int64_t n_words, uint64_t seed, const document & text_of, int64_t question) {
     random_source random(seed);
     static constexpr const char * about_any_text[] = {
         "Summarise the text above in three sentences.",
@@ -79,9 +113,14 @@ draft doc_draft(int64_t n_words, uint64_t seed, const document & text_of) {
         "What does the text above say about its own purpose?",
         "Which words does the text above define or explain, and what do they mean?",
     };
-    const std::string open_question = random.one_of(about_any_text);
-    const double depth = random.unit();
-    const bool about_a_fact = random.below(4) != 0;
+    std::string open_question;
+    double depth = 0;
+    bool about_a_fact = false;
+    for (int64_t i = 0; i <= question; ++i) {
+        open_question = random.one_of(about_any_text);
+        depth = random.unit();
+        about_a_fact = random.below(4) != 0;
+    }
     const std::string text = "Read the following text.\n\n" + text_of.join(0, n_words) + "\n\n";
     int64_t n_facts = 0;
     while (n_facts < static_cast<int64_t>(text_of.facts.size()) &&
@@ -95,16 +134,19 @@ draft doc_draft(int64_t n_words, uint64_t seed, const document & text_of) {
     return {text + fact.question, fact.opening, " " + fact.answer};
 }
 
-drafter drafter_of(prompt_kind kind, int64_t n_tokens, uint64_t seed, const std::vector<std::string> & texts) {
+drafter drafter_of(prompt_kind kind, int64_t n_tokens, uint64_t seed, const std::vector<std::string> & texts,
+                   int64_t n_questions) {
     if (kind == prompt_kind::kv) {
-        return [seed](int64_t n) { return kv_draft(n, seed); };
+        return [seed](int64_t n, int64_t question) { return kv_draft(n, seed, question); };
     }
     // A word is at least one token, so n_tokens words are enough.
     const document text = texts.empty() ? make_prose(seed, n_tokens + 1) : shuffle_texts(seed, texts);
     if (kind == prompt_kind::needle) {
-        return [seed, text](int64_t n) { return needle_draft(n, seed, text); };
+        return [seed, text, n_questions](int64_t n, int64_t question) {
+            return needle_draft(n, seed, text, question, n_questions);
+        };
     }
-    return [seed, text](int64_t n) { return doc_draft(n, seed, text); };
+    return [seed, text](int64_t n, int64_t question) { return doc_draft(n, seed, text, question); };
 }
 
 std::vector<token_id> tokens_of(const model & m, const draft & d) {
@@ -148,23 +190,37 @@ prompt_kind parse_prompt_kind(const std::string & text) {
     throw failure("no built-in prompts '" + text + "'; there are kv, needle and doc");
 }
 
-built_prompt build_prompt(const model & m, prompt_kind kind, int64_t n_tokens, uint64_t seed,
-                          const std::vector<std::string> & texts) {
-    const drafter draft_of = drafter_of(kind, n_tokens, seed, texts);
+std::vector<built_prompt> build_prompts(const model & m, prompt_kind kind, int64_t n_tokens, uint64_t seed,
+                                        const std::vector<std::string> & texts, int64_t n_questions) {
+    const drafter draft_of = drafter_of(kind, n_tokens, seed, texts, n_questions);
+    const auto fit = [&](int64_t n_units, int64_t n_asked) {
+        for (int64_t question = 0; question < n_asked; ++question) {
+            if (static_cast<int64_t>(tokens_of(m, draft_of(n_units, question)).size()) > n_tokens) {
+                return false;
+            }
+        }
+        return true;
+    };
     // A word with its blanks is at least one token, a line of JSON at least four, so these are too many.
     int64_t fits = 1;
     int64_t too_many = (kind == prompt_kind::kv ? n_tokens / 4 : n_tokens) + 1;
-    if (static_cast<int64_t>(tokens_of(m, draft_of(fits)).size()) > n_tokens) {
-        throw failure("a " + std::string(name_of(kind)) + " prompt needs more than " + std::to_string(n_tokens) +
-                      " tokens");
-    }
     while (too_many - fits > 1) {
         const int64_t middle = fits + (too_many - fits) / 2;
-        const bool good = static_cast<int64_t>(tokens_of(m, draft_of(middle)).size()) <= n_tokens;
-        (good ? fits : too_many) = middle;
+        (fit(middle, 1) ? fits : too_many) = middle;
     }
-    const draft chosen = draft_of(fits);
-    return {tokens_of(m, chosen), chosen.answer, target_of(m, chosen)};
+    // Other questions may be some tokens longer.
+    while (!fit(fits, n_questions)) {
+        if (--fits == 0) {
+            throw failure("a " + std::string(name_of(kind)) + " prompt needs more than " + std::to_string(n_tokens) +
+                          " tokens");
+        }
+    }
+    std::vector<built_prompt> built;
+    for (int64_t question = 0; question < n_questions; ++question) {
+        const draft chosen = draft_of(fits, question);
+        built.push_back({tokens_of(m, chosen), chosen.answer, target_of(m, chosen)});
+    }
+    return built;
 }
 
 }  // namespace tmx

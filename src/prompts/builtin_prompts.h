@@ -24,10 +24,13 @@ struct built_prompt {
     token_id target = -1;       // its first token; < 0 if there is none
 };
 
-// The prompt of that kind with the most filling that stays within n_tokens. The same arguments give the same tokens.
+constexpr int64_t k_most_questions = 8;
+
+// Prompts of that kind which ask n_questions questions about one context, with the most filling that keeps all of them
+// within n_tokens. They differ only in what stands behind the context. The same arguments give the same tokens.
 // texts: what documents are made of; empty: prose that the program makes itself.
-// ERRORS failure: n_tokens is too few for the kind.
-built_prompt build_prompt(const model & m, prompt_kind kind, int64_t n_tokens, uint64_t seed,
-                          const std::vector<std::string> & texts);
+// ERRORS failure: n_tokens is too few for the kind. REQUIRES 1 <= n_questions <= k_most_questions
+std::vector<built_prompt> build_prompts(const model & m, prompt_kind kind, int64_t n_tokens, uint64_t seed,
+                                        const std::vector<std::string> & texts, int64_t n_questions);
 
 }  // namespace tmx

@@ -110,7 +110,11 @@ std::string line_of_file(const std::string & path, int64_t number, const char * 
 }  // namespace
 
 std::string prompt_spec::name() const {
-    return kind == "data" ? fmt::format("data line {}", sample) : fmt::format("{} {} #{}", kind, length, sample);
+    if (kind == "data") {
+        return fmt::format("data line {}", sample);
+    }
+    const std::string context = fmt::format("{} {} #{}", kind, length, sample);
+    return question == 0 ? context : fmt::format("{}, question {}", context, question + 1);
 }
 
 std::vector<data_prompt> read_data_file(const std::string & path) {
@@ -154,7 +158,9 @@ std::vector<prompt_spec> list_prompts(const prompt_settings & settings) {
         for (int64_t sample = 0; sample < samples; ++sample) {
             for (const int64_t length : lengths) {
                 for (const prompt_kind kind : settings.kinds) {
-                    specs.push_back({name_of(kind), length, sample, seed, held_out, 0});
+                    for (int64_t question = 0; question < settings.questions; ++question) {
+                        specs.push_back({name_of(kind), length, sample, seed, held_out, 0, question});
+                    }
                 }
             }
         }
@@ -168,28 +174,32 @@ std::vector<prompt_spec> list_prompts(const prompt_settings & settings) {
     return specs;
 }
 
-probe_prompt make_prompt(const model & m, const prompt_settings & settings, const prompt_spec & spec) {
-    built_prompt built;
+std::vector<probe_prompt> make_prompts(const model & m, const prompt_settings & settings, const prompt_spec & spec) {
+    std::vector<built_prompt> built;
     if (spec.kind == "data") {
         try {
-            built = prompt_of_data(m, settings.data[spec.data_index]);
+            built.push_back(prompt_of_data(m, settings.data[spec.data_index]));
         } catch (const failure & error) {
             throw failure(line_of_file(settings.data_path, spec.sample, error.what()));
         }
     } else {
         const prompt_kind kind = parse_prompt_kind(spec.kind);
         const bool other_texts = spec.held_out && !settings.check_texts.empty();
-        built = build_prompt(m, kind, spec.length, seed_of(spec, kind),
-                             other_texts ? settings.check_texts : settings.texts);
+        built = build_prompts(m, kind, spec.length, seed_of(spec, kind),
+                              other_texts ? settings.check_texts : settings.texts, settings.questions);
     }
-    probe_prompt prompt;
-    prompt.target = settings.known_target || spec.kind == "data" ? built.target : -1;
-    prompt.ids = std::move(built.ids);
-    sha256 hash;
-    hash.add(prompt.ids.data(), prompt.ids.size() * sizeof(token_id));
-    hash.add(&prompt.target, sizeof(prompt.target));
-    prompt.key = hash.hex().substr(0, 16);
-    return prompt;
+    std::vector<probe_prompt> prompts;
+    for (built_prompt & one : built) {
+        probe_prompt prompt;
+        prompt.target = settings.known_target || spec.kind == "data" ? one.target : -1;
+        prompt.ids = std::move(one.ids);
+        sha256 hash;
+        hash.add(prompt.ids.data(), prompt.ids.size() * sizeof(token_id));
+        hash.add(&prompt.target, sizeof(prompt.target));
+        prompt.key = hash.hex().substr(0, 16);
+        prompts.push_back(std::move(prompt));
+    }
+    return prompts;
 }
 
 }  // namespace tmx

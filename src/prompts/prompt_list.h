@@ -22,7 +22,7 @@ struct data_prompt {
 };
 
 // Reads JSON lines: {"prompt": "text"} or {"ids": [1, 2, 3]}, with "chat_template": false, "target": "text" or 17.
-// Whether tokens are of the model, make_prompt() says.
+// Whether tokens are of the model, make_prompts() says.
 // ERRORS failure: names the line and what is wrong with it; unknown keys are errors.
 std::vector<data_prompt> read_data_file(const std::string & path);
 
@@ -32,6 +32,7 @@ struct prompt_settings {
     std::vector<int64_t> check_lengths;  // of prompts kept back; empty: as lengths
     int64_t samples = 4;                 // of each kind and length
     int64_t check_samples = 2;           // of each kind and length, kept back
+    int64_t questions = 1;               // that are asked about each of these contexts, a prompt each
     uint64_t seed = 1;
     std::vector<std::string> texts;        // documents are made of them; empty: made prose
     std::vector<std::string> check_texts;  // of prompts kept back; empty: as texts
@@ -49,8 +50,9 @@ struct prompt_spec {
     uint64_t seed = 0;
     bool held_out = false;
     size_t data_index = 0;
+    int64_t question = 0;  // of those about the context
 
-    std::string name() const;  // "kv 2048 #0", for people
+    std::string name() const;  // "kv 2048 #0", "kv 2048 #0, question 2"; for people
 };
 
 struct probe_prompt {
@@ -60,10 +62,11 @@ struct probe_prompt {
 };
 
 // Prompts to choose with, then those kept back. Samples vary slowest, so that the first lines of a run cover every kind
-// and length.
+// and length; questions about one context stand together.
 std::vector<prompt_spec> list_prompts(const prompt_settings & settings);
 
-// ERRORS failure: the prompt cannot be made, or data names a token that the model does not have.
-probe_prompt make_prompt(const model & m, const prompt_settings & settings, const prompt_spec & spec);
+// All questions about the spec's context, in their order; one of data. ERRORS failure: the prompts cannot be made, or
+// data names a token that the model does not have.
+std::vector<probe_prompt> make_prompts(const model & m, const prompt_settings & settings, const prompt_spec & spec);
 
 }  // namespace tmx

@@ -1,6 +1,7 @@
 #include "prompts/prompt_pool.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace tmx {
 namespace {
@@ -16,7 +17,10 @@ bool wants_template(const prompt_settings & settings) {
 
 prompt_pool::prompt_pool(const model & m, const prompt_settings & settings) : specs_(list_prompts(settings)) {
     for (const prompt_spec & spec : specs_) {
-        made_.push_back(make_prompt(m, settings, spec));
+        if (spec.question == 0) {
+            std::vector<probe_prompt> about_one_context = make_prompts(m, settings, spec);
+            std::move(about_one_context.begin(), about_one_context.end(), std::back_inserter(made_));
+        }
     }
     if (wants_template(settings)) {
         // Whether there is a template that llama.cpp knows depends on the model alone.
@@ -25,6 +29,14 @@ prompt_pool::prompt_pool(const model & m, const prompt_settings & settings) : sp
             notes_.push_back(any.note);
         }
     }
+}
+
+std::vector<size_t> prompt_pool::about_context_of(size_t number) const {
+    std::vector<size_t> found = {number - static_cast<size_t>(specs_[number].question)};
+    while (found.back() + 1 < specs_.size() && specs_[found.back() + 1].question > 0) {
+        found.push_back(found.back() + 1);
+    }
+    return found;
 }
 
 std::vector<size_t> prompt_pool::numbers(bool held_out) const {

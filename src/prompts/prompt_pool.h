@@ -15,6 +15,8 @@ class prompt_pool {
 
     const std::vector<prompt_spec> & specs() const { return specs_; }
     std::vector<size_t> numbers(bool held_out) const;  // into specs()
+    // The questions about the context of that one, which is among them; in their order.
+    std::vector<size_t> about_context_of(size_t number) const;
 
     // What the user should know about how they were made.
     const std::vector<std::string> & notes() const { return notes_; }

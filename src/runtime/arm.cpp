@@ -67,16 +67,22 @@ std::unique_ptr<session> open_arm(backend & b, const model & m, const arm & a) {
     return opened;
 }
 
+std::vector<index_range> chunks_of_arm(const arm & a, int64_t n_prompt) {
+    return cut_chunks(n_prompt, a.context.n_ubatch, a.min_last);
+}
+
 timed_prefill prefill_arm(backend & b, const arm & a, session & s, std::span<const token_id> prompt,
-                          const std::function<void(int64_t)> & progress) {
+                          const std::function<void(int64_t)> & progress, int64_t n_there) {
     const auto n_prompt = static_cast<int64_t>(prompt.size());
     if (b.loaded()) {
         b.set_prompt_length(s.backend_context(), n_prompt);
     }
-    s.clear();
+    if (n_there == 0) {
+        s.clear();
+    }
     const std::vector<index_range> chunks = cut_chunks(n_prompt, s.options().n_ubatch, a.min_last);
     const double start = seconds_now();
-    s.prefill(prompt, chunks, progress);
+    s.prefill(prompt, chunks, progress, n_there);
     const token_id first = argmax(s.last_logits());
     const double seconds = seconds_now() - start;
     if (!a.ours && b.loaded()) {

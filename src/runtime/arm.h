@@ -33,10 +33,12 @@ struct timed_prefill {
     token_id first = 0;  // the first token, greedy
 };
 
-// REQUIRES a session of open_arm(b, m, a). progress as in session::prefill.
+// REQUIRES a session of open_arm(b, m, a). progress and n_there as in session::prefill, with the chunks of
+// chunks_of_arm().
 // ERRORS   failure, where an arm that is not ours went through our backend, too.
 timed_prefill prefill_arm(backend & b, const arm & a, session & s, std::span<const token_id> prompt,
-                          const std::function<void(int64_t)> & progress = {});
+                          const std::function<void(int64_t)> & progress = {}, int64_t n_there = 0);
+std::vector<index_range> chunks_of_arm(const arm & a, int64_t n_prompt);
 
 // Greedy answer behind a prefill whose first token is `first`: at most n_max tokens, the end token not included.
 // on_token: called with each token as it is known; may be empty.

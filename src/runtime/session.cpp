@@ -132,9 +132,14 @@ void session::decode_batch(const llama_batch & batch, int64_t position) {
 }
 
 void session::prefill(std::span<const token_id> prompt, std::span<const index_range> chunks,
-                      const std::function<void(int64_t)> & progress) {
-    clear();
+                      const std::function<void(int64_t)> & progress, int64_t n_there) {
+    if (n_there == 0) {
+        clear();
+    }
     for (const index_range & chunk : chunks) {
+        if (chunk.end <= n_there) {
+            continue;
+        }
         const bool final_chunk = chunk.end == static_cast<int64_t>(prompt.size());
         evaluate(prompt.subspan(static_cast<size_t>(chunk.begin), static_cast<size_t>(chunk.size())), false,
                  final_chunk);

@@ -52,8 +52,9 @@ class session {
 
     // Forgets the sequence and feeds the prompt, chunk by chunk; then last_logits() is the first token's distribution.
     // progress: called after each chunk with the tokens done so far; may be empty.
+    // n_there: the sequence holds so many of the prompt's tokens and no others, whole chunks, and they stay.
     void prefill(std::span<const token_id> prompt, std::span<const index_range> chunks,
-                 const std::function<void(int64_t)> & progress = {});
+                 const std::function<void(int64_t)> & progress = {}, int64_t n_there = 0);
 
     // Appends one token, decoded densely.
     void decode(token_id token);

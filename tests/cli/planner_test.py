@@ -20,7 +20,7 @@ from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, Pages, comma
 
 FAKE_GPU_MODULE = sys.argv[2]
 MENU = ["--menu", "triangle,stride:stride=3"]
-LONG = ["--builtin", "needle", "--length", "700,1100", "--samples", "1", "--check-samples", "1"]
+LONG = ["--builtin", "needle", "--length", "700,1100", "--samples", "1", "--check-samples", "1", "--questions", "1"]
 QUICK = ["--builtin", "needle", "--length", "700", "--quick"]
 TIMES = ("prefill_s", "dense_prefill_s", "layers")
 
@@ -43,7 +43,9 @@ class Usage(Case):
                       ["--ablate-in", "probe"], ["--threshold", "1"], ["--curve"], ["--yardsticks"]):  # fmt: skip
             self.check(run(*command(self.folder, *MENU, *other)), 2, "--menu", other[0])
         self.check(run(*command(self.folder, *MENU, "--check-samples", "0")), 2, "--check-samples")
-        self.check(run(*command(self.folder, "--aim", "pairs")), 2, "--aim", "--menu")
+        for option in (["--aim", "pairs"], ["--questions", "2"], ["--plan-only"], ["--start", "heads.json"]):
+            self.check(run(*command(self.folder, *option)), 2, option[0], "--menu")
+        self.check(run(*command(self.folder, *MENU, "--questions", "9")), 2, "--questions", "8")
         self.check(run(*command(self.folder, *MENU, "--aim", "heat")), 2, "--aim", "{time,pairs}")
 
     def test_help_teaches(self):
@@ -130,6 +132,47 @@ class Mixes(Case):
         self.assertEqual((made["aim"], made["data"]["lengths"], made["data"]["check_lengths"]), ("pairs", [700], [900]))
         self.assertTrue(850 < made["check"][0]["tokens"] <= 900, made["check"])
         self.assertEqual(made["measured_up_to"], made["check"][0]["tokens"])
+
+    def test_on_a_plan_of_heads(self):
+        folder = os.path.join(self.folder, "heads")
+        os.mkdir(folder)
+        self.check(run(*command(folder, *QUICK, "--method", "gradient", "--per-head", "--select", "20")), 0,
+                   "20 of 54 heads triangle")  # fmt: skip
+        heads = os.path.join(folder, "plan.json")
+        start = json.loads(text_of(folder, "plan.json"))
+        self.assertTrue(start["per_head"])
+        arguments = [*QUICK, "--aim", "pairs", "--start", heads, "--menu", "stride:stride=3"]
+        self.check(run(*command(self.folder, *arguments, "--kl-budget", "1e-30")), 1, "alone is beyond the budget")
+        done = run(*command(self.folder, *arguments, "--kl-budget", "9"))
+        self.check(done, 0, "of 6 layers are not dense: stride:stride=3", "plan.json has no triangle heads")
+        plan = json.loads(text_of(self.folder, "plan.json"))
+        self.assertEqual(plan["triangle_layers"], start["triangle_layers"])
+        # A head that was dense selects, or its layer is as it was: of so short a prompt some layers save nothing.
+        selected = {rule["layers"]: rule["heads"] for rule in plan["dynamic"] if "heads" in rule}
+        self.assertTrue(selected)
+        left = {layer: each["dense_heads"] for layer, each in plan.get("per_head", {}).items()}
+        self.assertEqual(selected | left, {layer: each["dense_heads"] for layer, each in start["per_head"].items()})
+        self.assertEqual(plan["provenance"]["start"]["file"], "plan.json")
+        other = ["--start", "preset:llama-3.1-8b-instruct"]
+        self.check(run(*command(self.folder, *MENU, *QUICK, *other)), 2, *other, "plan is for 32 layers, the model has 6")
+
+    def test_a_question_costs_its_own_rows_and_answers_as_if_it_were_asked_alone(self):
+        arguments = ["--menu", "triangle,stride:stride=3,means:alpha=0.1", *QUICK, "--questions", "3", "--ubatch", "256",
+                     "--kl-budget", "2", "--plan-only"]  # fmt: skip
+        self.check(run(*command(self.folder, *arguments)), 0, "checked on 3 other prompts")
+        made = json.loads(text_of(self.folder, "plan.json"))["provenance"]
+        self.assertEqual(made["data"]["questions"], 3)
+        together = records_of(self.folder)
+        # What is gone is computed whole, since the questions before it are on file.
+        path = os.path.join(self.folder, "plan.json.records.jsonl")
+        lines = text_of(self.folder, "plan.json.records.jsonl").splitlines(keepends=True)
+        kept = [line for line in lines if "question 3" not in line]
+        self.assertGreater(len(lines) - len(kept), 2 * N_LAYER)
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(kept)
+        self.check(run(*command(self.folder, *arguments)), 0, "going on with")
+        self.assertEqual(records_of(self.folder), together)
+        self.assertEqual(json.loads(text_of(self.folder, "plan.json"))["provenance"]["check"], made["check"])
 
     def test_what_the_backend_computes_exactly_is_no_measurement(self):
         done = run(*command(self.folder, *MENU, *QUICK), TRIANGLEMIX_MIN_ROWS="4096")

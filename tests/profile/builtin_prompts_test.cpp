@@ -1,6 +1,9 @@
 // Built-in prompts in the embedded model's tokens (its weights are not loaded).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "prompts/builtin_prompts.h"
 #include "prompts/prompt_list.h"
 #include "runtime/backend.h"
@@ -20,11 +23,11 @@ TEST(BuiltinPrompts, FillTheirLengthAndAreTheSameForTheSameSeed) {
         "The harbour is open all year. Boats come and go.\n\nIn winter there are few.\n\n"};
     for (const prompt_kind kind : k_all_kinds) {
         for (const std::vector<std::string> & from : {std::vector<std::string>{}, texts}) {
-            const built_prompt a = build_prompt(vocabulary(), kind, 700, 5, from);
+            const built_prompt a = build_prompts(vocabulary(), kind, 700, 5, from, 1).front();
             EXPECT_LE(a.ids.size(), 700U) << name_of(kind);
             EXPECT_GT(a.ids.size(), 640U) << name_of(kind);
-            EXPECT_EQ(a.ids, build_prompt(vocabulary(), kind, 700, 5, from).ids);
-            EXPECT_NE(a.ids, build_prompt(vocabulary(), kind, 700, 6, from).ids);
+            EXPECT_EQ(a.ids, build_prompts(vocabulary(), kind, 700, 5, from, 1).front().ids);
+            EXPECT_NE(a.ids, build_prompts(vocabulary(), kind, 700, 6, from, 1).front().ids);
         }
     }
 }
@@ -33,7 +36,7 @@ TEST(BuiltinPrompts, TheAnswerStandsInThePromptAndTheTargetBeginsIt) {
     for (const prompt_kind kind : k_all_kinds) {
         int n_answers = 0;
         for (uint64_t seed = 0; seed < 8; ++seed) {
-            const built_prompt p = build_prompt(vocabulary(), kind, 500, seed, {});
+            const built_prompt p = build_prompts(vocabulary(), kind, 500, seed, {}, 1).front();
             if (p.answer.empty()) {
                 EXPECT_EQ(p.target, -1);
                 continue;
@@ -48,8 +51,26 @@ TEST(BuiltinPrompts, TheAnswerStandsInThePromptAndTheTargetBeginsIt) {
     }
 }
 
+TEST(BuiltinPrompts, QuestionsAboutOneContextDifferBehindItAndHaveOtherAnswers) {
+    for (const prompt_kind kind : k_all_kinds) {
+        const std::vector<built_prompt> asked = build_prompts(vocabulary(), kind, 1500, 5, {}, k_most_questions);
+        ASSERT_EQ(asked.size(), static_cast<size_t>(k_most_questions));
+        std::set<std::vector<token_id>> different;
+        for (const built_prompt & p : asked) {
+            EXPECT_LE(p.ids.size(), 1500U);
+            EXPECT_NE(vocabulary().text(p.ids).find(p.answer), std::string::npos) << p.answer;
+            const auto first_other =
+                std::mismatch(p.ids.begin(), p.ids.end(), asked[0].ids.begin(), asked[0].ids.end()).first;
+            EXPECT_LT(p.ids.end() - first_other, 110) << name_of(kind);
+            different.insert(p.ids);
+        }
+        EXPECT_GE(different.size(), kind == prompt_kind::doc ? 5U : asked.size()) << name_of(kind);
+        EXPECT_EQ(asked[3].ids, build_prompts(vocabulary(), kind, 1500, 5, {}, k_most_questions)[3].ids);
+    }
+}
+
 TEST(BuiltinPrompts, TooShortIsRefused) {
-    EXPECT_THROW(static_cast<void>(build_prompt(vocabulary(), prompt_kind::kv, 30, 1, {})), failure);
+    EXPECT_THROW(static_cast<void>(build_prompts(vocabulary(), prompt_kind::kv, 30, 1, {}, 1)), failure);
     EXPECT_THROW(static_cast<void>(parse_prompt_kind("poem")), failure);
 }
 
@@ -66,16 +87,16 @@ TEST(PromptList, OwnPromptsTemplatedRawAndAsTokens) {
     settings.data = {text, raw, ids};
     const std::vector<prompt_spec> specs = list_prompts(settings);
     ASSERT_EQ(specs.size(), 3U);
-    const probe_prompt a = make_prompt(vocabulary(), settings, specs[0]);
-    const probe_prompt b = make_prompt(vocabulary(), settings, specs[1]);
-    const probe_prompt c = make_prompt(vocabulary(), settings, specs[2]);
+    const probe_prompt a = make_prompts(vocabulary(), settings, specs[0]).front();
+    const probe_prompt b = make_prompts(vocabulary(), settings, specs[1]).front();
+    const probe_prompt c = make_prompts(vocabulary(), settings, specs[2]).front();
     EXPECT_GT(a.ids.size(), b.ids.size());
     EXPECT_EQ(b.ids, vocabulary().tokenise("Hello there"));
     EXPECT_EQ(a.target, vocabulary().tokenise(" World").front());
     EXPECT_EQ(c.ids, (std::vector<token_id>{5, 6, 7}));
     EXPECT_EQ(c.target, -1);
     EXPECT_NE(a.key, b.key);
-    EXPECT_EQ(a.key, make_prompt(vocabulary(), settings, specs[0]).key);
+    EXPECT_EQ(a.key, make_prompts(vocabulary(), settings, specs[0]).front().key);
 }
 
 }  // namespace

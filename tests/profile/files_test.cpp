@@ -268,6 +268,27 @@ TEST(PromptList, HeldOutPromptsAreOthers) {
     }
 }
 
+TEST(PromptList, QuestionsAboutOneContextStandTogether) {
+    prompt_settings settings;
+    settings.kinds = {prompt_kind::kv, prompt_kind::needle};
+    settings.lengths = {100, 200};
+    settings.samples = 2;
+    settings.check_samples = 1;
+    settings.questions = 3;
+    settings.data.resize(1);
+    const std::vector<prompt_spec> specs = list_prompts(settings);
+    ASSERT_EQ(specs.size(), 2U * 2 * (2 + 1) * 3 + 1);
+    for (size_t i = 0; i < specs.size(); ++i) {
+        if (specs[i].question > 0) {
+            EXPECT_EQ(specs[i].question, specs[i - 1].question + 1);
+            EXPECT_EQ(specs[i].kind, specs[i - 1].kind);
+            EXPECT_EQ(specs[i].length, specs[i - 1].length);
+        }
+    }
+    EXPECT_EQ(specs[0].name(), "kv 100 #0");
+    EXPECT_EQ(specs[2].name(), "kv 100 #0, question 3");
+}
+
 TEST(Text, ProseIsTheSameAndLongerOnesBeginAlike) {
     const document a = make_prose(5, 300);
     const document b = make_prose(5, 900);

@@ -177,11 +177,13 @@ TEST(LoneChoices, WhatSavesMostIsMeasuredFirst) {
 }
 
 TEST(LoneChoices, WhereOneIsHarmlessTheOthersAreNotMeasured) {
-    const planner_result r = result_of({{choice_of(2, 0.5, 1.05), choice_of(1, 0.25)},
-                                        {choice_of(2, 0.5, 1.2), choice_of(1, 0.25)},
-                                        {choice_of(2, 0.5, 50), choice_of(1, 0.25, 30)}});
+    planner_result r = result_of({{choice_of(2, 0.5, 1.05), choice_of(1, 0.25)},
+                                  {choice_of(2, 0.5, 1.2), choice_of(1, 0.25)},
+                                  {choice_of(2, 0.5, 50), choice_of(1, 0.25, 30)}});
     EXPECT_EQ(next_choices(r, planner_aim::time, 12), (choice_list{{1, 1}}));
     EXPECT_EQ(next_choices(r, planner_aim::time, 120), choice_list{}) << "a larger budget";
+    r.choices[0][0].at_long = {true, 7, 7, 1.2};
+    EXPECT_EQ(next_choices(r, planner_aim::time, 12), (choice_list{{0, 1}, {1, 1}})) << "harm in longer prompts";
 }
 
 TEST(LoneChoices, ASearchGetsWhatWasMeasuredBeyondTheFloor) {
@@ -191,9 +193,11 @@ TEST(LoneChoices, ASearchGetsWhatWasMeasuredBeyondTheFloor) {
     EXPECT_EQ(table[0][0].damage, 0) << "below the floor";
     EXPECT_EQ(table[1][0].damage, 1) << "the larger of both lengths";
     EXPECT_EQ(table[0][0].saved, 0.5);
-    EXPECT_EQ(on_frontier(table), (choice_list{{0, 0}, {1, 0}}));
-    EXPECT_EQ(on_frontier({{{1, 1, true}, {1, 2, true}, {5, 3, true}, {6, 4, true}, {0, 9, false}}}),
+    EXPECT_EQ(on_frontier(table, 9), (choice_list{{0, 0}, {1, 0}}));
+    EXPECT_EQ(on_frontier(table, 0.9), (choice_list{{0, 0}}));
+    EXPECT_EQ(on_frontier({{{1, 1, true}, {1, 2, true}, {5, 3, true}, {6, 4, true}, {0, 9, false}}}, 9),
               (choice_list{{0, 1}, {0, 3}}));
+    EXPECT_EQ(next_at_long(r, table, 9), (choice_list{{0, 0}})) << "the other was measured";
 }
 
 TEST(PromptGroups, AMeanBeyondALimitIsKnownEarly) {

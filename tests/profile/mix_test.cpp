@@ -40,7 +40,7 @@ class MixApplied : public ::testing::Test {
     std::vector<menu_entry> menu = parse_menu("triangle,stride:stride=3,triangle+stride:stride=3", k_shape, false);
 
     std::string why(const backend_statistics & s, const layer_mix & mix) const {
-        return why_not_applied(s, mix, menu, k_model, k_shape, k_tokens);
+        return why_not_applied(s, mix, menu, plan_of_mix(mix, menu, k_model, k_shape), k_tokens, 0);
     }
 };
 

@@ -295,7 +295,7 @@ TEST(EntryTimes, ALayersPartIsItsPartOfThePairsSkipped) {
         EXPECT_NEAR(saved[1], 0, 1e-12);
         EXPECT_NEAR(saved[2], 0.75, 1e-12);
     }
-    EXPECT_EQ(kept_by_layer({times(3, 10, kept)}, {0, 1, 2}), kept);
+    EXPECT_EQ(kept_by_layer({times(3, 10, kept)}, {0, 1, 2}, &time_pair::sparse), kept);
 }
 
 TEST(EntryTimes, TheMedianOfPromptsAndEqualPartsWhereNothingIsKnown) {

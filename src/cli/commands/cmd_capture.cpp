@@ -47,7 +47,7 @@ std::vector<token_id> prompt_of(const capture_options & options, const model & m
         return m.tokenise_prompt(document.text).ids;
     }
     name = fmt::format("{} {} seed {}", options.kind, options.length, options.seed);
-    return build_prompt(m, parse_prompt_kind(options.kind), options.length, options.seed, {}).ids;
+    return build_prompts(m, parse_prompt_kind(options.kind), options.length, options.seed, {}, 1).front().ids;
 }
 
 std::vector<int32_t> layers_of(const capture_options & options, const model_facts & facts) {

@@ -40,7 +40,8 @@ with values is one entry (stride:stride=10), alone it stands for a short list of
 window of its own, triangle+stride:stride=10 is both in one layer. Each entry is measured in each layer alone, in
 llama.cpp, first on the shortest prompts; what another entry beats is dropped, the rest is measured again on the
 longest. Taken is the fastest combination that a search finds within --kl-budget, on prompts kept back, too, at every
-length; with --aim pairs the one that computes the fewest attention pairs.
+length; with --aim pairs the one that computes the fewest attention pairs. --start PLAN: its triangle layers and heads
+(of a run with --per-head, say) stay, and an entry is what the layer's other heads do.
 
 Examples:
   trianglemix profile --quick -m model.gguf -o plan.json
@@ -144,7 +145,8 @@ int run(const profile_options & options, const invocation & call) {
     if (menu.empty()) {
         run_layers(options, settings, b, m, prompts, call);
     } else {
-        run_menu(options, {settings, menu, aim_of(options)}, b, m, prompts, call);
+        run_menu(options, {settings, menu, aim_of(options), options.plan_only, start_of(options, shape_of(m.facts()))},
+                 b, m, prompts, call);
     }
     return 0;
 }

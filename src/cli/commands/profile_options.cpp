@@ -29,6 +29,9 @@ std::vector<std::string> read_all(const std::vector<std::string> & paths) {
     return texts;
 }
 
+// Asked about each context where a menu is measured; the context is computed once.
+constexpr int64_t k_menu_questions = 4;
+
 std::string record_path_of(const profile_options & options) {
     return options.out + ".records.jsonl";
 }
@@ -37,6 +40,7 @@ prompt_settings prompts_of(const profile_options & options) {
     prompt_settings prompts = options.settings.prompts;
     prompts.lengths = options.lengths;
     prompts.check_lengths = options.check_lengths;
+    prompts.questions = options.questions.value_or(options.menu && !options.settings.quick ? k_menu_questions : 1);
     for (const std::string & kind : options.kinds) {
         prompts.kinds.push_back(parse_prompt_kind(kind));
     }
@@ -58,6 +62,7 @@ void settle_choice(const profile_options & options, profile_settings & s) {
     s.how = size.how;
     s.value = size.value;
     if (options.menu) {
+        s.gradient = false;
         return;  // the planner measures each choice in llama.cpp
     }
     const settled_method method =
@@ -177,6 +182,21 @@ planner_aim aim_of(const profile_options & options) {
     return options.aim == "pairs" ? planner_aim::pairs : planner_aim::time;
 }
 
+std::optional<start_plan> start_of(const profile_options & options, const model_shape & model) {
+    if (options.start.empty()) {
+        return std::nullopt;
+    }
+    const parsed<plan> read = load_plan(options.start);
+    if (!read.ok()) {
+        throw usage_error(fmt::format("--start: {}", read.error));
+    }
+    try {
+        return make_start(options.start, read.value, model, options.settings.shape);
+    } catch (const contradiction & error) {
+        throw usage_error(error.what());
+    }
+}
+
 void add_profile_options(CLI::App & sub, profile_options & options) {
     profile_settings & s = options.settings;
     add_model_options(sub, options.model);
@@ -190,6 +210,17 @@ void add_profile_options(CLI::App & sub, profile_options & options) {
               ->check(CLI::IsMember({"time", "pairs"}))
               ->needs(menu),
           "time|pairs", "time");
+    sub.add_flag("--plan-only", options.plan_only,
+                 "of a menu: leave out the search with Triangle attention alone, which is shown beside the plan")
+        ->needs(menu);
+    shown(
+        sub.add_option("--start", options.start, "of a menu: a plan of Triangle layers and heads that every mix keeps"),
+        "PLAN", "")
+        ->needs(menu);
+    shown(sub.add_option("--questions", options.questions, "of a menu: asked about each made context, computed once")
+              ->check(whole_number(1, k_most_questions))
+              ->needs(menu),
+          "N", "4; with --quick 1");
     CLI::Option * method =
         shown(sub.add_option("--method", options.method, "how layers are judged")
                   ->check(CLI::IsMember({"gradient", "ablation", "both"})),

@@ -19,7 +19,7 @@ struct profile_options {
     std::vector<std::string> kinds;
     std::vector<int64_t> lengths;        // empty: default_lengths()
     std::vector<int64_t> check_lengths;  // empty: as lengths
-    std::optional<int64_t> samples, check_samples;
+    std::optional<int64_t> samples, check_samples, questions;
     std::string data;
     std::vector<std::string> texts;
     std::vector<std::string> check_texts;
@@ -29,6 +29,8 @@ struct profile_options {
     std::string layers;
     std::optional<std::string> menu;  // the planner
     std::string aim = "time";
+    bool plan_only = false;
+    std::string start;  // a plan's name; "": none
     std::optional<int64_t> select;
     std::optional<double> threshold;
     std::optional<double> kl_budget;
@@ -49,6 +51,7 @@ void check_outputs(const profile_options & options);
 profile_settings settings_of(const profile_options & options, const invocation & call);
 std::vector<menu_entry> menu_of(const profile_options & options);  // empty: none was given
 planner_aim aim_of(const profile_options & options);
+std::optional<start_plan> start_of(const profile_options & options, const model_shape & model);
 
 void show_note(const std::string & note);  // "": nothing is shown
 void show_notes(const std::vector<std::string> & notes);
