@@ -20,8 +20,8 @@ using costs_of_pair = std::vector<layer_cost> time_pair::*;
 //
 // What it saves in all layers together is the median over prompts: of the attention's seconds where the statistics
 // count them (by_statistics), else of the whole prefill, in which what is not attention is the same. A layer's part of
-// that is its part of the pairs that are skipped beyond those of dense, since a single layer's seconds are too few to be measured well; equal parts,
-// where the backend does not know what it skips. REQUIRES at least one prompt.
+// that is its part of the pairs that are skipped beyond those of dense, since a single layer's seconds are too few to
+// be measured well; equal parts, where the backend does not know what it skips. REQUIRES at least one prompt.
 std::vector<double> saved_by_layer(const std::vector<time_pair> & prompts, const std::vector<int32_t> & layers,
                                    bool by_statistics);
 

@@ -94,6 +94,19 @@ class Answers(unittest.TestCase):
                     print(f"{LENGTHS[i]:5} tokens: remote against this host, first-token KL {divergence:.1e}", flush=True)
                     self.assertLessEqual(divergence, self.yardstick.kl_bound)
 
+    def test_masks_go_to_our_devices_in_few_bytes(self):
+        with remotes(TRIANGLEMIX_STRICT="1") as (servers, _):
+            env = settings.with_backend(TRIANGLEMIX_RPC=",".join(server.endpoint for server in servers))
+            named = ["--device", "TriangleMixRPC0,TriangleMixRPC1", "-ngl", "99", "-ts", "1,1"]
+            got, shown = answers([*HOST, *named], env, together=True)
+            print(f"{shown['gpu']['short_masks']} masks in few bytes", flush=True)
+            self.assertGreater(shown["gpu"]["short_masks"], 0)
+            for server in servers:
+                counted = server.statistics()
+                self.assertGreater(counted["nodes"]["dense"], 0)
+                self.assertEqual(counted["rows"]["masked"], 0, counted["masked_rows"])
+        self.compare(got)
+
     def test_layers_whose_output_rows_another_host_knows_are_dense(self):
         with remotes(TRIANGLEMIX_LAYERS=f"0-{settings.N_LAYER - 1}", TRIANGLEMIX_WINDOW="64") as (servers, flags):
             answers(flags)

@@ -37,7 +37,8 @@ class encoder {
     }
 
   private:
-    // The first cell from there on in which the rows differ; n_kv: there is none. Most rows are equal nearly everywhere.
+    // The first cell from there on in which the rows differ; n_kv: there is none. Most rows are equal nearly
+    // everywhere.
     int64_t next_change(const uint16_t * row, const uint16_t * before, int64_t cell) const {
         constexpr int64_t k_block = 2048;
         while (cell < n_kv_) {
