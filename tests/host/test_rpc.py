@@ -33,8 +33,10 @@ def answers(flags, env=None, together=False):
         prompts = Prompts(server.tokenize)
         asked = [prompts.prompt(i, n) for i, n in enumerate(LENGTHS)]
         if together:
-            return server.complete_all(asked, n_predict=N_TOKENS, n_probs=100), server.statistics
-        return [server.complete(tokens, n_predict=N_TOKENS, n_probs=100) for tokens in asked], server.statistics
+            got = server.complete_all(asked, n_predict=N_TOKENS, n_probs=100)
+        else:
+            got = [server.complete(tokens, n_predict=N_TOKENS, n_probs=100) for tokens in asked]
+    return got, server.statistics
 
 
 @contextlib.contextmanager
