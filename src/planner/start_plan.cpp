@@ -11,7 +11,7 @@ namespace tmx {
 namespace {
 
 std::string why_no_start(const plan & value, const model_shape & model, const triangle_shape & shape) {
-    const std::string mismatch = plan_mismatch(value, model);
+    std::string mismatch = plan_mismatch(value, model);
     if (!mismatch.empty()) {
         return mismatch;
     }
