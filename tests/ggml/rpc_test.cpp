@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "device_fixture.h"
 #include "fake_gpu.h"
@@ -50,12 +53,20 @@ bool listens(int port) {
     return connected;
 }
 
+// A proxy must not move, nor end before the process does: servers and clients keep it.
+proxy_device & kept(std::unique_ptr<proxy_device> made) {
+    static auto & all = *new std::vector<std::unique_ptr<proxy_device>>;
+    return *all.emplace_back(std::move(made));
+}
+
+constexpr proxy_limits k_no_scratch{.scratch = {.most_bytes = 0, .share = 1}};
+
 proxy_device & cpu_proxy() {
-    return *new proxy_device(nullptr, *cpu_proxy_candidate(), {.scratch = {.most_bytes = 0, .share = 1}});
+    return kept(std::make_unique<proxy_device>(nullptr, *cpu_proxy_candidate(), k_no_scratch));
 }
 
 proxy_device & gpu_proxy() {
-    return *new proxy_device(nullptr, candidate_for(*new fake_gpu));
+    return kept(std::make_unique<proxy_device>(nullptr, candidate_for(*new fake_gpu)));
 }
 
 using make_proxy = proxy_device & (*)();
@@ -216,10 +227,10 @@ TEST_P(rpc_test, without_positions_every_row_is_computed_exactly) {
 // Cells of a cache so large that masks are not kept as they were written (k_most_kept_bytes).
 constexpr int64_t k_far_cells = 6000;
 
-// A client's own proxy of what its server offers. It must not move, nor end before the process does.
+// A client's own proxy of what its server offers.
 proxy_device & clients_proxy(ggml_backend_dev_t remote) {
-    return *new proxy_device(nullptr, {.device = remote, .name = "TriangleMixRPC0", .kernel = "", .make_executor = {}},
-                             {.scratch = {.most_bytes = 0, .share = 1}});
+    proxy_candidate candidate{.device = remote, .name = "TriangleMixRPC0", .kernel = "", .make_executor = {}};
+    return kept(std::make_unique<proxy_device>(nullptr, std::move(candidate), k_no_scratch));
 }
 
 TEST_P(rpc_test, large_masks_take_few_bytes_between_proxies) {
