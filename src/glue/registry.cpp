@@ -32,8 +32,6 @@
 namespace tmx {
 namespace {
 
-constexpr proxy_limits k_no_scratch{.scratch = {.most_bytes = 0, .share = 1}};
-
 bool switched_on = false;
 bool with_cpu_device = false;
 std::string stats_where;  // TRIANGLEMIX_STATS
@@ -195,19 +193,18 @@ void make_proxies(const backend_config & config) {
         limits.scratch = {.most_bytes = *config.scratch_mb << 20, .share = 1};
     }
     std::vector<proxy_facts> facts;
-    for (proxy_candidate & candidate : proxy_candidates()) {
+    const auto add = [&](proxy_candidate & candidate, const std::string & how, const proxy_limits & most) {
         const std::string wraps = ggml_backend_dev_name(candidate.device);
-        GGML_LOG_INFO("TriangleMix %s: device %s in front of %s, kernel %s; choose it with --device %s\n", TMX_VERSION,
-                      candidate.name.c_str(), wraps.c_str(), candidate.kernel.c_str(), candidate.name.c_str());
+        GGML_LOG_INFO("TriangleMix %s: device %s in front of %s%s; choose it with --device %s\n", TMX_VERSION,
+                      candidate.name.c_str(), wraps.c_str(), how.c_str(), candidate.name.c_str());
         facts.push_back({candidate.name, wraps, candidate.kernel});
-        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate), limits));
+        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate), most));
+    };
+    for (proxy_candidate & candidate : proxy_candidates()) {
+        add(candidate, ", kernel " + candidate.kernel, limits);
     }
     for (proxy_candidate & candidate : rpc_candidates(config.rpc)) {
-        const std::string wraps = ggml_backend_dev_name(candidate.device);
-        GGML_LOG_INFO("TriangleMix %s: device %s in front of %s %s; choose it with --device %s\n", TMX_VERSION,
-                      candidate.name.c_str(), wraps.c_str(), candidate.kernel.c_str(), candidate.name.c_str());
-        facts.push_back({candidate.name, wraps, candidate.kernel});
-        proxies().push_back(std::make_unique<proxy_device>(&registry, std::move(candidate), k_no_scratch));
+        add(candidate, " " + candidate.kernel, k_no_scratch);
     }
     process_statistics().set_proxies(std::move(facts));
 }

@@ -59,8 +59,6 @@ proxy_device & kept(std::unique_ptr<proxy_device> made) {
     return *all.emplace_back(std::move(made));
 }
 
-constexpr proxy_limits k_no_scratch{.scratch = {.most_bytes = 0, .share = 1}};
-
 proxy_device & cpu_proxy() {
     return kept(std::make_unique<proxy_device>(nullptr, *cpu_proxy_candidate(), k_no_scratch));
 }

@@ -8,6 +8,11 @@ namespace {
 // A causal mask of some users takes a row each. One that takes more, as with a window, is as soon copied whole.
 constexpr size_t k_most_rows = 64;
 
+// A cell counted over the whole cache, on the key axis of a stream that begins at `first`; -1: it is not there.
+int32_t on_axis(int64_t cell, int64_t first, int64_t n_kv) {
+    return cell >= first && cell - first < n_kv ? static_cast<int32_t>(cell - first) : -1;
+}
+
 }  // namespace
 
 std::unique_ptr<far_rows> far_rows::of(const ggml_tensor * node, const ggml_tensor * cells,
@@ -32,8 +37,7 @@ std::unique_ptr<far_rows> far_rows::of(const ggml_tensor * node, const ggml_tens
     std::unique_ptr<far_rows> made(new far_rows);
     const auto * own = static_cast<const int64_t *>(cells->data);
     for (int64_t i = 0; i < n_stream * n_rows; ++i) {
-        const int64_t cell = own[i] - first[static_cast<size_t>(i / n_rows)];
-        made->cells_.push_back(cell >= 0 && cell < n_kv ? static_cast<int32_t>(cell) : -1);
+        made->cells_.push_back(on_axis(own[i], first[static_cast<size_t>(i / n_rows)], n_kv));
     }
     made->found_.resize(made->cells_.size());
     if (!compare(shape, made->cells_, made->found_)) {
@@ -51,8 +55,7 @@ bool far_rows::is_about(const ubatch_view & view) const {
         return false;
     }
     for (size_t i = 0; i < cells_.size(); ++i) {
-        const int64_t cell = view.own_cells[i] - view.first_cell[i / static_cast<size_t>(n_rows_)];
-        if (cells_[i] != (cell >= 0 && cell < view.n_kv ? cell : -1)) {
+        if (cells_[i] != on_axis(view.own_cells[i], view.first_cell[i / static_cast<size_t>(n_rows_)], view.n_kv)) {
             return false;
         }
     }

@@ -20,6 +20,9 @@ struct proxy_limits {
     int idle_evaluations = 16;
 };
 
+// Of a proxy that has no kernels on a device.
+constexpr proxy_limits k_no_scratch{.scratch = {.most_bytes = 0, .share = 1}};
+
 // Device memory that the contexts of one proxy hold for themselves, in bytes.
 using scratch_meter = std::atomic<int64_t>;
 

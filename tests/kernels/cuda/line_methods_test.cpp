@@ -165,22 +165,28 @@ TEST_P(cuda_line_methods_test, keep_the_same_bits_in_every_call) {
     }
 }
 
-// Of 5000 keys, that is over the ends of several slabs.
-TEST_P(cuda_line_methods_test, keep_the_lines_of_a_longer_prompt) {
-    line_method_case each{one_chunk(4700, 300, {}), usual_rule(*find_selection_method("vertical_slash"))};
-    each.c.n_head = 2;
-    each.c.n_head_kv = 1;
-    each.c.d_qk = each.c.d_v = 64;
+// 200 vertical and 300 slash lines, held against the oracle.
+computed_case expect_lines(line_method_case & each, cuda_context & ctx) {
     each.c.query_gain = 3;
     each.rule.values[0] = 200;
     each.rule.values[1] = 300;
-    const computed_case computed = compute(each, *ctx);
+    computed_case computed = compute(each, ctx);
     const bits_verdict verdict = check_line_bits(
         computed.bits,
         vertical_slash_oracle(computed.bits.shape,
                               vertical_slash_lines(computed.p->args, computed.p->segments[0], each.rule)));
     EXPECT_EQ("", verdict.failure);
     EXPECT_GT(verdict.n_decided, 10 * verdict.n_maybe);
+    return computed;
+}
+
+// Of 5000 keys, that is over the ends of several slabs.
+TEST_P(cuda_line_methods_test, keep_the_lines_of_a_longer_prompt) {
+    line_method_case each{one_chunk(4700, 300, {}), usual_rule(*find_selection_method("vertical_slash"))};
+    each.c.n_head = 2;
+    each.c.n_head_kv = 1;
+    each.c.d_qk = each.c.d_v = 64;
+    const computed_case computed = expect_lines(each, *ctx);
     expect_attention_over(each, computed);
 }
 
@@ -189,16 +195,7 @@ TEST_P(cuda_line_methods_test, keep_the_lines_of_many_heads) {
     line_method_case each{one_chunk(9000, 128, {}), usual_rule(*find_selection_method("vertical_slash"))};
     each.c.n_head = each.c.n_head_kv = 32;
     each.c.d_qk = each.c.d_v = 128;
-    each.c.query_gain = 3;
-    each.rule.values[0] = 200;
-    each.rule.values[1] = 300;
-    const computed_case computed = compute(each, *ctx);
-    const bits_verdict verdict = check_line_bits(
-        computed.bits,
-        vertical_slash_oracle(computed.bits.shape,
-                              vertical_slash_lines(computed.p->args, computed.p->segments[0], each.rule)));
-    EXPECT_EQ("", verdict.failure);
-    EXPECT_GT(verdict.n_decided, 10 * verdict.n_maybe);
+    expect_lines(each, *ctx);
 }
 
 INSTANTIATE_TEST_SUITE_P(kernels, cuda_line_methods_test, testing::Values("sm90a", "sm80"),
