@@ -70,6 +70,8 @@ def parse():
                         help="how llama.cpp spreads a model over several devices: layers, or every layer's heads (default: layer)")
     parser.add_argument("--rpc", action="store_true",
                         help="prefill: each device behind an rpc-server of its own on this machine, where our proxies are, too")
+    parser.add_argument("--short-masks", action="store_true",
+                        help="with --rpc: the backend is in llama-bench, too, and sends its rpc-servers masks in few bytes")
     parser.add_argument("--small", help="model for answers, with a tokeniser")
     parser.add_argument("--big", help="model for timings (write_gguf.py makes one)")
     parser.add_argument("--lengths", default="512,2048,8192,32768,131072")
@@ -91,6 +93,8 @@ def parse():
     options.stages = options.stages.split(",")
     if options.rpc and (options.stages != ["prefill"] or options.split_mode != "layer"):
         parser.error("--rpc is for --stages prefill, by layers")
+    if options.short_masks and not options.rpc:
+        parser.error("--short-masks is about --rpc")
     for stage in options.stages:
         if stage not in STAGES + ("memory",):
             parser.error(f"no stage '{stage}'; there are {', '.join(STAGES)}, memory")
@@ -116,8 +120,9 @@ class Runner:
         self.rows = []
         self.failed = []
         self.n_processes = 0
+        self.shown = None  # the last process's statistics
         self.about = {"host": options.host, "split_mode": options.split_mode if options.split_mode != "layer" else None,
-                      "rpc": options.rpc or None}
+                      "rpc": options.rpc or None, "short_masks": options.short_masks or None}
         self.store = rowkit.Store(options.out, "stage", *self.about)
         self.facts = {"machine": first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"),
                       "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
@@ -146,7 +151,8 @@ class Runner:
               f"{time.monotonic() - start:.1f} s", flush=True)
         if code != 0:
             print("\n".join(log.splitlines()[-25:]), flush=True)
-        return code, out, log, json.loads(kept.read_text()) if kept.exists() else None
+        self.shown = json.loads(kept.read_text()) if kept.exists() else None
+        return code, out, log, self.shown
 
     def check(self, good, what):
         print(f"{'ok  ' if good else 'FAIL'} {what}", flush=True)

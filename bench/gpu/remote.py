@@ -1,10 +1,15 @@
 """Prompts of a model whose layers are spread over rpc-servers, one a GPU, on this machine: stock ones and ones with our
-proxies, with and without a plan, side by side in one llama-bench, in which ours is switched off.
+proxies, with and without a plan, side by side in one llama-bench. There ours is switched off; with --short-masks it makes
+devices in front of its servers' (TRIANGLEMIX_RPC), which send masks in few bytes.
 """
 import contextlib
 import pathlib
 
 OFF = {"TRIANGLEMIX_DISABLE": "1"}
+
+
+def endpoints(servers):
+    return ",".join(server.endpoint for server in servers)
 
 
 def prefill(run, lengths, repeat, ubatches, bench):
@@ -20,10 +25,17 @@ def prefill(run, lengths, repeat, ubatches, bench):
             servers[way] = [running.enter_context(RpcServer(["-d", device], env=run.environment(**env),
                                                             folder=pathlib.Path(options.llama))) for device in devices]
         every = [server for some in servers.values() for server in some]
-        names = iter(f"RPC{i}" for i in range(len(every)))  # as llama.cpp numbers them
-        devices = {way: "/".join(next(names) for _ in some) for way, some in servers.items()}
-        arguments = ["--rpc", ",".join(server.endpoint for server in every)]
-        measured = bench(run, ",".join(devices.values()), lengths, 0, repeat, ubatches=ubatches, first=arguments, **OFF)
+        ours = [server for server in every if server not in servers["stock"]] if options.short_masks else []
+        env = {"TRIANGLEMIX_RPC": endpoints(ours)} if ours else OFF
+        theirs = [server for server in every if server not in ours]
+        # As llama.cpp numbers the servers that it is told, and the backend those that it is told.
+        names = {server: f"RPC{i}" for i, server in enumerate(theirs)} | {server: f"TriangleMixRPC{i}" for i, server in enumerate(ours)}
+        devices = {way: "/".join(names[server] for server in some) for way, some in servers.items()}
+        measured = bench(run, ",".join(devices.values()), lengths, 0, repeat, ubatches=ubatches, first=["--rpc", endpoints(theirs)],
+                         **env)
+        if ours:
+            sent = run.shown["gpu"]["short_masks"] if run.shown else 0
+            run.check(sent > 0, f"{sent} masks went to the rpc-servers in few bytes")
         for way, kind in (("exact", "dense"), ("triangle", "triangle")):
             shown = [server.statistics() for server in servers[way]]
             # A layer of the plan may lie on a server that does not see which rows are output rows (docs/rpc.md).
