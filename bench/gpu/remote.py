@@ -28,8 +28,9 @@ def prefill(run, lengths, repeat, ubatches, bench):
         ours = [server for server in every if server not in servers["stock"]] if options.short_masks else []
         env = {"TRIANGLEMIX_RPC": endpoints(ours)} if ours else OFF
         theirs = [server for server in every if server not in ours]
-        # As llama.cpp numbers the servers that it is told, and the backend those that it is told.
-        names = {server: f"RPC{i}" for i, server in enumerate(theirs)} | {server: f"TriangleMixRPC{i}" for i, server in enumerate(ours)}
+        # llama.cpp numbers all that it is told, the backend's first.
+        names = {server: f"RPC{len(ours) + i}" for i, server in enumerate(theirs)}
+        names |= {server: f"TriangleMixRPC{i}" for i, server in enumerate(ours)}
         devices = {way: "/".join(names[server] for server in some) for way, some in servers.items()}
         measured = bench(run, ",".join(devices.values()), lengths, 0, repeat, ubatches=ubatches, first=["--rpc", endpoints(theirs)],
                          **env)
