@@ -64,7 +64,7 @@ ggml_status fake_compute(ggml_backend_t backend, ggml_cgraph * graph) {
     fake_backend & state = state_of(backend);
     const bool has_attention = std::any_of(graph->nodes, graph->nodes + graph->n_nodes,
                                            [](const ggml_tensor * node) { return node->op == GGML_OP_FLASH_ATTN_EXT; });
-    state.gpu->graphs.push_back({graph, graph->n_nodes, graph->uid, has_attention});
+    state.gpu->graphs.push_back({graph, graph->n_nodes, graph->nodes[0], *graph->nodes[0], graph->uid, has_attention});
     // A device keeps nothing of the caller's graph but what its kernels were given: here the list of nodes.
     auto nodes = std::make_shared<std::vector<ggml_tensor *>>(graph->nodes, graph->nodes + graph->n_nodes);
     state.queue->push([cpu = state.cpu, nodes, copy = *graph]() mutable {

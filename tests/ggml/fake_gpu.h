@@ -61,6 +61,8 @@ class fake_event {
 struct seen_graph {
     const ggml_cgraph * graph = nullptr;
     int n_nodes = 0;
+    const ggml_tensor * first = nullptr;  // node, and what it was
+    ggml_tensor first_was{};
     uint64_t uid = 0;
     bool has_attention = false;
 };

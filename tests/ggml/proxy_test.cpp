@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
+#include <map>
 #include <numeric>
 
 #include "backend/runs/find_runs.h"
@@ -188,6 +190,35 @@ TEST_F(proxy_test, decode_graphs_go_through_whole) {
     EXPECT_EQ(stats()["gpu"]["graphs"]["whole"], 2);
     EXPECT_EQ(stats()["gpu"]["graphs"]["cut"], 0);
     EXPECT_EQ(stats()["ubatches"]["all"], 0);
+}
+
+// A device that captures graphs takes one for the one before it where the first node is the same.
+TEST_F(proxy_test, parts_of_a_prompt_are_never_alike) {
+    const auto n_alike = [&](int64_t n_rows) {
+        fake_cache cache(512);
+        const step prompt = prompt_step(cache, 0, n_rows, k_every_row);
+        mini_model tested({}, n_rows, 512, 1, proxy_.handle());
+        mini_model same({}, n_rows, 512, 1, gpu_.device());
+        gpu_.graphs.clear();
+        for (int i = 0; i < 3; ++i) {
+            EXPECT_TRUE(tested.compute(prompt.ubatch, prompt.users));
+        }
+        int alike = 0;
+        std::map<const ggml_tensor *, ggml_tensor> known;
+        for (const seen_graph & graph : gpu_.graphs) {
+            const auto [before, is_new] = known.try_emplace(graph.first, graph.first_was);
+            alike += !is_new && std::memcmp(&before->second, &graph.first_was, sizeof(ggml_tensor)) == 0;
+            before->second = graph.first_was;
+        }
+        EXPECT_TRUE(same.compute(prompt.ubatch, prompt.users));
+        for (int layer = 0; layer < 3; ++layer) {
+            EXPECT_LT(nmse(tested.output(layer), same.output(layer)), k_same);
+        }
+        return alike;
+    };
+    EXPECT_EQ(n_alike(300), 0);
+    EXPECT_GT(n_alike(100), 0) << "of few rows, as of many users that decode: capturing pays there";
+    EXPECT_GE(stats()["gpu"]["graphs"]["cut"], 6);
 }
 
 // Each layer is a graph of its own then, and the inputs' memory serves others after the first.

@@ -7,6 +7,12 @@
 #include "glue/graph_tensors.h"
 
 namespace tmx {
+namespace {
+
+// A part of so many rows takes longer on the device than its launches do on the host.
+constexpr int64_t k_rows_of_prompts = 256;
+
+}  // namespace
 
 graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor, layer_rules & rules,
                            statistics & counters, pending_counts & pending, const passed_on_notes & notes)
@@ -16,6 +22,9 @@ graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor
         ready_.reset(ggml_backend_event_new(wrapped_->device));
         done_.reset(ggml_backend_event_new(wrapped_->device));
     }
+    std::fill_n(mark_.ne, GGML_MAX_DIMS, 1);
+    std::fill_n(mark_.nb, GGML_MAX_DIMS, ggml_type_size(mark_.type));
+    ggml_set_name(&mark_, "TriangleMix part");
 }
 
 ggml_status graph_cutter::pass_on_whole(ggml_cgraph * graph) {
@@ -28,8 +37,23 @@ ggml_status graph_cutter::pass_on(ggml_cgraph * graph, int begin, int end) {
     if (std::all_of(graph->nodes + begin, graph->nodes + end, computes_nothing)) {
         return GGML_STATUS_SUCCESS;
     }
-    ggml_cgraph view = nodes_of(graph, begin, end);
+    const ggml_cgraph part = nodes_of(graph, begin, end);
+    ggml_cgraph view = n_rows_ >= k_rows_of_prompts ? marked(part) : part;
     return ggml_backend_graph_compute_async(wrapped_, &view);
+}
+
+// The part behind a node that computes nothing and is another one each time. ggml-cuda captures a graph that looks like
+// the one with the same first node before it. The whole graph of a prompt seldom does, since its attention sees more
+// keys each time; but a part of it, without attention, does where two questions about a text have as many tokens. To
+// capture it costs more than to launch it, and nobody computes it a third time.
+ggml_cgraph graph_cutter::marked(const ggml_cgraph & part) {
+    ++mark_.op_params[0];
+    marked_nodes_.assign(1, &mark_);
+    marked_nodes_.insert(marked_nodes_.end(), part.nodes, part.nodes + part.n_nodes);
+    ggml_cgraph made = part;
+    made.nodes = marked_nodes_.data();
+    made.n_nodes = part.n_nodes + 1;
+    return made;
 }
 
 ggml_status graph_cutter::run(ggml_cgraph * graph, int begin, const std::vector<step> & steps) {

@@ -27,6 +27,9 @@ class graph_cutter {
     // decoding) finds what it knows.
     ggml_status pass_on_whole(ggml_cgraph * graph);
 
+    // What follows is about a graph of so many rows.
+    void begin_graph(int64_t n_rows) { n_rows_ = n_rows; }
+
     // Nodes [begin, end) of it.
     ggml_status pass_on(ggml_cgraph * graph, int begin, int end);
 
@@ -36,6 +39,7 @@ class graph_cutter {
   private:
     ggml_status run_step(ggml_cgraph * graph, const step & planned);
     status forward(const step & planned, uint64_t & call);
+    ggml_cgraph marked(const ggml_cgraph & part);
 
     ggml_backend_t wrapped_;
     attention_executor * executor_;
@@ -45,6 +49,9 @@ class graph_cutter {
     const passed_on_notes & notes_;
     ggml_backend_event_ptr ready_;  // the wrapped backend has the node's inputs; null: no events
     ggml_backend_event_ptr done_;   // the executor has its output
+    int64_t n_rows_ = 0;
+    ggml_tensor mark_{};  // marked()'s, and the nodes that it made
+    std::vector<ggml_tensor *> marked_nodes_;
 };
 
 }  // namespace tmx

@@ -119,6 +119,7 @@ ggml_status proxy_evaluator::compute_part(ggml_cgraph * graph) {
 }
 
 ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
+    cutter_.begin_graph(graph_.most_rows());
     // The device gets something to do before the mask is looked at.
     const int passed = expects_steps_ ? first : 0;
     if (const ggml_status result = cutter_.pass_on(graph, 0, passed); result != GGML_STATUS_SUCCESS) {
