@@ -22,7 +22,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OF_MAIN_FILES = "misc-unused-using-decls"
 USING = re.compile(r"^\s*using [\w:]+::\w+;", re.M)
 IDLE = re.compile(r"-D\w+_EXPORTS$|-O\d?$|-fPI[CE]$|-g")  # flags that change nothing here
-MOST = 24  # files of a group: more save little, and all cores should have work to the end
+INCLUDED = re.compile(r"In file included from (.*?):\d+[:,]")
+ERROR = re.compile(r"(.*?):\d+:\d+: error: ")
+MOST = 84  # files of a group: more save little, and all cores should have work to the end
 
 
 def include_folders(words):
@@ -97,9 +99,14 @@ class Checker:
         done = self.run("clang++-14", *flags, "-fsyntax-only", "-ferror-limit=0", name)
         if done.returncode == 0:
             return name, []
-        errors = "".join(re.findall(r"^.*: error: ", done.stderr, re.M))
-        apart = [path for path in files[1:] if f"{path}:" in errors]
-        return name, apart or files[1:]
+        apart, inside = set(), None  # an error in a header is that of the file that includes it
+        for line in done.stderr.splitlines():
+            if (included := INCLUDED.match(line)) and included[1] in files:
+                inside = included[1]
+            elif error := ERROR.match(line):
+                apart.add(error[1] if error[1] in files else inside)
+                inside = None
+        return name, [path for path in files[1:] if path in apart] or files[1:]
 
     def groups(self, flags, files):
         """(flags, file to check, its files), as few as there can be about: who does not go with a group waits for the next."""

@@ -26,7 +26,7 @@ bool shows_inputs(const ggml_cgraph * graph);
 // How inputs in a device's memory are read.
 struct input_device {
     std::function<void()> wait;  // called before memory is read that the device may still have to write
-    compare_rows compare;        // null: masks are copied whole
+    rows_comparer compare;       // null: masks are copied whole
 };
 
 class rebuilt_inputs {

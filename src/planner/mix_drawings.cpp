@@ -18,7 +18,7 @@ struct cost_axis {
     std::function<double(const measured_mix & m)> measured;
 };
 
-points predicted_line(const search & s, const cost_axis & cost) {
+points predicted_line(const planner_search & s, const cost_axis & cost) {
     points line;
     for (const combination & c : s.frontier) {
         line.emplace_back(cost.predicted(c), c.damage);
@@ -26,7 +26,7 @@ points predicted_line(const search & s, const cost_axis & cost) {
     return line;
 }
 
-points measured_points(const search & s, const cost_axis & cost, bool held_out) {
+points measured_points(const planner_search & s, const cost_axis & cost, bool held_out) {
     points found;
     for (const measured_mix & m : s.measured) {
         if (m.held_out == held_out) {

@@ -62,7 +62,7 @@ std::string how_many(const planner_result & r) {
     return fmt::format("{} of {} layers are not dense", n_taken, r.layers.size());
 }
 
-std::string text_of_search(const planner_result & r, const search & s) {
+std::string text_of_search(const planner_result & r, const planner_search & s) {
     return text_of(mix_of_combination(r, s.taken()), r.menu);
 }
 
@@ -98,7 +98,7 @@ std::string ways_table(const planner_result & r) {
     for (size_t entry = 0; entry < r.everywhere.size(); ++entry) {
         add_row(table, r, r.menu[entry].text + " in every layer", r.everywhere[entry]);
     }
-    const auto add_search = [&](const std::string & what, const search & s) {
+    const auto add_search = [&](const std::string & what, const planner_search & s) {
         for (const bool held_out : {false, true}) {
             if (const measured_mix * m = measured_taken(r, s, held_out)) {
                 add_row(table, r, what + (held_out ? ", on prompts kept back" : ""), *m);

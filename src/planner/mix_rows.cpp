@@ -58,8 +58,8 @@ json row_of_length(std::span<const mix_effect> effects) {
             {"dense_prefill_s", median(std::move(dense))}};
 }
 
-void add_chosen(std::vector<json> & rows, const planner_settings & settings, const planner_result & r, const search & s,
-                const char * way) {
+void add_chosen(std::vector<json> & rows, const planner_settings & settings, const planner_result & r,
+                const planner_search & s, const char * way) {
     const measured_mix * check = measured_taken(r, s, true);
     if (check == nullptr) {
         rows.push_back({{"finding", "chosen"}, {"way", way}, {"mix", "dense"}, {"kl_budget", settings.budget()}});

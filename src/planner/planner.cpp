@@ -330,8 +330,8 @@ class planner_run {
         return -1;
     }
 
-    search search_in(const choice_table & table) {
-        search s;
+    planner_search search_in(const choice_table & table) {
+        planner_search s;
         s.frontier = make_frontier(table);
         s.found = search_mix(table, settings_.budget(), [&](const combination & c, bool held_out) {
             measured_mix m =

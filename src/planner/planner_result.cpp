@@ -16,7 +16,7 @@ double damage_counted(const planner_result & r, size_t layer, size_t entry) {
     return std::max(std::max(choice.at_short.mean_kl, at_long) - r.floors[layer], 0.0);
 }
 
-const measured_mix * measured_taken(const planner_result & r, const search & s, bool held_out) {
+const measured_mix * measured_taken(const planner_result & r, const planner_search & s, bool held_out) {
     const layer_mix mix = mix_of_combination(r, s.taken());
     const auto found = std::find_if(s.measured.begin(), s.measured.end(),
                                     [&](const measured_mix & m) { return m.held_out == held_out && m.mix == mix; });

@@ -43,7 +43,7 @@ struct measured_mix {
 };
 
 // A frontier, and the way to what was taken.
-struct search {
+struct planner_search {
     std::vector<combination> frontier;
     searched_path found;
     // Combinations within the budget on all prompts that choose, or that check; in the order of measuring.
@@ -68,9 +68,9 @@ struct planner_result {
     std::vector<std::vector<measured_choice>> choices;  // [layers][entry]
     // [layers] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: not known
     std::vector<double> floors;
-    search mix;  // of the whole menu
+    planner_search mix;  // of the whole menu
     // Of Triangle attention alone, beside it. None: a quick run, one for the plan only, or no such entry.
-    std::optional<search> triangle;
+    std::optional<planner_search> triangle;
     plan value;
 };
 
@@ -80,7 +80,7 @@ layer_mix mix_of_combination(const planner_result & r, const combination & c);
 double damage_counted(const planner_result & r, size_t layer, size_t entry);
 
 // What the search took, on prompts that choose or that check; null: not measured there, or it is dense.
-const measured_mix * measured_taken(const planner_result & r, const search & s, bool held_out);
+const measured_mix * measured_taken(const planner_result & r, const planner_search & s, bool held_out);
 
 // Of the longest prompts, on which it was measured.
 std::span<const mix_effect> at_longest(const planner_result & r, const measured_mix & m);

@@ -16,7 +16,7 @@ int32_t on_axis(int64_t cell, int64_t first, int64_t n_kv) {
 }  // namespace
 
 std::unique_ptr<far_rows> far_rows::of(const ggml_tensor * node, const ggml_tensor * cells,
-                                       const compare_rows & compare) {
+                                       const rows_comparer & compare) {
     const ggml_tensor * mask = node->src[3];
     const int64_t n_rows = node->src[0]->ne[1];
     const int64_t n_stream = node->src[0]->ne[3];

@@ -14,7 +14,7 @@
 namespace tmx {
 
 // As cuda_compare_mask_rows(); false: it cannot be had.
-using compare_rows =
+using rows_comparer =
     std::function<bool(const device_mask & mask, std::span<const int32_t> cells, std::span<uint8_t> found)>;
 
 class far_rows final : public far_mask {
@@ -22,7 +22,7 @@ class far_rows final : public far_mask {
     // The mask of that node. `cells`: of its rows, [n_stream, n_rows] counted over the whole cache, in host memory.
     // Null if `compare` is, or the shapes are others than in llama.cpp's graphs.
     static std::unique_ptr<far_rows> of(const ggml_tensor * node, const ggml_tensor * cells,
-                                        const compare_rows & compare);
+                                        const rows_comparer & compare);
 
     // Whether what the rows are said to do with their own cells is about the view's. REQUIRES own_cells and first_cell.
     bool is_about(const ubatch_view & view) const;
