@@ -78,8 +78,9 @@ class ParallelUsers(unittest.TestCase):
         with Server() as server:
             cls.users = requests_of(Prompts(server.tokenize))
         cls.stock = alone(["-fa", "on"], settings.environment(), cls.users)
-        # Users together make matrix products of other sizes, which the small ubatch stands for.
+        # Users together make matrix products of other sizes: stock's own answers to them move, too, by what met what.
         others = [alone(flags, settings.environment(), cls.users) for flags in (["-fa", "off"], ["-fa", "on", "-ub", "48"])]
+        others += [together(["-fa", "on", *flags], settings.environment(), cls.users)[0] for flags in CACHES.values()]
         cls.yardstick = measure(pair for other in others for _, _, *pair in each(cls.stock, other))
         print(cls.yardstick, flush=True)
 
