@@ -23,7 +23,8 @@ constexpr double k_legend_row = 20;
 constexpr double k_letter = 7;  // about as wide as one of 12 pixels is
 
 // Distinguishable in grey and by the colour-blind: Okabe and Ito's palette, and a shape each.
-constexpr std::array<const char *, 6> k_colours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000"};
+constexpr std::array<const char *, 7> k_colours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                                   "#E69F00", "#000000", "#56B4E9"};
 constexpr const char * k_dot_colour = "#D55E00";
 
 struct range {
