@@ -1,5 +1,5 @@
-// tested_kernels.h -- the kernels that the per_kernel tests run: all that this CPU has, or the one TMX_TEST_KERNEL
-// names.
+// tested_kernels.h -- the kernels that the per_kernel tests run: all that this CPU has, the one that TMX_TEST_KERNEL
+// names, or all but that of "-NAME".
 #pragma once
 
 #include <cstdlib>
@@ -19,10 +19,13 @@ struct tested_kernel {
 };
 
 inline std::vector<tested_kernel> tested_kernels() {
-    const char * only = std::getenv("TMX_TEST_KERNEL");
+    const char * variable = std::getenv("TMX_TEST_KERNEL");
+    std::string_view name = variable != nullptr ? variable : "";
+    const bool others = name.starts_with('-');
+    name.remove_prefix(others ? 1 : 0);
     std::vector<tested_kernel> result;
     for (const cpu_kernel_info & kernel : cpu_kernels()) {
-        if (only != nullptr && *only != 0 && std::string_view(only) != kernel.name) {
+        if (!name.empty() && (name == kernel.name) == others) {
             continue;
         }
         result.push_back({kernel.name, precision::exact});

@@ -7,7 +7,7 @@
 #include <limits>
 #include <map>
 #include <random>
-#include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -49,8 +49,14 @@ call heads(int64_t n_head, int64_t n_head_kv) {
     return c;
 }
 
-// How often each (batch, head, row, rank) is computed, by walking the items as the kernels do.
-using pair_counts = std::map<std::tuple<int32_t, int32_t, int32_t, int32_t>, int>;
+// A pair of a row and a key, as one number.
+uint64_t pair_of(int32_t batch, int32_t head, int32_t row, int32_t rank) {
+    return static_cast<uint64_t>(batch) << 60 | static_cast<uint64_t>(head) << 52 | static_cast<uint64_t>(row) << 28 |
+           static_cast<uint64_t>(rank);
+}
+
+// How often each pair is computed, by walking the items as the kernels do.
+using pair_counts = std::unordered_map<uint64_t, int>;
 
 pair_counts walk(const work_list & list, int32_t tile_keys) {
     pair_counts counts;
@@ -74,7 +80,7 @@ pair_counts walk(const work_list & list, int32_t tile_keys) {
                     EXPECT_EQ(kept, keeps(counted_from(row, rank - 3, slice_limit(keys, slice)), 3));
                     EXPECT_TRUE(masked || kept) << "a full tile holds a dropped pair";
                     if (kept) {
-                        ++counts[{place.batch, place.head_begin + at.head, place.row_begin + at.position, rank}];
+                        ++counts[pair_of(place.batch, place.head_begin + at.head, place.row_begin + at.position, rank)];
                     }
                 }
             }
@@ -99,7 +105,7 @@ void expect_pairs(const call & c, const list_config & config, const F & is_kept)
                         continue;
                     }
                     ++n_kept;
-                    const int found = counts[{s.batch, head, static_cast<int32_t>(row), key}];
+                    const int found = counts[pair_of(s.batch, head, static_cast<int32_t>(row), key)];
                     ASSERT_EQ(1, found) << "segment " << i << " head " << head << " row " << row << " key " << key;
                 }
             }
@@ -332,7 +338,7 @@ void expect_walks_of_selected_blocks(int64_t block_keys) {
                                 }
                                 ++n_kept;
                                 kept_by_head[{i, head}] -= c.selected[i] != 0 ? 1 : 0;
-                                const int found = counts[{s.batch, head, static_cast<int32_t>(row), key}];
+                                const int found = counts[pair_of(s.batch, head, static_cast<int32_t>(row), key)];
                                 ASSERT_EQ(1, found) << "segment " << i << " head " << head << " row " << row << " key "
                                                     << key << " from rank " << rank_begin;
                             }
