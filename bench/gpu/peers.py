@@ -37,11 +37,15 @@ HEADS, HEADS_KV, DIM = 32, 8, 128
 BAND = (8, 512, 128)  # sink, window, last: the paper's
 STOCK_UBATCH = 2048
 STOCK = f"ggml-cuda ub {STOCK_UBATCH}"
+LAUNCH_CYCLES = 1_000_000  # of the device: half a millisecond, in which a call's launches are made
 FLEX = "FlexAttention"
 TRITON = "MInference Triton"
 
 
 def event_ms(run):
+    """Milliseconds on the device. It is kept busy until all launches wait, as on a host that runs ahead: what launching
+    takes is not the kernels' time."""
+    torch.cuda._sleep(LAUNCH_CYCLES)
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     start.record()
     run()

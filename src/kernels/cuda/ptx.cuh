@@ -150,6 +150,11 @@ __device__ inline void prefetch_tensor_map(const void * map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
+// Some bytes of global memory towards the L2 cache. REQUIRES multiples of 16, address and number.
+__device__ inline void fetch_to_l2(const void * from, int32_t n_bytes) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(n_bytes) : "memory");
+}
+
 // A box of a [batch, head, key, dim] tensor into shared memory; its bytes count towards `barrier`.
 __device__ inline void load_box(uint32_t shared, const void * map, uint64_t & barrier, int32_t dim, int32_t key,
                                 int32_t head, int32_t batch) {

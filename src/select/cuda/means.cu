@@ -44,50 +44,62 @@ struct pick_params {
     means_values values;
 };
 
+// Of one tile and key head.
+template <class source>
+__device__ void pick_blocks_of_tile(const pick_params & p, const picked_tile & at, index_range rows, source scores) {
+    const int lane = static_cast<int>(threadIdx.x) % k_warp;
+    const auto n_words = static_cast<int32_t>(p.shape.n_words());
+    const auto n = static_cast<int32_t>(scored_blocks(rows));
+    const bool by_share = p.values.keep > 0;
+
+    float largest = 0;
+    bool finite = true;
+    scores.change_each_word([&](int32_t word, float & score) {
+        if (word * k_warp + lane < n) {
+            finite = finite && score < INFINITY;
+            largest = fmaxf(largest, score);
+            const bool forced = (means_forced_bits(p.values.reference, rows, word) >> lane & 1) != 0;
+            score = by_share && forced ? k_no_score : score;
+        }
+    });
+    const bool keeps_all = __any_sync(k_all_lanes, !finite);
+    const auto each_head = [&](const auto & with_words) {
+        for (int32_t head = 0; head < p.group; ++head) {
+            with_words(p.bits + p.shape.first_word(at.head * p.group + head, at.tile));
+        }
+    };
+    int32_t n_forced = 0;
+    for (int32_t word = lane; word < n_words; word += k_warp) {
+        const uint32_t forced = means_forced_bits(p.values.reference, rows, word);
+        n_forced += __popc(forced);
+        each_head([&](uint32_t * bits) { bits[word] = keeps_all ? visible_bits(rows, word) : forced; });
+    }
+    if (keeps_all) {
+        return;
+    }
+    cut chosen{static_cast<float>(p.values.alpha) * warp_max(largest), k_all_of_level};  // passes_alpha()
+    if (by_share) {
+        const int64_t wanted = kept_blocks(p.values.keep, blocks_of(rows).end) - warp_sum(n_forced);
+        chosen = find_cut<false>(scores, static_cast<int32_t>(wanted));
+    }
+    each_kept_word(scores, chosen, n,
+                   [&](int32_t word, uint32_t kept) { each_head([&](uint32_t * bits) { bits[word] |= kept; }); });
+}
+
 // A warp a tile and key head.
-__global__ void __launch_bounds__(k_pick_threads) pick_kernel(const __grid_constant__ pick_params p) {
+template <bool k_held>
+__global__ void __launch_bounds__(k_pick_threads, 5) pick_kernel(const __grid_constant__ pick_params p) {
     picked_tile at;
     if (!tile_of_warp(p.part, at)) {
         return;
     }
-    const int lane = static_cast<int>(threadIdx.x) % k_warp;
     const index_range rows = p.shape.rows_of(at.tile);
-    const auto n_words = static_cast<int32_t>(p.shape.n_words());
     const auto n = static_cast<int32_t>(scored_blocks(rows));
     float * scores = p.scores + at.number * p.row_scores;
-    const bool by_share = p.values.keep > 0;
-
-    float largest = 0;
-    int32_t n_forced = 0;
-    bool finite = true;
-    for (int32_t word = 0; word < n_words; ++word) {
-        const uint32_t forced = means_forced_bits(p.values.reference, rows, word);
-        n_forced += __popc(forced);
-        const int32_t block = word * k_warp + lane;
-        if (block >= n) {
-            continue;
-        }
-        finite = finite && scores[block] < INFINITY;
-        largest = fmaxf(largest, scores[block]);
-        if (by_share && (forced >> lane & 1) != 0) {
-            scores[block] = k_no_score;
-        }
-    }
-    cut chosen = cut_of_all();
-    if (__any_sync(k_all_lanes, !finite)) {
-        make_equal(scores, n);
-    } else if (by_share) {
-        const int64_t wanted = kept_blocks(p.values.keep, blocks_of(rows).end) - n_forced;
-        chosen = find_cut<false>(scores, n, static_cast<int32_t>(wanted));
+    if constexpr (k_held) {
+        pick_blocks_of_tile(p, at, rows, held_scores(scores, n));
     } else {
-        chosen.level = static_cast<float>(p.values.alpha) * warp_max(largest);  // passes_alpha()
-    }
-    cut_words words(chosen, scores, n);
-    for (int32_t word = 0; word < n_words; ++word) {
-        const uint32_t bits = words.next() | means_forced_bits(p.values.reference, rows, word);
-        for (int32_t head = lane; head < p.group; head += k_warp) {
-            p.bits[p.shape.first_word(at.head * p.group + head, at.tile) + word] = bits;
-        }
+        pick_blocks_of_tile(p, at, rows, stored_scores{scores, n});
     }
 }
 
@@ -156,7 +168,11 @@ status select_rows(const means_values & values, const cuda_selection_call & call
             !s.ok()) {
             return s;
         }
-        pick_kernel<<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);
+        if (layout.row_scores <= held_scores::k_most) {
+            pick_kernel<true><<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);
+        } else {
+            pick_kernel<false><<<pick_blocks(part), k_pick_threads, 0, stream>>>(picked);
+        }
         return launched("picking blocks");
     });
 }

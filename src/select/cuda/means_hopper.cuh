@@ -50,10 +50,12 @@ struct alignas(1024) shared_memory {
     uint64_t sums_full[k_sum_slots], sums_empty[k_sum_slots];
 };
 
-// The sets of a block, one after the other, for all of its warps alike: k_set_rows packed rows of a tile at a time.
+// The sets of a block, one after the other, for all of its warps alike: k_set_rows packed rows of a tile at a time. Tiles
+// are taken from both ends by turns: products of one with many blocks go on while queries of one with few are fetched,
+// whose products would not take as long as that.
 class set_walk {
   public:
-    __device__ explicit set_walk(const score_params & p) : p_(p), next_(blockIdx.x) {}
+    __device__ explicit set_walk(const score_params & p) : p_(p) {}
 
     // False: there is no further one.
     __device__ bool next() {
@@ -63,10 +65,12 @@ class set_walk {
             return true;
         }
         first_row_ = 0;
-        for (; next_ < p_.part.n_heads * p_.part.n_tiles; next_ += gridDim.x) {
-            tile_ = tile_of(p_, next_);
+        const int64_t n_tiles = p_.part.n_heads * p_.part.n_tiles;
+        for (; round_ * gridDim.x + blockIdx.x < n_tiles; ++round_) {
+            const int64_t number = round_ / 2 * gridDim.x + blockIdx.x;
+            tile_ = tile_of(p_, round_ % 2 == 0 ? number : n_tiles - 1 - number);
             if (tile_.n_scored > 0) {
-                next_ += gridDim.x;
+                ++round_;
                 return true;
             }
         }
@@ -76,16 +80,22 @@ class set_walk {
     __device__ bool first_of_tile() const { return first_row_ == 0; }
     __device__ int32_t n_chunks() const { return (tile_.n_scored + k_keys - 1) / k_keys; }
 
-    // Of a row of the set: its packed row, and whether there is such a row.
-    __device__ int32_t packed(int32_t row) const { return first_row_ + row; }
+    // Of a row of the set: whether there is such a row, and its query.
     __device__ bool exists(int32_t row) const {
-        constexpr auto k_rows = static_cast<int32_t>(k_bitmap_rows);
-        return packed(row) < p_.group * k_rows && packed(row) % k_rows < tile_.n_rows;
+        return packed(row) < static_cast<uint32_t>(p_.group) * k_rows &&
+               packed(row) % k_rows < static_cast<uint32_t>(tile_.n_rows);
+    }
+    __device__ const float * query(int32_t row) const {
+        return tile_.queries + packed(row) / k_rows * p_.queries.stride_head +
+               packed(row) % k_rows * p_.queries.stride_row;
     }
 
   private:
+    static constexpr auto k_rows = static_cast<uint32_t>(k_bitmap_rows);
+    __device__ uint32_t packed(int32_t row) const { return static_cast<uint32_t>(first_row_ + row); }
+
     const score_params & p_;
-    int64_t next_;
+    int64_t round_ = 0;
     scored_tile tile_{};
     int32_t first_row_ = 0;
 };

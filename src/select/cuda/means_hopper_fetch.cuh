@@ -63,17 +63,33 @@ __device__ void add_scores(const score_params & p, shared_memory<C> & shared) {
     }
 }
 
+// Queries of a set towards the L2 cache: the rows that the warp will convert, a lane a row.
+__device__ inline void fetch_ahead(const score_params & p, const set_walk & set, int warp) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    for (int row = warp + lane * k_loader_warps; row < k_set_rows; row += 32 * k_loader_warps) {
+        if (set.exists(row)) {
+            ptx::fetch_to_l2(set.query(row), p.d * static_cast<int32_t>(sizeof(float)));
+        }
+    }
+}
+
 // Some warps: queries from f32 to the type of the products. A warp takes every k_loader_warps-th row, whole; a lane
-// four dims of it.
+// four dims of it. Those of the next set are on their way meanwhile: from the cache they come before the products of a
+// set are done, from memory they would not.
 template <typename C>
 __device__ void convert_queries(const score_params & p, shared_memory<C> & shared, int warp) {
-    constexpr int k_in_flight = 6;  // rows
-    constexpr auto k_rows = static_cast<int32_t>(k_bitmap_rows);
+    constexpr int k_in_flight = 5;  // rows
     const int dim = static_cast<int>(threadIdx.x) % 32 * 4;
     const int chunk = dim % sm90::k_panel_dims / 8;
     sm90::ring<k_query_buffers> ring;
     set_walk set(p);
+    set_walk ahead(p);
+    bool more = ahead.next();
     while (set.next()) {
+        more = more && ahead.next();
+        if (more && p.queries.by_16) {
+            fetch_ahead(p, ahead, warp);
+        }
         ptx::barrier_wait(shared.q_empty[ring.slot], ring.parity ^ 1);
         uint8_t * target = shared.q[ring.slot] + dim / sm90::k_panel_dims * C::k_query_panel_bytes + dim % 8 * 2;
         for (int first = warp; first < k_set_rows; first += k_in_flight * k_loader_warps) {
@@ -83,9 +99,7 @@ __device__ void convert_queries(const score_params & p, shared_memory<C> & share
                 const int row = first + i * k_loader_warps;
                 fours[i] = make_float4(0, 0, 0, 0);
                 if (row < k_set_rows && dim < p.d && set.exists(row)) {
-                    const int32_t packed = set.packed(row);
-                    const float * source = set.tile().queries + packed / k_rows * p.queries.stride_head +
-                                           packed % k_rows * p.queries.stride_row + dim;
+                    const float * source = set.query(row) + dim;
                     fours[i] = p.queries.by_16 ? __ldg(reinterpret_cast<const float4 *>(source))
                                                : make_float4(source[0], source[1], source[2], source[3]);
                 }

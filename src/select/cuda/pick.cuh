@@ -47,13 +47,6 @@ __device__ inline cut cut_of_none() {
     return {INFINITY, 0};
 }
 
-// Where a score is not finite, a tile keeps all that it sees (block_budget.h): scores that cut_of_all() keeps.
-__device__ inline void make_equal(float * scores, int32_t n) {
-    for (int32_t block = static_cast<int32_t>(threadIdx.x) % k_warp; block < n; block += k_warp) {
-        scores[block] = 0;
-    }
-}
-
 // What the blocks with a score of at least `level` are together.
 struct part {
     float mass;
@@ -252,53 +245,23 @@ template <bool k_by_mass, class source, typename amount>
 __device__ inline cut find_cut(const source & scores, amount target) {
     return target > 0 ? cut_by_bisection<k_by_mass>(scores, target) : cut_of_none();
 }
-template <bool k_by_mass, typename amount>
-__device__ inline cut find_cut(float * scores, int32_t n, amount target) {
-    return n <= held_scores::k_most ? find_cut<k_by_mass>(held_scores(scores, n), target)
-                                    : find_cut<k_by_mass>(stored_scores{scores, n}, target);
-}
 
 // How many blocks a cut keeps.
-__device__ inline int32_t kept_by(const cut & c, float * scores, int32_t n) {
-    const stored_scores all{scores, n};
-    const int32_t from = all.from<false>(c.level).n;
+template <class source>
+__device__ inline int32_t kept_by(const cut & c, const source & scores) {
+    const int32_t from = scores.template from<false>(c.level).n;
     if (c.n_level == k_all_of_level) {
         return from;
     }
-    const int32_t above = all.from<false>(__uint_as_float(__float_as_uint(c.level) + 1)).n;
+    const int32_t above = scores.template from<false>(__uint_as_float(__float_as_uint(c.level) + 1)).n;
     return above + min(from - above, c.n_level);
 }
 
-// The bits of 32 blocks by a cut, word after word from the first on.
-class cut_words {
-  public:
-    __device__ cut_words(const cut & c, const float * scores, int32_t n) : cut_(c), scores_(scores), n_(n) {}
-
-    __device__ uint32_t next() {
-        const int lane = static_cast<int>(threadIdx.x) % k_warp;
-        const int32_t block = first_ + lane;
-        const float score = block < n_ ? scores_[block] : k_no_score;
-        const bool level = score == cut_.level;
-        const uint32_t level_lanes = __ballot_sync(k_all_lanes, level);
-        const int32_t before = n_before_ + __popc(level_lanes & ((1u << lane) - 1));
-        n_before_ += __popc(level_lanes);
-        first_ += k_warp;
-        return __ballot_sync(k_all_lanes, score > cut_.level || (level && before < cut_.n_level));
-    }
-
-  private:
-    const cut cut_;
-    const float * scores_;
-    const int32_t n_;
-    int32_t first_ = 0;
-    int32_t n_before_ = 0;  // blocks at the level in the words before
-};
-
-// Adds the blocks that a cut keeps to a tile's words. Lane l writes the words l, l + 32 and so on.
-template <class source>
-__device__ inline void add_kept(const source & scores, const cut & c, int32_t n, uint32_t * bits) {
+// Calls add(word, bits) with the blocks that a cut keeps. Lane l adds the words l, l + 32 and so on.
+template <class source, typename F>
+__device__ inline void each_kept_word(const source & scores, const cut & c, int32_t n, const F & add) {
     const int lane = static_cast<int>(threadIdx.x) % k_warp;
-    const int32_t last = (n - 1) / k_warp;
+    const int32_t n_words = (n + k_warp - 1) / k_warp;
     int32_t n_before = 0;  // blocks at the level in the words before
     uint32_t own = 0;
     scores.for_each_word([&](int32_t word, float score) {
@@ -308,13 +271,19 @@ __device__ inline void add_kept(const source & scores, const cut & c, int32_t n,
         n_before += __popc(level_lanes);
         const uint32_t kept = __ballot_sync(k_all_lanes, score > c.level || (level && before < c.n_level));
         own = word % k_warp == lane ? kept : own;
-        if (word == last || word % k_warp == k_warp - 1) {
-            const int32_t first = word / k_warp * k_warp;
-            if (first + lane <= word) {
-                bits[first + lane] |= own;
-            }
+        if (word % k_warp == k_warp - 1) {
+            add(word - k_warp + 1 + lane, own);
         }
     });
+    if (lane < n_words % k_warp) {
+        add(n_words / k_warp * k_warp + lane, own);
+    }
+}
+
+// Adds the blocks that a cut keeps to a tile's words.
+template <class source>
+__device__ inline void add_kept(const source & scores, const cut & c, int32_t n, uint32_t * bits) {
+    each_kept_word(scores, c, n, [&](int32_t word, uint32_t kept) { bits[word] |= kept; });
 }
 
 // Of a wave, the tile that a warp of a pick kernel works at: heads innermost, late tiles first.

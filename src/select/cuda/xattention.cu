@@ -109,56 +109,66 @@ struct pick_params {
     xattention_values values;
 };
 
-// A warp a tile.
-__global__ void __launch_bounds__(k_pick_threads) pick_kernel(const __grid_constant__ pick_params p) {
-    picked_tile at;
-    if (!tile_of_warp(p.part, at)) {
-        return;
-    }
+// Of one tile.
+template <class source>
+__device__ void pick_blocks_of_tile(const pick_params & p, index_range rows, source masses, uint32_t * bits) {
     const int lane = static_cast<int>(threadIdx.x) % k_warp;
-    const index_range rows = p.shape.rows_of(at.tile);
     const auto n_words = static_cast<int32_t>(p.shape.n_words());
     const auto n = static_cast<int32_t>(blocks_of(rows).end);
-    float * masses = p.masses + at.number * p.row_blocks;
     const bool by_share = p.values.keep > 0;
     const bool without_sink = !by_share && loses_sink_mark(p.values, p.shape.ranks, rows);
 
     float all = 0;
     float forced_mass = 0;
     int32_t n_forced = 0;
-    for (int32_t word = 0; word * k_warp < n; ++word) {
+    masses.change_each_word([&](int32_t word, float & mass) {
         const uint32_t forced = mandatory_bits(rows, word) & ~(without_sink && word == 0 ? 1u : 0u);
         n_forced += __popc(forced);
-        const int32_t block = word * k_warp + lane;
-        if (block < n) {
-            const float mass = masses[block];
+        if (word * k_warp + lane < n) {
             const bool is_forced = (forced >> lane & 1) != 0;
             all += mass;
             forced_mass += is_forced ? mass : 0.0f;
-            masses[block] = is_forced ? k_no_score : mass;
+            mass = is_forced ? k_no_score : mass;
         }
-    }
+    });
     all = warp_sum(all);
     forced_mass = warp_sum(forced_mass);
 
-    cut chosen = cut_of_all();
-    if (!(all < INFINITY)) {
-        make_equal(masses, n);
-    } else if (by_share) {
-        chosen = find_cut<false>(masses, n, static_cast<int32_t>(kept_blocks(p.values.keep, n) - n_forced));
-    } else if (!wants_all(p.values.tau) && !too_short_to_select(p.values, rows)) {
-        chosen = find_cut<true>(masses, n, static_cast<float>(p.values.tau) * all - forced_mass);
+    const bool finite = all < INFINITY;
+    const bool keeps_all = !finite || (!by_share && (wants_all(p.values.tau) || too_short_to_select(p.values, rows)));
+    for (int32_t word = lane; word < n_words; word += k_warp) {
+        bits[word] = keeps_all ? visible_bits(rows, word) : mandatory_bits(rows, word);
+    }
+    if (keeps_all) {
+        return;
+    }
+    cut chosen{};
+    if (by_share) {
+        chosen = find_cut<false>(masses, static_cast<int32_t>(kept_blocks(p.values.keep, n) - n_forced));
+    } else {
+        chosen = find_cut<true>(masses, static_cast<float>(p.values.tau) * all - forced_mass);
         if (without_sink) {
-            chosen = find_cut<false>(masses, n, kept_by(chosen, masses, n) + 1);
+            chosen = find_cut<false>(masses, kept_by(chosen, masses) + 1);
         }
     }
+    add_kept(masses, chosen, n, bits);
+}
+
+// A warp a tile.
+template <bool k_held>
+__global__ void __launch_bounds__(k_pick_threads, 6) pick_kernel(const __grid_constant__ pick_params p) {
+    picked_tile at;
+    if (!tile_of_warp(p.part, at)) {
+        return;
+    }
+    const index_range rows = p.shape.rows_of(at.tile);
+    const auto n = static_cast<int32_t>(blocks_of(rows).end);
+    float * masses = p.masses + at.number * p.row_blocks;
     uint32_t * bits = p.bits + p.shape.first_word(at.head, at.tile);
-    cut_words words(chosen, masses, n);
-    for (int32_t word = 0; word < n_words; ++word) {
-        const uint32_t kept = words.next() | mandatory_bits(rows, word);
-        if (lane == 0) {
-            bits[word] = kept;
-        }
+    if constexpr (k_held) {
+        pick_blocks_of_tile(p, rows, held_scores(masses, n), bits);
+    } else {
+        pick_blocks_of_tile(p, rows, stored_scores{masses, n}, bits);
     }
 }
 
@@ -355,8 +365,12 @@ class group_selection {
         if (status s = launched("masses of blocks"); !s.ok()) {
             return s;
         }
-        pick_kernel<<<pick_blocks(part), k_pick_threads, 0, stream_>>>(
-            {rows_.shape, rows_.bits, masses, layout_.row_blocks, part, values_});
+        const pick_params picked{rows_.shape, rows_.bits, masses, layout_.row_blocks, part, values_};
+        if (layout_.row_blocks <= held_scores::k_most) {
+            pick_kernel<true><<<pick_blocks(part), k_pick_threads, 0, stream_>>>(picked);
+        } else {
+            pick_kernel<false><<<pick_blocks(part), k_pick_threads, 0, stream_>>>(picked);
+        }
         return launched("picking blocks");
     }
 
