@@ -15,6 +15,7 @@ namespace {
 TEST(Presets, AreRecognisedByTheModelsName) {
     EXPECT_TRUE(preset_names_model("smollm2-135m-instruct", "Smollm2 135M 8k Lc100K Mix1 Ep2"));
     EXPECT_TRUE(preset_names_model("qwen2.5-coder-1.5b-instruct", "Qwen2.5 Coder 1.5B Instruct GGUF"));
+    EXPECT_TRUE(preset_names_model("qwen2.5-coder-0.5b-instruct", "Qwen2.5 Coder 0.5B Instruct AWQ"));
     EXPECT_FALSE(preset_names_model("qwen2.5-coder-1.5b-instruct", "Qwen2.5 1.5B Instruct"));
     EXPECT_TRUE(preset_names_model("llama-3.1-8b-instruct", "Meta Llama 3.1 8B Instruct"));
     EXPECT_FALSE(preset_names_model("llama-3.1-8b-instruct", "Llama 3 8B Instruct 262k"));

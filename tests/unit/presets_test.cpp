@@ -81,12 +81,19 @@ TEST(presets, say_what_was_published) {
     }
 }
 
-TEST(presets, a_real_model_with_a_long_context_has_one) {
-    const parsed<plan> read = load_plan("preset:qwen2.5-coder-1.5b-instruct");
-    ASSERT_EQ(read.error, "");
-    EXPECT_EQ(read.value.model, (model_shape{"qwen2", 28, 12, 2, 128}));
-    EXPECT_TRUE(read.value.any_triangle() && !read.value.dynamic.empty());
-    EXPECT_EQ(measured_length(read.value), 30000);
+TEST(presets, real_models_with_a_long_context_have_one) {
+    const struct {
+        const char * preset;
+        model_shape model;
+    } of[] = {{"preset:qwen2.5-coder-0.5b-instruct", {"qwen2", 24, 14, 2, 64}},
+              {"preset:qwen2.5-coder-1.5b-instruct", {"qwen2", 28, 12, 2, 128}}};
+    for (const auto & each : of) {
+        const parsed<plan> read = load_plan(each.preset);
+        ASSERT_EQ(read.error, "") << each.preset;
+        EXPECT_EQ(read.value.model, each.model) << each.preset;
+        EXPECT_TRUE(read.value.any_triangle() && !read.value.dynamic.empty()) << each.preset;
+        EXPECT_EQ(measured_length(read.value), 30000) << each.preset;
+    }
 }
 
 TEST(presets, the_embedded_model_has_one) {
@@ -102,7 +109,7 @@ TEST(presets, are_found_by_exact_name) {
     const parsed<plan> read = load_plan("preset:llama");
     EXPECT_EQ(read.error,
               "no preset \"llama\"; there are: llama-3-8b-instruct-262k, llama-3.1-8b-instruct, qwen2.5-7b-instruct, "
-              "qwen2.5-coder-1.5b-instruct, qwen3-8b, smollm2-135m-instruct");
+              "qwen2.5-coder-0.5b-instruct, qwen2.5-coder-1.5b-instruct, qwen3-8b, smollm2-135m-instruct");
 }
 
 TEST(presets, are_suggested_by_shape) {

@@ -50,9 +50,9 @@ struct alignas(1024) shared_memory {
     uint64_t sums_full[k_sum_slots], sums_empty[k_sum_slots];
 };
 
-// The sets of a block, one after the other, for all of its warps alike: k_set_rows packed rows of a tile at a time. Tiles
-// are taken from both ends by turns: products of one with many blocks go on while queries of one with few are fetched,
-// whose products would not take as long as that.
+// The sets of a block, one after the other, for all of its warps alike: k_set_rows packed rows of a tile at a time.
+// Tiles are taken from both ends by turns: products of one with many blocks go on while queries of one with few are
+// fetched, whose products would not take as long as that.
 class set_walk {
   public:
     __device__ explicit set_walk(const score_params & p) : p_(p) {}

@@ -134,22 +134,18 @@ __device__ void pick_blocks_of_tile(const pick_params & p, index_range rows, sou
     all = warp_sum(all);
     forced_mass = warp_sum(forced_mass);
 
-    const bool finite = all < INFINITY;
-    const bool keeps_all = !finite || (!by_share && (wants_all(p.values.tau) || too_short_to_select(p.values, rows)));
+    const bool keeps_all =
+        !(all < INFINITY) || (!by_share && (wants_all(p.values.tau) || too_short_to_select(p.values, rows)));
     for (int32_t word = lane; word < n_words; word += k_warp) {
         bits[word] = keeps_all ? visible_bits(rows, word) : mandatory_bits(rows, word);
     }
     if (keeps_all) {
         return;
     }
-    cut chosen{};
-    if (by_share) {
-        chosen = find_cut<false>(masses, static_cast<int32_t>(kept_blocks(p.values.keep, n) - n_forced));
-    } else {
-        chosen = find_cut<true>(masses, static_cast<float>(p.values.tau) * all - forced_mass);
-        if (without_sink) {
-            chosen = find_cut<false>(masses, kept_by(chosen, masses) + 1);
-        }
+    cut chosen = by_share ? find_cut<false>(masses, static_cast<int32_t>(kept_blocks(p.values.keep, n) - n_forced))
+                          : find_cut<true>(masses, static_cast<float>(p.values.tau) * all - forced_mass);
+    if (without_sink) {
+        chosen = find_cut<false>(masses, kept_by(chosen, masses) + 1);
     }
     add_kept(masses, chosen, n, bits);
 }
