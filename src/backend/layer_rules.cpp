@@ -46,7 +46,7 @@ void layer_rules::expect_model(const model_shape & running) {
 }
 
 void layer_rules::check_plan(const std::function<model_shape()> & shape_of_model, const std::string & kernel) {
-    way_ = "kernel " + kernel + ", precision " + std::string(name_of(snapshot_.arithmetic)) + ", plan " +
+    way_ = "kernel " + kernel + ", precision " + precision_in_words(snapshot_) + ", plan " +
            (snapshot_.chosen ? snapshot_.chosen->name : "none (exact)");
     if (snapshot_.generation == checked_generation_) {
         return;
@@ -86,7 +86,7 @@ void layer_rules::describe_plan(const model_shape & running, const std::string &
     }
     say(log_, log_level::info, "plan %s: dense layers %s; last %lld, tail %s; precision %s, kernel %s",
         chosen.name.c_str(), dense_layers(chosen, n_layer).c_str(), static_cast<long long>(chosen.shape.n_last),
-        std::string(name_of(chosen.tail)).c_str(), std::string(name_of(snapshot_.arithmetic)).c_str(), kernel.c_str());
+        std::string(name_of(chosen.tail)).c_str(), precision_in_words(snapshot_).c_str(), kernel.c_str());
     say(log_, log_level::info,
         "plan %s: applied to a model of %s; whether it is the one that the plan was made for, only its file tells",
         chosen.name.c_str(), text_of(running).c_str());

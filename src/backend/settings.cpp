@@ -154,6 +154,22 @@ std::string kernel_in_use(const settings_snapshot & snapshot) {
     return "none";
 }
 
+precision attention_precision(const settings_snapshot & snapshot) {
+    if (snapshot.arithmetic == precision::exact || !snapshot.kernel.empty()) {
+        return snapshot.arithmetic;
+    }
+    const std::vector<cpu_kernel_info> kernels = cpu_kernels();
+    const auto found =
+        std::find_if(kernels.begin(), kernels.end(), [](const cpu_kernel_info & kernel) { return kernel.fast; });
+    return found != kernels.end() && !found->fast_pays ? precision::exact : snapshot.arithmetic;
+}
+
+std::string precision_in_words(const settings_snapshot & snapshot) {
+    const std::string text(name_of(snapshot.arithmetic));
+    return attention_precision(snapshot) == snapshot.arithmetic ? text
+                                                                : text + " (attention exact: faster on this CPU)";
+}
+
 bool ever_planned() {
     return planned_once.load(std::memory_order_relaxed);
 }

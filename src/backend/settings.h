@@ -70,6 +70,10 @@ class settings {
 
 // What is in force: the CPU kernel that computes with this snapshot, and the precision it computes with.
 std::string kernel_in_use(const settings_snapshot & snapshot);
+// Of attention: fast is never slower, so exact where the CPU's bf16 products are, unless a kernel was forced.
+precision attention_precision(const settings_snapshot & snapshot);
+// "exact", "fast", or both where attention differs from the rest.
+std::string precision_in_words(const settings_snapshot & snapshot);
 
 settings & process_settings();
 

@@ -106,6 +106,7 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["strict"] = snapshot.strict;
     out["kernel"] = kernel_in_use(snapshot);
     out["precision"] = name_of(snapshot.arithmetic);
+    out["attention_precision"] = name_of(attention_precision(snapshot));
     out["plan"] = snapshot.chosen ? ordered_json(snapshot.chosen->name) : ordered_json(nullptr);
     out["tail"] = snapshot.chosen ? ordered_json(name_of(snapshot.chosen->tail)) : ordered_json(nullptr);
     out["dynamic"] = ordered_json::array();

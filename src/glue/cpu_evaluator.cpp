@@ -84,7 +84,7 @@ void cpu_evaluator::begin_rules(const ggml_cgraph * graph, int32_t layer) {
     rules_.begin();
     settings_snapshot & snapshot = rules_.snapshot();
     repair_precision(snapshot);
-    context_.arithmetic = snapshot.arithmetic;
+    context_.arithmetic = attention_precision(snapshot);
     context_.kernel = snapshot.kernel.empty() ? nullptr : snapshot.kernel.c_str();
     if (layer >= 0) {
         if (rebuilt_ != nullptr) {

@@ -286,7 +286,7 @@ ggml_backend_reg_t start() {
         return &registry;
     }
     GGML_LOG_INFO("TriangleMix %s: registered; kernel %s, precision %s, plan %s, prompts of at least %lld tokens\n",
-                  TMX_VERSION, kernel_in_use(snapshot).c_str(), std::string(name_of(snapshot.arithmetic)).c_str(),
+                  TMX_VERSION, kernel_in_use(snapshot).c_str(), precision_in_words(snapshot).c_str(),
                   snapshot.chosen ? snapshot.chosen->name.c_str() : "none (exact)",
                   static_cast<long long>(read.config.min_rows));
     if (process_settings().products().take_any()) {

@@ -49,7 +49,7 @@ std::vector<cpu_kernel_info> cpu_kernels() {
     std::vector<cpu_kernel_info> list;
     for (const cpu::kernel & k : cpu::all_kernels()) {
         if (cpu::runs_here(k)) {
-            list.push_back({k.name, k.run_fast != nullptr});
+            list.push_back({k.name, k.run_fast != nullptr, k.run_fast != nullptr && k.fast_pays()});
         }
     }
     return list;

@@ -70,6 +70,7 @@ json kernels_json() {
         json j = {{"name", kernel.name}, {"runs_here", found != here.end()}};
         if (found != here.end()) {
             j["fast_precision"] = found->fast;
+            j["fast_is_faster"] = found->fast_pays;
             j["why"] =
                 found == here.begin() ? "picked: the best that this CPU runs" : "runs here; a better one is picked";
         } else {

@@ -81,6 +81,7 @@ struct kernel {
     bool (*available)();     // what the CPU must have beyond that; null: nothing
     run_item_fn run_exact;
     run_item_fn run_fast;  // null: no fast precision
+    bool (*fast_pays)();   // whether run_fast is faster than run_exact on this CPU; null: there is none
 };
 
 cpu_base::kernel_list<kernel> all_kernels();

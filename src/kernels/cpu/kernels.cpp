@@ -33,20 +33,21 @@ using cpu_base::k_any_cpu;
 
 constexpr kernel k_kernels[] = {
 #if HWY_TARGETS & HWY_AVX3
-    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, &N_AVX3::run_item<false>, &N_AVX3::run_item<true>},
-    {"avx512", HWY_AVX3, nullptr, &N_AVX3::run_item<false>, nullptr},
+    {"avx512_bf16", HWY_AVX3, &avx512_bf16::available, &N_AVX3::run_item<false>, &N_AVX3::run_item<true>,
+     &avx512_bf16::pays},
+    {"avx512", HWY_AVX3, nullptr, &N_AVX3::run_item<false>, nullptr, nullptr},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    {"avx2", HWY_AVX2, nullptr, &N_AVX2::run_item<false>, nullptr},
+    {"avx2", HWY_AVX2, nullptr, &N_AVX2::run_item<false>, nullptr, nullptr},
 #endif
 #if HWY_ARCH_ARM_A64
-    {"neon", k_any_cpu, nullptr, &HWY_NAMESPACE::run_item<false>, nullptr},
+    {"neon", k_any_cpu, nullptr, &HWY_NAMESPACE::run_item<false>, nullptr, nullptr},
 #endif
 #if HWY_TARGETS & HWY_SSSE3
-    {"ssse3", HWY_SSSE3, nullptr, &N_SSSE3::run_item<false>, nullptr},
+    {"ssse3", HWY_SSSE3, nullptr, &N_SSSE3::run_item<false>, nullptr, nullptr},
 #endif
 #if HWY_TARGETS & HWY_EMU128
-    {"portable", k_any_cpu, nullptr, &N_EMU128::run_item<false>, nullptr},
+    {"portable", k_any_cpu, nullptr, &N_EMU128::run_item<false>, nullptr, nullptr},
 #endif
 };
 
