@@ -1,7 +1,9 @@
 """tmx_bench_arm: one prompt, computed one way, once, in a process of its own. For scripts that compare ways."""
+import ctypes
 import json
 import os
 import pathlib
+import platform
 import re
 import shlex
 import subprocess
@@ -29,12 +31,31 @@ def program(build):
     return path
 
 
+def may_use_amx():
+    """Whether Linux lets this process, and those that it starts, use AMX. A CPU that has it is not enough."""
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    on_linux = (platform.system(), platform.machine()) == ("Linux", "x86_64")
+    return on_linux and ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
+
+
 def machine_name():
     text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.M)
     words = flags.group(1).split() if flags else []
+    withheld = "amx_bf16" in words and not may_use_amx()
+    if withheld:
+        words.remove("amx_bf16")
     best = next((f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd") if f in words), "")
-    return f"{rowkit.cpu()}, {len(os.sched_getaffinity(0))} cores" + (f", {best}" if best else "")
+    return (f"{rowkit.cpu()}, {len(os.sched_getaffinity(0))} cores" + (f", {best}" if best else "")
+            + (", AMX not permitted" if withheld else ""))
+
+
+def long_document(path, n_tokens, folder):
+    """The document, repeated until it has surely enough tokens; cut to their number by tmx_bench_arm."""
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    repeated = pathlib.Path(folder) / "document.txt"
+    repeated.write_text(text * (1 + 8 * n_tokens // max(1, len(text))), encoding="utf-8")
+    return repeated
 
 
 def environment(products):

@@ -173,14 +173,6 @@ def show(rows):
               f"{number('products_s', '{:.2f}'):>9}  {row['by_type_text'] or ''}")
 
 
-def long_document(path, n_tokens, folder):
-    """The document, repeated until it has surely enough tokens; cut to their number by tmx_bench_arm."""
-    text = pathlib.Path(path).read_text(encoding="utf-8")
-    repeated = pathlib.Path(folder) / "document.txt"
-    repeated.write_text(text * (1 + 8 * n_tokens // max(1, len(text))), encoding="utf-8")
-    return repeated
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-m", "--model", default=str(MODEL), help="GGUF files, comma-separated (default: the embedded model)")
@@ -201,7 +193,7 @@ def main():
     store = rowkit.Store(arguments.out, "model", "n_prompt")
     models = arguments.model.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        document = long_document(arguments.document, arguments.tokens, folder)
+        document = armkit.long_document(arguments.document, arguments.tokens, folder)
         for number, model in enumerate(models):
             log(f"{model} ({number + 1} of {len(models)}, {(time.monotonic() - begin) / 60:.0f} minutes so far)")
             rows = rows_of(arguments, model, Bench(arguments, model, document).measure())

@@ -101,6 +101,7 @@ nlohmann::ordered_json run(const options & o) {
     prompt.ids = prompt_of(o, m);
     if (!o.write_ids.empty()) {
         write_ids(o.write_ids, prompt.ids);
+        return {{"n_prompt", prompt.ids.size()}, {"commit", source_commit()}, {"ggml", built_against()}};
     }
     prompt.context.n_ctx =
         static_cast<int32_t>((static_cast<int64_t>(prompt.ids.size()) + o.n_answer + 256) / 256 * 256);
@@ -154,7 +155,7 @@ int main(int argc, char ** argv) {
     app.add_option("--question", o.question, "follows the document");
     app.add_option("--tokens", o.n_tokens, "cut the document to so many tokens, without chat template");
     app.add_option("--ids", o.ids_file, "token ids instead of a document, one a line");
-    app.add_option("--write-ids", o.write_ids, "write the prompt's token ids to this file");
+    app.add_option("--write-ids", o.write_ids, "write the prompt's token ids to this file, compute nothing");
     app.add_option("--answer", o.n_answer, "most tokens to answer")->capture_default_str();
     try {
         app.parse(argc, argv);
