@@ -145,9 +145,9 @@ status check_call(const attention_args & args, std::span<const attention_segment
 struct cpu_kernel_info {
     const char * name;
     bool fast;  // has a fast-precision form
-    bool
-        fast_pays;  // and that is faster than the exact one on this CPU. Not on Intel's: AVX512-BF16 multiplies at half
-                    // the rate of f32 there (measured: attention takes 1.9 times as long)
+    // That form is faster than the exact one on this CPU. Not on Intel's: AVX512-BF16 multiplies at half the rate of
+    // f32 there (measured: attention takes 1.9 times as long).
+    bool fast_pays;
 };
 std::vector<cpu_kernel_info> cpu_kernels();
 
