@@ -34,6 +34,7 @@ settings::settings(const settings & other)
       min_keys_(other.min_keys()),
       product_rules_{other.product_rules_[0], other.product_rules_[1]},
       asked_products_(other.asked_products_),
+      products_min_rows_(other.products_min_rows_),
       fast_(other.fast_.load(std::memory_order_relaxed)) {
     const std::lock_guard lock(other.mutex_);
     current_ = other.current_;
@@ -53,6 +54,7 @@ void settings::apply(const backend_config & config) {
     product_rules_[0] = make_product_rules(config, precision::exact);
     product_rules_[1] = make_product_rules(config, precision::fast);
     asked_products_ = config.products;
+    products_min_rows_ = config.products_min_rows;
     note_precision();
 }
 

@@ -45,6 +45,7 @@ class settings {
     // Of what is in force; changed by apply() alone, but for which of them the precision picks.
     const product_rules & products() const { return product_rules_[fast_.load(std::memory_order_relaxed) ? 1 : 0]; }
     product_way asked_products() const { return asked_products_; }
+    std::optional<int64_t> products_min_rows() const { return products_min_rows_; }  // asked for; none: as measured
     int64_t min_keys() const { return min_keys_.load(std::memory_order_relaxed); }
     settings_snapshot snapshot() const;
 
@@ -65,6 +66,7 @@ class settings {
     std::atomic<int64_t> min_keys_{k_default_min_keys};
     product_rules product_rules_[2];  // with exact and with fast precision
     product_way asked_products_ = product_way::off;
+    std::optional<int64_t> products_min_rows_;
     std::atomic<bool> fast_{false};  // the precision in force
 };
 

@@ -189,6 +189,21 @@ bool statistics::count_passed_on(const std::string & reason) {
     return sums_.passed_on[reason]++ == 0 && first;
 }
 
+void statistics::count_feed_forward(double flops) {
+    if (whole_ != nullptr) {
+        whole_->count_feed_forward(flops);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.feed_forward.blocks++;
+    sums_.feed_forward.flops += flops;
+}
+
+bool statistics::count_passed_on_feed_forward(const std::string & reason) {
+    const bool first = whole_ == nullptr || whole_->count_passed_on_feed_forward(reason);
+    const std::lock_guard lock(mutex_);
+    return sums_.feed_forward.passed_on[reason]++ == 0 && first;
+}
+
 void statistics::count_passed_on_pairs(int32_t layer, const pair_count & pairs) {
     if (whole_ != nullptr) {
         whole_->count_passed_on_pairs(layer, pairs);

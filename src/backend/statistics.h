@@ -99,6 +99,13 @@ struct norm_counts {
     double seconds = 0;
 };
 
+// Feed-forward blocks that GPU proxies computed (enqueued, so without a time), and those that they passed on.
+struct feed_forward_counts {
+    int64_t blocks = 0;
+    double flops = 0;  // of their products
+    std::map<std::string, int64_t> passed_on;
+};
+
 // What was counted, as plain values.
 struct all_counts {
     std::array<int64_t, k_node_kinds> nodes{};
@@ -126,6 +133,7 @@ struct all_counts {
     int64_t cut_graphs = 0;
     int64_t whole_graphs = 0;
     std::map<std::string, int64_t> passed_on;
+    feed_forward_counts feed_forward;
     std::set<std::string, std::less<>> ways;
     std::vector<proxy_facts> proxies;  // that are registered
     int64_t scratch_bytes = 0;         // device memory that GPU proxies hold for themselves now, and held at most
@@ -165,6 +173,9 @@ class statistics {
     bool count_passed_on(const std::string & reason);
     // What such a node computes, where it is known: else a plan would seem to have skipped a share of fewer pairs.
     void count_passed_on_pairs(int32_t layer, const pair_count & pairs);
+    // A feed-forward block that a GPU proxy computed; and one that it left to the wrapped device, as above.
+    void count_feed_forward(double flops);
+    bool count_passed_on_feed_forward(const std::string & reason);
     void note_refusal(const std::string & difference);
     void count_strict_failure(const std::string & reason);  // strict mode fails this evaluation
     void count_short_mask();                                // one that went to another host in few bytes

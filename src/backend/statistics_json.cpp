@@ -162,6 +162,10 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums.cut_graphs}, {"whole", sums.whole_graphs}}},
                   {"passed_on", ordered_json::object()},
+                  {"feed_forward",
+                   {{"blocks", sums.feed_forward.blocks},
+                    {"flops", sums.feed_forward.flops},
+                    {"passed_on", sums.feed_forward.passed_on}}},
                   {"scratch_bytes", {{"current", sums.scratch_bytes}, {"peak", sums.scratch_peak}}},
                   {"short_masks", sums.short_masks}};
     for (const proxy_facts & proxy : sums.proxies) {

@@ -30,6 +30,13 @@ std::string statistics_summary(const all_counts & sums, const settings & current
     for (const auto & [reason, count] : sums.passed_on) {
         line("left to the GPU's own backend (%s): %lld nodes", reason.c_str(), static_cast<long long>(count));
     }
+    if (sums.feed_forward.blocks > 0) {
+        line("GPU: %lld feed-forward blocks", static_cast<long long>(sums.feed_forward.blocks));
+    }
+    for (const auto & [reason, count] : sums.feed_forward.passed_on) {
+        line("left to the GPU's own backend (%s): %lld feed-forward blocks", reason.c_str(),
+             static_cast<long long>(count));
+    }
     for (const auto & [kind, done] : sums.products) {
         line("%lld matrix products with %s weights in %s arithmetic in %.3f s, %.0f GFLOP/s",
              static_cast<long long>(done.nodes), name_of(kind.weights),

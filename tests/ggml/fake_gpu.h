@@ -117,7 +117,10 @@ struct executor_faults {
     int n_refused = 0;  // prepare() failed
     int n_forwarded = 0;
     status compare;
-    int n_compared = 0;  // masks
+    int n_compared = 0;                      // masks
+    const char * declines_blocks = nullptr;  // feed-forward blocks
+    status block;
+    int n_blocks = 0;  // forward() of them
     // Device memory: what the next prepare() needs, what the device has besides, and whether it is busy for ever.
     int64_t scratch_needed = 0;
     int64_t memory_free = int64_t{3} << 30;

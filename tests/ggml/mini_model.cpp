@@ -106,6 +106,9 @@ void mini_model::build_cache() {
         if (shape_.project) {
             add_projections(context, il);
         }
+        if (shape_.n_hidden > 0) {
+            add_blocks(context, il);
+        }
         for (ggml_tensor * cache : {cache_k_.back(), cache_v_.back()}) {
             streams_.push_back(ggml_view_2d(context, cache, d_kv, n_cells, cache->nb[1], 0));
         }
@@ -117,6 +120,7 @@ void mini_model::build_cache() {
         ggml_backend_buffer_clear(cache_buffer_[cache], 0);
     }
     set_projections();
+    set_blocks();
     for (size_t il = 0; il < sinks_.size(); ++il) {
         std::vector<float> values;
         for (int64_t head = 0; head < shape_.n_head; ++head) {
@@ -148,6 +152,49 @@ void mini_model::set_projections() {
             ggml_backend_tensor_set(weights, values.data(), 0, ggml_nbytes(weights));
         }
     }
+}
+
+void mini_model::add_blocks(ggml_context * context, int il) {
+    const int64_t n = shape_.d_head * shape_.n_head;
+    const auto weights = [&](const char * name, int64_t n_in, int64_t n_out) {
+        ggml_tensor * made = ggml_new_tensor_2d(context, GGML_TYPE_F16, n_in, n_out);
+        ggml_format_name(made, "blk.%d.ffn_%s.weight", il, name);
+        return made;
+    };
+    blocks_.push_back(
+        {weights("gate", n, shape_.n_hidden), weights("up", n, shape_.n_hidden), weights("down", shape_.n_hidden, n)});
+}
+
+void mini_model::set_blocks() {
+    for (const block_weights & each : blocks_) {
+        uint32_t which = 0;
+        for (ggml_tensor * weights : {each.gate, each.up, each.down}) {
+            std::vector<ggml_fp16_t> values;
+            for (int64_t i = 0; i < ggml_nelements(weights); ++i) {
+                values.push_back(ggml_fp32_to_fp16(noise(3, which, 5, static_cast<uint32_t>(i)) /
+                                                   std::sqrt(static_cast<float>(weights->ne[0]))));
+            }
+            ggml_backend_tensor_set(weights, values.data(), 0, ggml_nbytes(weights));
+            ++which;
+        }
+    }
+}
+
+ggml_tensor * mini_model::block_behind(ggml_context * context, int il, ggml_tensor * attention) {
+    const block_weights & weights = blocks_[static_cast<size_t>(il)];
+    // As behind a norm: rows that only this block reads.
+    ggml_tensor * rows = ggml_reshape_2d(context, attention, shape_.d_head * shape_.n_head, n_rows_);
+    rows = ggml_rms_norm(context, rows, 1e-6f);
+    ggml_tensor * up = ggml_mul_mat(context, weights.up, rows);
+    if (shape_.up_first) {
+        ggml_build_forward_expand(graph_, up);
+    }
+    ggml_tensor * gate = ggml_mul_mat(context, weights.gate, rows);
+    ggml_tensor * block = ggml_mul_mat(context, weights.down, ggml_swiglu_split(context, gate, up));
+    block = ggml_scale(context, block, 1);
+    ggml_set_output(block);
+    ggml_build_forward_expand(graph_, block);
+    return block;
 }
 
 void mini_model::build_graph() {
@@ -216,6 +263,9 @@ void mini_model::build_graph() {
             ggml_tensor * rows = ggml_reshape_2d(ctx, l.out, shape_.d_head * shape_.n_head, n_rows_);
             behind = ggml_mul_mat(ctx, weights_[at].out, rows);
             ggml_build_forward_expand(graph_, behind);
+        }
+        if (shape_.n_hidden > 0) {
+            l.block = block_behind(ctx, il, l.out);
         }
         layers_.push_back(l);
         if (shape_.host_between) {
@@ -320,6 +370,13 @@ bool mini_model::rewrite_keys() {
 
 std::vector<float> mini_model::output(int il) const {
     const ggml_tensor * out = layers_[static_cast<size_t>(il)].out;
+    std::vector<float> values(static_cast<size_t>(ggml_nelements(out)));
+    ggml_backend_tensor_get(out, values.data(), 0, ggml_nbytes(out));
+    return values;
+}
+
+std::vector<float> mini_model::block_output(int il) const {
+    const ggml_tensor * out = layers_[static_cast<size_t>(il)].block;
     std::vector<float> values(static_cast<size_t>(ggml_nelements(out)));
     ggml_backend_tensor_get(out, values.data(), 0, ggml_nbytes(out));
     return values;

@@ -27,6 +27,8 @@ struct mini_shape {
     bool rope = false;            // keys go through RoPE
     bool rope_queries = false;    // and queries
     bool project = false;         // products with weights before and behind attention; those before change no number
+    int64_t n_hidden = 0;         // > 0: a feed-forward block of f16 weights behind each layer's attention
+    bool up_first = false;        // its up comes before its gate
     bool sinks = false;           // learned sink logits, in the cache's memory, as weights of a layer on the device
     float softcap = 0;
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free
@@ -64,6 +66,7 @@ class mini_model {
 
     // [n_rows, n_head, d_head] of the last ubatch.
     std::vector<float> output(int il) const;
+    std::vector<float> block_output(int il) const;  // [n_rows, n_head * d_head], behind the feed-forward block
     int64_t context() const { return context_; }    // our backend's, see host_context.h; 0: none
     static std::vector<int64_t> living_contexts();  // of all models
     int n_ours() const;                             // attention nodes that the scheduler gave to our backend
@@ -74,11 +77,15 @@ class mini_model {
         ggml_tensor * k;
         ggml_tensor * v;
         ggml_tensor * out;
+        ggml_tensor * block;  // null: there is none
     };
     int cache_of(int il) const;
     void build_cache();
     void add_projections(ggml_context * context, int il);
     void set_projections();
+    void add_blocks(ggml_context * context, int il);
+    void set_blocks();
+    ggml_tensor * block_behind(ggml_context * context, int il, ggml_tensor * attention);
     void build_graph();
     void compute_on_host(ggml_tensor * from);
 
@@ -102,7 +109,13 @@ class mini_model {
         ggml_tensor * v;
         ggml_tensor * out;
     };
-    std::vector<projections> weights_;    // by layer, if there are any
+    std::vector<projections> weights_;  // by layer, if there are any
+    struct block_weights {
+        ggml_tensor * gate;
+        ggml_tensor * up;
+        ggml_tensor * down;
+    };
+    std::vector<block_weights> blocks_;   // likewise
     std::vector<ggml_tensor *> streams_;  // views of all of them: what a state is read and written through
     std::vector<layer> layers_;
     ggml_tensor * positions_ = nullptr;

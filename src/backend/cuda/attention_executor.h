@@ -1,5 +1,5 @@
-// What a GPU proxy computes attention with: CUDA kernels in the product, something that runs anywhere in tests. One per
-// proxy backend, that is one per llama context and device.
+// What a GPU proxy computes attention and feed-forward blocks with: CUDA kernels in the product, something that runs
+// anywhere in tests. One per proxy backend, that is one per llama context and device.
 //
 // The executor has a queue of its own, which wait_for() and record() order with the wrapped backend's through events of
 // the wrapped device. Where that device has no events, the proxy waits on the host instead.
@@ -14,6 +14,7 @@
 
 #include "trianglemix/attention.h"
 #include "trianglemix/cuda_attention.h"
+#include "trianglemix/cuda_feed_forward.h"
 #include "trianglemix/cuda_mask_rows.h"
 #include "trianglemix/selection.h"
 
@@ -46,6 +47,13 @@ class attention_executor {
     // Enqueues one layer; waits for nothing. `call`: the number by which take_kept() will name it if it has selected
     // segments; 0: it will not.
     virtual status forward(const attention_args & args, const std::shared_ptr<const void> & work, uint64_t & call) = 0;
+
+    // Why this block is left to the wrapped backend, as text that lives forever; null: it is covered. After forward()
+    // failed for want of something that will not come, it is always that.
+    virtual const char * declines(const feed_forward_args & args) const = 0;
+
+    // Enqueues a block; waits for nothing. REQUIRES declines() says that it is covered.
+    virtual status forward(const feed_forward_args & args) = 0;
 
     // What calls kept that the device has finished, each told once. Has the device send what it still counts; waits
     // for nothing.

@@ -2,6 +2,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -41,6 +43,12 @@ struct executor_work {
     std::shared_ptr<const kept_sums> sums;  // null: nothing is selected
 };
 
+// ggml-cuda multiplies f16 weights in f16 unless this says otherwise.
+bool asks_for_other_arithmetic() {
+    const char * asked = std::getenv("GGML_CUDA_CUBLAS_COMPUTE_TYPE");
+    return asked != nullptr && std::strcmp(asked, "auto") != 0;
+}
+
 class cuda_executor final : public attention_executor {
   public:
     static status create(int device, std::unique_ptr<attention_executor> & executor) {
@@ -62,6 +70,7 @@ class cuda_executor final : public attention_executor {
 
     cuda_executor() = default;
     ~cuda_executor() override {
+        feed_forward_.reset();
         context_.reset();
         if (stream_ != nullptr) {
             cudaStreamDestroy(stream_);
@@ -97,6 +106,24 @@ class cuda_executor final : public attention_executor {
             counted_[call] = made.sums;
         }
         return result;
+    }
+
+    const char * declines(const feed_forward_args & args) const override {
+        if (other_arithmetic_) {
+            return "GGML_CUDA_CUBLAS_COMPUTE_TYPE asks for another arithmetic";
+        }
+        return has_feed_forward_ ? feed_forward_declines(args) : "cuBLAS cannot be used";
+    }
+
+    // What does not start once is not tried again: each layer would wait for it.
+    status forward(const feed_forward_args & args) override {
+        if (feed_forward_ == nullptr) {
+            if (status result = cuda_feed_forward::create(context_->device(), feed_forward_); !result.ok()) {
+                has_feed_forward_ = false;
+                return result;
+            }
+        }
+        return feed_forward_->forward(args, stream_);
     }
 
     std::vector<kept_by_call> take_kept() override {
@@ -135,12 +162,21 @@ class cuda_executor final : public attention_executor {
 
     void limit_scratch(const cuda_scratch_limit & limit) override { context_->limit_scratch(limit); }
     int64_t scratch_bytes() const override { return context_->scratch_bytes(); }
-    bool release_scratch() override { return context_->release_scratch(stream_); }
+    bool release_scratch() override {
+        const bool idle = context_->release_scratch(stream_);
+        if (idle) {
+            feed_forward_.reset();
+        }
+        return idle;
+    }
 
   private:
     std::unique_ptr<cuda_context> context_;
     cudaStream_t stream_ = nullptr;
     std::map<uint64_t, std::shared_ptr<const kept_sums>> counted_;  // by call: what take_kept() will tell
+    std::unique_ptr<cuda_feed_forward> feed_forward_;               // made when it is first needed
+    bool has_feed_forward_ = true;
+    bool other_arithmetic_ = asks_for_other_arithmetic();
 };
 
 }  // namespace

@@ -56,17 +56,22 @@ ggml_cgraph graph_cutter::marked(const ggml_cgraph & part) {
     return made;
 }
 
-ggml_status graph_cutter::run(ggml_cgraph * graph, int begin, const std::vector<step> & steps) {
+ggml_status graph_cutter::run(ggml_cgraph * graph, int begin, const std::vector<step> & steps,
+                              const std::vector<feed_forward_step> & blocks) {
     statistics_.count_graph(true);
-    for (const step & each : steps) {
-        ggml_status result = pass_on(graph, begin, each.node);
+    auto next_step = steps.begin();
+    auto next_block = blocks.begin();
+    while (next_step != steps.end() || next_block != blocks.end()) {
+        const bool is_step =
+            next_block == blocks.end() || (next_step != steps.end() && next_step->node < next_block->first);
+        ggml_status result = pass_on(graph, begin, is_step ? next_step->node : next_block->first);
         if (result == GGML_STATUS_SUCCESS) {
-            result = run_step(graph, each);
+            result = is_step ? run_step(graph, *next_step) : run_block(graph, *next_block);
         }
         if (result != GGML_STATUS_SUCCESS) {
             return result;
         }
-        begin = each.node + 1;
+        begin = (is_step ? (next_step++)->node : (next_block++)->last) + 1;
     }
     return pass_on(graph, begin, graph->n_nodes);
 }
@@ -75,7 +80,7 @@ ggml_status graph_cutter::run(ggml_cgraph * graph, int begin, const std::vector<
 ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
     const stopwatch watch;
     uint64_t call = 0;
-    const status result = forward(planned, call);
+    const status result = in_order([&] { return executor_->forward(planned.view->args, planned.how->work, call); });
     if (result.ok()) {
         const prepared_layers & how = *planned.how;
         statistics_.count_node(describe_node(planned.view->args, planned.layer, planned.rule, how.ubatch->found,
@@ -92,17 +97,29 @@ ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
     return pass_on(graph, planned.node, planned.node + 1);
 }
 
-status graph_cutter::forward(const step & planned, uint64_t & call) {
+// Nor does a plan know of blocks, so one that fails is no fallback of it.
+ggml_status graph_cutter::run_block(ggml_cgraph * graph, const feed_forward_step & block) {
+    const status result = in_order([&] { return executor_->forward(block.args); });
+    if (result.ok()) {
+        statistics_.count_feed_forward(block.args.flops());
+        return GGML_STATUS_SUCCESS;
+    }
+    notes_.note_feed_forward(result.message());
+    return pass_on(graph, block.first, block.last + 1);
+}
+
+// What it enqueues comes behind all that the wrapped backend has, and before all that it gets.
+status graph_cutter::in_order(const std::function<status()> & enqueue) {
     if (ready_ == nullptr || done_ == nullptr) {
         ggml_backend_synchronize(wrapped_);
-        status result = executor_->forward(planned.view->args, planned.how->work, call);
+        status result = enqueue();
         const status finished = executor_->synchronize();
         return result.ok() ? finished : result;
     }
     wrapped_->iface.event_record(wrapped_, ready_.get());
     status result = executor_->wait_for(ready_->context);
     if (result.ok()) {
-        result = executor_->forward(planned.view->args, planned.how->work, call);
+        result = enqueue();
     }
     // After a failure too: what was enqueued before it must be over before others write the same memory.
     const status recorded = executor_->record(done_->context);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "backend/cuda/attention_executor.h"
@@ -33,12 +34,14 @@ class graph_cutter {
     // Nodes [begin, end) of it.
     ggml_status pass_on(ggml_cgraph * graph, int begin, int end);
 
-    // The graph from node `begin` on. REQUIRES steps ascend from there.
-    ggml_status run(ggml_cgraph * graph, int begin, const std::vector<step> & steps);
+    // The graph from node `begin` on. REQUIRES steps and blocks ascend from there, and none lies within a block.
+    ggml_status run(ggml_cgraph * graph, int begin, const std::vector<step> & steps,
+                    const std::vector<feed_forward_step> & blocks);
 
   private:
     ggml_status run_step(ggml_cgraph * graph, const step & planned);
-    status forward(const step & planned, uint64_t & call);
+    ggml_status run_block(ggml_cgraph * graph, const feed_forward_step & block);
+    status in_order(const std::function<status()> & enqueue);
     ggml_cgraph marked(const ggml_cgraph & part);
 
     ggml_backend_t wrapped_;

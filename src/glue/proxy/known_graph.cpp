@@ -47,6 +47,7 @@ bool known_graph::look_at(const ggml_cgraph * graph) {
             masks_.push_back(i);
         }
     }
+    feed_forward_ = attention_.empty() ? std::vector<feed_forward_nodes>() : find_feed_forward(graph);
     rebuilt_ = !attention_.empty() && !shows_inputs(graph);
     by_copies_ = rebuilt_ || std::any_of(masks_.begin(), masks_.end(), [&](int each) {
                      return has_several_originals(graph, graph->nodes[each]->src[3], device_.c_str());

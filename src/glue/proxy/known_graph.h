@@ -1,4 +1,4 @@
-// The attention nodes of the graph that a GPU proxy is given, and their inputs.
+// The attention nodes of the graph that a GPU proxy is given, and their inputs; and its feed-forward blocks.
 //
 // Decoding computes one graph hundreds of times a second. Looking at its nodes again would cost the host a cache miss
 // for each of several tensors a layer, so what can be found is found once.
@@ -13,6 +13,7 @@
 #include "glue/abi.h"
 #include "glue/fattn_view.h"
 #include "glue/graph_inputs.h"
+#include "glue/proxy/feed_forward_view.h"
 #include "glue/rebuilt_inputs.h"
 
 namespace tmx {
@@ -27,6 +28,7 @@ class known_graph {
 
     const std::vector<int> & attention() const { return attention_; }  // indices of its attention nodes
     const std::vector<int> & masks() const { return masks_; }  // of these, the first of each mask that tells of cells
+    const std::vector<feed_forward_nodes> & feed_forward() const { return feed_forward_; }
     // Key caches that the graph changes in another way than by writing rows of this evaluation.
     const std::vector<const ggml_tensor *> & rewritten() const { return rewritten_; }
     int64_t most_rows() const { return most_rows_; }  // of any attention node
@@ -67,6 +69,7 @@ class known_graph {
     const void * nodes_ = nullptr;
     std::vector<int> attention_;
     std::vector<int> masks_;
+    std::vector<feed_forward_nodes> feed_forward_;
     std::vector<const ggml_tensor *> rewritten_;
     int64_t most_rows_ = 0;
     int64_t most_keys_ = 0;

@@ -11,6 +11,13 @@ void passed_on_notes::note(const char * reason, const char * why) const {
     }
 }
 
+void passed_on_notes::note_feed_forward(const char * why) const {
+    if (statistics_.count_passed_on_feed_forward(why)) {
+        GGML_LOG_INFO("TriangleMix: %s: a feed-forward block is left to the wrapped device: %s\n", device_.c_str(),
+                      why);
+    }
+}
+
 const char * failure_name(const status & failed) {
     switch (failed.code()) {
         case status_code::out_of_memory:

@@ -1,4 +1,4 @@
-// Attention nodes that a GPU proxy passes on to the wrapped backend: counted by reason.
+// Attention nodes and feed-forward blocks that a GPU proxy passes on to the wrapped backend: counted by reason.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,9 @@ class passed_on_notes {
 
     // `why`: what made it so, if the reason does not say it all; then the log names the first node for it.
     void note(const char * reason, const char * why = "") const;
+
+    // The same of a feed-forward block.
+    void note_feed_forward(const char * why) const;
 
     // What such a node computes, where that is known.
     void note_pairs(int32_t layer, const pair_count & pairs) const { statistics_.count_passed_on_pairs(layer, pairs); }

@@ -125,7 +125,7 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
     if (const ggml_status result = cutter_.pass_on(graph, 0, passed); result != GGML_STATUS_SUCCESS) {
         return result;
     }
-    if (!planner_.plan(graph)) {
+    if (!planner_.plan(graph, passed)) {
         return GGML_STATUS_FAILED;
     }
     expects_steps_ = !planner_.steps().empty();
@@ -135,7 +135,7 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
     if (expects_steps_) {
         scratch_.use();
     }
-    const ggml_status result = cutter_.run(graph, passed, planner_.steps());
+    const ggml_status result = cutter_.run(graph, passed, planner_.steps(), planner_.blocks());
     pending_.collect();
     return confirm_masks() ? result : GGML_STATUS_FAILED;
 }

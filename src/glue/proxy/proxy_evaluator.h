@@ -1,5 +1,5 @@
-// One proxy backend: takes the prompt attention out of each graph and passes everything else on to the wrapped backend,
-// in order, waiting for nothing.
+// One proxy backend: takes the attention of prompts, and their feed-forward blocks, out of each graph and passes
+// everything else on to the wrapped backend, in order, waiting for nothing.
 //
 // This file only says in which order its parts come: what is known of the graph (known_graph.h), learning its cells
 // (proxy_cells.h), planning its steps (step_planner.h), enqueueing it (graph_cutter.h). A graph without a step is

@@ -1,5 +1,5 @@
-// Decides which attention nodes of a graph the kernels compute, and prepares what those need: the steps of the graph.
-// Every other node is passed on, with its reason.
+// Decides which attention nodes and feed-forward blocks of a graph the kernels compute, and prepares what those need:
+// the steps of the graph. Every other node is passed on, those that might have been one with their reason.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,13 @@ struct step {
     const prepared_layers * how = nullptr;
 };
 
+// One feed-forward block that they compute.
+struct feed_forward_step {
+    int first = 0;  // numbers of its first and its last node in the graph
+    int last = 0;
+    feed_forward_args args;
+};
+
 class step_planner {
   public:
     // What it works with; all of it must outlive this. Only first_step() is asked without an executor.
@@ -65,11 +72,12 @@ class step_planner {
     // Index of the graph's first node that is worth handing over to the kernels; -1: there is none.
     int first_step(const ggml_cgraph * graph) const;
 
-    // Makes the steps of this graph. False: strict mode forbids the evaluation.
-    bool plan(const ggml_cgraph * graph);
+    // Makes the steps of this graph, but for blocks before node `begin`. False: strict mode forbids the evaluation.
+    bool plan(const ggml_cgraph * graph, int begin);
 
     const std::vector<step> & steps() const { return steps_; }
-    void clear_steps() { steps_.clear(); }
+    const std::vector<feed_forward_step> & blocks() const { return blocks_; }
+    void clear_steps();
 
     // Drops all work; the evaluation goes on without steps.
     void drop_prepared();
@@ -78,13 +86,15 @@ class step_planner {
     void begin_rules(const ggml_cgraph * graph);
     const char * why_too_small(const ggml_tensor * node) const;
     bool plan_node(const ggml_cgraph * graph, int index);
+    void plan_blocks(int begin);
     bool pass_on(int32_t layer, const layer_rule & rule, const char * reason, const char * why = "");
     const prepared_layers & prepare(const known_ubatch & ubatch, const layer_rule & rule, const attention_args & args);
 
     parts use_;
     bool has_rules_ = false;                // rules.begin() was called for this evaluation
     std::deque<prepared_layers> prepared_;  // of this evaluation; steps point into it
-    std::vector<step> steps_;               // of the current graph
+    std::vector<step> steps_;               // of the current graph; and its blocks
+    std::vector<feed_forward_step> blocks_;
 };
 
 }  // namespace tmx
