@@ -17,9 +17,9 @@ Stages
             that plan on the CPU, which must leave out the same pairs
   decode    tokens per second, stock device and proxy: a process each, in turn, in --decode-rounds rounds whose order
             changes; a round's figure is the fastest of --decode-repeat, and the median of the rounds' ratios counts
-  prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle, each with every --ubatches; the
-            stock device also with --stock-ubatches and without flash attention, where its scores fit the card; compared
-            with the fastest of all these, which the rows name
+  prefill   llama-bench, stock device, proxy exact, proxy with layers --layers triangle, proxy as each --way says, each with
+            every --ubatches; the stock device also with --stock-ubatches and without flash attention, where its scores
+            fit the card; compared with the fastest of all these, which the rows name
   memory    (only when named; needs PyTorch) a card that is nearly full: where the stock device still works, the proxy
             works or says why not; it never takes the process down
 
@@ -56,6 +56,14 @@ DECODE_BAR = 0.99  # of the stock device's speed
 SHARP = {"GGML_CUDA_CUBLAS_COMPUTE_TYPE": "f32", "GGML_CUDA_FORCE_CUBLAS_COMPUTE_32F": "1"}
 
 
+def way(text):
+    name, _, rest = text.partition(":")
+    settings = dict(setting.split("=", 1) for setting in rest.split() if "=" in setting)
+    if not name or not settings:
+        raise argparse.ArgumentTypeError(f"'{text}': expected NAME:SETTING=VALUE SETTING=VALUE")
+    return name, settings
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", default=",".join(STAGES))
@@ -83,6 +91,9 @@ def parse():
     parser.add_argument("--ubatches", default="2048,4096", help="llama-bench's -ub")
     parser.add_argument("--stock-ubatches", default="512", help="further ones of the stock device")
     parser.add_argument("--layers", default="16-31", help="triangle layers of the big model")
+    parser.add_argument("--way", action="append", default=[], type=way, metavar="NAME:SETTINGS",
+                        help="prefill: one more way of the proxy, as 'mix:TRIANGLEMIX_LAYERS=16-31 "
+                             "TRIANGLEMIX_DYNAMIC=means:keep=0.1@0-15'")
     parser.add_argument("--small-layers", default="2-7", help="triangle layers of the small model")
     parser.add_argument("--ops-filter", default="", help="test-backend-ops -p (default: all cases)")
     parser.add_argument("--out", help="a file of rows; those of the stages that run are replaced")
@@ -285,7 +296,8 @@ def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", u
     else:
         run.check(code == 0 and bool(results), f"llama-bench on {devices_}, prompts of {lengths or 'no'} tokens, ended well")
     if lengths and run.options.proxy.split(",")[0] in devices_:
-        kind = "triangle" if settings else "dense"
+        kind = ("triangle" if "TRIANGLEMIX_LAYERS" in settings else
+                "dynamic" if "TRIANGLEMIX_DYNAMIC" in settings else "dense")
         run.check(bool(shown) and shown["nodes"][kind] > 0 and not shown["fallbacks"],
                   f"the proxy computed {kind} layers, all as they were asked for")
     # A prompt that fits into a small ubatch is the same in a larger one.
@@ -369,6 +381,9 @@ def prefill(run):
             results += [(way_of(run, result), result) for result in llama_bench(run, both(run), some, 0, repeat)]
             results += [("triangle", result) for result in
                         llama_bench(run, bench_name(run.options.proxy), some, 0, repeat, TRIANGLEMIX_LAYERS=run.options.layers)]
+            for name, settings in run.options.way:
+                results += [(name, result) for result in
+                            llama_bench(run, bench_name(run.options.proxy), some, 0, repeat, **settings)]
             if others := [n for n in every if n not in run.ubatches]:
                 results += [("stock", result) for result in llama_bench(run, stock, some, 0, repeat, ubatches=others)]
             # One process an ubatch: the scores of a small one fit where those of a large one do not. llama.cpp splits heads
@@ -413,7 +428,7 @@ def table(run):
     for row in run.rows:
         if row["stage"] in ("decode", "prefill"):
             ratio = f"{row['against_stock']:5.2f}x" if row["against_stock"] else ""
-            print(f"{row['stage']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:9} fa {row['flash_attention']:3} "
+            print(f"{row['stage']:8} {row['n_prompt'] or row['n_gen']:7}  {row['way']:20} fa {row['flash_attention']:3} "
                   f"ub {row['ubatch']:4}  {row['seconds']:8.4f} s  {ratio} of {row['against']}")
 
 

@@ -224,6 +224,17 @@ void statistics::count_short_mask() {
     sums_.short_masks++;
 }
 
+void statistics::count_unsent_masks(size_t n) {
+    if (n == 0) {
+        return;
+    }
+    if (whole_ != nullptr) {
+        whole_->count_unsent_masks(n);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.unsent_masks += static_cast<int64_t>(n);
+}
+
 void statistics::add_scratch(int64_t bytes) {
     if (whole_ != nullptr) {
         whole_->add_scratch(bytes);

@@ -138,7 +138,8 @@ struct all_counts {
     std::vector<proxy_facts> proxies;  // that are registered
     int64_t scratch_bytes = 0;         // device memory that GPU proxies hold for themselves now, and held at most
     int64_t scratch_peak = 0;
-    int64_t short_masks = 0;  // that went to another host in few bytes
+    int64_t short_masks = 0;   // that went to another host in few bytes
+    int64_t unsent_masks = 0;  // that a GPU did not need
     std::array<int64_t, k_decline_reasons> declined{};
     std::map<product_kind, product_counts> products;
     std::array<int64_t, k_product_declines> declined_products{};
@@ -179,6 +180,7 @@ class statistics {
     void note_refusal(const std::string & difference);
     void count_strict_failure(const std::string & reason);  // strict mode fails this evaluation
     void count_short_mask();                                // one that went to another host in few bytes
+    void count_unsent_masks(size_t n);                      // that a GPU did not need
     void add_scratch(int64_t bytes);  // device memory that GPU proxies hold for themselves, all together
     void reset();
 

@@ -167,7 +167,8 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
                     {"flops", sums.feed_forward.flops},
                     {"passed_on", sums.feed_forward.passed_on}}},
                   {"scratch_bytes", {{"current", sums.scratch_bytes}, {"peak", sums.scratch_peak}}},
-                  {"short_masks", sums.short_masks}};
+                  {"short_masks", sums.short_masks},
+                  {"unsent_masks", sums.unsent_masks}};
     for (const proxy_facts & proxy : sums.proxies) {
         out["gpu"]["devices"].push_back({{"name", proxy.name}, {"wraps", proxy.wraps}, {"kernel", proxy.kernel}});
     }

@@ -522,7 +522,8 @@ proxy_candidate candidate_for(fake_gpu & gpu, executor_faults * faults) {
                               faults](std::unique_ptr<attention_executor> & executor) {
                 executor = make_cpu_executor(asynchronous, faults);
                 return status();
-            }};
+            },
+            .pinned = [](const void * data) { return data != nullptr; }};
 }
 
 }  // namespace tmx::test

@@ -199,6 +199,16 @@ std::string cuda_problem_of(int device, std::string & kernel) {
     return "";
 }
 
+bool cuda_is_pinned(int device, const void * data) noexcept {
+    const cuda::device_scope scope(device);
+    cudaPointerAttributes attributes{};
+    if (scope.error() != cudaSuccess || cudaPointerGetAttributes(&attributes, data) != cudaSuccess) {
+        static_cast<void>(cudaGetLastError());
+        return false;
+    }
+    return attributes.type == cudaMemoryTypeHost;
+}
+
 status make_cuda_executor(int device, std::unique_ptr<attention_executor> & executor) {
     return cuda_executor::create(device, executor);
 }

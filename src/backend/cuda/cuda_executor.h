@@ -16,6 +16,9 @@ int cuda_device_at(const char * pci_address) noexcept;
 // context takes its memory.
 std::string cuda_problem_of(int device, std::string & kernel);
 
+// Whether that is the host's memory, pinned for CUDA.
+bool cuda_is_pinned(int device, const void * data) noexcept;
+
 status make_cuda_executor(int device, std::unique_ptr<attention_executor> & executor);
 
 }  // namespace tmx

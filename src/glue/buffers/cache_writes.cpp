@@ -18,9 +18,13 @@ namespace {
 // map do not move, so a reference is good without the lock.
 class original_interfaces {
   public:
-    void set(ggml_backend_buffer_t buffer, const ggml_backend_buffer_i & iface) {
+    void set(ggml_backend_buffer_t buffer, const ggml_backend_buffer_i & iface, const mask_patience & patience) {
         const std::unique_lock lock(mutex_);
-        by_buffer_[buffer] = {iface, ++last_serial_};
+        by_buffer_[buffer] = {iface, patience, ++last_serial_};
+    }
+    const mask_patience & patience_of(ggml_backend_buffer_t buffer) noexcept {
+        const std::shared_lock lock(mutex_);
+        return by_buffer_.find(buffer)->second.patience;
     }
     const ggml_backend_buffer_i & of(ggml_backend_buffer_t buffer) noexcept {
         const std::shared_lock lock(mutex_);
@@ -35,6 +39,7 @@ class original_interfaces {
   private:
     struct watched {
         ggml_backend_buffer_i iface;
+        mask_patience patience;
         uint64_t serial;
     };
     std::shared_mutex mutex_;
@@ -98,6 +103,7 @@ ggml_status buffer_init(ggml_backend_buffer_t buffer, ggml_tensor * tensor) {
 
 void buffer_memset(ggml_backend_buffer_t buffer, ggml_tensor * tensor, uint8_t value, size_t offset, size_t size) {
     note_replaced(tensor, nullptr, offset, size);
+    send_mask_of(tensor);
     originals().of(buffer).memset_tensor(buffer, tensor, value, offset, size);
 }
 
@@ -108,12 +114,17 @@ void buffer_set(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void *
         return receive_mask(buffer, tensor, data, size, theirs);
     }
     note_replaced(tensor, data, offset, size);
+    if (hold_mask(buffer, tensor, data, offset, size, originals().patience_of(buffer), theirs)) {
+        return;
+    }
+    send_mask_of(tensor);
     if (!send_mask(buffer, tensor, data, offset, size, theirs)) {
         theirs.set_tensor(buffer, tensor, data, offset, size);
     }
 }
 
 void buffer_get(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, void * data, size_t offset, size_t size) {
+    send_mask_of(tensor);
     originals().of(buffer).get_tensor(buffer, tensor, data, offset, size);
     note(kind::saved, tensor, offset, size, data);
 }
@@ -123,11 +134,14 @@ void buffer_set_2d(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const voi
     for (size_t i = 0; i < n_copies; ++i) {
         note_replaced(tensor, nullptr, offset + i * stride_tensor, size);
     }
+    send_mask_of(tensor);
     originals().of(buffer).set_tensor_2d(buffer, tensor, data, offset, size, n_copies, stride_tensor, stride_data);
 }
 
 bool buffer_copy(ggml_backend_buffer_t buffer, const ggml_tensor * source, ggml_tensor * target) {
     note_replaced(target, nullptr, 0, ggml_nbytes(target));
+    send_mask_of(source);
+    send_mask_of(target);
     return originals().of(buffer).cpy_tensor(buffer, source, target);
 }
 
@@ -135,6 +149,7 @@ void buffer_clear(ggml_backend_buffer_t buffer, uint8_t value) noexcept {
     const auto * begin = static_cast<const std::byte *>(ggml_backend_buffer_get_base(buffer));
     watches().note(kind::replaced, begin, ggml_backend_buffer_get_size(buffer), nullptr);
     begin_input_notes(buffer);
+    forget_masks_of(buffer);
     originals().of(buffer).clear(buffer, value);
 }
 
@@ -201,11 +216,12 @@ void cache_watch::note(cache_access::kind what, const std::byte * begin, const s
     }
 }
 
-bool watch_cache_writes(ggml_backend_buffer_t buffer) noexcept {
+bool watch_cache_writes(ggml_backend_buffer_t buffer, const mask_patience & patience) noexcept {
     try {
         ggml_backend_buffer_i & iface = buffer->iface;
-        originals().set(buffer, iface);
+        originals().set(buffer, iface, patience);
         begin_input_notes(buffer);
+        forget_masks_of(buffer);
         // What the buffer leaves out stays left out: ggml tells by the null pointer.
         const auto replace = [](auto & theirs, auto ours) { theirs = theirs != nullptr ? ours : nullptr; };
         iface.init_tensor = &buffer_init;
@@ -228,6 +244,7 @@ uint64_t serial_of(ggml_backend_buffer_t buffer) noexcept {
 void note_host_write(const ggml_tensor * tensor, const void * data, size_t offset, size_t size) noexcept {
     note(kind::replaced, tensor, offset, size, nullptr);
     note_input_write(tensor, data, offset, size);
+    send_mask_of(tensor);
 }
 
 }  // namespace tmx

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "glue/abi.h"
+#include "glue/buffers/late_masks.h"
 
 namespace tmx {
 
@@ -54,7 +55,8 @@ class cache_watch {
 // From now on what the host does to key caches in `buffer` is noted by their watches. False: it cannot be (no memory).
 // REQUIRES the buffer's backend does not tell its buffers by the functions that read and write; ggml's CUDA backend
 // goes by free_buffer alone.
-bool watch_cache_writes(ggml_backend_buffer_t buffer) noexcept;
+// `patience`: which of the masks written there may wait.
+bool watch_cache_writes(ggml_backend_buffer_t buffer, const mask_patience & patience) noexcept;
 
 // A number that no other watched buffer has or had; 0: it is not watched, or null.
 uint64_t serial_of(ggml_backend_buffer_t buffer) noexcept;

@@ -49,9 +49,11 @@ std::vector<proxy_candidate> proxy_candidates() {
                               .type = type,
                               .name = "TriangleMix" + std::to_string(candidates.size()),
                               .kernel = "cuda." + kernel,
-                              .make_executor = [number](std::unique_ptr<attention_executor> & executor) {
-                                  return make_cuda_executor(number, executor);
-                              }});
+                              .make_executor =
+                                  [number](std::unique_ptr<attention_executor> & executor) {
+                                      return make_cuda_executor(number, executor);
+                                  },
+                              .pinned = [number](const void * data) { return cuda_is_pinned(number, data); }});
     }
     return candidates;
 }

@@ -15,8 +15,15 @@ constexpr int64_t k_rows_of_prompts = 256;
 }  // namespace
 
 graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor, layer_rules & rules,
-                           statistics & counters, pending_counts & pending, const passed_on_notes & notes)
-    : wrapped_(wrapped), executor_(executor), rules_(rules), statistics_(counters), pending_(pending), notes_(notes) {
+                           statistics & counters, pending_counts & pending, late_masks & masks,
+                           const passed_on_notes & notes)
+    : wrapped_(wrapped),
+      executor_(executor),
+      rules_(rules),
+      statistics_(counters),
+      pending_(pending),
+      masks_(masks),
+      notes_(notes) {
     const ggml_backend_i & iface = wrapped_->iface;
     if (executor_ != nullptr && iface.event_record != nullptr && iface.event_wait != nullptr) {
         ready_.reset(ggml_backend_event_new(wrapped_->device));
@@ -28,6 +35,7 @@ graph_cutter::graph_cutter(ggml_backend_t wrapped, attention_executor * executor
 }
 
 ggml_status graph_cutter::pass_on_whole(ggml_cgraph * graph) {
+    masks_.send();
     const ggml_status result = ggml_backend_graph_compute_async(wrapped_, graph);
     statistics_.count_graph(false);
     return result;
@@ -94,6 +102,7 @@ ggml_status graph_cutter::run_step(ggml_cgraph * graph, const step & planned) {
     if (!rules_.note_fallback(planned.layer, planned.rule, failure_name(result))) {
         return GGML_STATUS_FAILED;
     }
+    masks_.send();
     return pass_on(graph, planned.node, planned.node + 1);
 }
 

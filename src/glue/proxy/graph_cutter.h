@@ -12,6 +12,7 @@
 #include "backend/statistics.h"
 #include "ggml-cpp.h"
 #include "glue/abi.h"
+#include "glue/buffers/late_masks.h"
 #include "glue/proxy/passed_on.h"
 #include "glue/proxy/pending_counts.h"
 #include "glue/proxy/step_planner.h"
@@ -22,7 +23,7 @@ class graph_cutter {
   public:
     // All of it must outlive this. `executor` may be null: then there are no steps to run.
     graph_cutter(ggml_backend_t wrapped, attention_executor * executor, layer_rules & rules, statistics & counters,
-                 pending_counts & pending, const passed_on_notes & notes);
+                 pending_counts & pending, late_masks & masks, const passed_on_notes & notes);
 
     // The whole graph, as the same ggml_cgraph, so that the wrapped backend's own graph caching (CUDA graphs in
     // decoding) finds what it knows.
@@ -49,6 +50,7 @@ class graph_cutter {
     layer_rules & rules_;
     statistics & statistics_;
     pending_counts & pending_;
+    late_masks & masks_;
     const passed_on_notes & notes_;
     ggml_backend_event_ptr ready_;  // the wrapped backend has the node's inputs; null: no events
     ggml_backend_event_ptr done_;   // the executor has its output

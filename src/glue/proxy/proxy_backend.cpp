@@ -7,6 +7,7 @@
 #include "ggml-cpp.h"
 #include "glue/backend_common.h"
 #include "glue/buffers/cache_writes.h"
+#include "glue/buffers/late_masks.h"
 #include "glue/proxy/proxy_device.h"
 #include "glue/proxy/proxy_evaluator.h"
 
@@ -52,6 +53,7 @@ void backend_set_async(ggml_backend_t backend, ggml_tensor * tensor, const void 
 void backend_get_async(ggml_backend_t backend, const ggml_tensor * tensor, void * data, size_t offset,
                        size_t size) noexcept {
     const ggml_backend_t wrapped = wrapped_of(backend);
+    send_mask_of(tensor);
     wrapped->iface.get_tensor_async(wrapped, tensor, data, offset, size);
 }
 
@@ -65,6 +67,7 @@ void backend_set_2d_async(ggml_backend_t backend, ggml_tensor * tensor, const vo
 void backend_get_2d_async(ggml_backend_t backend, const ggml_tensor * tensor, void * data, size_t offset, size_t size,
                           size_t n_copies, size_t stride_tensor, size_t stride_data) noexcept {
     const ggml_backend_t wrapped = wrapped_of(backend);
+    send_mask_of(tensor);
     wrapped->iface.get_tensor_2d_async(wrapped, tensor, data, offset, size, n_copies, stride_tensor, stride_data);
 }
 
@@ -72,6 +75,7 @@ void backend_get_2d_async(ggml_backend_t backend, const ggml_tensor * tensor, vo
 bool backend_copy_async(ggml_backend_t from, ggml_backend_t to, const ggml_tensor * source,
                         ggml_tensor * target) noexcept {
     const ggml_backend_t wrapped = unwrapped(to);
+    send_mask_of(source);
     const bool copied = wrapped->iface.cpy_tensor_async(unwrapped(from), wrapped, source, target);
     if (copied) {
         note_host_write(target, nullptr, 0, ggml_nbytes(target));

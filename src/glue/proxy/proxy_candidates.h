@@ -25,6 +25,8 @@ struct proxy_candidate {
     std::string kernel;  // what will compute, for people
     ggml_backend_t (*start)(proxy_device & device, const char * params) noexcept = proxy_backend;
     std::function<status(std::unique_ptr<attention_executor> & executor)> make_executor;  // of a GPU here
+    // Whether that is the host's memory, and pinned, as the scheduler's is. Null: there is no such memory.
+    std::function<bool(const void * data)> pinned = {};
 };
 
 // Of the GPUs that ggml has registered, those that this build has kernels for; for any other one line in the log

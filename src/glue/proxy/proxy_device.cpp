@@ -20,17 +20,23 @@ const char * type_name(ggml_backend_buffer_type_t type) noexcept {
     return proxy_device::of(type->device).candidate().name.c_str();
 }
 
+// Null where it cannot be watched.
+ggml_backend_buffer_t watched(ggml_backend_buffer_type_t type, ggml_backend_buffer_ptr buffer) {
+    const bool good = buffer == nullptr || watch_cache_writes(buffer.get(), proxy_device::of(type->device).patience());
+    return good ? buffer.release() : nullptr;
+}
+
 ggml_backend_buffer_t type_alloc(ggml_backend_buffer_type_t type, size_t size) noexcept {
     // One that cannot be watched would hide what is written to it, so then there is none.
     ggml_backend_buffer_ptr buffer(ggml_backend_buft_alloc_buffer(wrapped_type(type), size));
-    return buffer == nullptr || watch_cache_writes(buffer.get()) ? buffer.release() : nullptr;
+    return watched(type, std::move(buffer));
 }
 
 #if GGML_BACKEND_API_VERSION >= 3
 // As type_alloc(), for all tensors of a list, which some devices place in a way of their own.
 ggml_backend_buffer_t type_alloc_list(ggml_backend_buffer_type_t type, ggml_tensor ** tensors, int n) noexcept {
     ggml_backend_buffer_ptr buffer(ggml_backend_buft_alloc_buffer_n(wrapped_type(type), tensors, n));
-    return buffer == nullptr || watch_cache_writes(buffer.get()) ? buffer.release() : nullptr;
+    return watched(type, std::move(buffer));
 }
 
 size_t type_alloc_size_of_list(ggml_backend_buffer_type_t type, ggml_tensor ** tensors, int n) noexcept {

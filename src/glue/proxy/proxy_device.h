@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "glue/abi.h"
+#include "glue/buffers/late_masks.h"
 #include "glue/proxy/proxy_candidates.h"
 #include "glue/proxy/proxy_limits.h"
 
@@ -32,6 +33,10 @@ class proxy_device {
     const std::string & description() const { return description_; }
     const proxy_limits & limits() const { return limits_; }
     scratch_meter & scratch() { return scratch_; }
+    // Of masks in the device's buffers.
+    mask_patience patience() const {
+        return {.least_bytes = limits_.deferred_mask_bytes, .stays = candidate_.pinned ? &candidate_.pinned : nullptr};
+    }
 
     // The proxy behind ggml's handle. REQUIRES the handle is a proxy's.
     static proxy_device & of(ggml_backend_dev_t device) { return *static_cast<proxy_device *>(device->context); }

@@ -45,7 +45,7 @@ proxy_evaluator::proxy_evaluator(const std::string & device, ggml_backend_t wrap
                 .scratch = scratch_,
                 .split = split_,
                 .notes = notes_}),
-      cutter_(wrapped, executor_.get(), rules_, counters, pending_, notes_) {}
+      cutter_(wrapped, executor_.get(), rules_, counters, pending_, masks_, notes_) {}
 
 proxy_evaluator::~proxy_evaluator() {
     ubatches_.clear();
@@ -84,13 +84,20 @@ ggml_status proxy_evaluator::compute_part(ggml_cgraph * graph) {
         split_.note(graph);
     }
     planner_.clear_steps();
+    // However this ends, nobody reads the host's masks after it.
+    const struct masks_end {
+        proxy_evaluator & self;
+        ~masks_end() {
+            self.ubatches_.stop_checks();
+            self.statistics_.count_unsent_masks(self.masks_.drop());
+        }
+    } end{*this};
+    masks_.take(graph);
+    if (graph_.by_copies()) {
+        masks_.send();  // the device's are read
+    }
     begin_graph(graph);
     note_computation_of(graph);
-    // However this ends, nobody reads the host's masks after it.
-    const struct check_end {
-        ubatch_cache & ubatches;
-        ~check_end() { ubatches.stop_checks(); }
-    } end{ubatches_};
     cells_.forget_rewritten();
 
     const bool has_attention = !graph_.attention().empty();
@@ -129,6 +136,7 @@ ggml_status proxy_evaluator::compute_steps(ggml_cgraph * graph, int first) {
         return GGML_STATUS_FAILED;
     }
     expects_steps_ = !planner_.steps().empty();
+    masks_.settle(graph, planner_.nodes_of_steps());
     if (passed == 0 && !expects_steps_) {
         return cutter_.pass_on_whole(graph);
     }

@@ -17,6 +17,7 @@
 #include "backend/statistics.h"
 #include "backend/ubatch_cache.h"
 #include "glue/abi.h"
+#include "glue/buffers/late_masks.h"
 #include "glue/proxy/graph_cutter.h"
 #include "glue/proxy/known_graph.h"
 #include "glue/proxy/passed_on.h"
@@ -67,6 +68,7 @@ class proxy_evaluator {
     split_member split_;
     passed_on_notes notes_;
     pending_counts pending_;
+    late_masks masks_;
     step_planner planner_;
     graph_cutter cutter_;
 

@@ -9,8 +9,8 @@
 namespace tmx {
 
 struct proxy_limits {
-    // Masks from this size on are read whole only while the device works (docs/backend.md): smaller ones take less than
-    // 0.2 ms on a few cores.
+    // Masks from this size on are read whole only while the device works, and sent to it only if it needs them
+    // (docs/backend.md): smaller ones take less than 0.2 ms on a few cores.
     int64_t deferred_mask_bytes = 4 << 20;
     // Device memory for the kernels of all contexts (docs/backend.md). ggml aborts the process when its own pool finds
     // no more, and needs about as much as we do where it computes the same node, so three quarters of what is free are

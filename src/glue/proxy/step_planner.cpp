@@ -32,6 +32,14 @@ constexpr int64_t k_least_values = int64_t{1} << 22;
 
 }  // namespace
 
+std::vector<int> step_planner::nodes_of_steps() const {
+    std::vector<int> nodes;
+    for (const step & each : steps_) {
+        nodes.push_back(each.node);
+    }
+    return nodes;
+}
+
 void step_planner::clear_steps() {
     steps_.clear();
     blocks_.clear();

@@ -76,6 +76,7 @@ class step_planner {
     bool plan(const ggml_cgraph * graph, int begin);
 
     const std::vector<step> & steps() const { return steps_; }
+    std::vector<int> nodes_of_steps() const;
     const std::vector<feed_forward_step> & blocks() const { return blocks_; }
     void clear_steps();
 
