@@ -13,6 +13,7 @@
 #include "planner/lone_choices.h"
 #include "planner/mix_runs.h"
 #include "planner/plan_of_result.h"
+#include "planner/start/start_stage.h"
 #include "profile/run_estimate.h"
 
 namespace tmx {
@@ -70,7 +71,7 @@ class planner_run {
 
     planner_result run() {
         foresee();
-        check_start();
+        settle_on_start();
         leave_out_what_fails();
         measure_everywhere();
         predict_times();
@@ -86,7 +87,8 @@ class planner_run {
     }
 
   private:
-    planner_settings settings_;  // its menu loses what cannot be computed here, and has the control behind its end
+    planner_settings settings_;  // its menu loses what cannot be computed here, and has the control behind its end; its
+                                 // start loses what is given back
     run_clock clock_;
     const prompt_pool & prompts_;
     record_store records_;
@@ -95,6 +97,7 @@ class planner_run {
     mix_stage stage_;
     mix_runs runs_;
     std::vector<prompt_group> short_, others_;  // of the prompts that choose
+    double start_weight_ = 0;  // foreseen
     planner_result result_;
 
     size_t n_entries() const { return result_.menu.size(); }
@@ -109,7 +112,8 @@ class planner_run {
                              (others_.empty() ? 0 : n_menu / 4 * n_layers * runs_.weight_of({others_.back()}));
         const double bisection = std::ceil(std::log2(n_layers * n_menu + 1)) * all;
         const double search = bisection + n_layers * all / 2 + 2 * runs_.weight_of(result_.held_out);
-        clock_.expect(work_kind::prefill, (n_menu + 1) * all + alone + 2 * search);
+        start_weight_ = weight_of_start(settings_, runs_, result_.choosing, result_.held_out);
+        clock_.expect(work_kind::prefill, start_weight_ + (n_menu + 1) * all + alone + 2 * search);
         const std::string what = fmt::format(
             "{} entries in {} layers, {} prompts that choose, {} that check, of up to {} tokens{}",
             settings_.menu.size(), result_.layers.size(), result_.n_prompts, prompts_of(result_.held_out).size(),
@@ -131,15 +135,12 @@ class planner_run {
         return measured;
     }
 
-    // A search never measures what it starts from.
-    void check_start() {
-        for (const bool held_out : {false, true}) {
-            if (settings_.start &&
-                !(measure("start", mix_of(result_.facts.n_layer, {}, k_dense), held_out, settings_.budget()).worst_kl <=
-                  settings_.budget())) {
-                throw failure(fmt::format("--start {} alone is beyond the budget on the prompts that {}",
-                                          settings_.start->file, held_out ? "check" : "choose"));
-            }
+    // A search never measures what it starts from. What was foreseen for this and is not needed is not waited for.
+    void settle_on_start() {
+        if (settings_.start) {
+            const double before = clock_.expected();
+            result_.start = measure_start(settings_, runs_, result_.facts.n_layer, result_.choosing, result_.held_out);
+            clock_.begin(work_kind::prefill, std::max(start_weight_ - (before - clock_.expected()), 0.0));
         }
     }
 
