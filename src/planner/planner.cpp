@@ -15,6 +15,7 @@
 #include "planner/plan_of_result.h"
 #include "planner/start/start_stage.h"
 #include "profile/run_estimate.h"
+#include "runtime/weight_types.h"
 
 namespace tmx {
 namespace {
@@ -53,7 +54,8 @@ class planner_run {
           model_sha256_(sha256_of_file(settings.base.model_path)),
           keys_(settings.base, model_sha256_, arithmetic_of(b)),
           stage_(settings_, keys_, b, m, prompts, records_),
-          runs_(stage_, clock_, prompts) {
+          runs_(stage_, clock_, prompts),
+          has_floors_(any_quantised(settings.base.model_path)) {
         result_.facts = m.facts();
         result_.model_sha256 = model_sha256_;
         result_.choosing = group_prompts(prompts, false);
@@ -97,6 +99,7 @@ class planner_run {
     mix_stage stage_;
     mix_runs runs_;
     std::vector<prompt_group> short_, others_;  // of the prompts that choose
+    bool has_floors_;
     double start_weight_ = 0;  // foreseen
     planner_result result_;
 
@@ -108,7 +111,7 @@ class planner_run {
         const auto n_layers = static_cast<double>(result_.layers.size());
         const auto n_menu = static_cast<double>(settings_.menu.size());
         const double all = runs_.weight_of(result_.choosing);
-        const double alone = (1 + n_menu / 2) * n_layers * runs_.weight_of(short_) +
+        const double alone = ((has_floors_ ? 1 : 0) + n_menu / 2) * n_layers * runs_.weight_of(short_) +
                              (others_.empty() ? 0 : n_menu / 4 * n_layers * runs_.weight_of({others_.back()}));
         const double bisection = std::ceil(std::log2(n_layers * n_menu + 1)) * all;
         const double search = bisection + n_layers * all / 2 + 2 * runs_.weight_of(result_.held_out);
@@ -255,9 +258,13 @@ class planner_run {
         }
     }
 
-    // A model that the control cannot treat has no floors.
+    // Where activations are not rounded to 8 bits, a change that leaves out next to nothing does what the start does. A
+    // model that the control cannot treat has no floors.
     void measure_floors() {
-        result_.floors.assign(result_.layers.size(), 0);
+        result_.floors.assign(result_.layers.size(), has_floors_ ? 0 : kl_of_start(short_));
+        if (!has_floors_) {
+            return;
+        }
         settings_.menu.push_back(parse_menu(k_control, settings_.base.shape, true).front());
         const size_t control = settings_.menu.size() - 1;
         std::vector<lone_choice> list;

@@ -16,7 +16,7 @@ import sys
 import time
 import unittest
 
-from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, Pages, command, run, text_of
+from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, Pages, command, run, settings, text_of
 
 FAKE_GPU_MODULE = sys.argv[2]
 MENU = ["--menu", "triangle,stride:stride=3"]
@@ -224,6 +224,13 @@ class Mixes(Case):
         write_start("0,5")
         _, least = profile("--kl-budget", "1e-30")
         self.assertEqual((least["heads_after"], least["first_kl_after"], least["given_back"]), (9, 0, "0:0-8"))
+
+    def test_floors_are_measured_with_quantised_weights_only(self):
+        arguments = command(self.folder, "--menu", "stride:stride=3", *QUICK, "--kl-budget", "9")
+        for model, measured in ((MODEL, True), (settings.small_sharp_model(), False)):
+            done = run(*[model if each == MODEL else each for each in arguments])
+            self.check(done, 0, "of 6 layers are not dense")
+            self.assertEqual(" floors " in done.stderr, measured, done.stderr)
 
     def test_a_question_costs_its_own_rows_and_answers_as_if_it_were_asked_alone(self):
         arguments = ["--menu", "triangle,stride:stride=3,means:alpha=0.1", *QUICK, "--questions", "3", "--ubatch", "256",
