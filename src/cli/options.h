@@ -32,6 +32,7 @@ struct model_options {
 // Checks of numbers whose messages are for people: the parser's own spell "no bound" in 309 digits.
 CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator positive_number();
+CLI::Validator share();                        // above 0, at most 1
 constexpr int64_t k_most_tokens = 2147483647;  // positions of llama.cpp are 32-bit
 
 // on_gpus: with --device.

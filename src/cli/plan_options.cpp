@@ -25,14 +25,27 @@ CLI::Validator whole_number(int64_t least, int64_t most) {
             ""};
 }
 
-CLI::Validator positive_number() {
-    return {[](const std::string & text) {
+namespace {
+
+// Of finite numbers. expected: those that are good, for people.
+CLI::Validator number_that(bool (*good)(double value), const char * expected) {
+    return {[good, expected](const std::string & text) {
                 double value = 0;
                 const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-                const bool good = error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
-                return good && value > 0 ? std::string() : fmt::format("found {}, expected a number above 0", text);
+                const bool number = error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+                return number && good(value) ? std::string() : fmt::format("found {}, expected {}", text, expected);
             },
             ""};
+}
+
+}  // namespace
+
+CLI::Validator positive_number() {
+    return number_that([](double value) { return value > 0; }, "a number above 0");
+}
+
+CLI::Validator share() {
+    return number_that([](double value) { return value > 0 && value <= 1; }, "a number above 0 and at most 1");
 }
 
 void add_plan_options(CLI::App & app, plan_options & options) {

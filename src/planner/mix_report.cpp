@@ -66,6 +66,20 @@ std::string text_of_search(const planner_result & r, const planner_search & s) {
     return text_of(mix_of_combination(r, s.taken()), r.menu);
 }
 
+std::string text_of_outcome(const start_outcome & start) {
+    const std::string file = std::filesystem::path(start.whole.file).filename().string();
+    const std::string before = show_number(start.search.before().first_kl);
+    if (start.search.given_back.empty()) {
+        return fmt::format("{} alone, with all of its {} triangle heads: mean first-token KL {}", file,
+                           start.n_before(), before);
+    }
+    return fmt::format(
+        "{} alone: mean first-token KL {} with its {} triangle heads, {} with the {} that are left when those are "
+        "given back that do most of the harm: {}",
+        file, before, start.n_before(), show_number(start.search.after.first_kl), start.n_after(),
+        text_of_given_back(start));
+}
+
 std::string check_table(const planner_result & r, const measured_mix & check) {
     std::string table = "<table>\n" + cells({"prompt tokens, at most", "prompts", "mean first-token KL", "worst",
                                              "mean KL of following tokens", "attention pairs", "dense prefill",
@@ -154,6 +168,9 @@ std::vector<std::string> mix_summary(const planner_settings & settings, const pl
         settings.start ? fmt::format("; where {} has no triangle heads", settings.start->file) : "";
     std::vector<std::string> lines = {fmt::format("{}: {}{}", how_many(r), text_of_search(r, r.mix), start)};
     lines.insert(lines.end(), r.left_out.begin(), r.left_out.end());
+    if (r.start) {
+        lines.push_back(text_of_outcome(*r.start));
+    }
     const measured_mix * check = measured_taken(r, r.mix, true);
     if (check == nullptr) {
         lines.push_back(

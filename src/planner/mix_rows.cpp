@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "profile/unit_set.h"
+
 namespace tmx {
 namespace {
 
@@ -82,6 +84,19 @@ void add_chosen(std::vector<json> & rows, const planner_settings & settings, con
     }
 }
 
+json row_of_start(const planner_settings & settings, const start_outcome & start) {
+    return {{"finding", "start"},
+            {"layers_sha256", start.whole.sha256},
+            {"heads_before", start.n_before()},
+            {"heads_after", start.n_after()},
+            {"first_kl_before", start.search.before().first_kl},
+            {"first_kl_after", start.search.after.first_kl},
+            {"given_back", format_units(start.search.given_back)},
+            {"kl_budget", settings.budget()},
+            {"share", settings.start_share},
+            {"measurements", start.search.tried.size()}};
+}
+
 }  // namespace
 
 std::string mix_scores_jsonl(const planner_result & r) {
@@ -94,6 +109,14 @@ std::string mix_scores_jsonl(const planner_result & r) {
             add_damage(row, "at_shortest", choice.at_short);
             add_damage(row, "at_longest", choice.at_long);
             text += line_of(row);
+        }
+    }
+    if (r.start) {
+        for (const start_trial & t : r.start->search.tried) {
+            text += line_of({{"type", "start"},
+                             {"without", format_units(t.given_back)},
+                             {"first_kl", t.effect.first_kl},
+                             {"harm", t.effect.harm}});
         }
     }
     text += mix_lines(r, r.dense);
@@ -114,6 +137,9 @@ std::string mix_scores_jsonl(const planner_result & r) {
 std::string mix_findings_jsonl(const planner_settings & settings, const planner_result & r,
                                const report_facts & facts) {
     std::vector<json> rows;
+    if (r.start) {
+        rows.push_back(row_of_start(settings, *r.start));
+    }
     for (size_t entry = 0; entry < r.everywhere.size(); ++entry) {
         rows.push_back({{"finding", "everywhere"}, {"entry", r.menu[entry].text}});
         rows.back().update(distances(r, r.everywhere[entry]));

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "profile/plan_provenance.h"
+#include "profile/unit_set.h"
 
 namespace tmx {
 namespace {
@@ -58,6 +59,15 @@ json check_of_lengths(const planner_result & r, const measured_mix & check) {
     return rows;
 }
 
+json start_json(const start_outcome & start) {
+    json row = {{"file", std::filesystem::path(start.whole.file).filename().string()},
+                {"layers_sha256", start.whole.sha256}};
+    if (!start.search.given_back.empty()) {
+        row["given_back"] = format_units(start.search.given_back);
+    }
+    return row;
+}
+
 std::string provenance_of(const planner_settings & settings, const planner_result & r) {
     const profile_settings & base = settings.base;
     json file = {{"source", "trianglemix profile"},
@@ -71,9 +81,8 @@ std::string provenance_of(const planner_settings & settings, const planner_resul
     file["measured_up_to"] = r.measured_up_to;
     file["chosen_by"] = {{"kl_budget", settings.budget()}};
     file["aim"] = name_of(settings.aim);
-    if (settings.start) {
-        file["start"] = {{"file", std::filesystem::path(settings.start->file).filename().string()},
-                         {"layers_sha256", settings.start->sha256}};
+    if (r.start) {
+        file["start"] = start_json(*r.start);
     }
     file["candidates"] = format_layer_set(r.layers);
     file["menu"] = menu_json(r);

@@ -13,7 +13,9 @@
 #include "planner/lone_choices.h"
 #include "planner/mix_runs.h"
 #include "planner/plan_of_result.h"
+#include "planner/start/start_stage.h"
 #include "profile/run_estimate.h"
+#include "runtime/weight_types.h"
 
 namespace tmx {
 namespace {
@@ -52,7 +54,8 @@ class planner_run {
           model_sha256_(sha256_of_file(settings.base.model_path)),
           keys_(settings.base, model_sha256_, arithmetic_of(b)),
           stage_(settings_, keys_, b, m, prompts, records_),
-          runs_(stage_, clock_, prompts) {
+          runs_(stage_, clock_, prompts),
+          has_floors_(any_quantised(settings.base.model_path)) {
         result_.facts = m.facts();
         result_.model_sha256 = model_sha256_;
         result_.choosing = group_prompts(prompts, false);
@@ -70,7 +73,7 @@ class planner_run {
 
     planner_result run() {
         foresee();
-        check_start();
+        settle_on_start();
         leave_out_what_fails();
         measure_everywhere();
         predict_times();
@@ -86,7 +89,8 @@ class planner_run {
     }
 
   private:
-    planner_settings settings_;  // its menu loses what cannot be computed here, and has the control behind its end
+    planner_settings settings_;  // its menu loses what cannot be computed here, and has the control behind its end; its
+                                 // start loses what is given back
     run_clock clock_;
     const prompt_pool & prompts_;
     record_store records_;
@@ -95,6 +99,8 @@ class planner_run {
     mix_stage stage_;
     mix_runs runs_;
     std::vector<prompt_group> short_, others_;  // of the prompts that choose
+    bool has_floors_;
+    double start_weight_ = 0;  // foreseen
     planner_result result_;
 
     size_t n_entries() const { return result_.menu.size(); }
@@ -105,11 +111,12 @@ class planner_run {
         const auto n_layers = static_cast<double>(result_.layers.size());
         const auto n_menu = static_cast<double>(settings_.menu.size());
         const double all = runs_.weight_of(result_.choosing);
-        const double alone = (1 + n_menu / 2) * n_layers * runs_.weight_of(short_) +
+        const double alone = ((has_floors_ ? 1 : 0) + n_menu / 2) * n_layers * runs_.weight_of(short_) +
                              (others_.empty() ? 0 : n_menu / 4 * n_layers * runs_.weight_of({others_.back()}));
         const double bisection = std::ceil(std::log2(n_layers * n_menu + 1)) * all;
         const double search = bisection + n_layers * all / 2 + 2 * runs_.weight_of(result_.held_out);
-        clock_.expect(work_kind::prefill, (n_menu + 1) * all + alone + 2 * search);
+        start_weight_ = weight_of_start(settings_, runs_, result_.choosing, result_.held_out);
+        clock_.expect(work_kind::prefill, start_weight_ + (n_menu + 1) * all + alone + 2 * search);
         const std::string what = fmt::format(
             "{} entries in {} layers, {} prompts that choose, {} that check, of up to {} tokens{}",
             settings_.menu.size(), result_.layers.size(), result_.n_prompts, prompts_of(result_.held_out).size(),
@@ -131,15 +138,12 @@ class planner_run {
         return measured;
     }
 
-    // A search never measures what it starts from.
-    void check_start() {
-        for (const bool held_out : {false, true}) {
-            if (settings_.start &&
-                !(measure("start", mix_of(result_.facts.n_layer, {}, k_dense), held_out, settings_.budget()).worst_kl <=
-                  settings_.budget())) {
-                throw failure(fmt::format("--start {} alone is beyond the budget on the prompts that {}",
-                                          settings_.start->file, held_out ? "check" : "choose"));
-            }
+    // A search never measures what it starts from. What was foreseen for this and is not needed is not waited for.
+    void settle_on_start() {
+        if (settings_.start) {
+            const double before = clock_.expected();
+            result_.start = measure_start(settings_, runs_, result_.facts.n_layer, result_.choosing, result_.held_out);
+            clock_.begin(work_kind::prefill, std::max(start_weight_ - (before - clock_.expected()), 0.0));
         }
     }
 
@@ -254,9 +258,13 @@ class planner_run {
         }
     }
 
-    // A model that the control cannot treat has no floors.
+    // Where activations are not rounded to 8 bits, a change that leaves out next to nothing does what the start does. A
+    // model that the control cannot treat has no floors.
     void measure_floors() {
-        result_.floors.assign(result_.layers.size(), 0);
+        result_.floors.assign(result_.layers.size(), has_floors_ ? 0 : kl_of_start(short_));
+        if (!has_floors_) {
+            return;
+        }
         settings_.menu.push_back(parse_menu(k_control, settings_.base.shape, true).front());
         const size_t control = settings_.menu.size() - 1;
         std::vector<lone_choice> list;

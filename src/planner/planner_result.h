@@ -12,6 +12,7 @@
 #include "planner/mix_search.h"
 #include "planner/mix_stage.h"
 #include "planner/prompt_groups.h"
+#include "planner/start/start_stage.h"
 #include "runtime/model.h"
 #include "trianglemix/plan.h"
 
@@ -61,9 +62,10 @@ struct planner_result {
     std::vector<menu_entry> menu;       // what of it can be computed here
     std::vector<std::string> left_out;  // why others cannot, for people
     std::vector<prompt_group> choosing, held_out;
-    std::vector<int32_t> layers;  // candidates: those without a window
-    measured_mix dense;           // without any entry: all dense, or what mixes start from; on prompts that choose
-    double start_grows = 0;       // what it does more on the longest prompts than on the shortest, mean KL
+    std::vector<int32_t> layers;         // candidates: those without a window
+    std::optional<start_outcome> start;  // none: mixes start from all dense
+    measured_mix dense;      // without any entry: all dense, or what mixes start from; on prompts that choose
+    double start_grows = 0;  // what it does more on the longest prompts than on the shortest, mean KL
     std::vector<measured_mix> everywhere;               // [entry], in every candidate layer, on prompts that choose
     std::vector<std::vector<measured_choice>> choices;  // [layers][entry]
     // [layers] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: not known

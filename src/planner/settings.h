@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "planner/menu.h"
-#include "planner/start_plan.h"
+#include "planner/start/start_plan.h"
 #include "profile/settings.h"
 
 namespace tmx {
@@ -24,6 +24,7 @@ struct planner_settings {
     planner_aim aim = planner_aim::time;
     bool plan_only = false;           // leaves out the search with Triangle attention alone
     std::optional<start_plan> start;  // none: what takes no entry is dense
+    double start_share = 0.5;         // of the budget, that the start may take by itself
 
     double budget() const { return base.value; }
     std::vector<layer_plan> start_layers() const { return start ? start->value.layers : std::vector<layer_plan>(); }

@@ -16,7 +16,7 @@ import sys
 import time
 import unittest
 
-from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, Pages, command, run, text_of
+from profile_kit import ENVIRONMENT, MODEL, N_LAYER, PROGRAM, Case, Pages, command, run, settings, text_of
 
 FAKE_GPU_MODULE = sys.argv[2]
 MENU = ["--menu", "triangle,stride:stride=3"]
@@ -28,6 +28,17 @@ TIMES = ("prefill_s", "dense_prefill_s", "layers")
 def records_of(folder):
     rows = [json.loads(line) for line in text_of(folder, "plan.json.records.jsonl").splitlines()]
     return {row["key"]: {name: value for name, value in row.items() if name not in TIMES} for row in rows}
+
+
+def numbers(text):
+    """Of a set as plans write it: "0,4,7-9"."""
+    ends = [part.split("-") for part in text.split(",")]
+    return [number for end in ends for number in range(int(end[0]), int(end[-1]) + 1)]
+
+
+def given_back(row):
+    """Layers with the heads that a finding says are given back: "0:1,3;2:0-8"."""
+    return [(int(layer), numbers(heads)) for layer, heads in (part.split(":") for part in row["given_back"].split(";"))]
 
 
 class Usage(Case):
@@ -47,6 +58,10 @@ class Usage(Case):
             self.check(run(*command(self.folder, *option)), 2, option[0], "--menu")
         self.check(run(*command(self.folder, *MENU, "--questions", "9")), 2, "--questions", "8")
         self.check(run(*command(self.folder, *MENU, "--aim", "heat")), 2, "--aim", "{time,pairs}")
+        self.check(run(*command(self.folder, *MENU, "--start-share", "0.5")), 2, "--start-share", "--start")
+        for share in ("0", "1.1", "nan", "half"):
+            done = run(*command(self.folder, *MENU, "--start", "heads.json", "--start-share", share))
+            self.check(done, 2, "--start-share", f"found {share}, expected a number above 0 and at most 1")
 
     def test_help_teaches(self):
         self.check(run(PROGRAM, "profile", "--help"), 0, "--menu", "Menu:", "triangle:window=1024", "stride:stride=10")
@@ -142,7 +157,6 @@ class Mixes(Case):
         start = json.loads(text_of(folder, "plan.json"))
         self.assertTrue(start["per_head"])
         arguments = [*QUICK, "--aim", "pairs", "--start", heads, "--menu", "stride:stride=3"]
-        self.check(run(*command(self.folder, *arguments, "--kl-budget", "1e-30")), 1, "alone is beyond the budget")
         done = run(*command(self.folder, *arguments, "--kl-budget", "9"))
         self.check(done, 0, "of 6 layers are not dense: stride:stride=3", "plan.json has no triangle heads")
         plan = json.loads(text_of(self.folder, "plan.json"))
@@ -152,9 +166,71 @@ class Mixes(Case):
         self.assertTrue(selected)
         left = {layer: each["dense_heads"] for layer, each in plan.get("per_head", {}).items()}
         self.assertEqual(selected | left, {layer: each["dense_heads"] for layer, each in start["per_head"].items()})
+        self.assertEqual(plan["provenance"]["start"].keys(), {"file", "layers_sha256"})
         self.assertEqual(plan["provenance"]["start"]["file"], "plan.json")
+        self.assertIn("plan.json alone, with all of its 20 triangle heads: mean first-token KL", done.stdout)
         other = ["--start", "preset:llama-3.1-8b-instruct"]
         self.check(run(*command(self.folder, *MENU, *QUICK, *other)), 2, *other, "plan is for 32 layers, the model has 6")
+
+    def test_harmful_heads_of_a_start_are_given_back(self):
+        heads = os.path.join(self.folder, "heads.json")
+        shape = {"architecture": "llama", "layers": N_LAYER, "heads": 9, "kv_heads": 3, "head_dim": 64}
+        start = {"format": "trianglemix-plan", "version": 1, "model": shape, "sink": 4, "window": 24, "last": 16}
+
+        def write_start(layers):
+            with open(heads, "w", encoding="utf-8") as file:
+                json.dump(start | {"triangle_layers": layers}, file)
+
+        write_start("0,2,5")
+        findings = os.path.join(self.folder, "findings.jsonl")
+        arguments = [*QUICK, "--aim", "pairs", "--start", heads, "--menu", "stride:stride=3", "--findings", findings]
+
+        def profile(*more):
+            done = run(*command(self.folder, *arguments, *more))
+            self.check(done, 0, "heads.json alone")
+            found = [json.loads(line) for line in text_of(self.folder, "findings.jsonl").splitlines()]
+            return done, [row for row in found if row["finding"] == "start"][-1]
+
+        _, whole = profile("--kl-budget", "9")
+        self.assertEqual((whole["given_back"], whole["heads_before"], whole["measurements"]), ("none", 27, 1))
+        budget = whole["first_kl_before"]
+        self.assertGreater(budget, 0)
+        # All of the budget is no more than its share; the menu is left nothing, and it is no error.
+        _, all_of_it = profile("--kl-budget", repr(2 * budget), "--start-share", "1")
+        self.assertEqual(all_of_it["given_back"], "none")
+        done, some = profile("--kl-budget", repr(2 * budget), "--start-share", "0.3")
+        self.assertIn("do most of the harm: heads ", done.stdout)
+        self.assertEqual(some["first_kl_before"], budget)
+        self.assertLessEqual(some["first_kl_after"], 0.6 * budget)
+        self.assertTrue(some["heads_before"] > some["heads_after"] > 9, some)
+        self.assertEqual(some["heads_after"], 27 - sum(len(given) for _, given in given_back(some)))
+        plan = json.loads(text_of(self.folder, "plan.json"))
+        self.assertEqual(plan["provenance"]["start"]["given_back"], some["given_back"])
+        # What was given back is dense, or selects as the menu says.
+        selected = {layer: rule["heads"] for rule in plan.get("dynamic", []) if "heads" in rule
+                    for layer in numbers(rule["layers"])}  # fmt: skip
+        for layer, given in given_back(some):
+            dense = plan.get("per_head", {}).get(str(layer), {}).get("dense_heads", selected.get(layer))
+            if dense is None:
+                self.assertEqual(len(given), 9, plan)
+                self.assertNotIn(layer, numbers(plan["triangle_layers"]))
+            else:
+                self.assertEqual(numbers(dense), given, plan)
+        # The same records give the same, and nothing is measured again.
+        before = text_of(self.folder, "plan.json.records.jsonl")
+        profile("--kl-budget", repr(2 * budget), "--start-share", "0.3")
+        self.assertEqual(text_of(self.folder, "plan.json.records.jsonl"), before)
+        # Next to no budget: of the last layer only the prompt's last rows count, which are dense, so it stays.
+        write_start("0,5")
+        _, least = profile("--kl-budget", "1e-30")
+        self.assertEqual((least["heads_after"], least["first_kl_after"], least["given_back"]), (9, 0, "0:0-8"))
+
+    def test_floors_are_measured_with_quantised_weights_only(self):
+        arguments = command(self.folder, "--menu", "stride:stride=3", *QUICK, "--kl-budget", "9")
+        for model, measured in ((MODEL, True), (settings.small_sharp_model(), False)):
+            done = run(*[model if each == MODEL else each for each in arguments])
+            self.check(done, 0, "of 6 layers are not dense")
+            self.assertEqual(" floors " in done.stderr, measured, done.stderr)
 
     def test_a_question_costs_its_own_rows_and_answers_as_if_it_were_asked_alone(self):
         arguments = ["--menu", "triangle,stride:stride=3,means:alpha=0.1", *QUICK, "--questions", "3", "--ubatch", "256",

@@ -194,6 +194,59 @@ TEST(PlannersReport, SaysWhatWasFound) {
               std::string::npos);
 }
 
+// Layer 1 of three has two triangle heads, of which one is given back.
+start_outcome outcome_of_start() {
+    plan heads;
+    heads.model = {"llama", 3, 2, 1, 64};
+    heads.layers.resize(3);
+    heads.layers[1].kind = layer_kind::triangle;
+    start_outcome o;
+    o.whole = make_start("folder/heads.json", heads, heads.model, heads.shape);
+    o.search.tried = {{{}, {0.4, 0.6}}, {{{1, 0}, {1, 1}}, {0, 0}}, {{{1, 0}}, {0.1, 0.15}}, {{{1, 1}}, {0.3, 0.5}}};
+    o.search.given_back = {{1, 0}};
+    o.search.after = {0.1, 0.15};
+    return o;
+}
+
+TEST(PlannersReport, SaysWhatOfTheStartIsGivenBack) {
+    MadeUp made(3, "stride:stride=3", true);
+    made.r.start = outcome_of_start();
+    const std::vector<std::string> lines = mix_summary(made.settings, made.r);
+    EXPECT_EQ(lines[1],
+              "heads.json alone: mean first-token KL 0.4 with its 2 triangle heads, 0.1 with the 1 that are left when "
+              "those are given back that do most of the harm: heads 1:0");
+    EXPECT_NE(mix_report_html(made.settings, made.r, {}).find("heads 1:0."), std::string::npos);
+    const std::string findings = mix_findings_jsonl(made.settings, made.r, {});
+    const json row = json::parse(findings.substr(0, findings.find('\n')));
+    EXPECT_EQ(row.at("finding"), "start");
+    EXPECT_EQ((json{row.at("heads_before"), row.at("heads_after")}), (json{2, 1}));
+    EXPECT_EQ((json{row.at("first_kl_before"), row.at("first_kl_after")}), (json{0.4, 0.1}));
+    EXPECT_EQ(row.at("given_back"), "1:0");
+    EXPECT_EQ(row.at("measurements"), 4);
+    EXPECT_NE(mix_scores_jsonl(made.r).find(R"({"type":"start","without":"1:1","first_kl":0.3,"harm":0.5})"),
+              std::string::npos);
+    const plan p = plan_of_result(made.settings, made.r);
+    EXPECT_TRUE(parse_plan(write_plan(p)).ok());
+    const json from = json::parse(p.provenance).at("start");
+    EXPECT_EQ(
+        from,
+        (json{{"file", "heads.json"}, {"layers_sha256", outcome_of_start().whole.sha256}, {"given_back", "1:0"}}));
+}
+
+TEST(PlannersReport, SaysThatAStartIsWhole) {
+    MadeUp made(3, "stride:stride=3", true);
+    made.r.start = outcome_of_start();
+    made.r.start->search.given_back.clear();
+    made.r.start->search.after = made.r.start->search.before();
+    EXPECT_EQ(mix_summary(made.settings, made.r)[1],
+              "heads.json alone, with all of its 2 triangle heads: mean first-token KL 0.4");
+    const json from = json::parse(plan_of_result(made.settings, made.r).provenance).at("start");
+    EXPECT_FALSE(from.contains("given_back"));
+    EXPECT_NE(mix_findings_jsonl(made.settings, made.r, {}).find("\"given_back\":\"none\""), std::string::npos);
+    MadeUp none(3, "stride:stride=3", true);
+    EXPECT_EQ(mix_findings_jsonl(none.settings, none.r, {}).find("\"finding\":\"start\""), std::string::npos);
+}
+
 TEST(PlannersReport, NothingThatSavesTimeIsAResultToo) {
     const MadeUp made(3, "triangle", false);
     const std::vector<std::string> lines = mix_summary(made.settings, made.r);

@@ -6,6 +6,7 @@
 
 #include "probe/model_file.h"
 #include "runtime/failure.h"
+#include "runtime/weight_types.h"
 #include "tiny_gguf.h"
 
 namespace tmx::test {
@@ -65,6 +66,18 @@ TEST(ModelFile, DamagedFiles) {
     std::ofstream(path) << "not a model";
     EXPECT_NE(refusal(path).find("GGUF"), std::string::npos);
     EXPECT_NE(refusal("/nowhere.gguf").find("/nowhere.gguf"), std::string::npos);
+}
+
+TEST(WeightTypes, OnlyAWholeFileOfPlainOnesHasNoneQuantised) {
+    const tiny_model model = make_tiny_model({}, 1);
+    EXPECT_FALSE(any_quantised(write_tiny_gguf(model, "plain")));
+    gguf_changes quantised;
+    quantised.quantised_tensor = "zzz.weight";
+    EXPECT_TRUE(any_quantised(write_tiny_gguf(model, "one_quantised", quantised))) << "one tensor is enough";
+    gguf_changes part;
+    part.n_parts = 2;
+    EXPECT_TRUE(any_quantised(write_tiny_gguf(model, "part", part))) << "the other part is not known";
+    EXPECT_TRUE(any_quantised("/nowhere.gguf"));
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include "planner/layer_mix.h"
 #include "planner/lone_choices.h"
 #include "planner/mix_applied.h"
-#include "planner/start_plan.h"
+#include "planner/start/start_plan.h"
 #include "profile/policy.h"
 
 namespace tmx::test {
@@ -121,6 +121,52 @@ TEST(StartPlan, RecordsKnowItByItsLayersAlone) {
     EXPECT_EQ(make_start("b.json", named, k_model, k_shape).sha256, hash);
     named.layers[3].dense_head = {1, 1, 0};
     EXPECT_NE(make_start("b.json", named, k_model, k_shape).sha256, hash);
+}
+
+start_plan start_of(const plan & value) {
+    return make_start("heads.json", value, k_model, k_shape);
+}
+
+TEST(StartPlan, ItsHeadsCanBeGivenBack) {
+    const start_plan start = start_of(start_of_heads());
+    const std::vector<unit> units = {{1, 0}, {1, 1}, {1, 2}, {2, 1}, {3, 1}};
+    EXPECT_EQ(units_of(start), units) << "a triangle layer is its heads";
+    const std::vector<unit> given_back = {{1, 2}, {2, 1}};
+    const start_plan left = start_without(start, given_back);
+    EXPECT_EQ(units_of(left), (std::vector<unit>{{1, 0}, {1, 1}, {3, 1}}));
+    EXPECT_EQ(left.value.layers[1].dense_head, (std::vector<uint8_t>{0, 0, 1}));
+    EXPECT_EQ(left.value.layers[2], layer_plan{}) << "no head of it is left";
+    EXPECT_EQ(left.value.layers[3], start.value.layers[3]);
+    EXPECT_NE(left.sha256, start.sha256) << "its records are others";
+    EXPECT_EQ(start_without(start, {}).sha256, start.sha256);
+    EXPECT_EQ(start_of(left.value).sha256, left.sha256) << "and those of a plan that has no more";
+    const start_plan none = start_without(start, units);
+    EXPECT_FALSE(none.value.any_triangle());
+    EXPECT_TRUE(parse_plan(write_plan(none.value)).ok());
+}
+
+TEST(StartPlan, WithoutHeadsLayersAreGivenBack) {
+    plan layers = start_of_heads();
+    for (layer_plan & layer : layers.layers) {
+        layer.dense_head.clear();
+    }
+    model_shape unknown = k_model;
+    unknown.n_head = layers.model.n_head = 0;
+    const start_plan start = make_start("layers.json", layers, unknown, k_shape);
+    EXPECT_EQ(units_of(start), (std::vector<unit>{{1, -1}, {2, -1}, {3, -1}}));
+    const std::vector<unit> given_back = {{2, -1}};
+    EXPECT_EQ(units_of(start_without(start, given_back)), (std::vector<unit>{{1, -1}, {3, -1}}));
+    EXPECT_EQ(text_of_start(start, given_back), "start without layer 2");
+    EXPECT_EQ(text_of_start(start, {{1, -1}, {2, -1}}), "start without 1-2");
+}
+
+TEST(StartPlan, PeopleReadWhatItIsWithout) {
+    const start_plan start = start_of(start_of_heads());
+    EXPECT_EQ(text_of_start(start, {}), "start");
+    EXPECT_EQ(text_of_start(start, {{1, 0}, {1, 1}, {1, 2}}), "start without layer 1");
+    EXPECT_EQ(text_of_start(start, {{2, 1}}), "start without layer 2") << "it has one head";
+    EXPECT_EQ(text_of_start(start, {{1, 2}}), "start without head 2 of layer 1");
+    EXPECT_EQ(text_of_start(start, {{1, 0}, {1, 2}, {3, 1}}), "start without 1:0,2;3:1");
 }
 
 TEST(StartPlan, OnlyWhatIsSkippedBesidesCountsAsSaved) {

@@ -72,6 +72,9 @@ std::string write_tiny_gguf(const tiny_model & model, const std::string & name, 
         gguf_set_arr_data(file.get(), (arch + ".attention.sliding_window_pattern").c_str(), GGUF_TYPE_BOOL,
                           flags.data(), flags.size());
     }
+    if (changes.n_parts > 0) {
+        gguf_set_val_u16(file.get(), "split.count", static_cast<uint16_t>(changes.n_parts));
+    }
     add_vocabulary(file.get(), s.n_vocab);
     size_t bytes = 1 << 16;
     for (const auto & [tensor_name, tensor] : model.tensors) {
@@ -94,6 +97,12 @@ std::string write_tiny_gguf(const tiny_model & model, const std::string & name, 
     }
     if (!changes.extra_tensor.empty()) {
         add(changes.extra_tensor, {1, 4, {1, 2, 3, 4}});
+    }
+    if (!changes.quantised_tensor.empty()) {
+        ggml_tensor * added = ggml_new_tensor_1d(context.get(), GGML_TYPE_Q8_0, 32);
+        ggml_set_name(added, changes.quantised_tensor.c_str());
+        std::memset(added->data, 0, ggml_nbytes(added));
+        gguf_add_tensor(file.get(), added);
     }
     const std::string path = ::testing::TempDir() + "tmx_" + name + ".gguf";
     EXPECT_TRUE(gguf_write_to_file(file.get(), path.c_str(), false)) << path;

@@ -16,6 +16,8 @@ struct gguf_changes {
     double yarn_factor = 0;                    // > 0: YaRN rotary scaling, which the reference model does not know
     std::map<std::string, int> integers = {};  // further keys of the architecture
     std::vector<bool> window_pattern = {};     // attention.sliding_window_pattern as a list; empty: none
+    std::string quantised_tensor = {};         // one to add, of type Q8_0
+    int n_parts = 0;                           // > 0: the file says it is one of so many
 };
 
 // In the test's scratch folder; returns the path.

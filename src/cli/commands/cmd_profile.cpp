@@ -41,7 +41,8 @@ window of its own, triangle+stride:stride=10 is both in one layer. Each entry is
 llama.cpp, first on the shortest prompts; what another entry beats is dropped, the rest is measured again on the
 longest. Taken is the fastest combination that a search finds within --kl-budget, on prompts kept back, too, at every
 length; with --aim pairs the one that computes the fewest attention pairs. --start PLAN: its triangle layers and heads
-(of a run with --per-head, say) stay, and an entry is what the layer's other heads do.
+(of a run with --per-head, say) stay, and an entry is what the layer's other heads do; where they take more than
+--start-share of the budget alone, those that do most of the harm are found by measuring, and given back first.
 
 Examples:
   trianglemix profile --quick -m model.gguf -o plan.json
@@ -145,7 +146,9 @@ int run(const profile_options & options, const invocation & call) {
     if (menu.empty()) {
         run_layers(options, settings, b, m, prompts, call);
     } else {
-        run_menu(options, {settings, menu, aim_of(options), options.plan_only, start_of(options, shape_of(m.facts()))},
+        run_menu(options,
+                 {settings, menu, aim_of(options), options.plan_only, start_of(options, shape_of(m.facts())),
+                  options.start_share},
                  b, m, prompts, call);
     }
     return 0;

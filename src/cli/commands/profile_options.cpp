@@ -213,10 +213,17 @@ void add_profile_options(CLI::App & sub, profile_options & options) {
     sub.add_flag("--plan-only", options.plan_only,
                  "of a menu: leave out the search with Triangle attention alone, which is shown beside the plan")
         ->needs(menu);
-    shown(
-        sub.add_option("--start", options.start, "of a menu: a plan of Triangle layers and heads that every mix keeps"),
-        "PLAN", "")
-        ->needs(menu);
+    CLI::Option * start =
+        shown(sub.add_option("--start", options.start,
+                             "of a menu: a plan of Triangle layers and heads that every mix keeps, but for those that "
+                             "do most harm"),
+              "PLAN", "")
+            ->needs(menu);
+    shown(sub.add_option("--start-share", options.start_share,
+                         "of --kl-budget, that --start may take by itself: beyond it heads are given back")
+              ->check(share())
+              ->needs(start),
+          "S", "0.5");
     shown(sub.add_option("--questions", options.questions, "of a menu: asked about each made context, computed once")
               ->check(whole_number(1, k_most_questions))
               ->needs(menu),

@@ -31,6 +31,7 @@ struct profile_options {
     std::string aim = "time";
     bool plan_only = false;
     std::string start;  // a plan's name; "": none
+    double start_share = planner_settings().start_share;
     std::optional<int64_t> select;
     std::optional<double> threshold;
     std::optional<double> kl_budget;
