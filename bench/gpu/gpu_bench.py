@@ -90,6 +90,8 @@ def parse():
     parser.add_argument("--repeat", type=int, default=5, help="up to 32K tokens; longer prompts run once")
     parser.add_argument("--ubatches", default="2048,4096", help="llama-bench's -ub")
     parser.add_argument("--stock-ubatches", default="512", help="further ones of the stock device")
+    parser.add_argument("--flash-off-ubatches", metavar="UB,...",
+                        help="those of the stock device that are tried without flash attention (default: all)")
     parser.add_argument("--layers", default="16-31", help="triangle layers of the big model")
     parser.add_argument("--way", action="append", default=[], type=way, metavar="NAME:SETTINGS",
                         help="prefill: one more way of the proxy, as 'mix:TRIANGLEMIX_LAYERS=16-31 "
@@ -296,10 +298,11 @@ def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", u
     else:
         run.check(code == 0 and bool(results), f"llama-bench on {devices_}, prompts of {lengths or 'no'} tokens, ended well")
     if lengths and run.options.proxy.split(",")[0] in devices_:
-        kind = ("triangle" if "TRIANGLEMIX_LAYERS" in settings else
-                "dynamic" if "TRIANGLEMIX_DYNAMIC" in settings else "dense")
-        run.check(bool(shown) and shown["nodes"][kind] > 0 and not shown["fallbacks"],
-                  f"the proxy computed {kind} layers, all as they were asked for")
+        planned = any(f"TRIANGLEMIX_{what}" in settings for what in ("LAYERS", "DYNAMIC", "PLAN"))
+        nodes = shown["nodes"] if shown else {}
+        computed = nodes.get("triangle", 0) + nodes.get("dynamic", 0) if planned else nodes.get("dense", 0)
+        run.check(computed > 0 and not shown["fallbacks"],
+                  f"the proxy computed {'planned' if planned else 'dense'} layers, all as they were asked for")
     # A prompt that fits into a small ubatch is the same in a larger one.
     return [result for result in results if result["n_prompt"] != WARM_UP and
             (result["n_ubatch"] == min(ubatches) or result["n_prompt"] > min(ubatches))]
@@ -388,10 +391,11 @@ def prefill(run):
                 results += [("stock", result) for result in llama_bench(run, stock, some, 0, repeat, ubatches=others)]
             # One process an ubatch: the scores of a small one fit where those of a large one do not. llama.cpp splits heads
             # with flash attention only.
-            for ubatch in every if run.options.split_mode == "layer" else ():
+            without = numbers(run.options.flash_off_ubatches) if run.options.flash_off_ubatches else every
+            for ubatch in without if run.options.split_mode == "layer" else ():
                 results += [("stock", result) for result in llama_bench(run, stock, sorted(some), 0, repeat, flash="off",
                                                                         ubatches=[ubatch], may_fail=True)
-                            if ubatch == every[0] or result["n_prompt"] > every[0]]
+                            if ubatch == without[0] or result["n_prompt"] > without[0]]
     record(run, "prefill", sorted(results, key=lambda pair: pair[1]["n_prompt"]))
 
 
