@@ -22,7 +22,7 @@
                    the list of kernels)
     commit <- glue, core, cli
     loader <- cli              which tells ahead what will be served
-    cuda_device <- kernels, backend, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device and
+    cuda_device <- kernels, products, backend, probe: of these, what drives an NVIDIA GPU. CUDA's own headers stay in cuda_device and
                    in folders named cuda
 
 pattern, kernels, products, select and plan are included through include/trianglemix/ only, but for two things of kernels
@@ -58,6 +58,7 @@ PUBLIC = {
     "backend_control.h": "control",
     "library.h": "core",
     "cuda_attention.h": "kernels",
+    "cuda_feed_forward.h": "products",
     "cuda_mask_rows.h": "kernels",
     "kernel_features.h": "kernels",
     "norms.h": "products",
@@ -75,7 +76,7 @@ ALLOWED = {
     "cpu_base": set(),
     "cuda_device": set(),
     "kernels": {"base", "pattern", "cpu_base", "cuda_device"},
-    "products": {"base", "cpu_base"},
+    "products": {"base", "cpu_base", "cuda_device"},
     "selection_rule": {"base"},
     "select": {"base", "pattern", "cpu_base", "kernels", "selection_rule"},
     "plan": {"base", "pattern", "selection_rule", "header:attention.h"},

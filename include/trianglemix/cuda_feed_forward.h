@@ -3,10 +3,10 @@
 //
 //   out = (silu(x G^T) * (x U^T)) D^T        silu(a) = a / (1 + e^-a)
 //
-// x and out are f32. Rounded to f16 are x, both products and what the last one multiplies, and nothing else: as
-// ggml-cuda has it with f16 weights, whose results it also rounds. Sums are in f32. What ggml-cuda computes node by node,
-// with seven conversions from and to f32 between, is three products by cuBLAS and two small kernels here: of the bytes
-// that it moves beside the products, a quarter.
+// x and out are f32. Rounded to f16 are x, both first products and what the last one multiplies, as ggml-cuda rounds
+// them with f16 weights (it rounds the last product, too, and sums in f16); sums are in f32. What ggml-cuda computes
+// node by node, with seven conversions from and to f32 between, is three products by cuBLAS and two small kernels here,
+// which move a quarter of the bytes that it moves beside the products.
 //
 // cuBLAS is what the process has already, as one with ggml-cuda does; else the system's is opened. In builds without
 // CUDA (TMX_CUDA=OFF) this does not exist.

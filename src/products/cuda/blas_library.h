@@ -1,5 +1,5 @@
-// cuBLAS, found at run time: a machine without a GPU has none, and a process that has a CUDA backend has one already, of
-// whatever version that backend needs.
+// cuBLAS, found at run time: a machine without a GPU has none, and a process that has a CUDA backend has one already,
+// of whatever version that backend needs.
 #pragma once
 
 #include <cublas_v2.h>

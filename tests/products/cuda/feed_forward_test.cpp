@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/device.h"
+#include "device.h"
 #include "nmse.h"
 #include "number_formats.h"
 
