@@ -3,10 +3,10 @@
 //
 //   out = (silu(x G^T) * (x U^T)) D^T        silu(a) = a / (1 + e^-a)
 //
-// x and out are f32. Rounded to f16 are x, both first products and what the last one multiplies, as ggml-cuda rounds
-// them with f16 weights (it rounds the last product, too, and sums in f16); sums are in f32. What ggml-cuda computes
-// node by node, with seven conversions from and to f32 between, is three products by cuBLAS and two small kernels here,
-// which move a quarter of the bytes that it moves beside the products.
+// x and out are f32. Products are cuBLAS's with sums in f16, and x, the results and what the last one multiplies are
+// rounded to f16, as in ggml-cuda with f16 weights: with the same version of cuBLAS the same numbers. What ggml-cuda
+// computes node by node, with seven conversions from and to f32 between, is three products and three small kernels here,
+// which move less than a third of the bytes that it moves beside the products.
 //
 // cuBLAS is what the process has already, as one with ggml-cuda does; else the system's is opened. In builds without
 // CUDA (TMX_CUDA=OFF) this does not exist.
@@ -24,7 +24,7 @@ struct feed_forward_args {
     int64_t n_rows = 0;    // at least 1
     int64_t n_in = 0;      // of this and the next two: multiples of 8, at least 8
     int64_t n_hidden = 0;  // at least n_in
-    int64_t n_out = 0;
+    int64_t n_out = 0;     // at most n_hidden
 
     const float * x = nullptr;  // [n_rows][n_in]
     int64_t x_stride = 0;       // a multiple of 4
@@ -40,9 +40,9 @@ struct feed_forward_args {
     // without gaps. None of it may overlap x, the first two not each other, and `hidden` not out.
     void * gate_rows = nullptr;  // n_rows * n_hidden * 4 bytes
     void * up_rows = nullptr;    // n_rows * n_hidden * 2 bytes
-    void * hidden = nullptr;     // n_rows * n_hidden * 2 bytes; may be gate_rows or up_rows
+    void * hidden = nullptr;     // n_rows * n_hidden * 4 bytes; may be gate_rows, or up_rows if that has as many
 
-    float * out = nullptr;  // [n_rows][n_out]
+    float * out = nullptr;  // [n_rows][n_out], a multiple of 16 bytes apart
     int64_t out_stride = 0;
 
     // Of the products.

@@ -37,11 +37,11 @@ inline void compute_block(const feed_forward_args & args) {
     const auto n_values = static_cast<size_t>(args.n_rows * args.n_hidden);
     std::memset(args.gate_rows, 0xff, n_values * 4);
     std::memset(args.up_rows, 0xff, n_values * 2);
-    std::memset(args.hidden, 0xff, n_values * 2);
+    std::memset(args.hidden, 0xff, n_values * 4);
     for (int64_t row = 0; row < args.n_rows; ++row) {
         for (int64_t i = 0; i < args.n_out; ++i) {
             args.out[row * args.out_stride + i] =
-                dot(hidden[static_cast<size_t>(row)], args.down, i * args.down_stride);
+                rounded(dot(hidden[static_cast<size_t>(row)], args.down, i * args.down_stride));
         }
     }
 }

@@ -149,6 +149,31 @@ TEST_F(one_mask, is_there_for_any_other_node) {
     EXPECT_EQ(values, std::vector<float>(64 * 32, 1));
 }
 
+// Once attention has read it, its memory serves other nodes, which read something else there.
+TEST_F(one_mask, is_not_what_comes_to_lie_in_its_memory) {
+    ggml_context * c = context_.get();
+    ggml_tensor * q = ggml_new_tensor_3d(c, GGML_TYPE_F32, 32, 32, 2);
+    ggml_tensor * k = ggml_new_tensor_3d(c, GGML_TYPE_F16, 32, 64, 2);
+    ggml_tensor * v = ggml_new_tensor_3d(c, GGML_TYPE_F16, 32, 64, 2);
+    ggml_tensor * attention = ggml_flash_attn_ext(c, q, k, v, mask, 1, 0, 0);
+    ggml_tensor * later = ggml_new_tensor_1d(c, GGML_TYPE_F32, 16);
+    ggml_cgraph * graph = ggml_new_graph(c);
+    ggml_build_forward_expand(graph, attention);
+    ggml_build_forward_expand(graph, ggml_scale(c, later, 2));
+    later->data = mask->data;
+    const auto n_dropped = [&](const std::vector<int> & ours) {
+        ggml_backend_tensor_set(mask, ones_.data(), 0, ggml_nbytes(mask));
+        late_masks masks;
+        masks.take(graph);
+        masks.settle(graph, ours);
+        return masks.drop();
+    };
+    EXPECT_EQ(n_dropped({0}), 1u);
+    EXPECT_EQ(n_dropped({}), 0u) << "sent for attention that is not ours";
+    ggml_build_forward_expand(graph, ggml_scale(c, ggml_view_1d(c, mask, 16, 64), 2));
+    EXPECT_EQ(n_dropped({0}), 0u) << "a view of it is read";
+}
+
 TEST_F(one_mask, is_gone_when_its_buffer_is_cleared) {
     ggml_backend_tensor_set(mask, ones_.data(), 0, ggml_nbytes(mask));
     ggml_backend_buffer_clear(memory_.get(), 0);

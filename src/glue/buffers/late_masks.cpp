@@ -36,17 +36,15 @@ bool is_copy_of_mask(const ggml_tensor * tensor) {
 
 bool reads(const ggml_tensor * node, const late_masks::held & mask) {
     return std::any_of(node->src, node->src + GGML_MAX_SRC,
-                       [&](const ggml_tensor * each) { return each != nullptr && mask.is_read_as(each); });
+                       [&](const ggml_tensor * each) { return each != nullptr && mask.is(each); });
 }
 
 // Whether it reads all of the mask as a mask, and nothing else of it.
 bool attends_by(const ggml_tensor * node, const late_masks::held & mask) {
     const ggml_tensor * read = node->src[3];
-    return node->op == GGML_OP_FLASH_ATTN_EXT && read != nullptr && read->data == mask.tensor.data &&
-           ggml_nbytes(read) == ggml_nbytes(&mask.tensor) &&
-           std::none_of(node->src, node->src + GGML_MAX_SRC, [&](const ggml_tensor * each) {
-               return each != nullptr && each != read && mask.is_read_as(each);
-           });
+    return node->op == GGML_OP_FLASH_ATTN_EXT && read == mask.original &&
+           std::none_of(node->src, node->src + GGML_MAX_SRC,
+                        [&](const ggml_tensor * each) { return each != nullptr && each != read && mask.is(each); });
 }
 
 // Whether only attention nodes of this graph read it. The whole graph's nodes are in the hash set; where they are not,
@@ -71,10 +69,8 @@ bool only_attention_here(const ggml_cgraph * graph, const late_masks::held & mas
 
 }  // namespace
 
-bool late_masks::held::is_read_as(const ggml_tensor * t) const {
-    const auto * begin = static_cast<const std::byte *>(tensor.data);
-    const auto * at = static_cast<const std::byte *>(t->data);
-    return begin <= at && at < begin + ggml_nbytes(&tensor);
+bool late_masks::held::is(const ggml_tensor * t) const {
+    return t->view_src == original || (t == original && t->data == tensor.data);
 }
 
 bool hold_mask(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, const void * data, size_t offset, size_t size,
@@ -90,8 +86,8 @@ bool hold_mask(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, const v
         }
         waiting_masks & masks = waiting();
         const std::lock_guard lock(masks.mutex);
-        std::erase_if(masks.all, [&](const late_masks::held & each) { return each.is_read_as(tensor); });
-        masks.all.push_back({*tensor, data, theirs.set_tensor});
+        std::erase_if(masks.all, [&](const late_masks::held & each) { return each.tensor.data == tensor->data; });
+        masks.all.push_back({*tensor, tensor, data, theirs.set_tensor});
         masks.all.back().tensor.buffer = buffer;
         masks.note();
         return true;
@@ -107,7 +103,7 @@ void send_mask_of(const ggml_tensor * tensor) noexcept {
     }
     const std::lock_guard lock(masks.mutex);
     std::erase_if(masks.all, [&](late_masks::held & each) {
-        const bool meant = each.is_read_as(tensor);
+        const bool meant = each.is(tensor);
         if (meant) {
             each.send();
         }

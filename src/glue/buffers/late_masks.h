@@ -49,12 +49,14 @@ class late_masks {
     size_t drop() noexcept;  // nobody needs them any more; how many there were
 
     struct held {
-        ggml_tensor tensor;  // on the device
+        ggml_tensor tensor;                      // on the device
+        const ggml_tensor * original = nullptr;  // of it: nodes read this one, or views of it
         const void * data = nullptr;
         void (*set)(ggml_backend_buffer_t, ggml_tensor *, const void *, size_t, size_t) = nullptr;
 
         void send() { set(tensor.buffer, &tensor, data, 0, ggml_nbytes(&tensor)); }
-        bool is_read_as(const ggml_tensor * t) const;  // whether that tensor lies in its memory
+        // Whether that tensor is it, or a view of it. Its memory serves other nodes once it has been read.
+        bool is(const ggml_tensor * t) const;
     };
 
   private:

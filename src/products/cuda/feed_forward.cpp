@@ -1,3 +1,5 @@
+#include <cuda_fp16.h>
+
 #include <limits>
 #include <new>
 
@@ -30,15 +32,16 @@ struct cuda_feed_forward::state {
         }
     }
 
-    // c [n_rows][n_out] = a [n_rows][n_in] times w [n_out][n_in] transposed, a without gaps. cuBLAS counts by columns.
+    // c [n_rows][n_out] = a [n_rows][n_in] times w [n_out][n_in] transposed, a and c without gaps, all in f16. cuBLAS
+    // counts by columns. As ggml-cuda asks for it, so that cuBLAS takes the same kernel.
     cublasStatus_t multiply(const void * a, const void * w, int64_t w_stride, int64_t n_rows, int64_t n_in,
-                            int64_t n_out, void * c, cudaDataType_t c_type, int64_t c_stride) const {
-        const float one = 1;
-        const float zero = 0;
+                            int64_t n_out, void * c) const {
+        const __half one = 1.0f;
+        const __half zero = 0.0f;
         const auto size = [](int64_t n) { return static_cast<int>(n); };
         return blas->gemm(handle, CUBLAS_OP_T, CUBLAS_OP_N, size(n_out), size(n_rows), size(n_in), &one, w, CUDA_R_16F,
-                          size(w_stride), a, CUDA_R_16F, size(n_in), &zero, c, c_type, size(c_stride),
-                          CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+                          size(w_stride), a, CUDA_R_16F, size(n_in), &zero, c, CUDA_R_16F, size(n_out),
+                          CUBLAS_COMPUTE_16F, CUBLAS_GEMM_DEFAULT_TENSOR_OP);
     }
 
     int device = 0;
@@ -54,9 +57,9 @@ const char * feed_forward_declines(const feed_forward_args & args) noexcept {
             return "sizes and strides of weights must be multiples of 8";
         }
     }
-    if (!fits(args.n_rows) || args.n_hidden < args.n_in || args.x_stride < args.n_in || args.x_stride % 4 != 0 ||
-        !fits(args.out_stride) || args.out_stride < args.n_out || args.gate_stride < args.n_in ||
-        args.up_stride < args.n_in || args.down_stride < args.n_hidden) {
+    if (!fits(args.n_rows) || args.n_hidden < args.n_in || args.n_hidden < args.n_out || args.out_stride % 4 != 0 ||
+        args.x_stride < args.n_in || args.x_stride % 4 != 0 || !fits(args.out_stride) || args.out_stride < args.n_out ||
+        args.gate_stride < args.n_in || args.up_stride < args.n_in || args.down_stride < args.n_hidden) {
         return "sizes and strides do not go together";
     }
     for (const void * p : {static_cast<const void *>(args.x), args.gate, args.up, args.down,
@@ -96,7 +99,8 @@ status cuda_feed_forward::create(int device, std::unique_ptr<cuda_feed_forward> 
     }
 }
 
-// The rows in f16 lie in the second half of gate_rows, whose first half gets the first product.
+// The rows in f16 lie in the second half of gate_rows, whose first half gets the first product; the last product's result
+// in that of `hidden`, whose first half it reads.
 status cuda_feed_forward::forward(const feed_forward_args & args, void * stream) noexcept {
     if (const char * why = feed_forward_declines(args)) {
         return status::error(status_code::invalid_argument, "%s", why);
@@ -108,28 +112,32 @@ status cuda_feed_forward::forward(const feed_forward_args & args, void * stream)
     const auto queue = static_cast<cudaStream_t>(stream);
     const int64_t n_values = args.n_rows * args.n_hidden;
     void * rows = static_cast<uint16_t *>(args.gate_rows) + n_values;
+    void * result = static_cast<uint16_t *>(args.hidden) + n_values;
     if (const cudaError_t error = cuda::round_rows(args.x, args.x_stride, args.n_rows, args.n_in, rows, queue);
         error != cudaSuccess) {
         return failed("rounding rows", error);
     }
     cublasStatus_t error = state_->blas->set_stream(state_->handle, queue);
-    const auto multiply = [&](const void * a, const void * w, int64_t w_stride, int64_t n_in, int64_t n_out, void * c,
-                              cudaDataType_t c_type, int64_t c_stride) {
+    const auto multiply = [&](const void * a, const void * w, int64_t w_stride, int64_t n_in, int64_t n_out, void * c) {
         if (error == CUBLAS_STATUS_SUCCESS) {
-            error = state_->multiply(a, w, w_stride, args.n_rows, n_in, n_out, c, c_type, c_stride);
+            error = state_->multiply(a, w, w_stride, args.n_rows, n_in, n_out, c);
         }
     };
-    multiply(rows, args.gate, args.gate_stride, args.n_in, args.n_hidden, args.gate_rows, CUDA_R_16F, args.n_hidden);
-    multiply(rows, args.up, args.up_stride, args.n_in, args.n_hidden, args.up_rows, CUDA_R_16F, args.n_hidden);
+    multiply(rows, args.gate, args.gate_stride, args.n_in, args.n_hidden, args.gate_rows);
+    multiply(rows, args.up, args.up_stride, args.n_in, args.n_hidden, args.up_rows);
     if (error == CUBLAS_STATUS_SUCCESS) {
         const cudaError_t gating = cuda::gate_values(args.gate_rows, args.up_rows, n_values, args.hidden, queue);
         if (gating != cudaSuccess) {
             return failed("gating", gating);
         }
     }
-    multiply(args.hidden, args.down, args.down_stride, args.n_hidden, args.n_out, args.out, CUDA_R_32F,
-             args.out_stride);
-    return error == CUBLAS_STATUS_SUCCESS ? status() : failed("a product", error);
+    multiply(args.hidden, args.down, args.down_stride, args.n_hidden, args.n_out, result);
+    if (error == CUBLAS_STATUS_SUCCESS) {
+        const cudaError_t widening =
+            cuda::widen_rows(result, args.n_rows, args.n_out, args.out, args.out_stride, queue);
+        return widening == cudaSuccess ? status() : failed("widening rows", widening);
+    }
+    return failed("a product", error);
 }
 
 }  // namespace tmx

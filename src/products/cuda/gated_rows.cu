@@ -30,6 +30,24 @@ __global__ void __launch_bounds__(k_threads)
     to[unit] = rounded.bits;
 }
 
+__global__ void __launch_bounds__(k_threads)
+    widen_kernel(const uint4 * from, int64_t units_of_row, int64_t n_units, float * to, int64_t stride) {
+    const int64_t unit = int64_t{blockIdx.x} * k_threads + threadIdx.x;
+    if (unit >= n_units) {
+        return;
+    }
+    eight_values values;
+    values.bits = from[unit];
+    const float2 a = __half22float2(values.pairs[0]);
+    const float2 b = __half22float2(values.pairs[1]);
+    const float2 c = __half22float2(values.pairs[2]);
+    const float2 d = __half22float2(values.pairs[3]);
+    auto * at =
+        reinterpret_cast<float4 *>(to + unit / units_of_row * stride + unit % units_of_row * k_values_of_thread);
+    at[0] = make_float4(a.x, a.y, b.x, b.y);
+    at[1] = make_float4(c.x, c.y, d.x, d.y);
+}
+
 __device__ inline float gated(float gate, float up) {
     return gate / (1.0f + __expf(-gate)) * up;
 }
@@ -65,6 +83,15 @@ cudaError_t round_rows(const float * x, int64_t stride, int64_t n_rows, int64_t 
     const int64_t n_units = n_rows * units_of_row;
     round_kernel<<<blocks_of(n_units), k_threads, 0, stream>>>(x, stride, units_of_row, n_units,
                                                                static_cast<uint4 *>(to));
+    return cudaGetLastError();
+}
+
+cudaError_t widen_rows(const void * values, int64_t n_rows, int64_t n, float * to, int64_t stride,
+                       cudaStream_t stream) {
+    const int64_t units_of_row = n / k_values_of_thread;
+    const int64_t n_units = n_rows * units_of_row;
+    widen_kernel<<<blocks_of(n_units), k_threads, 0, stream>>>(static_cast<const uint4 *>(values), units_of_row,
+                                                               n_units, to, stride);
     return cudaGetLastError();
 }
 
