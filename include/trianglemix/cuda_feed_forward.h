@@ -1,7 +1,7 @@
 // trianglemix/cuda_feed_forward.h -- a layer's gated feed-forward block (SwiGLU; Shazeer 2020, arXiv:2002.05202) of a
 // prompt's rows on an NVIDIA GPU, for weights in f16:
 //
-//   out = (silu(x G^T) * (x U^T)) D^T        silu(a) = a / (1 + e^-a)
+//   out = (silu(x G^T) * (x U^T)) D^T + added        silu(a) = a / (1 + e^-a)
 //
 // x and out are f32. Products are cuBLAS's with sums in f16, and x, the results and what the last one multiplies are
 // rounded to f16, as in ggml-cuda with f16 weights: with the same version of cuBLAS the same numbers. What ggml-cuda
@@ -41,6 +41,10 @@ struct feed_forward_args {
     void * gate_rows = nullptr;  // n_rows * n_hidden * 4 bytes
     void * up_rows = nullptr;    // n_rows * n_hidden * 2 bytes
     void * hidden = nullptr;     // n_rows * n_hidden * 4 bytes; may be gate_rows, or up_rows if that has as many
+
+    // What is added to the result, in f32: the layer's input, say. Null: nothing is. May be out.
+    const float * added = nullptr;  // [n_rows][n_out]
+    int64_t added_stride = 0;       // a multiple of 4
 
     float * out = nullptr;  // [n_rows][n_out], a multiple of 16 bytes apart
     int64_t out_stride = 0;

@@ -40,8 +40,9 @@ inline void compute_block(const feed_forward_args & args) {
     std::memset(args.hidden, 0xff, n_values * 4);
     for (int64_t row = 0; row < args.n_rows; ++row) {
         for (int64_t i = 0; i < args.n_out; ++i) {
+            const float added = args.added != nullptr ? args.added[row * args.added_stride + i] : 0;
             args.out[row * args.out_stride + i] =
-                rounded(dot(hidden[static_cast<size_t>(row)], args.down, i * args.down_stride));
+                rounded(dot(hidden[static_cast<size_t>(row)], args.down, i * args.down_stride)) + added;
         }
     }
 }

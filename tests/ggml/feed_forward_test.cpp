@@ -49,8 +49,9 @@ TEST_F(feed_forward_test, is_computed_in_one) {
         check({.n_hidden = 192, .up_first = up_first});
         EXPECT_EQ(faults_.n_blocks, 6);
     }
-    EXPECT_EQ(counted()["blocks"], 12);
-    EXPECT_DOUBLE_EQ(counted()["flops"].get<double>(), 12 * 2.0 * 120 * 192 * 3 * 128);
+    check({.n_hidden = 192, .add_rows = true});
+    EXPECT_EQ(counted()["blocks"], 18);
+    EXPECT_DOUBLE_EQ(counted()["flops"].get<double>(), 18 * 2.0 * 120 * 192 * 3 * 128);
     EXPECT_TRUE(counted()["passed_on"].empty()) << counted();
     EXPECT_TRUE(stats()["gpu"]["passed_on"].empty());
 }
@@ -131,7 +132,9 @@ class graph_of_block : public testing::Test {
         for (const feed_forward_nodes & nodes : found) {
             EXPECT_EQ(nodes.gate, gate);
             EXPECT_EQ(nodes.up, up);
-            EXPECT_EQ(nodes.out, out);
+            EXPECT_EQ(nodes.down, out);
+            EXPECT_EQ(nodes.out, sum != nullptr ? sum : out);
+            EXPECT_EQ(nodes.added, sum != nullptr ? x : nullptr);
             EXPECT_TRUE(has_room(nodes)) << "each has memory of its own";
             feed_forward_nodes close = nodes;
             ggml_tensor over = *nodes.out;
@@ -145,9 +148,25 @@ class graph_of_block : public testing::Test {
     ggml_context * context_ = ggml_init({size_t{1} << 20, nullptr, true});
     ggml_tensor *x, *w_gate, *w_up, *w_down, *gate, *up, *hidden, *out;
     ggml_tensor * also = nullptr;
+    ggml_tensor * sum = nullptr;  // that belongs to it
 };
 
 TEST_F(graph_of_block, is_found) {
+    EXPECT_EQ(n_found(), 1u);
+}
+
+TEST_F(graph_of_block, is_found_with_its_sum) {
+    sum = also = ggml_add(context_, x, out);
+    EXPECT_EQ(n_found(), 1u);
+}
+
+TEST_F(graph_of_block, is_found_without_a_sum_that_is_not_its) {
+    also = ggml_add(context_, out, ggml_new_tensor_1d(context_, GGML_TYPE_F32, 64));
+    EXPECT_EQ(n_found(), 1u) << "of another shape";
+}
+
+TEST_F(graph_of_block, is_found_without_its_sum_where_somebody_else_reads_it) {
+    also = ggml_add(context_, ggml_add(context_, out, x), out);
     EXPECT_EQ(n_found(), 1u);
 }
 

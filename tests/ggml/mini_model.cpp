@@ -183,14 +183,16 @@ void mini_model::set_blocks() {
 ggml_tensor * mini_model::block_behind(ggml_context * context, int il, ggml_tensor * attention) {
     const block_weights & weights = blocks_[static_cast<size_t>(il)];
     // As behind a norm: rows that only this block reads.
-    ggml_tensor * rows = ggml_reshape_2d(context, attention, shape_.d_head * shape_.n_head, n_rows_);
-    rows = ggml_rms_norm(context, rows, 1e-6f);
+    ggml_tensor * begun = ggml_reshape_2d(context, attention, shape_.d_head * shape_.n_head, n_rows_);
+    begun = ggml_scale(context, begun, 0.5f);
+    ggml_tensor * rows = ggml_rms_norm(context, begun, 1e-6f);
     ggml_tensor * up = ggml_mul_mat(context, weights.up, rows);
     if (shape_.up_first) {
         ggml_build_forward_expand(graph_, up);
     }
     ggml_tensor * gate = ggml_mul_mat(context, weights.gate, rows);
     ggml_tensor * block = ggml_mul_mat(context, weights.down, ggml_swiglu_split(context, gate, up));
+    block = shape_.add_rows ? ggml_add(context, block, begun) : block;
     block = ggml_scale(context, block, 1);
     ggml_set_output(block);
     ggml_build_forward_expand(graph_, block);

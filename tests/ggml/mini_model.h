@@ -29,6 +29,7 @@ struct mini_shape {
     bool project = false;         // products with weights before and behind attention; those before change no number
     int64_t n_hidden = 0;         // > 0: a feed-forward block of f16 weights behind each layer's attention
     bool up_first = false;        // its up comes before its gate
+    bool add_rows = false;        // what it began from is added to it
     bool sinks = false;           // learned sink logits, in the cache's memory, as weights of a layer on the device
     float softcap = 0;
     bool host_between = false;  // between layers the host's CPU computes something, in the inputs' memory if it is free

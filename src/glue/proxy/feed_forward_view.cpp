@@ -63,9 +63,27 @@ std::optional<int> next_computed(const ggml_cgraph * graph, int after) {
 
 bool only_these_compute(const ggml_cgraph * graph, const feed_forward_nodes & nodes) {
     return std::all_of(graph->nodes + nodes.first, graph->nodes + nodes.last + 1, [&](const ggml_tensor * node) {
-        return node == nodes.gate || node == nodes.up || node == nodes.hidden || node == nodes.out ||
-               computes_nothing(node);
+        return node == nodes.gate || node == nodes.up || node == nodes.hidden || node == nodes.down ||
+               node == nodes.out || computes_nothing(node);
     });
+}
+
+// The sum of what down gives and rows of the same shape, where it is the next node and nobody else reads down.
+void add_sum(const ggml_cgraph * graph, feed_forward_nodes & nodes) {
+    const std::optional<int> next = next_computed(graph, nodes.last);
+    if (!next || graph->nodes[*next]->op != GGML_OP_ADD || !ggml_node_has_n_uses(graph, nodes.last, 1)) {
+        return;
+    }
+    const ggml_tensor * sum = graph->nodes[*next];
+    const ggml_tensor * added = sum->src[0] == nodes.down ? sum->src[1] : sum->src[0];
+    const bool of_down = (sum->src[0] == nodes.down) != (sum->src[1] == nodes.down);
+    if (of_down && ggml_are_same_shape(sum, nodes.down) && ggml_are_same_shape(added, nodes.down) &&
+        sum->type == GGML_TYPE_F32 && added->type == GGML_TYPE_F32 && ggml_is_contiguous(sum) &&
+        ggml_is_contiguous(added) && in_one_memory(sum, nodes.down) && in_one_memory(added, nodes.down)) {
+        nodes.last = *next;
+        nodes.added = added;
+        nodes.out = sum;
+    }
 }
 
 std::optional<feed_forward_nodes> block_around(const ggml_cgraph * graph, int number) {
@@ -84,15 +102,19 @@ std::optional<feed_forward_nodes> block_around(const ggml_cgraph * graph, int nu
     if (!gate || !up || !last) {
         return std::nullopt;
     }
-    nodes.out = graph->nodes[*last];
+    nodes.out = nodes.down = graph->nodes[*last];
     nodes.first = std::min(*gate, *up);
     nodes.last = *last;
-    const bool ends_here = is_product_of_f16(nodes.out) && nodes.out->src[1] == nodes.hidden &&
+    const bool ends_here = is_product_of_f16(nodes.down) && nodes.down->src[1] == nodes.hidden &&
                            ggml_node_has_n_uses(graph, *gate, 1) && ggml_node_has_n_uses(graph, *up, 1) &&
                            ggml_node_has_n_uses(graph, number, 1);
     const bool here = in_one_memory(nodes.gate->src[0], nodes.out) && in_one_memory(nodes.up->src[0], nodes.out) &&
-                      in_one_memory(nodes.out->src[0], nodes.out) && in_one_memory(nodes.gate->src[1], nodes.out);
-    return ends_here && here && only_these_compute(graph, nodes) ? std::optional(nodes) : std::nullopt;
+                      in_one_memory(nodes.down->src[0], nodes.out) && in_one_memory(nodes.gate->src[1], nodes.out);
+    if (!ends_here || !here) {
+        return std::nullopt;
+    }
+    add_sum(graph, nodes);
+    return only_these_compute(graph, nodes) ? std::optional(nodes) : std::nullopt;
 }
 
 bool apart(const ggml_tensor * a, const ggml_tensor * b) {
@@ -122,11 +144,16 @@ std::vector<feed_forward_nodes> find_feed_forward(const ggml_cgraph * graph) {
 // An allocator that knows how long each tensor is needed gives no other layout than these; another host's might.
 bool has_room(const feed_forward_nodes & nodes) {
     const ggml_tensor * x = nodes.gate->src[1];
-    const auto same_or_apart = [&](const ggml_tensor * t) {
-        return t->data == nodes.hidden->data || apart(t, nodes.hidden);
+    const auto same_or_apart = [](const ggml_tensor * a, const ggml_tensor * b) {
+        return a->data == b->data || apart(a, b);
     };
-    return apart(nodes.gate, nodes.up) && apart(nodes.gate, x) && apart(nodes.up, x) && same_or_apart(nodes.gate) &&
-           same_or_apart(nodes.up) && apart(nodes.hidden, nodes.out);
+    const auto kept = [&](const ggml_tensor * t) {
+        return apart(t, nodes.gate) && apart(t, nodes.up) && apart(t, nodes.hidden);
+    };
+    return apart(nodes.gate, nodes.up) && apart(nodes.gate, x) && apart(nodes.up, x) &&
+           same_or_apart(nodes.gate, nodes.hidden) && same_or_apart(nodes.up, nodes.hidden) &&
+           apart(nodes.hidden, nodes.out) &&
+           (nodes.added == nullptr || (kept(nodes.added) && same_or_apart(nodes.added, nodes.out)));
 }
 
 feed_forward_args feed_forward_of(const feed_forward_nodes & nodes) {
@@ -140,13 +167,17 @@ feed_forward_args feed_forward_of(const feed_forward_nodes & nodes) {
     args.x_stride = stride_of(x);
     args.gate = nodes.gate->src[0]->data;
     args.up = nodes.up->src[0]->data;
-    args.down = nodes.out->src[0]->data;
+    args.down = nodes.down->src[0]->data;
     args.gate_stride = stride_of(nodes.gate->src[0]);
     args.up_stride = stride_of(nodes.up->src[0]);
-    args.down_stride = stride_of(nodes.out->src[0]);
+    args.down_stride = stride_of(nodes.down->src[0]);
     args.gate_rows = nodes.gate->data;
     args.up_rows = nodes.up->data;
     args.hidden = nodes.hidden->data;
+    if (nodes.added != nullptr) {
+        args.added = static_cast<const float *>(nodes.added->data);
+        args.added_stride = args.n_out;
+    }
     args.out = static_cast<float *>(nodes.out->data);
     args.out_stride = args.n_out;
     return args;

@@ -69,6 +69,10 @@ const char * feed_forward_declines(const feed_forward_args & args) noexcept {
             return "pointers must be multiples of 16 bytes";
         }
     }
+    if (!aligned(args.added) ||
+        (args.added != nullptr && (args.added_stride < args.n_out || args.added_stride % 4 != 0))) {
+        return "what is added does not go with the result";
+    }
     return nullptr;
 }
 
@@ -133,8 +137,8 @@ status cuda_feed_forward::forward(const feed_forward_args & args, void * stream)
     }
     multiply(args.hidden, args.down, args.down_stride, args.n_hidden, args.n_out, result);
     if (error == CUBLAS_STATUS_SUCCESS) {
-        const cudaError_t widening =
-            cuda::widen_rows(result, args.n_rows, args.n_out, args.out, args.out_stride, queue);
+        const cudaError_t widening = cuda::widen_rows(result, args.n_rows, args.n_out, args.added, args.added_stride,
+                                                      args.out, args.out_stride, queue);
         return widening == cudaSuccess ? status() : failed("widening rows", widening);
     }
     return failed("a product", error);

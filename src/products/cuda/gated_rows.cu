@@ -30,22 +30,30 @@ __global__ void __launch_bounds__(k_threads)
     to[unit] = rounded.bits;
 }
 
+// added and to may be the same memory: a thread reads what it writes, and nobody else does.
 __global__ void __launch_bounds__(k_threads)
-    widen_kernel(const uint4 * from, int64_t units_of_row, int64_t n_units, float * to, int64_t stride) {
+    widen_kernel(const uint4 * from, int64_t units_of_row, int64_t n_units, const float * added, int64_t added_stride,
+                 float * to, int64_t to_stride) {
     const int64_t unit = int64_t{blockIdx.x} * k_threads + threadIdx.x;
     if (unit >= n_units) {
         return;
     }
+    const int64_t row = unit / units_of_row;
+    const int64_t value = unit % units_of_row * k_values_of_thread;
     eight_values values;
     values.bits = from[unit];
-    const float2 a = __half22float2(values.pairs[0]);
-    const float2 b = __half22float2(values.pairs[1]);
-    const float2 c = __half22float2(values.pairs[2]);
-    const float2 d = __half22float2(values.pairs[3]);
-    auto * at =
-        reinterpret_cast<float4 *>(to + unit / units_of_row * stride + unit % units_of_row * k_values_of_thread);
-    at[0] = make_float4(a.x, a.y, b.x, b.y);
-    at[1] = make_float4(c.x, c.y, d.x, d.y);
+    auto * at = reinterpret_cast<float4 *>(to + row * to_stride + value);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+        const float2 low = __half22float2(values.pairs[2 * i]);
+        const float2 high = __half22float2(values.pairs[2 * i + 1]);
+        float4 sum = make_float4(low.x, low.y, high.x, high.y);
+        if (added != nullptr) {
+            const float4 more = reinterpret_cast<const float4 *>(added + row * added_stride + value)[i];
+            sum = make_float4(sum.x + more.x, sum.y + more.y, sum.z + more.z, sum.w + more.w);
+        }
+        at[i] = sum;
+    }
 }
 
 __device__ inline float gated(float gate, float up) {
@@ -86,12 +94,12 @@ cudaError_t round_rows(const float * x, int64_t stride, int64_t n_rows, int64_t 
     return cudaGetLastError();
 }
 
-cudaError_t widen_rows(const void * values, int64_t n_rows, int64_t n, float * to, int64_t stride,
-                       cudaStream_t stream) {
+cudaError_t widen_rows(const void * values, int64_t n_rows, int64_t n, const float * added, int64_t added_stride,
+                       float * to, int64_t to_stride, cudaStream_t stream) {
     const int64_t units_of_row = n / k_values_of_thread;
     const int64_t n_units = n_rows * units_of_row;
     widen_kernel<<<blocks_of(n_units), k_threads, 0, stream>>>(static_cast<const uint4 *>(values), units_of_row,
-                                                               n_units, to, stride);
+                                                               n_units, added, added_stride, to, to_stride);
     return cudaGetLastError();
 }
 

@@ -25,11 +25,12 @@ struct block_case {
     int64_t n_out = 8;
     int64_t padding = 0;  // elements between the rows of x, of weights (twice as many) and of out
     place hidden = place::own;
+    enum class sum : uint8_t { none, apart, in_place } added = sum::none;
 
     std::string label() const {
         return std::to_string(n_rows) + " x " + std::to_string(n_in) + " x " + std::to_string(n_hidden) + " x " +
                std::to_string(n_out) + " padding " + std::to_string(padding) + " place " +
-               std::to_string(static_cast<int>(hidden));
+               std::to_string(static_cast<int>(hidden)) + " sum " + std::to_string(static_cast<int>(added));
     }
 };
 
@@ -86,6 +87,9 @@ class feed_forward_test : public testing::Test {
         const std::vector<uint16_t> up = random_weights(c.n_hidden, c.n_in, in_stride, random);
         const std::vector<uint16_t> down = random_weights(c.n_out, c.n_hidden, down_stride, random);
 
+        std::vector<float> added(static_cast<size_t>(c.n_rows * out_stride));
+        std::generate(added.begin(), added.end(), [&] { return values(random); });
+
         std::vector<double> expected;
         for (int64_t row = 0; row < c.n_rows; ++row) {
             std::vector<double> in;
@@ -99,13 +103,17 @@ class feed_forward_test : public testing::Test {
                 hidden.push_back(rounded(a / (1 + std::exp(-a)) * b));
             }
             for (int64_t i = 0; i < c.n_out; ++i) {
-                expected.push_back(rounded(dot(hidden, down, i * down_stride)));
+                const double more = c.added == block_case::sum::none
+                                        ? 0
+                                        : static_cast<double>(added[static_cast<size_t>(row * out_stride + i)]);
+                expected.push_back(rounded(dot(hidden, down, i * down_stride)) + more);
             }
         }
 
         std::vector<std::vector<float>> results;
         for (int repeat = 0; repeat < 2; ++repeat) {
-            std::vector<float> out(static_cast<size_t>(c.n_rows * out_stride), -1);
+            const bool in_place = c.added == block_case::sum::in_place;
+            std::vector<float> out = in_place ? added : std::vector<float>(added.size(), -1);
             const std::vector<float> work(static_cast<size_t>(c.n_rows * c.n_hidden), std::nanf(""));
             device_copy x_there(x.data(), x.size() * sizeof(float));
             device_copy gate_there(gate.data(), gate.size() * sizeof(uint16_t));
@@ -116,6 +124,7 @@ class feed_forward_test : public testing::Test {
                                 work.size() * (c.hidden == place::over_up ? sizeof(float) : sizeof(uint16_t)));
             device_copy hidden(work.data(), work.size() * sizeof(float));
             device_copy out_there(out.data(), out.size() * sizeof(float));
+            device_copy added_there(added.data(), added.size() * sizeof(float));
             feed_forward_args args;
             args.n_rows = c.n_rows;
             args.n_in = c.n_in;
@@ -134,6 +143,10 @@ class feed_forward_test : public testing::Test {
                 c.hidden == place::own ? hidden.data() : (c.hidden == place::over_gate ? gate_rows : up_rows).data();
             args.out = static_cast<float *>(out_there.data());
             args.out_stride = out_stride;
+            if (c.added != block_case::sum::none) {
+                args.added = static_cast<const float *>((in_place ? out_there : added_there).data());
+                args.added_stride = out_stride;
+            }
             ASSERT_EQ(feed_forward_declines(args), nullptr) << feed_forward_declines(args);
             const status result = block_->forward(args, nullptr);
             ASSERT_TRUE(result.ok()) << result.message();
@@ -145,7 +158,10 @@ class feed_forward_test : public testing::Test {
             for (int64_t row = 0; row < c.n_rows; ++row) {
                 const auto first = out.begin() + row * out_stride;
                 rows.insert(rows.end(), first, first + c.n_out);
-                EXPECT_TRUE(std::all_of(first + c.n_out, first + out_stride, [](float v) { return v == -1; }));
+                const std::vector<float> between(first + c.n_out, first + out_stride);
+                const auto was = added.begin() + row * out_stride + c.n_out;
+                EXPECT_EQ(between, in_place ? std::vector<float>(was, was + c.padding)
+                                            : std::vector<float>(static_cast<size_t>(c.padding), -1));
             }
             results.push_back(rows);
         }
@@ -160,9 +176,9 @@ class feed_forward_test : public testing::Test {
 TEST_F(feed_forward_test, is_the_definition) {
     const block_case cases[] = {
         {},
-        {.n_rows = 3, .n_in = 16, .n_hidden = 40, .n_out = 24},
+        {.n_rows = 3, .n_in = 16, .n_hidden = 40, .n_out = 24, .added = block_case::sum::apart},
         {.n_rows = 64, .n_in = 128, .n_hidden = 128, .n_out = 8},
-        {.n_rows = 77, .n_in = 64, .n_hidden = 200, .n_out = 72, .padding = 8},
+        {.n_rows = 77, .n_in = 64, .n_hidden = 200, .n_out = 72, .padding = 8, .added = block_case::sum::in_place},
         {.n_rows = 257, .n_in = 136, .n_hidden = 392, .n_out = 136, .hidden = place::over_gate},
         {.n_rows = 130, .n_in = 136, .n_hidden = 392, .n_out = 136, .padding = 16, .hidden = place::over_up},
         {.n_rows = 1000, .n_in = 64, .n_hidden = 256, .n_out = 64, .padding = 4 * 8},
