@@ -90,7 +90,7 @@ def parse():
     parser.add_argument("--repeat", type=int, default=5, help="up to 32K tokens; longer prompts run once")
     parser.add_argument("--ubatches", default="2048,4096", help="llama-bench's -ub")
     parser.add_argument("--stock-ubatches", default="512", help="further ones of the stock device")
-    parser.add_argument("--flash-off-ubatches", metavar="UB,...",
+    parser.add_argument("--flash-off-ubatches", metavar="UB,...|none",
                         help="those of the stock device that are tried without flash attention (default: all)")
     parser.add_argument("--layers", default="16-31", help="triangle layers of the big model")
     parser.add_argument("--way", action="append", default=[], type=way, metavar="NAME:SETTINGS",
@@ -391,7 +391,8 @@ def prefill(run):
                 results += [("stock", result) for result in llama_bench(run, stock, some, 0, repeat, ubatches=others)]
             # One process an ubatch: the scores of a small one fit where those of a large one do not. llama.cpp splits heads
             # with flash attention only.
-            without = numbers(run.options.flash_off_ubatches) if run.options.flash_off_ubatches else every
+            asked = run.options.flash_off_ubatches
+            without = every if asked is None else [] if asked == "none" else numbers(asked)
             for ubatch in without if run.options.split_mode == "layer" else ():
                 results += [("stock", result) for result in llama_bench(run, stock, sorted(some), 0, repeat, flash="off",
                                                                         ubatches=[ubatch], may_fail=True)

@@ -5,8 +5,8 @@
 //
 // x and out are f32. Products are cuBLAS's with sums in f16, and x, the results and what the last one multiplies are
 // rounded to f16, as in ggml-cuda with f16 weights: with the same version of cuBLAS the same numbers. What ggml-cuda
-// computes node by node, with seven conversions from and to f32 between, is three products and three small kernels here,
-// which move less than a third of the bytes that it moves beside the products.
+// computes node by node, with seven conversions from and to f32 between, is three products and three small kernels
+// here, which move less than a third of the bytes that it moves beside the products.
 //
 // cuBLAS is what the process has already, as one with ggml-cuda does; else the system's is opened. In builds without
 // CUDA (TMX_CUDA=OFF) this does not exist.

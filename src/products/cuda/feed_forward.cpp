@@ -103,8 +103,8 @@ status cuda_feed_forward::create(int device, std::unique_ptr<cuda_feed_forward> 
     }
 }
 
-// The rows in f16 lie in the second half of gate_rows, whose first half gets the first product; the last product's result
-// in that of `hidden`, whose first half it reads.
+// The rows in f16 lie in the second half of gate_rows, whose first half gets the first product; the last product's
+// result in that of `hidden`, whose first half it reads.
 status cuda_feed_forward::forward(const feed_forward_args & args, void * stream) noexcept {
     if (const char * why = feed_forward_declines(args)) {
         return status::error(status_code::invalid_argument, "%s", why);
