@@ -174,6 +174,15 @@ TEST_F(one_mask, is_not_what_comes_to_lie_in_its_memory) {
     EXPECT_EQ(n_dropped({0}), 0u) << "a view of it is read";
 }
 
+// As where an evaluation was given up before its graph was computed: another buffer may get the memory.
+TEST_F(one_mask, is_gone_when_another_buffer_has_its_memory) {
+    ggml_backend_tensor_set(mask, ones_.data(), 0, ggml_nbytes(mask));
+    ggml_backend_buffer same = *memory_;
+    same.iface.free_buffer = nullptr;
+    forget_masks_of(&same);
+    EXPECT_EQ(read(), std::vector<ggml_fp16_t>(64 * 32)) << "as it was cleared";
+}
+
 TEST_F(one_mask, is_gone_when_its_buffer_is_cleared) {
     ggml_backend_tensor_set(mask, ones_.data(), 0, ggml_nbytes(mask));
     ggml_backend_buffer_clear(memory_.get(), 0);

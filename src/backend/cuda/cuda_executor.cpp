@@ -43,10 +43,11 @@ struct executor_work {
     std::shared_ptr<const kept_sums> sums;  // null: nothing is selected
 };
 
-// ggml-cuda multiplies f16 weights in f16 unless this says otherwise.
+// ggml-cuda multiplies f16 weights in f16 unless one of these says otherwise, the second in older versions.
 bool asks_for_other_arithmetic() {
     const char * asked = std::getenv("GGML_CUDA_CUBLAS_COMPUTE_TYPE");
-    return asked != nullptr && std::strcmp(asked, "auto") != 0;
+    return (asked != nullptr && std::strcmp(asked, "auto") != 0) ||
+           std::getenv("GGML_CUDA_FORCE_CUBLAS_COMPUTE_32F") != nullptr;
 }
 
 class cuda_executor final : public attention_executor {
@@ -110,7 +111,7 @@ class cuda_executor final : public attention_executor {
 
     const char * declines(const feed_forward_args & args) const override {
         if (other_arithmetic_) {
-            return "GGML_CUDA_CUBLAS_COMPUTE_TYPE asks for another arithmetic";
+            return "GGML_CUDA_CUBLAS_COMPUTE_TYPE (or FORCE_CUBLAS_COMPUTE_32F) asks for another arithmetic";
         }
         return has_feed_forward_ ? feed_forward_declines(args) : "cuBLAS cannot be used";
     }

@@ -115,7 +115,12 @@ void send_mask_of(const ggml_tensor * tensor) noexcept {
 void forget_masks_of(ggml_backend_buffer_t buffer) noexcept {
     waiting_masks & masks = waiting();
     const std::lock_guard lock(masks.mutex);
-    std::erase_if(masks.all, [&](const late_masks::held & each) { return each.tensor.buffer == buffer; });
+    const auto * begin = static_cast<const std::byte *>(ggml_backend_buffer_get_base(buffer));
+    const std::byte * end = begin + ggml_backend_buffer_get_size(buffer);
+    std::erase_if(masks.all, [&](const late_masks::held & each) {
+        const auto * at = static_cast<const std::byte *>(each.tensor.data);
+        return each.tensor.buffer == buffer || (begin <= at && at < end);
+    });
     masks.note();
 }
 

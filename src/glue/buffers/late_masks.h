@@ -32,7 +32,7 @@ bool hold_mask(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, const v
 // The host is about to read or write a tensor of a watched buffer in another way: what waits for it is sent.
 void send_mask_of(const ggml_tensor * tensor) noexcept;
 
-// A buffer begins, maybe at the address of one that ended: nothing waits for it.
+// A buffer begins, maybe in the memory of one that ended with a mask that nobody took: nothing waits for it.
 void forget_masks_of(ggml_backend_buffer_t buffer) noexcept;
 
 // Those that wait for one graph.
