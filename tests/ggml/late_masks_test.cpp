@@ -170,6 +170,14 @@ TEST_F(one_mask, is_not_what_comes_to_lie_in_its_memory) {
     };
     EXPECT_EQ(n_dropped({0}), 1u);
     EXPECT_EQ(n_dropped({}), 0u) << "sent for attention that is not ours";
+    // A backend of several devices, or another host, may read it by a tensor of its own.
+    ggml_tensor * same = ggml_dup_tensor(c, mask);
+    ggml_set_name(same, mask->name);
+    same->data = mask->data;
+    attention->src[3] = same;
+    EXPECT_EQ(n_dropped({0}), 1u);
+    EXPECT_EQ(n_dropped({}), 0u);
+    attention->src[3] = mask;
     ggml_build_forward_expand(graph, ggml_scale(c, ggml_view_1d(c, mask, 16, 64), 2));
     EXPECT_EQ(n_dropped({0}), 0u) << "a view of it is read";
 }

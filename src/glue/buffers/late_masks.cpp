@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <string_view>
@@ -42,7 +43,8 @@ bool reads(const ggml_tensor * node, const late_masks::held & mask) {
 // Whether it reads all of the mask as a mask, and nothing else of it.
 bool attends_by(const ggml_tensor * node, const late_masks::held & mask) {
     const ggml_tensor * read = node->src[3];
-    return node->op == GGML_OP_FLASH_ATTN_EXT && read == mask.original &&
+    return node->op == GGML_OP_FLASH_ATTN_EXT && read != nullptr && read->view_src == nullptr && mask.is(read) &&
+           ggml_nbytes(read) == ggml_nbytes(&mask.tensor) &&
            std::none_of(node->src, node->src + GGML_MAX_SRC,
                         [&](const ggml_tensor * each) { return each != nullptr && each != read && mask.is(each); });
 }
@@ -70,7 +72,8 @@ bool only_attention_here(const ggml_cgraph * graph, const late_masks::held & mas
 }  // namespace
 
 bool late_masks::held::is(const ggml_tensor * t) const {
-    return t->view_src == original || (t == original && t->data == tensor.data);
+    const ggml_tensor * whole = t->view_src != nullptr ? t->view_src : t;
+    return whole->data == tensor.data && (whole == written || std::strcmp(whole->name, tensor.name) == 0);
 }
 
 bool hold_mask(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, const void * data, size_t offset, size_t size,

@@ -49,13 +49,14 @@ class late_masks {
     size_t drop() noexcept;  // nobody needs them any more; how many there were
 
     struct held {
-        ggml_tensor tensor;                      // on the device
-        const ggml_tensor * original = nullptr;  // of it: nodes read this one, or views of it
+        ggml_tensor tensor;                     // on the device
+        const ggml_tensor * written = nullptr;  // that one; nodes may read another one of its name
         const void * data = nullptr;
         void (*set)(ggml_backend_buffer_t, ggml_tensor *, const void *, size_t, size_t) = nullptr;
 
         void send() { set(tensor.buffer, &tensor, data, 0, ggml_nbytes(&tensor)); }
-        // Whether that tensor is it, or a view of it. Its memory serves other nodes once it has been read.
+        // Whether that tensor is it, or a view of it. Its memory alone does not tell: it serves other nodes once it has
+        // been read.
         bool is(const ggml_tensor * t) const;
     };
 
