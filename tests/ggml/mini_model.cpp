@@ -27,6 +27,13 @@ float noise(uint32_t user, uint32_t position, uint32_t layer, uint32_t index) {
     return static_cast<float>(x) / 2147483648.0f - 1.0f;
 }
 
+ggml_tensor * named_weights(ggml_context * context, ggml_type type, int il, const char * name, int64_t n_in,
+                            int64_t n_out) {
+    ggml_tensor * made = ggml_new_tensor_2d(context, type, n_in, n_out);
+    ggml_format_name(made, "blk.%d.%s.weight", il, name);
+    return made;
+}
+
 ggml_tensor * named(ggml_tensor * tensor, const char * name) {
     ggml_set_name(tensor, name);
     ggml_set_input(tensor);
@@ -134,12 +141,10 @@ void mini_model::add_projections(ggml_context * context, int il) {
     const int64_t d_q = shape_.d_head * shape_.n_head;
     const int64_t d_kv = shape_.d_head * shape_.n_head_kv;
     const auto weights = [&](const char * name, int64_t n_in, int64_t n_out) {
-        ggml_tensor * made = ggml_new_tensor_2d(context, GGML_TYPE_F32, n_in, n_out);
-        ggml_format_name(made, "blk.%d.attn_%s.weight", il, name);
-        return made;
+        return named_weights(context, GGML_TYPE_F32, il, name, n_in, n_out);
     };
-    weights_.push_back(
-        {weights("q", d_q, d_q), weights("k", d_kv, d_kv), weights("v", d_kv, d_kv), weights("output", d_q, 16)});
+    weights_.push_back({weights("attn_q", d_q, d_q), weights("attn_k", d_kv, d_kv), weights("attn_v", d_kv, d_kv),
+                        weights("attn_output", d_q, 16)});
 }
 
 void mini_model::set_projections() {
@@ -157,12 +162,10 @@ void mini_model::set_projections() {
 void mini_model::add_blocks(ggml_context * context, int il) {
     const int64_t n = shape_.d_head * shape_.n_head;
     const auto weights = [&](const char * name, int64_t n_in, int64_t n_out) {
-        ggml_tensor * made = ggml_new_tensor_2d(context, GGML_TYPE_F16, n_in, n_out);
-        ggml_format_name(made, "blk.%d.ffn_%s.weight", il, name);
-        return made;
+        return named_weights(context, GGML_TYPE_F16, il, name, n_in, n_out);
     };
-    blocks_.push_back(
-        {weights("gate", n, shape_.n_hidden), weights("up", n, shape_.n_hidden), weights("down", shape_.n_hidden, n)});
+    blocks_.push_back({weights("ffn_gate", n, shape_.n_hidden), weights("ffn_up", n, shape_.n_hidden),
+                       weights("ffn_down", shape_.n_hidden, n)});
 }
 
 void mini_model::set_blocks() {

@@ -38,14 +38,15 @@ bool in_one_memory(const ggml_tensor * a, const ggml_tensor * b) {
     return kind(a) != nullptr && kind(a) == kind(b);
 }
 
-std::optional<int> number_of(const ggml_cgraph * graph, int from, int step, const ggml_tensor * node) {
-    for (int i = from; i >= 0 && i < graph->n_nodes; i += step) {
-        if (graph->nodes[i] == node) {
+// The number of a product, if before node `end` lie only products and views down to it: gate and up come one behind the
+// other, in either order.
+std::optional<int> product_before(const ggml_cgraph * graph, int end, const ggml_tensor * product) {
+    for (int i = end - 1; i >= 0; --i) {
+        const ggml_tensor * node = graph->nodes[i];
+        if (node == product) {
             return i;
         }
-        // gate and up come one behind the other, in either order.
-        const bool other = graph->nodes[i]->op == GGML_OP_MUL_MAT || computes_nothing(graph->nodes[i]);
-        if (!other) {
+        if (node->op != GGML_OP_MUL_MAT && !computes_nothing(node)) {
             break;
         }
     }
@@ -96,8 +97,8 @@ std::optional<feed_forward_nodes> block_around(const ggml_cgraph * graph, int nu
         ggml_get_op_params_i32(nodes.hidden, 1) != 0) {  // 0: the first is the gate
         return std::nullopt;
     }
-    const std::optional<int> gate = number_of(graph, number - 1, -1, nodes.gate);
-    const std::optional<int> up = number_of(graph, number - 1, -1, nodes.up);
+    const std::optional<int> gate = product_before(graph, number, nodes.gate);
+    const std::optional<int> up = product_before(graph, number, nodes.up);
     const std::optional<int> last = next_computed(graph, number);
     if (!gate || !up || !last) {
         return std::nullopt;
