@@ -105,7 +105,7 @@ bool cpu_claims(const ggml_tensor * op) {
             return false;
         case GGML_OP_GET_ROWS:
             return current.enabled() && current.asked_products() != product_way::off &&
-                   proxied_host_memory() != nullptr && claims_embeddings(op);
+                   proxied_host_memory() != nullptr && claims_embeddings(op, current.products_min_rows());
         case GGML_OP_SET_ROWS:
             return current.enabled() && ever_planned() && claims_key_write(op);
         default:

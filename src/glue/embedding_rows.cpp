@@ -38,14 +38,15 @@ bool look_up(const ggml_tensor * node, int64_t begin, int64_t end) {
 
 }  // namespace
 
-bool claims_embeddings(const ggml_tensor * op) {
+bool claims_embeddings(const ggml_tensor * op, std::optional<int64_t> least_rows) {
     const ggml_tensor * weights = op->src[0];
     const ggml_tensor * ids = op->src[1];
     const bool convertible = weights->type == GGML_TYPE_F32 || ggml_get_type_traits(weights->type)->to_float != nullptr;
-    return op->op == GGML_OP_GET_ROWS && op->type == GGML_TYPE_F32 && convertible && weights->op == GGML_OP_NONE &&
-           weights->view_src == nullptr && in_plain_memory(weights) && ggml_is_matrix(weights) &&
-           weights->nb[0] == ggml_type_size(weights->type) && ids->type == GGML_TYPE_I32 && ggml_is_vector(ids) &&
-           ggml_is_contiguous(ids) && ggml_is_contiguous(op) && ggml_nelements(op) * 4 > k_least_bytes;
+    const bool enough = least_rows ? op->ne[1] >= *least_rows : ggml_nelements(op) * 4 > k_least_bytes;
+    return op->op == GGML_OP_GET_ROWS && op->type == GGML_TYPE_F32 && convertible && enough &&
+           weights->op == GGML_OP_NONE && weights->view_src == nullptr && in_plain_memory(weights) &&
+           ggml_is_matrix(weights) && weights->nb[0] == ggml_type_size(weights->type) && ids->type == GGML_TYPE_I32 &&
+           ggml_is_vector(ids) && ggml_is_contiguous(ids) && ggml_is_contiguous(op);
 }
 
 bool look_up_embeddings(const ggml_tensor * node, int n_threads) {

@@ -4,17 +4,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "glue/abi.h"
 
 namespace tmx {
 
-// Whether to take this GET_ROWS: of weights in plain host memory, of a type that ggml converts, and so many rows that
-// several threads pay. THREADS  Any.
-bool claims_embeddings(const ggml_tensor * op);
+// Whether to take this GET_ROWS: of weights in plain host memory, of a type that ggml converts, and of as many rows as
+// are asked for; else of so many that several threads pay. THREADS  Any.
+bool claims_embeddings(const ggml_tensor * op, std::optional<int64_t> least_rows);
 
 // Computes it on up to n_threads threads, by ggml's own conversion: the same bits as the host's. False: an index is out
-// of range; the result holds anything then. REQUIRES claims_embeddings(node), all of it in host memory.
+// of range; the result holds anything then. REQUIRES claims_embeddings(node, 0), all of it in host memory.
 bool look_up_embeddings(const ggml_tensor * node, int n_threads);
 
 }  // namespace tmx
