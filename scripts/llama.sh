@@ -83,7 +83,7 @@ flags_common=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DLLAMA_CURL=OFF
     -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_EXAMPLES=OFF)
 
 # build_llama NAME SOURCE SHA256 DIR FLAG... -- TARGET...: what lies in SOURCE into DIR; NAME is that of its stamp and logs.
-# The source's checksum, the compiler and every flag are part of the stamp.
+# The source's checksum, the compiler, every flag and what llama.cmake adds are part of the stamp.
 build_llama() {
     local name=$1 source=$2 sha256=$3 dir=$4 flags=("${flags_common[@]}") targets=() target made_from complete=true
     shift 4
@@ -93,7 +93,8 @@ build_llama() {
     done
     shift
     targets=("$@")
-    made_from="$sha256 $(c++ -dumpfullversion -dumpmachine | tr '\n' ' ') ${flags[*]} ${targets[*]}"
+    made_from="$sha256 $(sha256sum <"$root/scripts/llama.cmake" | cut -d ' ' -f 1)"
+    made_from+=" $(c++ -dumpfullversion -dumpmachine | tr '\n' ' ') ${flags[*]} ${targets[*]}"
     for target in "${targets[@]}"; do
         [ -x "$dir/bin/$target" ] || complete=false
     done
@@ -115,7 +116,8 @@ build_llama() {
         tail -n 30 "$deps/logs/$name-configure.log" >&2
         die "could not configure llama.cpp in $dir" "The whole output is in $deps/logs/$name-configure.log."
     }
-    ninja_build "$dir" "$deps/logs/$name-build.log" "${targets[@]}" ||
+    # Sources that CMake puts together lie in the build folder: without its name ccache knows them from another build.
+    CCACHE_BASEDIR=${CCACHE_BASEDIR:-$deps} ninja_build "$dir" "$deps/logs/$name-build.log" "${targets[@]}" ||
         die "could not build llama.cpp in $dir" "Run $0 again to go on from where it stopped."
     stamp "$name" "$made_from"
 }

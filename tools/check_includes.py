@@ -74,7 +74,7 @@ ALLOWED = {
     "pattern": {"base"},
     "commit": set(),
     "cpu_base": set(),
-    "cuda_device": set(),
+    "cuda_device": {"base"},
     "kernels": {"base", "pattern", "cpu_base", "cuda_device"},
     "products": {"base", "cpu_base", "cuda_device"},
     "selection_rule": {"base"},

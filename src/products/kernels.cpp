@@ -1,6 +1,7 @@
 // Compiles the steps for every instruction set and lists the kernels, best first. What is said of targets in
 // kernels/cpu/kernels.cpp holds here.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_AVX3_DL | HWY_SSE4)
+#include "cpu_base/highway_targets.h"
+
 #define HWY_COMPILE_ALL_ATTAINABLE
 // gcc's bug 106322 (see there) is about products of 32-bit integers that keep their upper halves; ours keep the lower.
 #define HWY_BROKEN_EMU128 0

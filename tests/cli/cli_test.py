@@ -151,16 +151,17 @@ class Arguments(Case):
     def test_info_foretells_nothing_of_dynamic_layers(self):
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump({"format": "trianglemix-plan", "version": 2, "model": {"layers": 28}, "triangle_layers": "none",
-                       "dynamic": [{"method": "stride", "layers": "0-9"}]}, file)  # fmt: skip
+                       "dynamic": [{"method": "stride", "layers": "0-9"}, {"method": "means", "layers": "16"}]}, file)  # fmt: skip
             file.flush()
             plan = json.loads(run("info", "--json", "--plan", file.name).stdout)["plan"]
             self.assertTrue(plan["planned"])
-            self.assertEqual(plan["layers"], "0 of 28 layers triangle: none; 10 dynamic: 0-9")
+            self.assertEqual(plan["layers"], "0 of 28 layers triangle: none; 11 dynamic: 0-9,16")
             self.assertEqual(plan["lengths"], [])
             self.assertIn("not known before", plan["lengths_note"])
             shown = run("info", "--plan", file.name)
             shown.stdout = " ".join(shown.stdout.split())  # where lines break depends on the file's name
-            self.check(shown, 0, "10 dynamic: 0-9", "not known before")
+            self.check(shown, 0, "11 dynamic: 0-9,16", "layers 0-9 select by stride", "layer 16 selects by means",
+                       "not known before")
             self.assertNotIn("attention work", shown.stdout)
         self.assertFalse(json.loads(run("info", "--json", "-m", MODEL, "--exact").stdout)["plan"]["planned"])
 

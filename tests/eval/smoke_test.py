@@ -1,4 +1,4 @@
-"""`trianglemix eval` as a user would begin, at 4K tokens: fidelity and RULER's 13 tasks, four examples each, on the embedded
+"""`trianglemix eval` as a user would begin, at 2K tokens: fidelity and RULER's 13 tasks, two examples each, on the embedded
 model's first two layers, which answer nonsense, but take a tenth of the time. What was asked must all be there, and the same
 command again must measure nothing.
 
@@ -17,7 +17,7 @@ from hostkit import settings  # noqa: E402
 
 PROGRAM = sys.argv[1]
 PLAN = "0"  # not the upper of two layers: of what it computes for the middle of a prompt, nothing else is computed
-N = 4
+N = 2
 TASKS = ["niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1", "niah_multikey_2", "niah_multikey_3",
          "niah_multivalue", "niah_multiquery", "vt", "cwe", "fwe", "qa_1_syn", "qa_2_syn"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TRIANGLEMIX_")}
@@ -31,7 +31,7 @@ def lines_of(folder, name):
 
 def rows_of(folder, *arguments):
     start = time.monotonic()
-    done = subprocess.run([PROGRAM, "eval", "-m", settings.smallest_model(), "-o", folder, "--lengths", "4096", "-n", str(N),
+    done = subprocess.run([PROGRAM, "eval", "-m", settings.smallest_model(), "-o", folder, "--lengths", "2048", "-n", str(N),
                            "--together", str(N), *arguments], env=ENVIRONMENT, text=True, capture_output=True, timeout=1500)
     print(f"{time.monotonic() - start:.0f} s", done.stdout, done.stderr[-2000:] if done.returncode else "", flush=True)
     assert done.returncode == 0, done.returncode

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""The tools of tools/ on small trees, each with one known fault, and what the scripts of bench/ keep of their rows."""
+"""The tools of tools/ on small trees, each with one known fault, what the scripts of bench/ keep of their rows, and
+when scripts/llama.sh builds again."""
 import contextlib
 import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -357,6 +359,31 @@ class Rows(unittest.TestCase):
                 self.assertFalse(published.exists())
                 store.replace("a", [{"case": "a", "commit": "abd"}])
                 self.assertTrue(published.exists())
+
+
+class Stamps(unittest.TestCase):
+    def test_what_llama_cmake_adds_is_part_of_the_stamp(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            shutil.copytree(ROOT / "scripts", root / "scripts")
+            (root / "tools").mkdir()
+            for name, text in (("cmake", ""), ("ninja", 'mkdir -p "$2/bin"; touch "$2/bin/program"; chmod +x "$2/bin/program"')):
+                (root / "tools" / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+                (root / "tools" / name).chmod(0o755)
+            self.assertIn("building", self.build(root))
+            self.assertNotIn("building", self.build(root))
+            with open(root / "scripts/llama.cmake", "a", encoding="utf-8") as file:
+                file.write("# changed\n")
+            self.assertIn("building", self.build(root))
+            self.assertNotIn("building", self.build(root))
+
+    def build(self, root):
+        deps = root / ".deps"
+        script = f"""set -eu; source {root}/scripts/common.sh; source {root}/scripts/llama.sh
+                     mkdir -p {deps}/stamps {deps}/logs; scratch={deps}
+                     build_llama name /source sha256 {deps}/build -DFLAG=ON -- program"""
+        return subprocess.run(["bash", "-c", script], env=os.environ | {"PATH": f"{root}/tools:{os.environ['PATH']}",
+                              "TMX_DEPS_DIR": str(deps)}, text=True, capture_output=True, check=True).stdout  # fmt: skip
 
 
 if __name__ == "__main__":

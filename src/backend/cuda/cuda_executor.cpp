@@ -8,17 +8,14 @@
 #include <utility>
 
 #include "cuda_device/device.h"
+#include "cuda_device/device_status.h"
 #include "trianglemix/cuda_attention.h"
 
 namespace tmx {
 namespace {
 
-status failed(const char * doing, cudaError_t error) {
-    return status::error(status_code::device_error, "%s: %s", doing, cudaGetErrorString(error));
-}
-
 status checked(const char * doing, cudaError_t error) {
-    return error == cudaSuccess ? status() : failed(doing, error);
+    return error == cudaSuccess ? status() : cuda::device_status(error, doing);
 }
 
 // Which sum counts each head of each segment.
@@ -63,7 +60,7 @@ class cuda_executor final : public attention_executor {
             error = cudaStreamCreateWithFlags(&made->stream_, cudaStreamNonBlocking);
         }
         if (error != cudaSuccess) {
-            return failed("making a stream", error);
+            return cuda::device_status(error, "making a stream");
         }
         executor = std::move(made);
         return {};

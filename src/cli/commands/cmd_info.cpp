@@ -214,6 +214,13 @@ std::string text_of(const json & value) {
     return value.get<std::string>();
 }
 
+// A set of layers and the verb that goes with it: "layer 3 selects", "layers 0-2 select".
+std::string layers_with(const json & layers, const char * of_one, const char * of_several) {
+    const std::string set = text_of(layers);
+    const bool is_one = set.find_first_of(",-") == std::string::npos;
+    return fmt::format("{} {} {}", is_one ? "layer" : "layers", set, is_one ? of_one : of_several);
+}
+
 // Which matrix products of prompts are taken.
 std::string describe_products(const json & products) {
     if (products["kernel"].is_null()) {
@@ -310,12 +317,14 @@ void print(const json & j, int width) {
                              p["last"].get<int64_t>(), text_of(p["precision"])));
     for (const json & band : p["kinds"]["triangle"]) {
         if (band["sink"] != p["sink"] || band["window"] != p["window"]) {
-            line("", fmt::format("layers {} have their own band: sink {}, window {}", text_of(band["layers"]),
-                                 band["sink"].get<int64_t>(), band["window"].get<int64_t>()));
+            line("",
+                 fmt::format("{} own band: sink {}, window {}", layers_with(band["layers"], "has its", "have their"),
+                             band["sink"].get<int64_t>(), band["window"].get<int64_t>()));
         }
     }
     for (const json & dynamic : p["kinds"]["dynamic"]) {
-        line("", fmt::format("layers {} select by {}", text_of(dynamic["layers"]), text_of(dynamic["text"])));
+        line("",
+             fmt::format("{} by {}", layers_with(dynamic["layers"], "selects", "select"), text_of(dynamic["text"])));
     }
     if (p.contains("note")) {
         line("", text_of(p["note"]));

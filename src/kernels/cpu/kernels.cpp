@@ -1,9 +1,6 @@
 // Compiles the algorithm for every instruction set and lists the results, best first.
+#include "cpu_base/highway_targets.h"
 
-// 16-lane vectors at most: tiles are multiples of 16 elements. SVE's length is unknown at compile time, so its
-// registers cannot form the arrays of a register tile; NEON serves those CPUs. SSE4 would only add code: CPUs without
-// AVX2 take SSSE3.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_AVX3_DL | HWY_SSE4)
 // Every target that can be compiled, those below the build's own flags included: the last one, EMU128, is plain C++ and
 // runs on any CPU.
 #define HWY_COMPILE_ALL_ATTAINABLE

@@ -1,6 +1,7 @@
 // Compiles the sums along lines for every instruction set and lists the results, best first. What is said of targets in
 // kernels.cpp holds here.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_AVX3_DL | HWY_SSE4)
+#include "cpu_base/highway_targets.h"
+
 #define HWY_COMPILE_ALL_ATTAINABLE
 #define HWY_BROKEN_EMU128 0
 #define TOOLCHAIN_MISS_SYS_AUXV_H

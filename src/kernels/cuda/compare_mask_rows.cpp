@@ -34,7 +34,6 @@ status cuda_compare_mask_rows(const device_mask & mask, std::span<const int32_t>
         error = cudaStreamSynchronize(on);
     }
     if (error != cudaSuccess) {
-        (void)cudaGetLastError();
         return cuda::device_status(error, "comparing a mask's rows");
     }
     return {};

@@ -8,12 +8,6 @@
 
 namespace tmx::cuda {
 
-status device_status(cudaError_t error, const char * doing) {
-    const status_code code =
-        error == cudaErrorMemoryAllocation ? status_code::out_of_memory : status_code::device_error;
-    return status::error(code, "%s: %s", doing, cudaGetErrorString(error));
-}
-
 namespace {
 
 // What the context may hold, holding so much now.
@@ -29,11 +23,6 @@ cudaError_t allowed_bytes(const cuda_scratch_limit & limit, int64_t held, int64_
 
 status at_limit() {
     return status::error(status_code::out_of_memory, "scratch memory is at its limit");
-}
-
-status failed(cudaError_t error, const char * doing) {
-    (void)cudaGetLastError();
-    return device_status(error, doing);
 }
 
 size_t rounded(size_t bytes) {
@@ -68,13 +57,13 @@ status slab_pool::take(size_t bytes, size_t others, const cuda_scratch_limit & l
     const auto held = static_cast<int64_t>(bytes_ + others);
     int64_t allowed = 0;
     if (const cudaError_t error = allowed_bytes(limit, held, allowed); error != cudaSuccess) {
-        return failed(error, "asking for the free memory");
+        return device_status(error, "asking for the free memory");
     }
     if (held + static_cast<int64_t>(fresh.bytes) > allowed) {
         return at_limit();
     }
     if (const cudaError_t error = cudaMalloc(&fresh.data, fresh.bytes); error != cudaSuccess) {
-        return failed(error, "memory for tile lists");
+        return device_status(error, "memory for tile lists");
     }
     ++n_slabs_;
     bytes_ += fresh.bytes;
@@ -174,7 +163,7 @@ status scratch::reserve(size_t bytes, size_t others, const cuda_scratch_limit & 
     int64_t allowed = 0;
     cudaError_t error = allowed_bytes(limit, held + rest, allowed);
     if (error != cudaSuccess) {
-        return failed(error, "asking for the free memory");
+        return device_status(error, "asking for the free memory");
     }
     const scratch_growth next = grow_scratch(held, static_cast<int64_t>(bytes), rest, allowed);
     if (next.bytes == 0) {
@@ -194,7 +183,7 @@ status scratch::reserve(size_t bytes, size_t others, const cuda_scratch_limit & 
         error = cudaMallocAsync(&fresh, size, stream);
     }
     if (error != cudaSuccess) {
-        return failed(error, "scratch memory");
+        return device_status(error, "scratch memory");
     }
     if (data_ != nullptr) {
         cudaFreeAsync(data_, stream);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda_device/device.h"
+#include "cuda_device/device_status.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pair_counts.h"
 #include "kernels/cuda/stage.h"
@@ -19,8 +20,6 @@ namespace tmx::cuda {
 
 // The compiled kernels of one architecture, ascending by dim; of one dim, all tile sizes.
 std::span<const kernel_variant> variants_of(architecture arch);
-
-status device_status(cudaError_t error, const char * doing);
 
 // Device memory for tile lists, used again once a work is dropped: the next upload into it is enqueued behind whatever
 // still reads it.

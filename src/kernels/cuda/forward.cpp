@@ -114,7 +114,6 @@ status enqueue_selection(const attention_args & args, const cuda_work & work, co
                                           work.n_walk_jobs, work.variant->tile_keys, kept},
                                          stream);
     if (error != cudaSuccess) {
-        (void)cudaGetLastError();
         return device_status(error, "making walks");
     }
     return {};
@@ -201,7 +200,6 @@ status cuda_attention_forward(const attention_args & args, const cuda_work & wor
         error = combine(params, work.combines, work.n_combines, on);
     }
     if (error != cudaSuccess) {
-        (void)cudaGetLastError();  // the next launch must not report this one's error
         return device_status(error, "launching attention");
     }
     return {};

@@ -161,7 +161,6 @@ struct slab_layout {
 #define TMX_CUDA_TRY(call, doing)                                   \
     do {                                                            \
         if (const cudaError_t error = call; error != cudaSuccess) { \
-            (void)cudaGetLastError();                               \
             return device_status(error, doing);                     \
         }                                                           \
     } while (false)

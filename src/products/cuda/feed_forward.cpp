@@ -4,17 +4,13 @@
 #include <new>
 
 #include "cuda_device/device.h"
+#include "cuda_device/device_status.h"
 #include "products/cuda/blas_library.h"
 #include "products/cuda/gated_rows.h"
 #include "trianglemix/cuda_feed_forward.h"
 
 namespace tmx {
 namespace {
-
-status failed(const char * doing, cudaError_t error) {
-    static_cast<void>(cudaGetLastError());
-    return status::error(status_code::device_error, "%s: %s", doing, cudaGetErrorString(error));
-}
 
 status failed(const char * doing, cublasStatus_t error) {
     const status_code code =
@@ -90,7 +86,7 @@ status cuda_feed_forward::create(int device, std::unique_ptr<cuda_feed_forward> 
         }
         const cuda::device_scope scope(device);
         if (scope.error() != cudaSuccess) {
-            return failed("choosing the device", scope.error());
+            return cuda::device_status(scope.error(), "choosing the device");
         }
         if (const cublasStatus_t error = fresh->state_->blas->create(&fresh->state_->handle);
             error != CUBLAS_STATUS_SUCCESS) {
@@ -111,7 +107,7 @@ status cuda_feed_forward::forward(const feed_forward_args & args, void * stream)
     }
     const cuda::device_scope scope(state_->device);
     if (scope.error() != cudaSuccess) {
-        return failed("choosing the device", scope.error());
+        return cuda::device_status(scope.error(), "choosing the device");
     }
     const auto queue = static_cast<cudaStream_t>(stream);
     const int64_t n_values = args.n_rows * args.n_hidden;
@@ -119,7 +115,7 @@ status cuda_feed_forward::forward(const feed_forward_args & args, void * stream)
     void * result = static_cast<uint16_t *>(args.hidden) + n_values;
     if (const cudaError_t error = cuda::round_rows(args.x, args.x_stride, args.n_rows, args.n_in, rows, queue);
         error != cudaSuccess) {
-        return failed("rounding rows", error);
+        return cuda::device_status(error, "rounding rows");
     }
     cublasStatus_t error = state_->blas->set_stream(state_->handle, queue);
     const auto multiply = [&](const void * a, const void * w, int64_t w_stride, int64_t n_in, int64_t n_out, void * c) {
@@ -132,14 +128,14 @@ status cuda_feed_forward::forward(const feed_forward_args & args, void * stream)
     if (error == CUBLAS_STATUS_SUCCESS) {
         const cudaError_t gating = cuda::gate_values(args.gate_rows, args.up_rows, n_values, args.hidden, queue);
         if (gating != cudaSuccess) {
-            return failed("gating", gating);
+            return cuda::device_status(gating, "gating");
         }
     }
     multiply(args.hidden, args.down, args.down_stride, args.n_hidden, args.n_out, result);
     if (error == CUBLAS_STATUS_SUCCESS) {
         const cudaError_t widening = cuda::widen_rows(result, args.n_rows, args.n_out, args.added, args.added_stride,
                                                       args.out, args.out_stride, queue);
-        return widening == cudaSuccess ? status() : failed("widening rows", widening);
+        return widening == cudaSuccess ? status() : cuda::device_status(widening, "widening rows");
     }
     return failed("a product", error);
 }
