@@ -67,7 +67,8 @@ std::string why_not_applied(const backend_statistics & s, const layer_mix & mix,
                 "the backend did not compute layer {} as {} on {} tokens, and measured so it would look "
                 "harmless. {}",
                 layer,
-                mix[layer] == k_dense ? "the plan to start from says" : menu[static_cast<size_t>(mix[layer])].text,
+                mix[layer].entry == k_dense ? "the plan to start from says"
+                                            : menu[static_cast<size_t>(mix[layer].entry)].text,
                 n_tokens, reasons_and_remedies(s));
         }
     }

@@ -105,7 +105,7 @@ std::string choices_map(const planner_result & r) {
         for (size_t i = 0; i < r.layers.size(); ++i) {
             const auto layer = static_cast<size_t>(r.layers[i]);
             map.values.back()[layer] = r.choices[i][entry].at_short.measured ? damage_counted(r, i, entry) : 0;
-            map.marked.back()[layer] = mix[layer] == static_cast<int32_t>(entry);
+            map.marked.back()[layer] = mix[layer].entry == static_cast<int32_t>(entry);
         }
     }
     return draw_heat_map(map);
