@@ -126,7 +126,7 @@ std::string mix_scores_jsonl(const planner_result & r) {
                         {"saved_s", choice.saved},
                         {"pairs", choice.kept_share},
                         {"floor", r.floors[i]}});
-            add_damage(row, u.head >= 0 ? "at_all" : "at_shortest", choice.at_short);
+            add_damage(row, u.head >= 0 ? "alone" : "at_shortest", choice.at_short);
             add_damage(row, "at_longest", choice.at_long);
             text += line_of(row);
         }

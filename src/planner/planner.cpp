@@ -360,9 +360,11 @@ class planner_run {
                     on_heads({u}, result_.facts.n_head, static_cast<int32_t>(c.entry));
             }
         }
-        const std::vector<std::vector<mix_effect>> rows = lone_.run("heads", result_.choosing, jobs);
+        const std::vector<prompt_group> half =
+            runs_.half_that_tells(result_.choosing, result_.everywhere.back().effects);
+        const std::vector<std::vector<mix_effect>> rows = lone_.run("heads", half, jobs);
         for (size_t i = 0; i < heads.size(); ++i) {
-            heads[i].alone = damage_of(result_.choosing, rows[i]);
+            heads[i].alone = damage_of(half, rows[i]);
             for (const mix_effect & e : rows[i]) {
                 heads[i].skipped += e.layers[static_cast<size_t>(heads[i].head.layer)].skipped;
             }
