@@ -45,8 +45,8 @@ choice_table table_of(const planner_result & r, planner_aim aim) {
         for (size_t entry = 0; entry < r.choices[i].size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
             const bool measured = choice.at_short.measured;
-            table.back().push_back({measured ? damage_counted(r, i, entry) : 0, saving_of(choice, aim),
-                                    offered && measured});
+            table.back().push_back(
+                {measured ? damage_counted(r, i, entry) : 0, saving_of(choice, aim), offered && measured});
         }
     }
     return table;

@@ -59,7 +59,8 @@ double median_dense(std::span<const mix_effect> effects) {
 // Of the layers that may take an entry, how many do.
 std::string how_many(const planner_result & r) {
     const layer_mix mix = mix_of_combination(r, r.mix.taken());
-    const auto n_taken = std::count_if(mix.begin(), mix.end(), [](const layer_entry & e) { return e.entry != k_dense; });
+    const auto n_taken =
+        std::count_if(mix.begin(), mix.end(), [](const layer_entry & e) { return e.entry != k_dense; });
     return fmt::format("{} of {} layers are not dense", n_taken, r.layers.size());
 }
 
@@ -157,9 +158,10 @@ std::string outcome_of(const planner_settings & settings, const planner_result &
 }
 
 std::string choice_table_html(const planner_settings & settings, const planner_result & r) {
-    std::string table = "<table>\n" + cells({r.heads.empty() ? "layer" : "layer, or layer.head", "entry", "KL, shortest", "following tokens", "KL, longest",
-                                             "following tokens", "pairs", "saves", ""},
-                                            "th");
+    std::string table =
+        "<table>\n" + cells({r.heads.empty() ? "layer" : "layer, or layer.head", "entry", "KL, shortest",
+                             "following tokens", "KL, longest", "following tokens", "pairs", "saves", ""},
+                            "th");
     const auto pair = [](const damage & d) {
         return d.measured ? std::pair(html_number(d.first_kl), html_number(d.following_kl))
                           : std::pair(std::string("-"), std::string("-"));

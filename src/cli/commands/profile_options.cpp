@@ -243,7 +243,8 @@ void add_profile_options(CLI::App & sub, profile_options & options) {
     CLI::Option * order =
         shown(sub.add_option("--order-by", options.score, "what orders layers")->check(CLI::IsMember(scores)), "SCORE",
               "ablation where it is measured, else contribution");
-    CLI::Option * heads = sub.add_flag("--per-head", s.per_head, "choose single heads instead of layers; with --menu where layers take nothing");
+    CLI::Option * heads = sub.add_flag(
+        "--per-head", s.per_head, "choose single heads instead of layers; with --menu, in layers that take nothing");
     CLI::Option * select = shown(sub.add_option("--select", options.select, "so many, the least important")
                                      ->check(whole_number(0, k_most_tokens)),
                                  "N", "");

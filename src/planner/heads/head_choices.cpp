@@ -11,8 +11,8 @@ int32_t least_damage(const planner_result & r, size_t layer, planner_aim aim) {
     for (size_t entry = 0; entry < r.menu.size(); ++entry) {
         const measured_choice & choice = r.choices[layer][entry];
         const bool usable = choice.at_short.measured && saving_of(choice, aim) > 0;
-        if (usable && (best < 0 || damage_counted(r, layer, entry) <
-                                       damage_counted(r, layer, static_cast<size_t>(best)))) {
+        if (usable &&
+            (best < 0 || damage_counted(r, layer, entry) < damage_counted(r, layer, static_cast<size_t>(best)))) {
             best = static_cast<int32_t>(entry);
         }
     }

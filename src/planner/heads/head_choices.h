@@ -29,8 +29,8 @@ struct lone_head {
     double skipped = 0;  // pairs
 };
 
-// They become candidates in place of their layers. A head's damage and what it saves are its parts of its layer's: heads
-// that share a key head keep the union of their blocks, so together they do less of both than alone.
+// They become candidates in place of their layers. A head's damage and what it saves are its parts of its layer's:
+// heads that share a key head keep the union of their blocks, so together they do less of both than alone.
 // measured: of each layer all free heads.
 void add_heads(planner_result & r, const std::vector<lone_head> & measured);
 
