@@ -58,11 +58,7 @@ class planner_run {
         result_.n_prompts = static_cast<int64_t>(prompts.numbers(false).size());
         result_.n_on_file = static_cast<int64_t>(records_.n_found());
         result_.measured_up_to = result_.held_out.back().n_tokens;
-        // Those that are measured with single layers first: the shortest, and the user's own.
-        for (const prompt_group & group : result_.choosing) {
-            const bool own = group.length == 0;
-            (own || &group == &result_.choosing.front() ? short_ : others_).push_back(group);
-        }
+        measure_alone_on(result_.choosing);
     }
 
     planner_result run() {
@@ -71,6 +67,9 @@ class planner_run {
         leave_out_what_fails();
         measure_everywhere();
         predict_times();
+        if (settings_.base.per_head) {
+            measure_alone_on(runs_.half_that_tells(result_.choosing, result_.everywhere.back().effects));
+        }
         measure_floors();
         choice_table table = measure_choices();
         if (settings_.base.per_head) {
@@ -97,12 +96,23 @@ class planner_run {
     mix_stage stage_;
     mix_runs runs_;
     lone_runs lone_;
-    std::vector<prompt_group> short_, others_;  // of the prompts that choose
+    // Of the prompts that choose those that single layers and heads are measured on: the shortest with the user's own,
+    // which come first, and others.
+    std::vector<prompt_group> short_, others_;
     bool has_floors_;
     double start_weight_ = 0;  // foreseen
     planner_result result_;
 
     size_t n_entries() const { return result_.menu.size(); }
+
+    void measure_alone_on(const std::vector<prompt_group> & groups) {
+        short_.clear();
+        others_.clear();
+        for (const prompt_group & group : groups) {
+            const bool own = group.length == 0;
+            (own || &group == &groups.front() ? short_ : others_).push_back(group);
+        }
+    }
 
     // What is going to be done, as far as it is known: that half of the choices are not measured is a guess, that a
     // quarter of all heads is, and that most of a search's tries end with the shortest prompts.
@@ -114,9 +124,10 @@ class planner_run {
                              (others_.empty() ? 0 : n_menu / 4 * n_layers * runs_.weight_of({others_.back()}));
         const double bisection = std::ceil(std::log2(n_layers * n_menu + 1)) * all;
         const double search = bisection + n_layers * all / 2 + 2 * runs_.weight_of(result_.held_out);
-        const double heads = settings_.base.per_head ? n_layers * result_.facts.n_head / 4 * all : 0;
+        const double part = settings_.base.per_head ? 0.5 : 1;  // of the contexts, for what is alone
+        const double heads = settings_.base.per_head ? n_layers * result_.facts.n_head / 4 * part * all : 0;
         start_weight_ = weight_of_start(settings_, runs_, result_.choosing, result_.held_out);
-        clock_.expect(work_kind::prefill, start_weight_ + (n_menu + 1) * all + alone + heads + 2 * search);
+        clock_.expect(work_kind::prefill, start_weight_ + (n_menu + 1) * all + part * alone + heads + 2 * search);
         const std::string what = fmt::format(
             "{} entries in {} layers, {} prompts that choose, {} that check, of up to {} tokens{}",
             settings_.menu.size(), result_.layers.size(), result_.n_prompts, prompts_of(result_.held_out).size(),
@@ -360,11 +371,11 @@ class planner_run {
                     on_heads({u}, result_.facts.n_head, static_cast<int32_t>(c.entry));
             }
         }
-        const std::vector<prompt_group> half =
-            runs_.half_that_tells(result_.choosing, result_.everywhere.back().effects);
-        const std::vector<std::vector<mix_effect>> rows = lone_.run("heads", half, jobs);
+        std::vector<prompt_group> groups = short_;
+        groups.insert(groups.end(), others_.begin(), others_.end());
+        const std::vector<std::vector<mix_effect>> rows = lone_.run("heads", groups, jobs);
         for (size_t i = 0; i < heads.size(); ++i) {
-            heads[i].alone = damage_of(half, rows[i]);
+            heads[i].alone = damage_of(groups, rows[i]);
             for (const mix_effect & e : rows[i]) {
                 heads[i].skipped += e.layers[static_cast<size_t>(heads[i].head.layer)].skipped;
             }

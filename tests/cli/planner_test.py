@@ -56,7 +56,7 @@ class Usage(Case):
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_what_a_menu_excludes(self):
-        for other in (["--select", "3"], ["--method", "both"], ["--layers", "3"], ["--per-head"], ["--order-by", "ablation"],
+        for other in (["--select", "3"], ["--method", "both"], ["--layers", "3"], ["--order-by", "ablation"],
                       ["--ablate-in", "probe"], ["--threshold", "1"], ["--curve"], ["--yardsticks"]):  # fmt: skip
             self.check(run(*command(self.folder, *MENU, *other)), 2, "--menu", other[0])
         self.check(run(*command(self.folder, *MENU, "--check-samples", "0")), 2, "--check-samples")
