@@ -28,49 +28,69 @@ int32_t number_of(const rule_of_heads & wanted, std::vector<rule_of_heads> & kno
     return number;
 }
 
-// Of heads that are dense at the start (empty: all are) those that take an entry.
-head_set taking(const head_set & dense_at_start, const head_set & wanted) {
-    if (dense_at_start.empty() || wanted.empty()) {
-        return dense_at_start.empty() ? wanted : dense_at_start;
-    }
-    head_set both = wanted;
-    for (size_t head = 0; head < both.size(); ++head) {
-        both[head] = both[head] != 0 && dense_at_start[head] != 0 ? 1 : 0;
-    }
-    return both;
+using numbering = std::function<int32_t(const rule_of_heads & heads)>;  // of rules, in the plan
+
+bool dense_at(const layer_plan & start, size_t head) {
+    return start.dense_head.empty() ? start.kind == layer_kind::dense : start.dense_head[head] != 0;
 }
 
-// Of a triangle layer: heads that keep no band and take nothing.
-head_set left_dense(const head_set & dense_at_start, const head_set & takes) {
-    head_set left(takes.size());
-    for (size_t head = 0; head < left.size(); ++head) {
-        left[head] = (dense_at_start.empty() || dense_at_start[head] != 0) && takes[head] == 0 ? 1 : 0;
-    }
-    return std::find(left.begin(), left.end(), 1) == left.end() ? head_set() : left;
+int64_t own_window(const menu_entry & entry, int64_t n_window) {
+    return entry.n_window > 0 && entry.n_window != n_window ? entry.n_window : -1;
 }
 
-// What a layer does in which heads take the entry, from what it does without. number: of a rule that heads select by.
-layer_plan with_entry(const layer_plan & start, const menu_entry & entry, const head_set & wanted, int64_t n_window,
-                      const std::function<int32_t(const rule_of_heads & heads)> & number) {
+// What a layer does of which all heads take the entry, from what it does without.
+layer_plan with_entry(const layer_plan & start, const menu_entry & entry, int64_t n_window, const numbering & number) {
     const bool banded = start.kind == layer_kind::triangle;
-    const head_set takes = taking(start.dense_head, wanted);
-    const bool none = !takes.empty() && std::find(takes.begin(), takes.end(), 1) == takes.end();
-    if (none || (banded && start.dense_head.empty())) {
+    if (banded && start.dense_head.empty()) {
         return start;
     }
     layer_plan made;
     made.kind = banded || entry.n_window > 0 ? layer_kind::triangle : layer_kind::dense;
-    made.own.n_window = entry.n_window > 0 && entry.n_window != n_window ? entry.n_window : -1;
-    if (made.kind == layer_kind::triangle) {
-        made.dense_head = left_dense(start.dense_head, takes);
-    }
+    made.own.n_window = own_window(entry, n_window);
     if (!entry.rule) {
         return made;
     }
-    const int32_t rule = number({*entry.rule, takes});
-    made.dynamic = takes.empty() ? rule : -1;
-    for (const uint8_t selects : takes) {
-        made.head_dynamic.push_back(selects != 0 ? rule : -1);
+    const int32_t rule = number({*entry.rule, start.dense_head});
+    made.dynamic = start.dense_head.empty() ? rule : -1;
+    for (const uint8_t was_dense : start.dense_head) {
+        made.head_dynamic.push_back(was_dense != 0 ? rule : -1);
+    }
+    return made;
+}
+
+// The same head by head.
+layer_plan with_entries(const layer_plan & start, const std::vector<int32_t> & of_head,
+                        std::span<const menu_entry> menu, int64_t n_window, const numbering & number) {
+    layer_plan made;
+    made.kind = start.kind;
+    head_set dense(of_head.size());
+    std::vector<int32_t> rules(of_head.size(), -1);
+    for (size_t head = 0; head < of_head.size(); ++head) {
+        if (!dense_at(start, head)) {
+            continue;
+        }
+        if (of_head[head] == k_dense) {
+            dense[head] = 1;
+            continue;
+        }
+        const menu_entry & entry = menu[static_cast<size_t>(of_head[head])];
+        if (entry.n_window > 0) {
+            made.kind = layer_kind::triangle;
+            made.own.n_window = made.own.n_window < 0 ? own_window(entry, n_window) : made.own.n_window;
+        }
+        if (entry.rule) {
+            head_set same(of_head.size());
+            for (size_t other = 0; other < same.size(); ++other) {
+                same[other] = dense_at(start, other) && of_head[other] == of_head[head] ? 1 : 0;
+            }
+            rules[head] = number({*entry.rule, std::move(same)});
+        }
+    }
+    if (made.kind == layer_kind::triangle && std::find(dense.begin(), dense.end(), 1) != dense.end()) {
+        made.dense_head = std::move(dense);
+    }
+    if (std::any_of(rules.begin(), rules.end(), [](int32_t rule) { return rule >= 0; })) {
+        made.head_dynamic = std::move(rules);
     }
     return made;
 }
@@ -80,15 +100,12 @@ std::string layers_and_heads(const layer_mix & mix, int32_t entry) {
     std::vector<int32_t> layers;
     std::vector<unit> heads;
     for (size_t i = 0; i < mix.size(); ++i) {
-        if (mix[i].entry != entry) {
-            continue;
-        }
         const auto layer = static_cast<int32_t>(i);
-        if (mix[i].heads.empty()) {
+        if (mix[i].entry == entry) {
             layers.push_back(layer);
         }
-        for (size_t head = 0; head < mix[i].heads.size(); ++head) {
-            if (mix[i].heads[head] != 0) {
+        for (size_t head = 0; head < mix[i].of_head.size(); ++head) {
+            if (mix[i].of_head[head] == entry) {
                 heads.push_back({layer, static_cast<int32_t>(head)});
             }
         }
@@ -128,11 +145,13 @@ plan plan_of_mix(const layer_mix & mix, std::span<const menu_entry> menu, const 
     p.layers.assign(start.begin(), start.end());
     p.layers.resize(mix.size());
     std::vector<rule_of_heads> rules;
+    const numbering number = [&](const rule_of_heads & wanted) { return number_of(wanted, rules); };
     for (size_t layer = 0; layer < mix.size(); ++layer) {
-        if (mix[layer].entry != k_dense) {
-            const menu_entry & entry = menu[static_cast<size_t>(mix[layer].entry)];
-            p.layers[layer] = with_entry(p.layers[layer], entry, mix[layer].heads, shape.n_window,
-                                         [&](const rule_of_heads & wanted) { return number_of(wanted, rules); });
+        layer_plan & made = p.layers[layer];
+        if (!mix[layer].of_head.empty()) {
+            made = with_entries(made, mix[layer].of_head, menu, shape.n_window, number);
+        } else if (mix[layer].entry != k_dense) {
+            made = with_entry(made, menu[static_cast<size_t>(mix[layer].entry)], shape.n_window, number);
         }
     }
     for (const rule_of_heads & each : rules) {

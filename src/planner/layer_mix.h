@@ -15,9 +15,12 @@ constexpr int32_t k_dense = -1;
 
 // What a layer takes.
 struct layer_entry {
-    int32_t entry = k_dense;          // its number, or k_dense
-    std::vector<uint8_t> heads = {};  // [n_head] non-zero: this head takes it, the others take nothing; empty: all do
+    int32_t entry = k_dense;            // its number, or k_dense
+    std::vector<int32_t> of_head = {};  // [n_head] the same head by head, where heads differ; then `entry` is k_dense.
+                                        // Empty: they do not differ
 
+    bool takes_any() const { return entry != k_dense || !of_head.empty(); }
+    int32_t of(size_t head) const { return of_head.empty() ? entry : of_head[head]; }
     bool operator==(const layer_entry &) const = default;
 };
 
@@ -34,7 +37,7 @@ std::string text_of(const layer_mix & mix, std::span<const menu_entry> menu);
 // own.
 //
 // start: [n_layer], or empty: triangle layers and heads, which stay what they are. An entry is what the layer's other
-// heads do, or those of them that take it.
+// heads do, or those of them that take it. A layer has one window of its own: the first head's that has one.
 plan plan_of_mix(const layer_mix & mix, std::span<const menu_entry> menu, const model_shape & model,
                  const triangle_shape & shape, std::span<const layer_plan> start = {});
 

@@ -59,8 +59,7 @@ double median_dense(std::span<const mix_effect> effects) {
 // Of the layers that may take an entry, how many do.
 std::string how_many(const planner_result & r) {
     const layer_mix mix = mix_of_combination(r, r.mix.taken());
-    const auto n_taken =
-        std::count_if(mix.begin(), mix.end(), [](const layer_entry & e) { return e.entry != k_dense; });
+    const auto n_taken = std::count_if(mix.begin(), mix.end(), [](const layer_entry & e) { return e.takes_any(); });
     return fmt::format("{} of {} layers are not dense", n_taken, r.layers.size());
 }
 
@@ -170,7 +169,7 @@ std::string choice_table_html(const planner_settings & settings, const planner_r
         for (size_t entry = 0; entry < r.menu.size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
             if (i >= r.layers.size() && !choice.at_short.measured) {
-                continue;  // of heads one entry is measured
+                continue;  // not all entries are, of heads
             }
             const auto [short_first, short_following] = pair(choice.at_short);
             const auto [long_first, long_following] = pair(choice.at_long);

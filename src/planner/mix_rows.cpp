@@ -116,7 +116,7 @@ std::string mix_scores_jsonl(const planner_result & r) {
         for (size_t entry = 0; entry < r.menu.size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
             if (u.head >= 0 && !choice.at_short.measured) {
-                continue;  // of heads one entry is measured
+                continue;  // not all entries are, of heads
             }
             json row = {{"type", "choice"}, {"layer", u.layer}};
             if (u.head >= 0) {

@@ -26,15 +26,16 @@ size_t layer_of(const planner_result & r, size_t number) {
     return static_cast<size_t>(found - r.layers.begin());
 }
 
-// Where all heads that may take a layer's entry do, the layer does.
+// Where all heads that may take an entry take the same, their layer does.
 void join_heads(const planner_result & r, layer_mix & mix) {
-    for (size_t i = 0; i < r.layers.size(); ++i) {
-        layer_entry & taken = mix[static_cast<size_t>(r.layers[i])];
-        const bool all = !taken.heads.empty() && std::all_of(r.heads.begin(), r.heads.end(), [&](const unit & u) {
-            return u.layer != r.layers[i] || taken.heads[static_cast<size_t>(u.head)] != 0;
+    for (const unit & first : r.heads) {
+        layer_entry & taken = mix[static_cast<size_t>(first.layer)];
+        const int32_t entry = taken.of(static_cast<size_t>(first.head));
+        const bool joined = !taken.of_head.empty() && std::all_of(r.heads.begin(), r.heads.end(), [&](const unit & u) {
+            return u.layer != first.layer || taken.of(static_cast<size_t>(u.head)) == entry;
         });
-        if (all) {
-            taken.heads.clear();
+        if (joined) {
+            taken = {entry, {}};
         }
     }
 }
@@ -57,10 +58,11 @@ layer_mix mix_of_combination(const planner_result & r, const combination & c) {
         if (c.entries[i] < 0) {
             continue;
         }
-        taken.entry = c.entries[i];
-        if (u.head >= 0) {
-            taken.heads.resize(static_cast<size_t>(r.facts.n_head));
-            taken.heads[static_cast<size_t>(u.head)] = 1;
+        if (u.head < 0) {
+            taken.entry = c.entries[i];
+        } else {
+            taken.of_head.resize(static_cast<size_t>(r.facts.n_head), k_dense);
+            taken.of_head[static_cast<size_t>(u.head)] = c.entries[i];
         }
     }
     join_heads(r, mix);

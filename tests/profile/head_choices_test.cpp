@@ -98,9 +98,10 @@ lone_head head_of(int32_t layer, int32_t head, double mean_kl, double skipped) {
     return {{layer, head}, {static_cast<size_t>(layer), 0}, {true, 0, 0, mean_kl}, skipped};
 }
 
-TEST(HeadChoices, LayersThatTakeNothingWithTheirLeastHarmfulEntry) {
+TEST(HeadChoices, LayersThatTakeNothingWithTheirLeastHarmfulEntryAndTheBoldest) {
     planner_result r = result_of_layers();
-    EXPECT_EQ(layers_left(r, {{1, -1, -1}, 0, 0}, planner_aim::pairs), (std::vector<lone_choice>{{1, 0}, {2, 0}}));
+    EXPECT_EQ(layers_left(r, {{1, -1, -1}, 0, 0}, planner_aim::pairs),
+              (std::vector<lone_choice>{{1, 0}, {1, 1}, {2, 0}, {2, 1}}));
     r.choices[1][0].at_short.measured = false;
     EXPECT_EQ(layers_left(r, {{1, -1, 0}, 0, 0}, planner_aim::pairs), (std::vector<lone_choice>{{1, 1}}));
     r.choices[1][1].kept_share = 0.8;
@@ -114,7 +115,7 @@ TEST(HeadChoices, HeadsThatTheStartLeavesDense) {
     EXPECT_TRUE(free_heads(1, 3, {{}, heads}).empty());
     heads.dense_head = {1, 0, 1};
     EXPECT_EQ(free_heads(1, 3, {{}, heads}), (unit_list{{1, 0}, {1, 2}}));
-    EXPECT_EQ(on_heads({{1, 0}, {1, 2}}, 3, 5), (layer_entry{5, {1, 0, 1}}));
+    EXPECT_EQ(on_heads({{1, 0}, {1, 2}}, 3, 5), (layer_entry{k_dense, {5, k_dense, 5}}));
     EXPECT_EQ(on_heads({{1, 0}, {1, 1}, {1, 2}}, 3, 5), (layer_entry{5, {}})) << "the layer";
 }
 
@@ -133,6 +134,10 @@ TEST(HeadChoices, PartsOfTheirLayerTakeItsPlaceInTheTable) {
     EXPECT_NEAR(table[5][0].damage, 1, 1e-12);
     EXPECT_NEAR(table[3][0].saved, 0.1, 1e-12);
     EXPECT_NEAR(table[5][0].saved, 0.2, 1e-12);
+    add_heads(r, {{{1, 0}, {1, 1}, {true, 0, 0, 1.5}, 1}, {{1, 2}, {1, 1}, {true, 0, 0, 9.5}, 3}});
+    EXPECT_EQ(r.heads.size(), 3U) << "the same heads with another entry";
+    EXPECT_NEAR(table_of(r, planner_aim::pairs)[3][1].damage, 1.95, 1e-12);
+    EXPECT_NEAR(table_of(r, planner_aim::pairs)[3][1].saved, 0.15, 1e-12);
     EXPECT_NEAR(saved_seconds(r, {{-1, -1, -1, 0, 0, -1}, 0, 0}), 1.5, 1e-12);
 }
 
@@ -141,19 +146,22 @@ TEST(HeadChoices, AMixOfLayersAndHeads) {
     add_heads(r, {head_of(1, 0, 1, 1), head_of(1, 2, 1, 1)});
     const layer_mix some = mix_of_combination(r, {{1, -1, -1, 0, -1}, 0, 0});
     EXPECT_EQ(text_of(some, r.menu), "stride:stride=3 heads 1:0; stride:stride=9 0");
-    EXPECT_EQ(some[1], (layer_entry{0, {1, 0, 0, 0}}));
+    EXPECT_EQ(some[1], (layer_entry{k_dense, {0, k_dense, k_dense, k_dense}}));
+    const layer_mix both = mix_of_combination(r, {{-1, -1, -1, 0, 1}, 0, 0});
+    EXPECT_EQ(text_of(both, r.menu), "stride:stride=3 heads 1:0; stride:stride=9 heads 1:2");
     const layer_mix all = mix_of_combination(r, {{0, -1, -1, 0, 0}, 0, 0});
     EXPECT_EQ(text_of(all, r.menu), "stride:stride=3 0-1") << "all heads that the start leaves it";
-    EXPECT_EQ(text_of({{0, {}}, {0, {0, 1, 1, 0}}, {0, {1, 0, 0, 1}}}, r.menu), "stride:stride=3 0 heads 1:1-2;2:0,3");
+    EXPECT_EQ(text_of({{0, {}}, {-1, {-1, 0, 0, -1}}, {-1, {0, -1, -1, 0}}}, r.menu),
+              "stride:stride=3 0 heads 1:1-2;2:0,3");
 }
 
 TEST(HeadChoices, ThePlanOfHeadsOnAStart) {
-    const std::vector<menu_entry> menu = parse_menu("stride:stride=3,triangle", k_shape, false);
+    const std::vector<menu_entry> menu = parse_menu("stride:stride=3,triangle,stride:stride=9", k_shape, false);
     const model_shape model{"llama", 4, 4, 2, 64};
     std::vector<layer_plan> start(4);
     start[1].kind = start[2].kind = layer_kind::triangle;
     start[1].dense_head = start[2].dense_head = {1, 0, 1, 1};
-    const layer_mix mix = {{0, {0, 1, 0, 0}}, {0, {1, 0, 0, 1}}, {1, {1, 0, 0, 0}}, {1, {0, 0, 1, 1}}};
+    const layer_mix mix = {{-1, {-1, 0, -1, -1}}, {-1, {0, -1, -1, 0}}, {-1, {1, -1, -1, -1}}, {-1, {-1, 2, 1, 1}}};
     const plan p = plan_of_mix(mix, menu, model, k_shape, start);
     EXPECT_EQ(p.layers[0].kind, layer_kind::dense);
     EXPECT_EQ(p.layers[0].head_dynamic, (std::vector<int32_t>{-1, 0, -1, -1}));
@@ -162,12 +170,14 @@ TEST(HeadChoices, ThePlanOfHeadsOnAStart) {
     EXPECT_EQ(p.layers[1].head_dynamic, (std::vector<int32_t>{1, -1, -1, 1}));
     EXPECT_EQ(p.layers[2].dense_head, (std::vector<uint8_t>{0, 0, 1, 1}));
     EXPECT_FALSE(p.layers[2].is_dynamic());
-    EXPECT_EQ(p.layers[3].dense_head, (std::vector<uint8_t>{1, 1, 0, 0}));
+    EXPECT_EQ(p.layers[3].dense_head, (std::vector<uint8_t>{1, 0, 0, 0}));
+    EXPECT_EQ(p.layers[3].head_dynamic, (std::vector<int32_t>{-1, 2, -1, -1}));
+    EXPECT_EQ(p.dynamic.at(2).selection.values.at(0), 9);
     const parsed<plan> read = parse_plan(write_plan(p));
     ASSERT_TRUE(read.ok()) << read.error;
     EXPECT_EQ(read.value.layers, p.layers);
     // A head that is triangle already takes nothing.
-    EXPECT_EQ(plan_of_mix({{}, {0, {0, 1, 0, 0}}, {}, {}}, menu, model, k_shape, start).layers[1], start[1]);
+    EXPECT_EQ(plan_of_mix({{}, {-1, {-1, 0, -1, -1}}, {}, {}}, menu, model, k_shape, start).layers[1], start[1]);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 namespace tmx {
 
 // The layers that the combination leaves dense, and in which something was measured that saves; each with what of it
-// does the least damage.
+// does the least damage, and with what saves most, where that is another entry.
 std::vector<lone_choice> layers_left(const planner_result & r, const combination & c, planner_aim aim);
 
 // Of a layer: heads that may take an entry, those that the start leaves dense. start: its layers, or empty.
@@ -31,7 +31,7 @@ struct lone_head {
 
 // They become candidates in place of their layers. A head's damage and what it saves are its parts of its layer's:
 // heads that share a key head keep the union of their blocks, so together they do less of both than alone.
-// measured: of each layer all free heads.
+// measured: of each layer all free heads, with each of its entries.
 void add_heads(planner_result & r, const std::vector<lone_head> & measured);
 
 }  // namespace tmx
