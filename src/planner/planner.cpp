@@ -229,6 +229,7 @@ class planner_run {
     std::vector<std::vector<mix_effect>> run_alone(const std::string & name, const std::vector<prompt_group> & groups,
                                                    const std::vector<lone_choice> & list) {
         std::vector<lone_job> jobs;
+        jobs.reserve(list.size());
         for (const lone_choice & c : list) {
             jobs.push_back(alone(c));
         }
