@@ -87,7 +87,11 @@ def parse():
     parser.add_argument("--decode-tokens", type=int, default=128)
     parser.add_argument("--decode-rounds", type=int, default=10, help="processes a device (default 10)")
     parser.add_argument("--decode-repeat", type=int, default=3, help="repetitions in a process (default 3)")
-    parser.add_argument("--repeat", type=int, default=5, help="up to 32K tokens; longer prompts run once")
+    parser.add_argument("--repeat", type=int, default=5, help="up to 32K tokens")
+    parser.add_argument("--long-repeat", type=int, default=1, help="longer prompts")
+    parser.add_argument("--embeddings", choices=["host", "device"], default="host",
+                        help="prefill: where token embeddings are, which llama.cpp looks up on the host unless told otherwise "
+                             "(-ot token_embd.weight=DEVICE)")
     parser.add_argument("--ubatches", default="2048,4096", help="llama-bench's -ub")
     parser.add_argument("--stock-ubatches", default="512", help="further ones of the stock device")
     parser.add_argument("--flash-off-ubatches", metavar="UB,...|none",
@@ -106,6 +110,8 @@ def parse():
     options.stages = options.stages.split(",")
     if options.rpc and (options.stages != ["prefill"] or options.split_mode != "layer"):
         parser.error("--rpc is for --stages prefill, by layers")
+    if options.embeddings == "device" and (options.rpc or "," in options.device):
+        parser.error("--embeddings device is for one GPU of this machine")
     if options.short_masks and not options.rpc:
         parser.error("--short-masks is about --rpc")
     for stage in options.stages:
@@ -135,7 +141,8 @@ class Runner:
         self.n_processes = 0
         self.shown = None  # the last process's statistics
         self.about = {"host": options.host, "split_mode": options.split_mode if options.split_mode != "layer" else None,
-                      "rpc": options.rpc or None, "short_masks": options.short_masks or None}
+                      "rpc": options.rpc or None, "short_masks": options.short_masks or None,
+                      "embeddings": options.embeddings if options.embeddings != "host" else None}
         self.store = rowkit.Store(options.out, "stage", *self.about)
         self.facts = {"machine": first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"),
                       "commit": rowkit.commits.source_commit(), "command": rowkit.command()}
@@ -290,6 +297,8 @@ def llama_bench(run, devices_, lengths, n_gen, repeat, model=None, flash="on", u
                  "-n", n_gen, "-r", repeat, "-o", "jsonl", "--no-warmup",
                  "-ub", ",".join(map(str, ubatches)) if lengths else ubatches[0], "-b", max(ubatches),
                  "-p", ",".join(map(str, [WARM_UP, *lengths])) if lengths else "0"]
+    if run.options.embeddings == "device":
+        arguments += ["-ot", f"token_embd.weight={devices_}"]
     code, out, _, shown = run.program("llama-bench", *arguments, **settings)
     results = [json.loads(line) | {"flash": flash} for line in out.splitlines() if line.startswith("{")]
     if may_fail:
@@ -334,7 +343,9 @@ def bench_name(devices_):
 
 
 def both(run):
-    return f"{bench_name(run.options.device)},{bench_name(run.options.proxy)}"
+    """The devices of each process: one for both, unless each keeps weights of its own."""
+    names = [bench_name(run.options.device), bench_name(run.options.proxy)]
+    return names if run.options.embeddings == "device" else [",".join(names)]
 
 
 def way_of(run, result):
@@ -377,11 +388,12 @@ def prefill(run):
     stock = bench_name(run.options.device)
     every = sorted({*run.ubatches, *numbers(run.options.stock_ubatches)})
     results = []
-    for some, repeat in (([n for n in lengths if n <= 32768], run.options.repeat), ([n for n in lengths if n > 32768], 1)):
+    for some, repeat in (([n for n in lengths if n <= 32768], run.options.repeat), ([n for n in lengths if n > 32768], run.options.long_repeat)):
         if some and run.options.rpc:
             results += remote.prefill(run, some, repeat, every, llama_bench)
         elif some:
-            results += [(way_of(run, result), result) for result in llama_bench(run, both(run), some, 0, repeat)]
+            results += [(way_of(run, result), result) for devices_ in both(run)
+                        for result in llama_bench(run, devices_, some, 0, repeat)]
             results += [("triangle", result) for result in
                         llama_bench(run, bench_name(run.options.proxy), some, 0, repeat, TRIANGLEMIX_LAYERS=run.options.layers)]
             for name, settings in run.options.way:

@@ -151,6 +151,15 @@ void statistics::count_norm(const norm_counts & done) {
     sums_.norms.seconds += done.seconds;
 }
 
+void statistics::count_embeddings(const embedding_counts & done) {
+    if (whole_ != nullptr) {
+        whole_->count_embeddings(done);
+    }
+    const std::lock_guard lock(mutex_);
+    sums_.embeddings.rows += done.rows;
+    sums_.embeddings.seconds += done.seconds;
+}
+
 void statistics::count_fallback(const char * reason) {
     if (whole_ != nullptr) {
         whole_->count_fallback(reason);
@@ -269,7 +278,7 @@ bool statistics::idle() const {
     const std::lock_guard lock(mutex_);
     return sums_.ubatches + sums_.cut_graphs + sums_.whole_graphs == 0 && sums_.layers.empty() &&
            sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() && sums_.products.empty() &&
-           sums_.norms.nodes == 0 && none(declined_) && none(declined_products_) && none(declined_norms_);
+           sums_.norms.nodes + sums_.embeddings.rows == 0 && none(declined_) && none(declined_products_) && none(declined_norms_);
 }
 
 all_counts statistics::read() const {

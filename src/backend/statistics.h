@@ -99,6 +99,12 @@ struct norm_counts {
     double seconds = 0;
 };
 
+// Token embeddings that were looked up for a GPU.
+struct embedding_counts {
+    int64_t rows = 0;
+    double seconds = 0;
+};
+
 // Feed-forward blocks that GPU proxies computed (enqueued, so without a time), and those that they passed on.
 struct feed_forward_counts {
     int64_t blocks = 0;
@@ -145,6 +151,7 @@ struct all_counts {
     std::array<int64_t, k_product_declines> declined_products{};
     norm_counts norms;
     std::array<int64_t, k_norm_declines> declined_norms{};
+    embedding_counts embeddings;
 };
 
 class statistics {
@@ -163,6 +170,7 @@ class statistics {
         declined_norms_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
     }
     void count_norm(const norm_counts & done);
+    void count_embeddings(const embedding_counts & done);
     void count_ubatch(const ubatch_record & record);
     void count_node(const node_record & record);
     // Once a node, when it is known what its selected segments kept.

@@ -159,6 +159,7 @@ std::string statistics_json(const all_counts & sums, const settings & current, c
     out["declined"] = declined_json<decline_reason>(sums.declined);
     out["products"] = products_json(sums, current, snapshot);
     out["norms"] = norms_json(sums, current);
+    out["embeddings"] = {{"rows", sums.embeddings.rows}, {"seconds", sums.embeddings.seconds}};
     out["gpu"] = {{"devices", ordered_json::array()},
                   {"graphs", {{"cut", sums.cut_graphs}, {"whole", sums.whole_graphs}}},
                   {"passed_on", ordered_json::object()},

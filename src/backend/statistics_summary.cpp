@@ -46,6 +46,10 @@ std::string statistics_summary(const all_counts & sums, const settings & current
     if (sums.norms.nodes > 0) {
         line("%lld nodes of norms in %.3f s", static_cast<long long>(sums.norms.nodes), sums.norms.seconds);
     }
+    if (sums.embeddings.rows > 0) {
+        line("looked up %lld token embeddings in %.3f s", static_cast<long long>(sums.embeddings.rows),
+             sums.embeddings.seconds);
+    }
     const int64_t n_nodes = std::accumulate(sums.nodes.begin(), sums.nodes.end(), int64_t{0});
     const bool hindered = !sums.refusal.empty() || !sums.fallbacks.empty();
     if (n_nodes == 0 && !hindered && sums.products.empty()) {

@@ -7,6 +7,7 @@
 #include "glue/backend_common.h"
 #include "glue/cpu_claims.h"
 #include "glue/cpu_nodes.h"
+#include "glue/proxy/proxy_device.h"
 #include "trianglemix/backend_control.h"
 
 namespace tmx {
@@ -132,8 +133,10 @@ ggml_backend_t device_init(ggml_backend_dev_t dev, const char *) noexcept {
     });
 }
 
+// Where a GPU reads results next, they lie where llama.cpp has its CPU backend's: in memory that the GPU reads fast.
 ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t) noexcept {
-    return ggml_backend_cpu_buffer_type();
+    const ggml_backend_buffer_type_t proxied = proxied_host_memory();
+    return proxied != nullptr ? proxied : ggml_backend_cpu_buffer_type();
 }
 
 ggml_backend_buffer_t device_buffer_from_host(ggml_backend_dev_t, void * data, size_t size, size_t) noexcept {

@@ -6,11 +6,13 @@
 #include "backend/settings.h"
 #include "backend/statistics.h"
 #include "glue/backend_common.h"
+#include "glue/embedding_rows.h"
 #include "glue/fattn_view.h"
 #include "glue/graph_tensors.h"
 #include "glue/key_writes.h"
 #include "glue/products/norm_view.h"
 #include "glue/products/product_view.h"
+#include "glue/proxy/proxy_device.h"
 
 namespace tmx {
 namespace {
@@ -101,6 +103,9 @@ bool cpu_claims(const ggml_tensor * op) {
                 warn_flash_attention_is_off();
             }
             return false;
+        case GGML_OP_GET_ROWS:
+            return current.enabled() && current.asked_products() != product_way::off &&
+                   proxied_host_memory() != nullptr && claims_embeddings(op, current.products_min_rows());
         case GGML_OP_SET_ROWS:
             return current.enabled() && ever_planned() && claims_key_write(op);
         default:

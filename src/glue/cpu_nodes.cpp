@@ -1,5 +1,7 @@
 #include "glue/cpu_nodes.h"
 
+#include "backend/stopwatch.h"
+#include "glue/embedding_rows.h"
 #include "glue/graph_tensors.h"
 #include "glue/products/norm_view.h"
 #include "glue/products/product_view.h"
@@ -36,11 +38,24 @@ ggml_status cpu_nodes::compute_any(ggml_cgraph * graph, int index, int & n_compu
     if (is_norm(node)) {
         return norms_.compute(graph, index, n_computed);
     }
+    if (node->op == GGML_OP_GET_ROWS) {
+        return look_up(node);
+    }
     if (node->op != GGML_OP_FLASH_ATTN_EXT) {
         GGML_LOG_ERROR("TriangleMix: asked for an operation it does not support: %s\n", ggml_op_name(node->op));
         return GGML_STATUS_FAILED;
     }
     return attention_.compute(graph, node);
+}
+
+ggml_status cpu_nodes::look_up(const ggml_tensor * node) {
+    const stopwatch watch;
+    if (!look_up_embeddings(node, n_threads_)) {
+        GGML_LOG_ERROR("TriangleMix: %s asks for an embedding that %s does not have\n", node->name, node->src[0]->name);
+        return GGML_STATUS_FAILED;
+    }
+    statistics_.count_embeddings({.rows = node->ne[1], .seconds = watch.seconds()});
+    return GGML_STATUS_SUCCESS;
 }
 
 }  // namespace tmx

@@ -1,5 +1,5 @@
 // The nodes that the CPU's kernels compute, each handed to the evaluator of its kind: attention, matrix products,
-// norms, and the writes of keys that tell which cell holds which position.
+// norms, lookups of embeddings, and the writes of keys that tell which cell holds which position.
 #pragma once
 
 #include "backend/host_context.h"
@@ -15,7 +15,8 @@ class cpu_nodes {
   public:
     // `owner` must outlive this.
     explicit cpu_nodes(host_context & owner)
-        : attention_(owner.current, owner.counters),
+        : statistics_(owner.counters),
+          attention_(owner.current, owner.counters),
           products_(owner.current, owner.counters),
           norms_(owner.current, owner.counters) {}
 
@@ -33,6 +34,9 @@ class cpu_nodes {
   private:
     ggml_status compute_any(ggml_cgraph * graph, int index, int & n_computed);
 
+    ggml_status look_up(const ggml_tensor * node);
+
+    statistics & statistics_;
     cpu_evaluator attention_;
     key_writer writer_;
     product_evaluator products_;

@@ -18,7 +18,7 @@ double saving_of(const measured_choice & choice, planner_aim aim) {
 
 std::vector<lone_choice> next_choices(const planner_result & r, planner_aim aim, double budget) {
     std::vector<lone_choice> list;
-    for (size_t layer = 0; layer < r.choices.size(); ++layer) {
+    for (size_t layer = 0; layer < r.layers.size(); ++layer) {
         const std::vector<measured_choice> & choices = r.choices[layer];
         bool done = false;
         const measured_choice * best = nullptr;
@@ -39,11 +39,14 @@ std::vector<lone_choice> next_choices(const planner_result & r, planner_aim aim,
 
 choice_table table_of(const planner_result & r, planner_aim aim) {
     choice_table table;
-    for (size_t layer = 0; layer < r.choices.size(); ++layer) {
+    for (size_t i = 0; i < r.choices.size(); ++i) {
+        const bool offered = i >= r.layers.size() || !by_head(r, i);
         table.emplace_back();
-        for (size_t entry = 0; entry < r.choices[layer].size(); ++entry) {
-            const measured_choice & choice = r.choices[layer][entry];
-            table.back().push_back({damage_counted(r, layer, entry), saving_of(choice, aim), choice.at_short.measured});
+        for (size_t entry = 0; entry < r.choices[i].size(); ++entry) {
+            const measured_choice & choice = r.choices[i][entry];
+            const bool measured = choice.at_short.measured;
+            table.back().push_back(
+                {measured ? damage_counted(r, i, entry) : 0, saving_of(choice, aim), offered && measured});
         }
     }
     return table;

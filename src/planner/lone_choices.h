@@ -28,7 +28,7 @@ double saving_of(const measured_choice & choice, planner_aim aim);
 // what it does, it would be a quarter of the budget, and those left save less.
 std::vector<lone_choice> next_choices(const planner_result & r, planner_aim aim, double budget);
 
-// What a search is given: of what was measured.
+// What a search is given: of what was measured; of layers with heads that are candidates only these.
 choice_table table_of(const planner_result & r, planner_aim aim);
 
 // What the table's frontier takes of it in some combination of at most that damage, layer by layer.

@@ -42,6 +42,12 @@ int64_t n_triangle_heads(const layer_plan & layer, int64_t n_head) {
                                               : 0;
 }
 
+std::string what_takes(const layer_entry & taken, std::span<const menu_entry> menu) {
+    const auto some = std::find_if(taken.of_head.begin(), taken.of_head.end(), [](int32_t e) { return e != k_dense; });
+    const int32_t entry = some == taken.of_head.end() ? taken.entry : *some;
+    return entry == k_dense ? "the plan to start from says" : menu[static_cast<size_t>(entry)].text;
+}
+
 }  // namespace
 
 std::string why_not_applied(const backend_statistics & s, const layer_mix & mix, std::span<const menu_entry> menu,
@@ -66,9 +72,7 @@ std::string why_not_applied(const backend_statistics & s, const layer_mix & mix,
             return fmt::format(
                 "the backend did not compute layer {} as {} on {} tokens, and measured so it would look "
                 "harmless. {}",
-                layer,
-                mix[layer] == k_dense ? "the plan to start from says" : menu[static_cast<size_t>(mix[layer])].text,
-                n_tokens, reasons_and_remedies(s));
+                layer, what_takes(mix[layer], menu), n_tokens, reasons_and_remedies(s));
         }
     }
     if (planned.any_sparse() && (!s.fallbacks.empty() || !s.plan_refused.empty())) {

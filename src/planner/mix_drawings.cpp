@@ -90,6 +90,10 @@ std::string seconds_chart(const planner_settings & settings, const planner_resul
     return draw_chart(chart);
 }
 
+bool takes(const layer_entry & layer, int32_t entry) {
+    return layer.entry == entry || std::find(layer.of_head.begin(), layer.of_head.end(), entry) != layer.of_head.end();
+}
+
 std::string choices_map(const planner_result & r) {
     svg_heat_map map;
     map.title = "Damage of each entry in each layer alone, nats";
@@ -105,7 +109,7 @@ std::string choices_map(const planner_result & r) {
         for (size_t i = 0; i < r.layers.size(); ++i) {
             const auto layer = static_cast<size_t>(r.layers[i]);
             map.values.back()[layer] = r.choices[i][entry].at_short.measured ? damage_counted(r, i, entry) : 0;
-            map.marked.back()[layer] = mix[layer] == static_cast<int32_t>(entry);
+            map.marked.back()[layer] = takes(mix[layer], static_cast<int32_t>(entry));
         }
     }
     return draw_heat_map(map);

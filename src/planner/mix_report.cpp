@@ -7,6 +7,7 @@
 #include "planner/lone_choices.h"
 #include "planner/mix_drawings.h"
 #include "profile/page/svg.h"
+#include "profile/unit_set.h"
 
 namespace tmx {
 namespace {
@@ -57,8 +58,8 @@ double median_dense(std::span<const mix_effect> effects) {
 
 // Of the layers that may take an entry, how many do.
 std::string how_many(const planner_result & r) {
-    const auto n_taken = static_cast<size_t>(std::count_if(r.mix.taken().entries.begin(), r.mix.taken().entries.end(),
-                                                           [](int32_t entry) { return entry >= 0; }));
+    const layer_mix mix = mix_of_combination(r, r.mix.taken());
+    const auto n_taken = std::count_if(mix.begin(), mix.end(), [](const layer_entry & e) { return e.takes_any(); });
     return fmt::format("{} of {} layers are not dense", n_taken, r.layers.size());
 }
 
@@ -78,6 +79,19 @@ std::string text_of_outcome(const start_outcome & start) {
         "given back that do most of the harm: {}",
         file, before, start.n_before(), show_number(start.search.after.first_kl), start.n_after(),
         text_of_given_back(start));
+}
+
+std::string text_of_heads(const planner_result & r) {
+    std::vector<int32_t> layers;
+    for (size_t i = 0; i < r.layers.size(); ++i) {
+        if (by_head(r, i)) {
+            layers.push_back(r.layers[i]);
+        }
+    }
+    const std::span<const int32_t> taken = std::span(r.mix.taken().entries).subspan(r.layers.size());
+    return fmt::format("layers {} were looked at head by head: {} of {} heads take an entry", format_layer_set(layers),
+                       std::count_if(taken.begin(), taken.end(), [](int32_t entry) { return entry >= 0; }),
+                       r.heads.size());
 }
 
 std::string check_table(const planner_result & r, const measured_mix & check) {
@@ -129,31 +143,37 @@ std::string ways_table(const planner_result & r) {
                            table + "</table>\n");
 }
 
-std::string outcome_of(const planner_settings & settings, const planner_result & r, size_t layer, size_t entry) {
-    const measured_choice & choice = r.choices[layer][entry];
+std::string outcome_of(const planner_settings & settings, const planner_result & r, size_t number, size_t entry) {
+    const measured_choice & choice = r.choices[number][entry];
     const bool measured = choice.at_short.measured;
-    return r.mix.taken().entries[layer] == static_cast<int32_t>(entry) ? "plan"
-           : !measured && saving_of(choice, settings.aim) <= 0         ? "saves nothing"
-           : !measured                                                 ? "another does no harm"
-           : damage_counted(r, layer, entry) > settings.budget()       ? "beyond the budget"
-           : !choice.at_long.measured && r.choosing.size() > 1         ? "another is better"
-                                                                       : "";
+    const bool is_layer = number < r.layers.size();
+    return r.mix.taken().entries[number] == static_cast<int32_t>(entry)    ? "plan"
+           : !measured && saving_of(choice, settings.aim) <= 0             ? "saves nothing"
+           : !measured                                                     ? "another does no harm"
+           : is_layer && by_head(r, number)                                ? "head by head"
+           : damage_counted(r, number, entry) > settings.budget()          ? "beyond the budget"
+           : is_layer && !choice.at_long.measured && r.choosing.size() > 1 ? "another is better"
+                                                                           : "";
 }
 
 std::string choice_table_html(const planner_settings & settings, const planner_result & r) {
-    std::string table = "<table>\n" + cells({"layer", "entry", "KL, shortest", "following tokens", "KL, longest",
-                                             "following tokens", "pairs", "saves", ""},
-                                            "th");
+    std::string table =
+        "<table>\n" + cells({r.heads.empty() ? "layer" : "layer, or layer.head", "entry", "KL, shortest",
+                             "following tokens", "KL, longest", "following tokens", "pairs", "saves", ""},
+                            "th");
     const auto pair = [](const damage & d) {
         return d.measured ? std::pair(html_number(d.first_kl), html_number(d.following_kl))
                           : std::pair(std::string("-"), std::string("-"));
     };
-    for (size_t i = 0; i < r.layers.size(); ++i) {
+    for (size_t i = 0; i < r.choices.size(); ++i) {
         for (size_t entry = 0; entry < r.menu.size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
+            if (i >= r.layers.size() && !choice.at_short.measured) {
+                continue;  // not all entries are, of heads
+            }
             const auto [short_first, short_following] = pair(choice.at_short);
             const auto [long_first, long_following] = pair(choice.at_long);
-            table += cells({std::to_string(r.layers[i]), html_text(r.menu[entry].text), short_first, short_following,
+            table += cells({name_of(candidate(r, i)), html_text(r.menu[entry].text), short_first, short_following,
                             long_first, long_following, percent(choice.kept_share),
                             html_number(1000 * choice.saved) + " ms", outcome_of(settings, r, i, entry)});
         }
@@ -170,6 +190,9 @@ std::vector<std::string> mix_summary(const planner_settings & settings, const pl
     lines.insert(lines.end(), r.left_out.begin(), r.left_out.end());
     if (r.start) {
         lines.push_back(text_of_outcome(*r.start));
+    }
+    if (!r.heads.empty()) {
+        lines.push_back(text_of_heads(r));
     }
     const measured_mix * check = measured_taken(r, r.mix, true);
     if (check == nullptr) {

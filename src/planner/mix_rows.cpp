@@ -97,16 +97,36 @@ json row_of_start(const planner_settings & settings, const start_outcome & start
             {"measurements", start.search.tried.size()}};
 }
 
+std::vector<unit> heads_taken(const planner_result & r) {
+    std::vector<unit> taken;
+    for (size_t i = 0; i < r.heads.size(); ++i) {
+        if (r.mix.taken().entries[r.layers.size() + i] >= 0) {
+            taken.push_back(r.heads[i]);
+        }
+    }
+    return taken;
+}
+
 }  // namespace
 
 std::string mix_scores_jsonl(const planner_result & r) {
     std::string text;
-    for (size_t i = 0; i < r.layers.size(); ++i) {
+    for (size_t i = 0; i < r.choices.size(); ++i) {
+        const unit u = candidate(r, i);
         for (size_t entry = 0; entry < r.menu.size(); ++entry) {
             const measured_choice & choice = r.choices[i][entry];
-            json row = {{"type", "choice"},        {"layer", r.layers[i]},       {"entry", r.menu[entry].text},
-                        {"saved_s", choice.saved}, {"pairs", choice.kept_share}, {"floor", r.floors[i]}};
-            add_damage(row, "at_shortest", choice.at_short);
+            if (u.head >= 0 && !choice.at_short.measured) {
+                continue;  // not all entries are, of heads
+            }
+            json row = {{"type", "choice"}, {"layer", u.layer}};
+            if (u.head >= 0) {
+                row["head"] = u.head;
+            }
+            row.update({{"entry", r.menu[entry].text},
+                        {"saved_s", choice.saved},
+                        {"pairs", choice.kept_share},
+                        {"floor", r.floors[i]}});
+            add_damage(row, u.head >= 0 ? "alone" : "at_shortest", choice.at_short);
             add_damage(row, "at_longest", choice.at_long);
             text += line_of(row);
         }
@@ -143,6 +163,12 @@ std::string mix_findings_jsonl(const planner_settings & settings, const planner_
     for (size_t entry = 0; entry < r.everywhere.size(); ++entry) {
         rows.push_back({{"finding", "everywhere"}, {"entry", r.menu[entry].text}});
         rows.back().update(distances(r, r.everywhere[entry]));
+    }
+    if (!r.heads.empty()) {
+        rows.push_back({{"finding", "heads"},
+                        {"looked_at", format_units(r.heads)},
+                        {"taken", format_units(heads_taken(r))},
+                        {"kl_budget", settings.budget()}});
     }
     if (r.triangle) {
         add_chosen(rows, settings, r, *r.triangle, "Triangle alone");

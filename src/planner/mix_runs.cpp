@@ -71,4 +71,22 @@ std::vector<mix_effect> mix_runs::run_within(const std::string & name, const mix
     });
 }
 
+std::vector<prompt_group> mix_runs::half_that_tells(const std::vector<prompt_group> & groups,
+                                                    const std::vector<mix_effect> & effects) const {
+    std::vector<prompt_group> halves = groups;
+    size_t next = 0;  // effect
+    for (prompt_group & half : halves) {
+        std::vector<told_context> contexts;
+        for (const size_t prompt : half.prompts) {
+            if (prompts_.specs()[prompt].question == 0) {
+                contexts.emplace_back();
+            }
+            contexts.back().prompts.push_back(prompt);
+            contexts.back().kl += effects[next++].effect.distance.mean_kl();
+        }
+        half.prompts = most_telling_half(std::move(contexts));
+    }
+    return halves;
+}
+
 }  // namespace tmx

@@ -40,6 +40,11 @@ class mix_runs {
     std::vector<mix_effect> run_within(const std::string & name, const mix_job & job,
                                        const std::vector<prompt_group> & groups, double budget);
 
+    // Of each group's contexts the half whose answers change most: what any change does shows there first. effects: on
+    // all prompts of the groups.
+    std::vector<prompt_group> half_that_tells(const std::vector<prompt_group> & groups,
+                                              const std::vector<mix_effect> & effects) const;
+
   private:
     mix_stage & stage_;
     run_clock & clock_;

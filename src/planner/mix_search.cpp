@@ -86,15 +86,22 @@ size_t go_back(const std::vector<combination> & path, double budget, const combi
 
 }  // namespace
 
-searched_path search_mix(const choice_table & table, double budget, const combination_kl & kl) {
-    searched_path found;
-    found.path = make_frontier(table);
-    const auto n_sizes = static_cast<int64_t>(found.path.size()) - 1;
+std::vector<combination> path_along_frontier(const choice_table & table, double budget, const combination_kl & kl) {
+    std::vector<combination> path = make_frontier(table);
+    const auto n_sizes = static_cast<int64_t>(path.size()) - 1;
     const selection along = choose_size(n_sizes, 1, budget, false, [&](int64_t number, bool held_out) {
-        return kl(found.path[static_cast<size_t>(number)], held_out);
+        return kl(path[static_cast<size_t>(number)], held_out);
     });
-    found.path.resize(static_cast<size_t>(along.size) + 1);
-    go_forward(table, budget, kl, found.path);
+    path.resize(static_cast<size_t>(along.size) + 1);
+    return path;
+}
+
+searched_path search_mix(const choice_table & table, double budget, const combination_kl & kl, bool forward) {
+    searched_path found;
+    found.path = path_along_frontier(table, budget, kl);
+    if (forward) {
+        go_forward(table, budget, kl, found.path);
+    }
     found.taken = go_back(found.path, budget, kl);
     return found;
 }

@@ -29,6 +29,10 @@ struct searched_path {
 // 3. Back along this path until held-out prompts agree: 1, 2, 4, ... combinations at a time, then a bisection on these
 //    gives back what the last step took too much.
 // A KL that is no number is beyond every budget. Dense is never measured.
-searched_path search_mix(const choice_table & table, double budget, const combination_kl & kl);
+// forward: false leaves out the second step, which takes what happens to fit the prompts that choose.
+searched_path search_mix(const choice_table & table, double budget, const combination_kl & kl, bool forward = true);
+
+// The first step alone: from all dense to that combination.
+std::vector<combination> path_along_frontier(const choice_table & table, double budget, const combination_kl & kl);
 
 }  // namespace tmx

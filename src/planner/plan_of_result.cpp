@@ -24,7 +24,7 @@ std::vector<set_effect> effects_of(const measured_mix & m) {
 
 // What an entry does in each candidate layer.
 void add_choices(json & row, const planner_result & r, size_t entry) {
-    for (size_t layer = 0; layer < r.choices.size(); ++layer) {
+    for (size_t layer = 0; layer < r.layers.size(); ++layer) {
         const measured_choice & choice = r.choices[layer][entry];
         const bool measured = choice.at_short.measured;
         row["damage"].push_back(measured ? json(rounded(damage_counted(r, layer, entry))) : json(nullptr));
@@ -85,6 +85,9 @@ std::string provenance_of(const planner_settings & settings, const planner_resul
         file["start"] = start_json(*r.start);
     }
     file["candidates"] = format_layer_set(r.layers);
+    if (!r.heads.empty()) {
+        file["by_head"] = format_units(r.heads);
+    }
     file["menu"] = menu_json(r);
     const combination & taken = r.mix.taken();
     file["predicted"] = {{"damage", rounded(taken.damage)},

@@ -10,7 +10,9 @@
 #include "measure/hash.h"
 #include "measure/stage_clock.h"
 #include "planner/entry_times.h"
+#include "planner/heads/head_choices.h"
 #include "planner/lone_choices.h"
+#include "planner/lone_runs.h"
 #include "planner/mix_runs.h"
 #include "planner/plan_of_result.h"
 #include "planner/start/start_stage.h"
@@ -25,15 +27,6 @@ constexpr const char * k_control = "means:keep=0.95";
 
 // Of a combination, added up, in budgets: what adds up to more is not measured on the longest prompts.
 constexpr double k_most_damage = 4;
-
-damage damage_of(const std::vector<prompt_group> & groups, const std::vector<fidelity> & on) {
-    damage d;
-    d.measured = true;
-    d.first_kl = worst_mean(groups, [&](size_t prompt) { return on[prompt].first_kl; });
-    d.following_kl = worst_mean(groups, [&](size_t prompt) { return on[prompt].following_kl; });
-    d.mean_kl = worst_mean(groups, [&](size_t prompt) { return on[prompt].mean_kl(); });
-    return d;
-}
 
 std::vector<int32_t> candidates(const model_facts & facts) {
     std::vector<int32_t> layers;
@@ -55,6 +48,7 @@ class planner_run {
           keys_(settings.base, model_sha256_, arithmetic_of(b)),
           stage_(settings_, keys_, b, m, prompts, records_),
           runs_(stage_, clock_, prompts),
+          lone_(settings_, runs_, prompts),
           has_floors_(any_quantised(settings.base.model_path)) {
         result_.facts = m.facts();
         result_.model_sha256 = model_sha256_;
@@ -64,11 +58,7 @@ class planner_run {
         result_.n_prompts = static_cast<int64_t>(prompts.numbers(false).size());
         result_.n_on_file = static_cast<int64_t>(records_.n_found());
         result_.measured_up_to = result_.held_out.back().n_tokens;
-        // Those that are measured with single layers first: the shortest, and the user's own.
-        for (const prompt_group & group : result_.choosing) {
-            const bool own = group.length == 0;
-            (own || &group == &result_.choosing.front() ? short_ : others_).push_back(group);
-        }
+        measure_alone_on(result_.choosing);
     }
 
     planner_result run() {
@@ -77,8 +67,15 @@ class planner_run {
         leave_out_what_fails();
         measure_everywhere();
         predict_times();
+        if (settings_.base.per_head) {
+            measure_alone_on(runs_.half_that_tells(result_.choosing, result_.everywhere.back().effects));
+        }
         measure_floors();
-        result_.mix = search_in(measure_choices());
+        choice_table table = measure_choices();
+        if (settings_.base.per_head) {
+            look_at_heads(table);
+        }
+        result_.mix = search_in(table);
         const bool compare = n_entries() > 1 && !settings_.base.quick && !settings_.plan_only && !settings_.start;
         if (const int32_t entry = plain_triangle(); entry >= 0 && compare) {
             measure_triangle(static_cast<size_t>(entry));
@@ -98,15 +95,27 @@ class planner_run {
     record_keys keys_;
     mix_stage stage_;
     mix_runs runs_;
-    std::vector<prompt_group> short_, others_;  // of the prompts that choose
+    lone_runs lone_;
+    // Of the prompts that choose those that single layers and heads are measured on: the shortest with the user's own,
+    // which come first, and others.
+    std::vector<prompt_group> short_, others_;
     bool has_floors_;
     double start_weight_ = 0;  // foreseen
     planner_result result_;
 
     size_t n_entries() const { return result_.menu.size(); }
 
-    // What is going to be done, as far as it is known: that half of the choices are not measured is a guess, and that
-    // most of a search's tries end with the shortest prompts.
+    void measure_alone_on(const std::vector<prompt_group> & groups) {
+        short_.clear();
+        others_.clear();
+        for (const prompt_group & group : groups) {
+            const bool own = group.length == 0;
+            (own || &group == &groups.front() ? short_ : others_).push_back(group);
+        }
+    }
+
+    // What is going to be done, as far as it is known: that half of the choices are not measured is a guess, that a
+    // quarter of all heads is, and that most of a search's tries end with the shortest prompts.
     void foresee() {
         const auto n_layers = static_cast<double>(result_.layers.size());
         const auto n_menu = static_cast<double>(settings_.menu.size());
@@ -115,8 +124,10 @@ class planner_run {
                              (others_.empty() ? 0 : n_menu / 4 * n_layers * runs_.weight_of({others_.back()}));
         const double bisection = std::ceil(std::log2(n_layers * n_menu + 1)) * all;
         const double search = bisection + n_layers * all / 2 + 2 * runs_.weight_of(result_.held_out);
+        const double part = settings_.base.per_head ? 0.5 : 1;  // of the contexts, for what is alone
+        const double heads = settings_.base.per_head ? n_layers * result_.facts.n_head / 4 * part * all : 0;
         start_weight_ = weight_of_start(settings_, runs_, result_.choosing, result_.held_out);
-        clock_.expect(work_kind::prefill, start_weight_ + (n_menu + 1) * all + alone + 2 * search);
+        clock_.expect(work_kind::prefill, start_weight_ + (n_menu + 1) * all + part * alone + heads + 2 * search);
         const std::string what = fmt::format(
             "{} entries in {} layers, {} prompts that choose, {} that check, of up to {} tokens{}",
             settings_.menu.size(), result_.layers.size(), result_.n_prompts, prompts_of(result_.held_out).size(),
@@ -175,20 +186,9 @@ class planner_run {
 
     const std::string & menu_text(size_t entry) const { return settings_.menu[entry].text; }
 
-    // Mean over all positions, of prompts that choose.
-    double kl_of_start(const std::vector<prompt_group> & groups) const {
-        const std::vector<size_t> all = prompts_of(result_.choosing);
-        const std::vector<size_t> asked = prompts_of(groups);
-        return worst_mean(groups, [&](size_t i) {
-            const auto place = std::find(all.begin(), all.end(), asked[i]) - all.begin();
-            return result_.dense.effects[static_cast<size_t>(place)].effect.distance.mean_kl();
-        });
-    }
-
     void measure_everywhere() {
         const double any = std::numeric_limits<double>::infinity();
         result_.dense = measure("dense", mix_of(result_.facts.n_layer, {}, k_dense), false, any);
-        result_.start_grows = others_.empty() ? 0 : kl_of_start({others_.back()}) - kl_of_start(short_);
         for (size_t entry = 0; entry < n_entries(); ++entry) {
             result_.everywhere.push_back(measure("methods", everywhere(entry), false, any));
         }
@@ -215,53 +215,38 @@ class planner_run {
         }
     }
 
-    // [contexts][questions]: the groups' prompts.
-    std::vector<std::vector<size_t>> contexts_of(const std::vector<prompt_group> & groups) const {
-        std::vector<std::vector<size_t>> contexts;
-        for (const size_t prompt : prompts_of(groups)) {
-            if (prompts_.specs()[prompt].question == 0) {
-                contexts.emplace_back();
-            }
-            contexts.back().push_back(prompt);
-        }
-        return contexts;
+    // The entry in one layer; a start's heads take nothing there.
+    lone_job alone(const lone_choice & c) const {
+        const int32_t layer = result_.layers[c.layer];
+        const int32_t n_head = result_.facts.n_head;
+        lone_job job{mix_of(result_.facts.n_layer, {}, k_dense), fmt::format("{} alone {}", layer, menu_text(c.entry))};
+        job.mix[static_cast<size_t>(layer)] =
+            on_heads(free_heads(layer, n_head, settings_.start_layers()), n_head, static_cast<int32_t>(c.entry));
+        return job;
     }
 
-    // [list][prompts of the groups]. Context by context: each one's dense answers are needed once.
-    std::vector<std::vector<fidelity>> run_alone(const std::string & name, const std::vector<prompt_group> & groups,
-                                                 const std::vector<lone_choice> & list) {
-        std::vector<mix_job> jobs;
-        std::vector<size_t> of_job;  // number in the list
-        for (const std::vector<size_t> & context : contexts_of(groups)) {
-            for (size_t i = 0; i < list.size(); ++i) {
-                const int32_t number = result_.layers[list[i].layer];
-                const layer_mix mix = mix_of(result_.facts.n_layer, {&number, 1}, static_cast<int32_t>(list[i].entry));
-                for (const size_t prompt : context) {
-                    jobs.push_back({mix, prompt, fmt::format("{} alone {}", number, menu_text(list[i].entry))});
-                    of_job.push_back(i);
-                }
-            }
+    // [list][prompts of the groups]
+    std::vector<std::vector<mix_effect>> run_alone(const std::string & name, const std::vector<prompt_group> & groups,
+                                                   const std::vector<lone_choice> & list) {
+        std::vector<lone_job> jobs;
+        for (const lone_choice & c : list) {
+            jobs.push_back(alone(c));
         }
-        const std::vector<mix_effect> effects = runs_.run(name, jobs);
-        std::vector<std::vector<fidelity>> rows(list.size());
-        for (size_t i = 0; i < effects.size(); ++i) {
-            rows[of_job[i]].push_back(effects[i].effect.distance);
-        }
-        return rows;
+        return lone_.run(name, groups, jobs);
     }
 
     void measure_alone(const std::string & name, const std::vector<prompt_group> & groups,
                        const std::vector<lone_choice> & list, damage measured_choice::*where) {
-        const std::vector<std::vector<fidelity>> rows = run_alone(name, groups, list);
+        const std::vector<std::vector<mix_effect>> rows = run_alone(name, groups, list);
         for (size_t i = 0; i < list.size(); ++i) {
             result_.choices[list[i].layer][list[i].entry].*where = damage_of(groups, rows[i]);
         }
     }
 
-    // Where activations are not rounded to 8 bits, a change that leaves out next to nothing does what the start does. A
-    // model that the control cannot treat has no floors.
+    // Where activations are not rounded to 8 bits, a change that leaves out next to nothing does nothing. A model that
+    // the control cannot treat has no floors.
     void measure_floors() {
-        result_.floors.assign(result_.layers.size(), has_floors_ ? 0 : kl_of_start(short_));
+        result_.floors.assign(result_.layers.size(), 0);
         if (!has_floors_) {
             return;
         }
@@ -276,7 +261,7 @@ class planner_run {
         } catch (const not_applied &) {
             return;
         }
-        const std::vector<std::vector<fidelity>> rows = run_alone("floors", short_, list);
+        const std::vector<std::vector<mix_effect>> rows = run_alone("floors", short_, list);
         for (size_t layer = 0; layer < rows.size(); ++layer) {
             result_.floors[layer] = damage_of(short_, rows[layer]).mean_kl;
         }
@@ -338,19 +323,66 @@ class planner_run {
         return -1;
     }
 
+    double kl_of(const combination & c, bool held_out, double budget, std::vector<measured_mix> & within) {
+        measured_mix m = measure(held_out ? "checked" : "tried", mix_of_combination(result_, c), held_out, budget);
+        const double kl = m.worst_kl;
+        if (kl <= budget) {
+            within.push_back(std::move(m));
+        }
+        return kl;
+    }
+
     planner_search search_in(const choice_table & table) {
         planner_search s;
         s.frontier = make_frontier(table);
-        s.found = search_mix(table, settings_.budget(), [&](const combination & c, bool held_out) {
-            measured_mix m =
-                measure(held_out ? "checked" : "tried", mix_of_combination(result_, c), held_out, settings_.budget());
-            const double kl = m.worst_kl;
-            if (kl <= settings_.budget()) {
-                s.measured.push_back(std::move(m));
-            }
-            return kl;
-        });
+        s.found = search_mix(
+            table, settings_.budget(),
+            [&](const combination & c, bool held_out) { return kl_of(c, held_out, settings_.budget(), s.measured); },
+            !settings_.base.per_head);
         return s;
+    }
+
+    // Of layers that are left dense where half of what the start leaves of the budget is used: all that a search may
+    // get to.
+    std::vector<lone_choice> layers_to_look_at(const choice_table & table) {
+        const double halfway = (result_.dense.worst_kl + settings_.budget()) / 2;
+        std::vector<measured_mix> within;
+        const std::vector<combination> path = path_along_frontier(
+            table, halfway, [&](const combination & c, bool held_out) { return kl_of(c, held_out, halfway, within); });
+        std::vector<lone_choice> list = layers_left(result_, path.back(), settings_.aim);
+        std::erase_if(list, [&](const lone_choice & c) { return heads_of(c).size() < 2; });
+        return list;
+    }
+
+    std::vector<unit> heads_of(const lone_choice & c) const {
+        return free_heads(result_.layers[c.layer], result_.facts.n_head, settings_.start_layers());
+    }
+
+    // Their heads are candidates of the table in their place.
+    void look_at_heads(choice_table & table) {
+        std::vector<lone_head> heads;
+        std::vector<lone_job> jobs;
+        for (const lone_choice & c : layers_to_look_at(table)) {
+            for (const unit & u : heads_of(c)) {
+                heads.push_back({u, c, {}, 0});
+                jobs.push_back({mix_of(result_.facts.n_layer, {}, k_dense),
+                                fmt::format("{} alone {}", name_of(u), menu_text(c.entry))});
+                jobs.back().mix[static_cast<size_t>(u.layer)] =
+                    on_heads({u}, result_.facts.n_head, static_cast<int32_t>(c.entry));
+            }
+        }
+        std::vector<prompt_group> groups = short_;
+        groups.insert(groups.end(), others_.begin(), others_.end());
+        const std::vector<std::vector<mix_effect>> rows = lone_.run("heads", groups, jobs);
+        for (size_t i = 0; i < heads.size(); ++i) {
+            heads[i].alone = damage_of(groups, rows[i]);
+            for (const mix_effect & e : rows[i]) {
+                heads[i].skipped += e.layers[static_cast<size_t>(heads[i].head.layer)].skipped;
+            }
+        }
+        add_heads(result_, heads);
+        table = table_of(result_, settings_.aim);
+        drop_useless(table, settings_.budget());
     }
 };
 

@@ -30,7 +30,7 @@ struct measured_choice {
     damage at_short;   // on the shortest prompts that choose, and the user's own
     damage at_long;    // on the longest; not measured where these are the shortest, or the entry was dropped before
     double saved = 0;  // seconds of the longest prompts, may be below 0
-    // Of the layer's pairs, in the longest prompts: what is computed, and what would be without it.
+    // Of its layer's pairs, in the longest prompts: what is computed, and what would be without it.
     double kept_share = 1;
     double start_share = 1;
 };
@@ -63,12 +63,12 @@ struct planner_result {
     std::vector<std::string> left_out;  // why others cannot, for people
     std::vector<prompt_group> choosing, held_out;
     std::vector<int32_t> layers;         // candidates: those without a window
+    std::vector<unit> heads;             // candidates behind them: of layers that were looked at head by head
     std::optional<start_outcome> start;  // none: mixes start from all dense
-    measured_mix dense;      // without any entry: all dense, or what mixes start from; on prompts that choose
-    double start_grows = 0;  // what it does more on the longest prompts than on the shortest, mean KL
+    measured_mix dense;  // without any entry: all dense, or what mixes start from; on prompts that choose
     std::vector<measured_mix> everywhere;               // [entry], in every candidate layer, on prompts that choose
-    std::vector<std::vector<measured_choice>> choices;  // [layers][entry]
-    // [layers] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: not known
+    std::vector<std::vector<measured_choice>> choices;  // [layers, then heads][entry]
+    // [layers, then heads] mean KL on the shortest prompts of a change that does nothing but round otherwise; 0: none
     std::vector<double> floors;
     planner_search mix;  // of the whole menu
     // Of Triangle attention alone, beside it. None: a quick run, one for the plan only, or no such entry.
@@ -76,10 +76,15 @@ struct planner_result {
     plan value;
 };
 
+unit candidate(const planner_result & r, size_t number);  // a layer, or a head
+
+// Whether its heads are candidates in its place. layer: number in planner_result::layers.
+bool by_head(const planner_result & r, size_t layer);
+
 layer_mix mix_of_combination(const planner_result & r, const combination & c);
 
-// What a choice does beyond its layer's floor. REQUIRES at_short measured.
-double damage_counted(const planner_result & r, size_t layer, size_t entry);
+// What a choice does beyond its layer's floor; a head's is its part of what its layer does. REQUIRES at_short measured.
+double damage_counted(const planner_result & r, size_t number, size_t entry);
 
 // What the search took, on prompts that choose or that check; null: not measured there, or it is dense.
 const measured_mix * measured_taken(const planner_result & r, const planner_search & s, bool held_out);

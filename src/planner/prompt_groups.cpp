@@ -1,8 +1,10 @@
 #include "planner/prompt_groups.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <utility>
 
 namespace tmx {
@@ -45,6 +47,22 @@ double worst_mean(const std::vector<prompt_group> & groups, const std::function<
         worst = std::max(worst, sum / static_cast<double>(group.prompts.size()));
     }
     return worst;
+}
+
+std::vector<size_t> most_telling_half(std::vector<told_context> contexts) {
+    std::vector<size_t> order(contexts.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    for (told_context & each : contexts) {
+        each.kl = std::isnan(each.kl) ? std::numeric_limits<double>::infinity() : each.kl;
+    }
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return contexts[a].kl > contexts[b].kl; });
+    order.resize((order.size() + 1) / 2);
+    std::sort(order.begin(), order.end());
+    std::vector<size_t> prompts;
+    for (const size_t number : order) {
+        prompts.insert(prompts.end(), contexts[number].prompts.begin(), contexts[number].prompts.end());
+    }
+    return prompts;
 }
 
 bool mean_beyond(const std::vector<prompt_group> & groups, const std::vector<double> & first_values, double limit) {

@@ -23,6 +23,16 @@ std::vector<size_t> prompts_of(const std::vector<prompt_group> & groups);  // gr
 // The largest of the groups' means, of values of prompts_of(groups). REQUIRES at least one group.
 double worst_mean(const std::vector<prompt_group> & groups, const std::function<double(size_t i)> & value);
 
+// Prompts that ask about one context, and what a change does to their answers together.
+struct told_context {
+    std::vector<size_t> prompts;
+    double kl = 0;
+};
+
+// Prompts of the half of the contexts, rounded up, of the largest KL; contexts stay in their order. Of equal ones the
+// first stay; a KL that is no number counts as the largest.
+std::vector<size_t> most_telling_half(std::vector<told_context> contexts);
+
 // Whether the values of the first prompts alone say that a group's mean is more than the limit, or no number: when none
 // of the others is below 0.
 bool mean_beyond(const std::vector<prompt_group> & groups, const std::vector<double> & first_values, double limit);

@@ -17,7 +17,8 @@ constexpr const char * name_of(planner_aim aim) {
     return aim == planner_aim::time ? "time" : "pairs";
 }
 
-// Of `base` the model, prompts, shape, device, precision and record file count; `value` is the budget.
+// Of `base` the model, prompts, shape, device, precision and record file count; `value` is the budget, and with
+// `per_head` layers that take nothing as a whole are looked at head by head.
 struct planner_settings {
     profile_settings base;
     std::vector<menu_entry> menu;  // at least one

@@ -16,6 +16,16 @@ class rule_selector final : public cuda_selector {
 
     int64_t block_keys() const noexcept override { return block_keys_of(rule_); }
 
+    double expected_share() const noexcept override {
+        const std::span<const selection_parameter> parameters = selection_method_of(rule_.method).parameters;
+        for (size_t i = 0; i < parameters.size(); ++i) {
+            if (parameters[i].name == "keep" && rule_.values[i] > 0) {
+                return rule_.values[i];
+            }
+        }
+        return 1;
+    }
+
     int64_t workspace_bytes(const attention_args & args,
                             std::span<const cuda_selected_rows> rows) const noexcept override {
         const method_row & row = row_of_method(rule_.method);

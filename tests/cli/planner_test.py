@@ -38,8 +38,14 @@ def numbers(text):
     return [number for end in ends for number in range(int(end[0]), int(end[-1]) + 1)]
 
 
+def heads_of(text):
+    """Of a set of heads: "0:1,3;2:0-8"."""
+    parts = (part.split(":") for part in text.split(";"))
+    return [(int(layer), head) for layer, heads in parts for head in numbers(heads)]
+
+
 def given_back(row):
-    """Layers with the heads that a finding says are given back: "0:1,3;2:0-8"."""
+    """Layers with the heads that a finding says are given back."""
     return [(int(layer), numbers(heads)) for layer, heads in (part.split(":") for part in row["given_back"].split(";"))]
 
 
@@ -52,7 +58,7 @@ class Usage(Case):
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_what_a_menu_excludes(self):
-        for other in (["--select", "3"], ["--method", "both"], ["--layers", "3"], ["--per-head"], ["--order-by", "ablation"],
+        for other in (["--select", "3"], ["--method", "both"], ["--layers", "3"], ["--order-by", "ablation"],
                       ["--ablate-in", "probe"], ["--threshold", "1"], ["--curve"], ["--yardsticks"]):  # fmt: skip
             self.check(run(*command(self.folder, *MENU, *other)), 2, "--menu", other[0])
         self.check(run(*command(self.folder, *MENU, "--check-samples", "0")), 2, "--check-samples")
@@ -226,6 +232,35 @@ class Mixes(Case):
         write_start("0,5")
         _, least = profile("--kl-budget", "1e-30")
         self.assertEqual((least["heads_after"], least["first_kl_after"], least["given_back"]), (9, 0, "0:0-8"))
+
+    def test_layers_that_take_nothing_are_looked_at_head_by_head(self):
+        heads = os.path.join(self.folder, "heads.json")
+        shape = {"architecture": "llama", "layers": N_LAYER, "heads": 9, "kv_heads": 3, "head_dim": 64}
+        start = {"format": "trianglemix-plan", "version": 1, "model": shape, "sink": 4, "window": 24, "last": 16}
+        with open(heads, "w", encoding="utf-8") as file:
+            json.dump(start | {"triangle_layers": "3", "per_head": {"3": {"dense_heads": "1-7"}}}, file)
+        outputs = {name: os.path.join(self.folder, name) for name in ("scores", "findings", "report")}
+        arguments = command(self.folder, "--builtin", "needle", "--length", "300", "--quick", "--aim", "pairs", "--start", heads,
+                            "--menu", "stride:stride=3", "--per-head", "--start-share", "1", "--kl-budget", "0.0008",
+                            *(each for name, path in outputs.items() for each in (f"--{name}", path)))  # fmt: skip
+        self.check(run(*arguments), 0, "were looked at head by head: ", "checked on 1 other prompts")
+        rows = [json.loads(line) for line in text_of(self.folder, "findings").splitlines()]
+        found = next(row for row in rows if row["finding"] == "heads")
+        looked_at, taken = (heads_of(found[name]) for name in ("looked_at", "taken"))
+        self.assertTrue(taken and set(taken) < set(looked_at), found)
+        plan = json.loads(text_of(self.folder, "plan.json"))
+        self.assertEqual(plan["provenance"]["by_head"], found["looked_at"])
+        selected = {(layer, head) for rule in plan["dynamic"] for layer in numbers(rule["layers"])
+                    for head in numbers(rule.get("heads", "0-8"))}  # fmt: skip
+        by_head = {layer for layer, _ in looked_at}
+        self.assertEqual({each for each in selected if each[0] in by_head}, set(taken))
+        scores = [json.loads(line) for line in text_of(self.folder, "scores").splitlines()]
+        self.assertEqual([(row["layer"], row["head"]) for row in scores if "head" in row], looked_at)
+        self.assertIn("head by head</td>", text_of(self.folder, "report"))
+        # The same records give the same plan, and nothing is measured again.
+        before = [text_of(self.folder, name) for name in ("plan.json", "plan.json.records.jsonl")]
+        self.check(run(*arguments), 0, "going on with")
+        self.assertEqual([text_of(self.folder, name) for name in ("plan.json", "plan.json.records.jsonl")], before)
 
     def test_floors_are_measured_with_quantised_weights_only(self):
         arguments = command(self.folder, "--menu", "stride:stride=3", *SHORT, "--kl-budget", "9")

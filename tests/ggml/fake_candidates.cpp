@@ -17,7 +17,8 @@ std::vector<proxy_candidate> proxy_candidates() {
         auto & gpu = *new test::fake_gpu({.asynchronous = false,
                                           .events = true,
                                           .number = i,
-                                          .sums = sums == nullptr || std::string_view(sums) != "0"});
+                                          .sums = sums == nullptr || std::string_view(sums) != "0",
+                                          .host_memory = true});
         ggml_backend_device_register(gpu.device());
         candidates.push_back(test::candidate_for(gpu));
     }

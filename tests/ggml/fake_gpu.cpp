@@ -171,7 +171,10 @@ constexpr ggml_backend_device_i k_device = {
         },
     .init_backend = fake_init,
     .get_buffer_type = [](ggml_backend_dev_t device) { return gpu_of(device).buffer_type(); },
-    .get_host_buffer_type = nullptr,
+    .get_host_buffer_type =
+        [](ggml_backend_dev_t device) {
+            return gpu_of(device).options().host_memory ? ggml_backend_cpu_buffer_type() : nullptr;
+        },
     .buffer_from_host_ptr = nullptr,
     .supports_op = [](ggml_backend_dev_t,
                       const ggml_tensor * op) { return ggml_backend_dev_supports_op(cpu_device(), op); },

@@ -71,7 +71,8 @@ struct fake_gpu_options {
     bool asynchronous = true;
     bool events = true;
     int number = 0;
-    bool sums = true;  // its registry adds up what the devices of a tensor split computed
+    bool sums = true;          // its registry adds up what the devices of a tensor split computed
+    bool host_memory = false;  // it has a type of host memory that it reads fast: the CPU's
 };
 
 class fake_gpu {

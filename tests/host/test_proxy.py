@@ -84,6 +84,16 @@ class Answers(unittest.TestCase):
                 print(f"{LENGTHS[i]:5} tokens: proxy against the CPU device, first-token KL {divergence:.1e}", flush=True)
                 self.assertLessEqual(divergence, self.yardstick.kl_bound)
 
+    def test_embeddings_are_looked_up_for_the_gpu(self):
+        got, shown = answers(GPU, settings.with_fake_gpu(TRIANGLEMIX_PRODUCTS_MIN_ROWS="64"), together=False)
+        print(shown["embeddings"], flush=True)
+        self.assertGreater(shown["embeddings"]["rows"], sum(LENGTHS) - 64 * len(LENGTHS))
+        self.compare(got)
+        off = {"TRIANGLEMIX_PRODUCTS_MIN_ROWS": "64", "TRIANGLEMIX_PRODUCTS": "off"}
+        _, shown = answers(GPU, settings.with_fake_gpu(**off), together=False)
+        self.assertEqual(shown["embeddings"]["rows"], 0)
+        self.assertEqual(self.stock_statistics["embeddings"]["rows"], 0, "fewer than pay")
+
     def test_feed_forward_on_the_cpu_exact_and_by_plan(self):
         host = [*GPU, "-ot", "ffn_.*=CPU"]  # each layer's attention is then a graph of its own
         got, shown = answers(host, settings.with_fake_gpu(TRIANGLEMIX_STRICT="1"))

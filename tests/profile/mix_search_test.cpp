@@ -18,11 +18,12 @@ class Simulated {
   public:
     explicit Simulated(std::function<double(const combination & c, bool held_out)> rule) : rule_(std::move(rule)) {}
 
-    searched_path search(const choice_table & table, double budget) {
-        return search_mix(table, budget, [this](const combination & c, bool held_out) {
+    searched_path search(const choice_table & table, double budget, bool forward = true) {
+        const combination_kl kl = [this](const combination & c, bool held_out) {
             (held_out ? checked : tried).push_back(c.entries);
             return rule_(c, held_out);
-        });
+        };
+        return search_mix(table, budget, kl, forward);
     }
 
     std::vector<std::vector<int32_t>> tried, checked;
@@ -84,6 +85,18 @@ TEST(MixSearch, EndsWhenARowOfTriesFailed) {
     const searched_path found = model.search(equal_layers(500, {{0.1, 1, true}}), 1);
     EXPECT_EQ(n_taken(found.path[found.taken]), 5);
     EXPECT_LT(model.tried.size(), 9 + 13U);
+}
+
+TEST(MixSearch, AloneAlongTheFrontierNothingIsTriedThatHappensToFit) {
+    const choice_table table = {{{0.3, 1, true}}, {{0.4, 1, true}}, {{0.5, 1, true}}, {{0.6, 1, true}}};
+    Simulated model([](const combination & c, bool) { return c.entries[2] >= 0 ? 9 : n_taken(c) > 3 ? 9 : 0.5; });
+    EXPECT_EQ(n_taken(model.search(table, 1).path.back()), 3) << "around the third";
+    const searched_path along = model.search(table, 1, false);
+    EXPECT_EQ(along.path.back().entries, (std::vector<int32_t>{0, 0, -1, -1}));
+    EXPECT_EQ(along.taken, 2U);
+    const combination_kl any = [](const combination &, bool) { return 0.5; };
+    EXPECT_EQ(path_along_frontier(table, 1, any).size(), 5U);
+    EXPECT_EQ(path_along_frontier(table, 0.4, any).size(), 1U) << "dense is never measured";
 }
 
 TEST(MixSearch, HeldOutPromptsDecideInFewSteps) {

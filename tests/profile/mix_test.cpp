@@ -47,8 +47,8 @@ class MixApplied : public ::testing::Test {
 TEST_F(MixApplied, EveryLayerAsPlanned) {
     const backend_statistics s =
         statistics_of({layer_json(0, 0, 36, 6), layer_json(1, 1, 30, 12), layer_json(2, 1, 42, 0)});
-    EXPECT_EQ(why(s, {0, 1, 2}), "");
-    EXPECT_EQ(why(s, {k_dense, k_dense, k_dense}), "");
+    EXPECT_EQ(why(s, {{0}, {1}, {2}}), "");
+    EXPECT_EQ(why(s, {{k_dense}, {k_dense}, {k_dense}}), "");
 }
 
 TEST_F(MixApplied, ALayerThatWasNotIsNamed) {
@@ -56,16 +56,16 @@ TEST_F(MixApplied, ALayerThatWasNotIsNamed) {
         EXPECT_NE(why(s, mix).find(what), std::string::npos) << why(s, mix);
     };
     const json good = layer_json(0, 0, 36, 6);
-    names(statistics_of({layer_json(0, 0, 37, 5)}), {0, k_dense, k_dense},
+    names(statistics_of({layer_json(0, 0, 37, 5)}), {{0}, {k_dense}, {k_dense}},
           "did not compute layer 0 as triangle on 6 tokens");
-    names(statistics_of({good, layer_json(1, 0, 30, 12)}), {0, 1, k_dense}, "layer 1 as stride:stride=3");
-    names(statistics_of({good, layer_json(1, 1, 29, 12)}), {0, 1, k_dense}, "layer 1");
-    names(statistics_of({good, layer_json(1, 1, 30, 11, 1)}), {0, 1, k_dense}, "layer 1");
-    names(statistics_of({good}), {0, k_dense, 2}, "layer 2 as triangle+stride:stride=3");
+    names(statistics_of({good, layer_json(1, 0, 30, 12)}), {{0}, {1}, {k_dense}}, "layer 1 as stride:stride=3");
+    names(statistics_of({good, layer_json(1, 1, 29, 12)}), {{0}, {1}, {k_dense}}, "layer 1");
+    names(statistics_of({good, layer_json(1, 1, 30, 11, 1)}), {{0}, {1}, {k_dense}}, "layer 1");
+    names(statistics_of({good}), {{0}, {k_dense}, {2}}, "layer 2 as triangle+stride:stride=3");
     backend_statistics fell_back = statistics_of({good});
     fell_back.fallbacks["cell_order"] = 1;
-    names(fell_back, {0, k_dense, k_dense}, "cell_order");
-    EXPECT_EQ(why(fell_back, {k_dense, k_dense, k_dense}), "") << "nothing was planned";
+    names(fell_back, {{0}, {k_dense}, {k_dense}}, "cell_order");
+    EXPECT_EQ(why(fell_back, {{k_dense}, {k_dense}, {k_dense}}), "") << "nothing was planned";
 }
 
 TEST(LayerCosts, ReadAndKept) {

@@ -94,7 +94,7 @@ TEST(Menu, ErrorsSayWhatWasFoundAndWhatIsAllowed) {
 TEST(Mix, TextAndPlan) {
     const std::vector<menu_entry> menu =
         parse_menu("stride:stride=7,triangle:window=64,triangle+stride:stride=3", k_shape, false);
-    const layer_mix mix = {1, 0, k_dense, 2, 0};
+    const layer_mix mix = {{1}, {0}, {k_dense}, {2}, {0}};
     EXPECT_EQ(text_of(mix, menu), "stride:stride=7 1,4; triangle:window=64 0; triangle+stride:stride=3 3");
     EXPECT_EQ(text_of(mix_of(5, {}, 0), menu), "dense");
     const plan p = plan_of_mix(mix, menu, k_model, k_shape);

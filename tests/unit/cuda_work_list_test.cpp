@@ -2,8 +2,10 @@
 // and what a tile that needs no mask holds is kept.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <random>
@@ -24,9 +26,11 @@ struct call {
     std::vector<uint8_t> selected;
     bool per_query_head = false;
     int64_t block_keys = 128;
+    double expected_share = 1;
 
     work_list make(const list_config & config) const {
-        return make_work_list(args, segments, lists, {selected, per_query_head, block_keys}, places, config);
+        return make_work_list(args, segments, lists, {selected, per_query_head, block_keys, expected_share}, places,
+                              config);
     }
 
     void add(int64_t row_begin, int64_t n_rows, int64_t rank_begin, const band & kept, int32_t batch = 0) {
@@ -187,6 +191,40 @@ TEST(cuda_work_list, long_items_start_first) {
     for (size_t i = 1; i < list.items.size(); ++i) {
         EXPECT_LE(size_of(list.items[i].walk), 2 * size_of(list.items[i - 1].walk));
     }
+}
+
+TEST(cuda_work_list, dense_rows_start_before_selected_ones) {
+    call c = heads(4, 2);
+    c.add(0, 896, 10000, {});
+    c.add(896, 128, 10896, {});
+    c.selected = {1, 0};
+    const work_list list = c.make({64, 8});
+    const auto is_selected = [](const work_item & item) { return item.place.row_begin < 896; };
+    EXPECT_TRUE(std::is_partitioned(list.items.begin(), list.items.end(), std::not_fn(is_selected)));
+    EXPECT_TRUE(is_selected(list.items.back()));
+    EXPECT_FALSE(is_selected(list.items.front()));
+}
+
+// A tenth of the blocks, as told: dense rows beside them must not take longer than all the others do.
+TEST(cuda_work_list, dense_rows_are_cut_by_the_share_that_is_expected_of_selected_ones) {
+    call c = heads(32, 8);
+    c.add(0, 3968, 100000, {});
+    c.add(3968, 128, 103968, {});
+    c.selected = {1, 0};
+    const auto longest = [](const work_list & list, bool selected) {
+        int32_t tiles = 0;
+        for (const work_item & item : list.items) {
+            const bool dense = item.place.row_begin >= 3968;
+            tiles = dense == selected ? tiles : std::max(tiles, item.walk.tile_end - item.walk.tile_begin);
+        }
+        return tiles;
+    };
+    const work_list all = c.make({128, 132});
+    c.expected_share = 0.1;
+    const work_list tenth = c.make({128, 132});
+    EXPECT_EQ(longest(all, false), 814) << "104,096 keys, whole";
+    EXPECT_LE(longest(tenth, false), 814 / 4);
+    EXPECT_EQ(longest(tenth, true), longest(all, true)) << "what is selected is short";
 }
 
 TEST(cuda_work_list, block_lists) {

@@ -32,7 +32,7 @@ bool mask_confirms(const ubatch_view & view, const ubatch_runs & found, int64_t 
 mask_check::mask_check(const ubatch_view & view, const ubatch_runs & found, int n_threads)
     : view_(view), found_(found) {
     constexpr int64_t k_part_bytes = 8 << 20;  // a millisecond or two of one core; waking a thread takes 1% of that
-    constexpr int64_t k_most_threads = 8;      // they share the memory's bandwidth with the host's own work
+    constexpr int64_t k_most_threads = 16;     // more gain nothing: the memory's bandwidth is used up
     const int64_t bytes = view.n_stream * view.n_rows * view.n_kv * static_cast<int64_t>(sizeof(uint16_t));
     n_parts_ = std::clamp<int64_t>(bytes / k_part_bytes, 1, std::clamp<int64_t>(n_threads, 1, k_most_threads));
     try {

@@ -42,7 +42,8 @@ llama.cpp, first on the shortest prompts; what another entry beats is dropped, t
 longest. Taken is the fastest combination that a search finds within --kl-budget, on prompts kept back, too, at every
 length; with --aim pairs the one that computes the fewest attention pairs. --start PLAN: its triangle layers and heads
 (of a run with --per-head, say) stay, and an entry is what the layer's other heads do; where they take more than
---start-share of the budget alone, those that do most of the harm are found by measuring, and given back first.
+--start-share of the budget alone, those that do most of the harm are found by measuring, and given back first. With
+--per-head, layers that take nothing as a whole are looked at head by head, and so is a start that takes much.
 
 Examples:
   trianglemix profile --quick -m model.gguf -o plan.json
@@ -50,6 +51,7 @@ Examples:
   trianglemix profile -m model.gguf --method both --length 4096,7600 --samples 3 --select 15 -o plan.json --curve
   trianglemix profile -m model.gguf --layers 10-29 --yardsticks --length 4096 -o checked.json --report checked.html
   trianglemix profile -m model.gguf --menu triangle,stride --kl-budget 0.01 --length 4096,16384 --report mix.html
+  trianglemix profile -m model.gguf --menu prism --start heads.json --per-head --aim pairs --report mix.html
   trianglemix profile -m model.gguf --data prompts.jsonl --select 12 --per-head -o plan.json
 )";
 

@@ -243,7 +243,8 @@ void add_profile_options(CLI::App & sub, profile_options & options) {
     CLI::Option * order =
         shown(sub.add_option("--order-by", options.score, "what orders layers")->check(CLI::IsMember(scores)), "SCORE",
               "ablation where it is measured, else contribution");
-    CLI::Option * heads = sub.add_flag("--per-head", s.per_head, "choose single heads instead of layers");
+    CLI::Option * heads = sub.add_flag(
+        "--per-head", s.per_head, "choose single heads instead of layers; with --menu, in layers that take nothing");
     CLI::Option * select = shown(sub.add_option("--select", options.select, "so many, the least important")
                                      ->check(whole_number(0, k_most_tokens)),
                                  "N", "");
@@ -265,7 +266,7 @@ void add_profile_options(CLI::App & sub, profile_options & options) {
         sub.add_flag("--yardsticks", s.yardsticks,
                      "measure stock llama.cpp's own variations beside the check: settings, and its q8_0 cache");
     CLI::Option * curve = sub.add_flag("--curve", s.curve, "measure the KL of the growing set, from one to all");
-    for (CLI::Option * other : {method, place, order, heads, select, threshold, layers, yardsticks, curve}) {
+    for (CLI::Option * other : {method, place, order, select, threshold, layers, yardsticks, curve}) {
         menu->excludes(other);
     }
     shown(sub.add_option("--tokens", s.n_following, "dense continuation tokens compared behind the first")

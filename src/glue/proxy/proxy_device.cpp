@@ -181,4 +181,16 @@ proxy_device::proxy_device(ggml_backend_reg_t reg, proxy_candidate candidate, pr
       buffer_type_{
           .iface = k_type_interface, .device = &device_, .context = ggml_backend_dev_buffer_type(candidate_.device)} {}
 
+ggml_backend_buffer_type_t proxied_host_memory() {
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        if (device->iface.get_name == device_name) {
+            if (const ggml_backend_buffer_type_t memory = ggml_backend_dev_host_buffer_type(wrapped_of(device))) {
+                return memory;
+            }
+        }
+    }
+    return nullptr;
+}
+
 }  // namespace tmx

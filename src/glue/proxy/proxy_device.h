@@ -50,6 +50,9 @@ class proxy_device {
     ggml_backend_buffer_type buffer_type_;
 };
 
+// The memory of the host that the first registered proxy's GPU reads fastest; null without such a GPU. THREADS  Any.
+ggml_backend_buffer_type_t proxied_host_memory();
+
 // Whether a backend is a proxy's, and the one behind it: itself if it is none.
 bool is_proxy(ggml_backend_t backend);
 ggml_backend_t unwrapped(ggml_backend_t backend);

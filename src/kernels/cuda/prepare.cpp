@@ -313,7 +313,8 @@ status cuda_prepare(const attention_args & args, std::span<const attention_segme
     }
     selected_segments by_device;
     if (selection.selector != nullptr) {
-        by_device = {selection.selected, selection.per_query_head, selection.selector->block_keys()};
+        by_device = {selection.selected, selection.per_query_head, selection.selector->block_keys(),
+                     selection.selector->expected_share()};
     }
     cuda_context::state & state = ctx.internals();
     const device_scope scope(state.device);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace tmx::cuda {
 namespace {
@@ -74,9 +75,9 @@ std::span<const int32_t> first_ranks_of(const block_lists & lists, int64_t list)
 
 class list_maker {
   public:
-    // `block_keys`: of selected blocks.
-    list_maker(const attention_args & args, const list_config & config, int64_t block_keys)
-        : args_(args), config_(config), block_keys_(block_keys) {}
+    // `block_keys`, `share`: of selected blocks.
+    list_maker(const attention_args & args, const list_config & config, int64_t block_keys, double share)
+        : args_(args), config_(config), block_keys_(block_keys), selected_share_(share) {}
 
     // All rows of a segment: every key head, in stretches of query heads that keep the same. `lists`: given for it, or
     // null. `apart`: each query head has blocks of its own.
@@ -145,6 +146,7 @@ class list_maker {
 
     void add_item(const item_place & place, const item_walk & walk, int32_t job = k_no_job) {
         result_.n_key_tiles += walk.tile_end;
+        (job == k_no_job ? known_tiles_ : selected_tiles_) += walk.tile_end;
         items_.push_back({place, walk, job});
     }
 
@@ -210,13 +212,16 @@ class list_maker {
     // Items much longer than a thread block's fair share are cut over their keys. A share is divided by 4, so that the
     // last parts to finish leave few blocks idle; parts below 8 tiles would spend their time on combining.
     void split_long_items() {
-        const int64_t share = result_.n_key_tiles / (int64_t{4} * config_.n_slots);
+        const auto selected_tiles = static_cast<int64_t>(selected_share_ * static_cast<double>(selected_tiles_));
+        const int64_t share = (known_tiles_ + selected_tiles) / (int64_t{4} * config_.n_slots);
         const int32_t longest = static_cast<int32_t>(larger(8, share));
         std::vector<made_item> cut;
         cut.reserve(items_.size());
         for (const made_item & item : items_) {
             const int32_t n_tiles = item.walk.tile_end;
-            const int32_t n_parts = n_tiles > longest + longest / 2 ? divide_up(n_tiles, longest) : 1;
+            const int32_t expected =
+                item.job == k_no_job ? n_tiles : static_cast<int32_t>(std::ceil(selected_share_ * n_tiles));
+            const int32_t n_parts = expected > longest + longest / 2 ? divide_up(expected, longest) : 1;
             if (n_parts == 1) {
                 cut.push_back(item);
                 continue;
@@ -235,13 +240,17 @@ class list_maker {
     }
 
     // Long items first, in steps of a factor 2: the device's end is short. Among items of about the same length those
-    // of one key head lie together and later rows come first, so that what runs at a time reads the same keys.
+    // of one key head lie together and later rows come first, so that what runs at a time reads the same keys. How many
+    // of an item's blocks are selected only the device will know; an eighth is assumed: else the dense rows at a chunk's
+    // end would start last, and run alone.
     void order() {
+        constexpr uint64_t k_selected_shift = 3;
         std::vector<std::pair<uint64_t, int32_t>> keys(items_.size());
         for (size_t i = 0; i < keys.size(); ++i) {
             const made_item & item = items_[i];
             const auto length = static_cast<uint32_t>(item.walk.tile_end - item.walk.tile_begin);
-            const uint64_t size_class = 32 - static_cast<uint64_t>(std::bit_width(length));
+            const uint64_t shorter = item.job != k_no_job ? k_selected_shift : 0;
+            const uint64_t size_class = 32 - static_cast<uint64_t>(std::bit_width(length)) + shorter;
             const uint64_t head = static_cast<uint64_t>(item.place.head_kv) & 0xfffff;
             keys[i] = {size_class << 56 | head << 36, static_cast<int32_t>(keys.size() - i)};
         }
@@ -292,9 +301,12 @@ class list_maker {
     const attention_args & args_;
     list_config config_;
     int64_t block_keys_;
+    double selected_share_;
     std::vector<made_item> items_;
-    int32_t n_segments_ = 0;     // added
-    std::vector<int32_t> jobs_;  // of each item, once they are ordered
+    int64_t known_tiles_ = 0;     // of all items
+    int64_t selected_tiles_ = 0;  // at most
+    int32_t n_segments_ = 0;      // added
+    std::vector<int32_t> jobs_;   // of each item, once they are ordered
     work_list result_;
 };
 
@@ -330,7 +342,7 @@ attention_args without_pointers(attention_args args) {
 work_list make_work_list(const attention_args & args, std::span<const attention_segment> segments,
                          std::span<const block_lists> lists, const selected_segments & selection,
                          std::span<const key_place> places, const list_config & config) {
-    list_maker maker(args, config, selection.block_keys);
+    list_maker maker(args, config, selection.block_keys, selection.expected_share);
     for (size_t i = 0; i < segments.size(); ++i) {
         const block_lists * given = lists.empty() || lists[i].begin == nullptr ? nullptr : &lists[i];
         const bool selected = selection.at(i);

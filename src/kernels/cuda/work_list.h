@@ -28,6 +28,7 @@ struct selected_segments {
     std::span<const uint8_t> selected;  // empty: none; else one per segment
     bool per_query_head = false;
     int64_t block_keys = k_bitmap_keys;
+    double expected_share = 1;  // of the blocks, that is selected
 
     bool at(size_t segment) const { return !selected.empty() && selected[segment] != 0; }
 };

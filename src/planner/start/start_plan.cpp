@@ -85,6 +85,12 @@ start_plan start_without(const start_plan & start, std::span<const unit> given_b
     return made;
 }
 
+start_plan start_of_only(const start_plan & start, std::span<const unit> kept) {
+    std::vector<unit> others = units_of(start);
+    std::erase_if(others, [&](const unit & u) { return std::find(kept.begin(), kept.end(), u) != kept.end(); });
+    return start_without(start, others);
+}
+
 std::string text_of_start(const start_plan & start, const std::vector<unit> & given_back) {
     if (given_back.empty()) {
         return "start";

@@ -27,6 +27,9 @@ std::vector<unit> units_of(const start_plan & start);
 // With these units dense; its records are others. REQUIRES units of the start, none twice.
 start_plan start_without(const start_plan & start, std::span<const unit> given_back);
 
+// With these units alone, all else dense. REQUIRES units of the start, none twice.
+start_plan start_of_only(const start_plan & start, std::span<const unit> kept);
+
 // For people: "start", "start without layer 7", "start without head 3 of layer 7", "start without 3:2,5;7:3".
 std::string text_of_start(const start_plan & start, const std::vector<unit> & given_back);
 

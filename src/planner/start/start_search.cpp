@@ -7,18 +7,6 @@ namespace {
 
 using unit_list = std::vector<unit>;
 
-// [layers], in their order
-std::vector<unit_list> by_layer(const unit_list & units) {
-    std::vector<unit_list> layers;
-    for (const unit & u : units) {
-        if (layers.empty() || layers.back().front().layer != u.layer) {
-            layers.emplace_back();
-        }
-        layers.back().push_back(u);
-    }
-    return layers;
-}
-
 // Units of one layer, and what giving back all of them, and nothing else, takes off the harm.
 struct gain_of_units {
     unit_list units;
@@ -90,13 +78,24 @@ class searching {
 
 }  // namespace
 
+std::vector<std::vector<unit>> units_by_layer(const std::vector<unit> & units) {
+    std::vector<unit_list> layers;
+    for (const unit & u : units) {
+        if (layers.empty() || layers.back().front().layer != u.layer) {
+            layers.emplace_back();
+        }
+        layers.back().push_back(u);
+    }
+    return layers;
+}
+
 start_search search_start(const std::vector<unit> & units, double target, const start_effect_of & effect_of) {
     searching search(target, effect_of);
     if (search.done()) {
         return search.found();
     }
     std::vector<gain_of_units> layers;
-    for (const unit_list & layer : by_layer(units)) {
+    for (const unit_list & layer : units_by_layer(units)) {
         layers.push_back(search.gain_of(layer));
     }
     sort_gains(layers);
@@ -130,7 +129,7 @@ settled_start settle_start(const std::vector<unit> & units, double share, double
 
 size_t most_start_trials(const std::vector<unit> & units) {
     std::vector<size_t> sizes;
-    for (const unit_list & layer : by_layer(units)) {
+    for (const unit_list & layer : units_by_layer(units)) {
         sizes.push_back(layer.size());
     }
     std::sort(sizes.rbegin(), sizes.rend());

@@ -62,6 +62,9 @@ settled_start settle_start(const std::vector<unit> & units, double share, double
                            const start_effect_of & effect_of,
                            const std::function<double(const std::vector<unit> & given_back)> & held_out_kl);
 
+// [layers], in their order. units: ascending.
+std::vector<std::vector<unit>> units_by_layer(const std::vector<unit> & units);
+
 // Measurements that search_start() makes at most.
 size_t most_start_trials(const std::vector<unit> & units);
 

@@ -2,8 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 
+#include "planner/lone_runs.h"
+#include "planner/start/harmful_heads.h"
 #include "profile/unit_set.h"
 
 namespace tmx {
@@ -30,6 +34,9 @@ class settling {
         if (settled.verdict != start_verdict::good) {
             throw failure(beyond_budget(settled.verdict == start_verdict::beyond_on_choosing ? "choose" : "check"));
         }
+        if (settings_.base.per_head && outcome_.search.after.first_kl > share() / 2) {
+            give_back_harmful();
+        }
         return outcome_;
     }
 
@@ -40,14 +47,18 @@ class settling {
     const std::vector<prompt_group> &choosing_, &held_out_;
     start_outcome outcome_;
 
+    double share() const { return settings_.start_share * settings_.budget(); }
+
     void take_off(const std::vector<unit> & given_back) { settings_.start = start_without(outcome_.whole, given_back); }
 
-    // All of the prompts whatever the budget: gains are differences.
+    // Of the start as settings have it, on all of the prompts whatever the budget.
+    std::vector<mix_effect> effects_on(const std::vector<prompt_group> & groups, const std::string & what) {
+        return runs_.run_within("start", {nothing_, 0, what}, groups, std::numeric_limits<double>::infinity());
+    }
+
     start_effect effect_of(const std::vector<unit> & given_back) {
         take_off(given_back);
-        const std::vector<mix_effect> effects =
-            runs_.run_within("start", {nothing_, 0, text_of_start(outcome_.whole, given_back)}, choosing_,
-                             std::numeric_limits<double>::infinity());
+        const std::vector<mix_effect> effects = effects_on(choosing_, text_of_start(outcome_.whole, given_back));
         start_effect e;
         e.first_kl = worst_mean(choosing_, [&](size_t i) { return effects[i].effect.distance.first_kl; });
         for (const mix_effect & each : effects) {
@@ -67,6 +78,33 @@ class settling {
                    : worst_mean(held_out_, [&](size_t i) { return effects[i].effect.distance.first_kl; });
     }
 
+    // What is left keeps the budget, but some of its heads may do more than they are worth. Their KL alone says which,
+    // without the noise that differences in company have.
+    void give_back_harmful() {
+        std::vector<unit> & given_back = outcome_.search.given_back;
+        const start_plan left = *settings_.start;
+        const std::vector<prompt_group> half =
+            runs_.half_that_tells(choosing_, effects_on(choosing_, text_of_start(outcome_.whole, given_back)));
+        const std::vector<unit> harmful = harmful_alone(units_of(left), [&](const std::vector<unit> & units) {
+            settings_.start = start_of_only(left, units);
+            return damage_of(half, effects_on(half, "alone " + format_units(units))).mean_kl;
+        });
+        settings_.start = left;
+        if (harmful.empty()) {
+            return;
+        }
+        std::vector<unit> all;
+        std::set_union(given_back.begin(), given_back.end(), harmful.begin(), harmful.end(), std::back_inserter(all));
+        const start_effect effect = effect_of(all);
+        const bool good = effect.first_kl <= settings_.budget() && held_out_kl(all) <= settings_.budget();
+        outcome_.search.tried.push_back({all, effect});
+        if (good) {
+            given_back = all;
+            outcome_.search.after = effect;
+        }
+        take_off(given_back);
+    }
+
     std::string beyond_budget(const char * on) const {
         const std::string without =
             outcome_.search.given_back.empty() ? "" : ", even without its " + text_of_given_back(outcome_);
@@ -84,10 +122,13 @@ std::string text_of_given_back(const start_outcome & o) {
 
 double weight_of_start(const planner_settings & settings, const mix_runs & runs,
                        const std::vector<prompt_group> & choosing, const std::vector<prompt_group> & held_out) {
-    return !settings.start
-               ? 0
-               : static_cast<double>(most_start_trials(units_of(*settings.start))) * runs.weight_of(choosing) +
-                     runs.weight_of(held_out);
+    if (!settings.start) {
+        return 0;
+    }
+    const std::vector<unit> units = units_of(*settings.start);
+    const double alone = settings.base.per_head ? static_cast<double>(expected_lone_trials(units)) / 2 : 0;
+    return (static_cast<double>(most_start_trials(units)) + alone) * runs.weight_of(choosing) +
+           runs.weight_of(held_out);
 }
 
 start_outcome measure_start(planner_settings & settings, mix_runs & runs, int32_t n_layer,

@@ -26,7 +26,8 @@ std::string text_of_given_back(const start_outcome & o);
 double weight_of_start(const planner_settings & settings, const mix_runs & runs,
                        const std::vector<prompt_group> & choosing, const std::vector<prompt_group> & held_out);
 
-// settle_start(); settings.start becomes what is left.
+// settle_start(). With per_head, where that leaves more than half of the start's share of the budget used, what is
+// harmful_alone() is given back, too, if what is left still keeps the budget. settings.start becomes what is left.
 //
 // REQUIRES settings.start; settings those of the runs' stage. ERRORS as mix_runs. failure: what is left is beyond the
 // budget.

@@ -1,0 +1,92 @@
+#include "planner/heads/head_choices.h"
+
+#include <algorithm>
+
+namespace tmx {
+namespace {
+
+// Of what was measured in a layer and saves: the entry of the least damage, and the one that saves most.
+std::vector<lone_choice> careful_and_bold(const planner_result & r, size_t layer, planner_aim aim) {
+    std::vector<size_t> entries;
+    for (size_t entry = 0; entry < r.menu.size(); ++entry) {
+        const measured_choice & choice = r.choices[layer][entry];
+        if (choice.at_short.measured && saving_of(choice, aim) > 0) {
+            entries.push_back(entry);
+        }
+    }
+    if (entries.empty()) {
+        return {};
+    }
+    const size_t careful = *std::min_element(entries.begin(), entries.end(), [&](size_t a, size_t b) {
+        return damage_counted(r, layer, a) < damage_counted(r, layer, b);
+    });
+    const size_t bold = *std::max_element(entries.begin(), entries.end(), [&](size_t a, size_t b) {
+        return saving_of(r.choices[layer][a], aim) < saving_of(r.choices[layer][b], aim);
+    });
+    return careful == bold ? std::vector<lone_choice>{{layer, careful}}
+                           : std::vector<lone_choice>{{layer, careful}, {layer, bold}};
+}
+
+}  // namespace
+
+std::vector<lone_choice> layers_left(const planner_result & r, const combination & c, planner_aim aim) {
+    std::vector<lone_choice> list;
+    for (size_t layer = 0; layer < r.layers.size(); ++layer) {
+        if (c.entries[layer] < 0) {
+            const std::vector<lone_choice> entries = careful_and_bold(r, layer, aim);
+            list.insert(list.end(), entries.begin(), entries.end());
+        }
+    }
+    return list;
+}
+
+std::vector<unit> free_heads(int32_t layer, int32_t n_head, const std::vector<layer_plan> & start) {
+    std::vector<unit> heads;
+    const layer_plan at_start = start.empty() ? layer_plan() : start[static_cast<size_t>(layer)];
+    for (int32_t head = 0; head < n_head; ++head) {
+        const bool dense = at_start.kind == layer_kind::dense ||
+                           (!at_start.dense_head.empty() && at_start.dense_head[static_cast<size_t>(head)] != 0);
+        if (dense) {
+            heads.push_back({layer, head});
+        }
+    }
+    return heads;
+}
+
+layer_entry on_heads(const std::vector<unit> & heads, int32_t n_head, int32_t entry) {
+    if (heads.size() == static_cast<size_t>(n_head)) {
+        return {entry, {}};
+    }
+    layer_entry made{k_dense, std::vector<int32_t>(static_cast<size_t>(n_head), k_dense)};
+    for (const unit & u : heads) {
+        made.of_head[static_cast<size_t>(u.head)] = entry;
+    }
+    return made;
+}
+
+void add_heads(planner_result & r, const std::vector<lone_head> & measured) {
+    for (const lone_head & one : measured) {
+        double skipped = 0;
+        double n_heads = 0;
+        for (const lone_head & other : measured) {
+            skipped += other.of_layer == one.of_layer ? other.skipped : 0;
+            n_heads += other.of_layer == one.of_layer ? 1 : 0;
+        }
+        const double part = skipped > 0 ? one.skipped / skipped : 1 / n_heads;
+        const measured_choice layer = r.choices[one.of_layer.layer][one.of_layer.entry];
+        const auto known = std::find(r.heads.begin(), r.heads.end(), one.head);
+        const size_t number = r.layers.size() + static_cast<size_t>(known - r.heads.begin());
+        if (known == r.heads.end()) {
+            r.heads.push_back(one.head);
+            r.floors.push_back(r.floors[one.of_layer.layer]);
+            r.choices.emplace_back(r.menu.size());
+        }
+        measured_choice & choice = r.choices[number][one.of_layer.entry];
+        choice.at_short = one.alone;
+        choice.saved = layer.saved * part;
+        choice.start_share = layer.start_share;
+        choice.kept_share = layer.start_share - (layer.start_share - layer.kept_share) * part;
+    }
+}
+
+}  // namespace tmx
