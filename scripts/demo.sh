@@ -5,7 +5,7 @@
 #   scripts/demo.sh [ARGUMENT...]
 #
 # Arguments go to `trianglemix run --compare`; without any it reads Debian's copy of the GPL (7,660 tokens with the question) with
-# SmolLM2-135M. First time about 14 minutes on two cores, of which the comparison takes about 4: stock's settings are tried first.
+# SmolLM2-135M. First time about 11 minutes on two cores, of which the comparison takes about 4: stock's settings are tried first.
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh

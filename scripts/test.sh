@@ -5,8 +5,8 @@
 #
 # Stages: the release build with all tests (the real model, stock llama.cpp programs of both kinds), the same tests with
 # the address and undefined-behaviour sanitizers, the thread sanitizer, the fuzzers, and the NEON kernels cross-built
-# and run under qemu-user. A stage that fails does not stop the others. An hour on two cores the first time; a
-# table at the end says what took how long, step by step, with the slowest tests.
+# and run under qemu-user. A stage that fails does not stop the others. About 40 minutes on two cores the first
+# time; a table at the end says what took how long, step by step, with the slowest tests.
 #
 # --quick   the release stage only
 #

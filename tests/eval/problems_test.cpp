@@ -15,11 +15,11 @@
 namespace tmx::test {
 namespace {
 
-const word_tokenizer k_tokens;
+const word_tokenizer k_problem_tokens;
 constexpr int64_t k_operations[] = {2, 3, 4, 5, 6, 8, 10};
 
 eval_example made(const eval_task & task, int64_t index, int64_t budget, uint64_t seed = 7) {
-    return task.make({budget, index, seed, false, k_tokens});
+    return task.make({budget, index, seed, false, k_problem_tokens});
 }
 
 std::string context_of(const eval_example & e) {
@@ -230,7 +230,7 @@ TEST(Problems, FillTheirBudgetAndAreTheSameEveryTime) {
         const auto task = data_folder().open(name);
         for (const int64_t budget : {int64_t{2048}, int64_t{16384}}) {
             const eval_example e = made(*task, 3, budget);
-            const int64_t n = k_tokens.count_prompt(e) + e.max_new_tokens;
+            const int64_t n = k_problem_tokens.count_prompt(e) + e.max_new_tokens;
             EXPECT_LE(n, budget) << name;
             EXPECT_GE(static_cast<double>(n), 0.97 * static_cast<double>(budget)) << name;
             EXPECT_EQ(made(*task, 3, budget).turns.at(0).text, e.turns.at(0).text);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t k_own_window = 200;
 constexpr int64_t k_no_stride = 1 << 20;  // farther than any block
-const mini_shape k_layers{.n_layer = 4};
+const mini_shape k_head_layers{.n_layer = 4};
 
 dynamic_rule rule_of(double stride, int64_t min_tokens) {
     dynamic_rule rule{.selection = usual_rule(*find_selection_method("stride")), .min_tokens = min_tokens};
@@ -55,7 +55,7 @@ class dynamic_heads_test : public proxy_test {
     void check_heads(ggml_backend_dev_t device) {
         apply(with_plan(heads_plan()));
         fake_cache cache(2048);
-        mini_model tested(k_layers, 600, 2048, 1, device);
+        mini_model tested(k_head_layers, 600, 2048, 1, device);
         std::map<std::string, std::unique_ptr<mini_model>> references;
         double kept_by_3 = 0;
         double kept_by_5 = 0;
@@ -74,7 +74,7 @@ class dynamic_heads_test : public proxy_test {
             for (const auto & [name, mask] : masks) {
                 auto & reference = references[name];
                 if (reference == nullptr) {
-                    reference = std::make_unique<mini_model>(k_layers, 600, 2048, 1, nullptr);
+                    reference = std::make_unique<mini_model>(k_head_layers, 600, 2048, 1, nullptr);
                 }
                 ASSERT_TRUE(reference->compute(mask, now.users));
             }
@@ -131,11 +131,11 @@ TEST_F(dynamic_heads_test, keys_are_skipped_on_both_devices_alike) {
     p.skip = 300;  // much: these queries and keys are random
     fake_cache cache(1024);
     const step now = prompt_step(cache, 0, 900, last_rows(900));
-    mini_model exact(k_layers, 900, 1024, 1, nullptr);
+    mini_model exact(k_head_layers, 900, 1024, 1, nullptr);
     ASSERT_TRUE(exact.compute(now.ubatch, now.users));
     apply(with_plan(p));
-    mini_model here(k_layers, 900, 1024, 1, accel_device(nullptr));
-    mini_model there(k_layers, 900, 1024, 1, proxy_.handle());
+    mini_model here(k_head_layers, 900, 1024, 1, accel_device(nullptr));
+    mini_model there(k_head_layers, 900, 1024, 1, proxy_.handle());
     ASSERT_TRUE(here.compute(now.ubatch, now.users));
     ASSERT_TRUE(there.compute(now.ubatch, now.users));
     for (const int layer : {0, 2}) {
@@ -143,7 +143,7 @@ TEST_F(dynamic_heads_test, keys_are_skipped_on_both_devices_alike) {
     }
     EXPECT_NE(here.output(0), exact.output(0));
     apply(with_plan(triangle_plan({2})));
-    mini_model without(k_layers, 900, 1024, 1, accel_device(nullptr));
+    mini_model without(k_head_layers, 900, 1024, 1, accel_device(nullptr));
     ASSERT_TRUE(without.compute(now.ubatch, now.users));
     EXPECT_NE(here.output(0), without.output(0)) << "a dense layer skips";
     EXPECT_EQ(here.output(2), without.output(2)) << "a triangle layer does not";
@@ -160,8 +160,8 @@ TEST_F(dynamic_heads_test, below_its_crossover_a_layer_is_dense_and_that_is_no_f
         apply(with_plan(p, true));
         fake_cache cache(512);
         const step now = prompt_step(cache, 0, 400, last_rows(400));
-        mini_model tested(k_layers, 400, 512, 1, by_proxy ? proxy_.handle() : accel_device(nullptr));
-        mini_model exact(k_layers, 400, 512, 1, nullptr);
+        mini_model tested(k_head_layers, 400, 512, 1, by_proxy ? proxy_.handle() : accel_device(nullptr));
+        mini_model exact(k_head_layers, 400, 512, 1, nullptr);
         ASSERT_TRUE(tested.compute(now.ubatch, now.users)) << "strict mode";
         ASSERT_TRUE(exact.compute(now.ubatch, now.users));
         EXPECT_LT(nmse(tested.output(0), exact.output(0)), k_same);

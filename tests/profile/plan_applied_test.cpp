@@ -7,7 +7,7 @@
 namespace tmx::test {
 namespace {
 
-const model_shape k_model{"llama", 4, 6, 2, 64};
+const model_shape k_applied_model{"llama", 4, 6, 2, 64};
 const triangle_shape k_shape{3, 9, 5};
 constexpr int64_t k_tokens = 40;
 
@@ -18,7 +18,7 @@ class PlanApplied : public ::testing::Test {
     double middle = static_cast<double>(section_pairs(k_shape, k_tokens)[index_of(section::middle)]);
 
     void SetUp() override { s.pairs_skipped = 2 * 6 * middle; }
-    std::string problem() const { return why_not_applied(s, layers, k_model, k_shape, k_tokens); }
+    std::string problem() const { return why_not_applied(s, layers, k_applied_model, k_shape, k_tokens); }
     void expect(const char * text) const {
         EXPECT_NE(problem().find(text), std::string::npos) << "'" << problem() << "' lacks '" << text << "'";
     }

@@ -19,7 +19,7 @@ std::string joined(const T &... parts) {
 }
 
 // Layers 4 to 7 of 8 are triangle; 4 query heads.
-std::string file_with(const std::string & rest, const std::string & model = R"("layers": 8, "heads": 4)") {
+std::string file_of(const std::string & rest, const std::string & model = R"("layers": 8, "heads": 4)") {
     return joined(R"({"format": "trianglemix-plan", "version": 2, "model": {)", model,
                   R"(}, "triangle_layers": "4-7", )", rest, "}");
 }
@@ -53,7 +53,7 @@ constexpr const char * k_two_rules =
        {"method": "stride", "stride": 9, "layers": "4-5", "heads": "1"})";
 
 TEST(plan_heads, heads_of_a_layer_may_have_rules_of_their_own) {
-    const std::string file = file_with(dynamic(k_two_rules));
+    const std::string file = file_of(dynamic(k_two_rules));
     const parsed<plan> read = parse_plan(file);
     ASSERT_EQ(read.error, "");
     const plan & p = read.value;
@@ -72,7 +72,7 @@ TEST(plan_heads, heads_of_a_layer_may_have_rules_of_their_own) {
 }
 
 TEST(plan_heads, a_triangle_layer_may_have_a_band_of_its_own) {
-    const std::string file = file_with(R"("window": 100, "sink": 3,
+    const std::string file = file_of(R"("window": 100, "sink": 3,
         "bands": [{"layers": "5,7", "window": 2048}, {"layers": "6", "sink": 0, "window": 1}])");
     const parsed<plan> read = parse_plan(file);
     ASSERT_EQ(read.error, "");
@@ -89,7 +89,7 @@ TEST(plan_heads, a_triangle_layer_may_have_a_band_of_its_own) {
 }
 
 TEST(plan_heads, keys_may_be_skipped) {
-    const parsed<plan> read = parse_plan(file_with(R"("skip": 0.5)"));
+    const parsed<plan> read = parse_plan(file_of(R"("skip": 0.5)"));
     ASSERT_EQ(read.error, "");
     EXPECT_EQ(read.value.skip, 0.5);
     plan only;
@@ -97,20 +97,20 @@ TEST(plan_heads, keys_may_be_skipped) {
     only.skip = 0.5;
     EXPECT_TRUE(only.any_sparse()) << "or nobody would hear of it";
     EXPECT_NE(write_plan(read.value).find("\"version\": 2"), std::string::npos);
-    expect_written_as_read(file_with(R"("skip": 0.5)"));
-    expect_error(file_with(R"("skip": -1)"), "skip: found -1, expected a number from 0.0 to 2147483647.0");
+    expect_written_as_read(file_of(R"("skip": 0.5)"));
+    expect_error(file_of(R"("skip": -1)"), "skip: found -1, expected a number from 0.0 to 2147483647.0");
     expect_error(R"({"format": "trianglemix-plan", "version": 1, "skip": 1})",
                  "skip: unknown key; a key of version 2; allowed here: format, version, name, model, sink, window, "
                  "last, tail, precision, triangle_layers, per_head, provenance");
 }
 
 TEST(plan_heads, dense_heads_of_a_layer_that_is_triangle_and_dynamic) {
-    expect_written_as_read(file_with(dynamic(R"({"method": "stride", "layers": "4"})") +
-                                     R"(, "per_head": {"4": {"dense_heads": "1-2"}})"));
-    expect_written_as_read(file_with(dynamic(R"({"method": "stride", "layers": "4", "heads": "0"})") +
-                                     R"(, "per_head": {"4": {"dense_heads": "1-2"}})"));
-    expect_error(file_with(dynamic(R"({"method": "stride", "layers": "4", "heads": "0,2"})") +
-                           R"(, "per_head": {"4": {"dense_heads": "1-2"}})"),
+    expect_written_as_read(
+        file_of(dynamic(R"({"method": "stride", "layers": "4"})") + R"(, "per_head": {"4": {"dense_heads": "1-2"}})"));
+    expect_written_as_read(file_of(dynamic(R"({"method": "stride", "layers": "4", "heads": "0"})") +
+                                   R"(, "per_head": {"4": {"dense_heads": "1-2"}})"));
+    expect_error(file_of(dynamic(R"({"method": "stride", "layers": "4", "heads": "0,2"})") +
+                         R"(, "per_head": {"4": {"dense_heads": "1-2"}})"),
                  "per_head.4.dense_heads: head 2 is in dynamic[0]");
 }
 
@@ -136,9 +136,9 @@ TEST(plan_heads, errors_of_heads) {
          "dynamic[0].min_tokens: found 1.5, expected an integer from 0 to 2147483647"},
     };
     for (const auto & [entries, error] : cases) {
-        expect_error(file_with(dynamic(entries)), error);
+        expect_error(file_of(dynamic(entries)), error);
     }
-    expect_error(file_with(dynamic(R"({"method": "stride", "layers": "0", "heads": "1"})"), R"("layers": 8)"),
+    expect_error(file_of(dynamic(R"({"method": "stride", "layers": "0", "heads": "1"})"), R"("layers": 8)"),
                  "dynamic[0].heads: needs model.heads, which is missing");
 }
 
@@ -156,7 +156,7 @@ TEST(plan_heads, errors_of_bands) {
         {R"([{"layers": "4", "last": 4}])", "bands[0].last: unknown key; allowed here: layers, sink, window"},
     };
     for (const auto & [bands, error] : cases) {
-        expect_error(file_with(R"("bands": )" + bands), error);
+        expect_error(file_of(R"("bands": )" + bands), error);
     }
     expect_error(R"({"format": "trianglemix-plan", "version": 1, "bands": []})",
                  "bands: unknown key; a key of version 2; allowed here: format, version, name, model, sink, window, "
@@ -169,17 +169,17 @@ TEST(plan_heads, as_many_rules_as_the_format_takes) {
         entries += i > 0 ? "," : "";
         entries += stride_entry(i / 4, i % 4);
         if (i == 1023) {
-            expect_written_as_read(file_with(dynamic(entries), R"("layers": 400, "heads": 4)"));
+            expect_written_as_read(file_of(dynamic(entries), R"("layers": 400, "heads": 4)"));
         }
     }
-    expect_error(file_with(dynamic(entries), R"("layers": 400, "heads": 4)"),
+    expect_error(file_of(dynamic(entries), R"("layers": 400, "heads": 4)"),
                  "dynamic: found 1025 entries, at most 1024");
     std::string of_one_layer;
     for (int head = 0; head < 256; ++head) {
         of_one_layer += head > 0 ? "," : "";
         of_one_layer += stride_entry(0, head);
     }
-    expect_error(file_with(dynamic(of_one_layer), R"("layers": 8, "heads": 1024)"),
+    expect_error(file_of(dynamic(of_one_layer), R"("layers": 8, "heads": 1024)"),
                  "dynamic[255].layers: layer 0 is in more than 255 entries");
 }
 

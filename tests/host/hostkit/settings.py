@@ -95,7 +95,7 @@ def small_model():
 
 
 def smallest_model():
-    """Two of its layers, for what takes a hundred long prompts."""
+    """Two of its layers, for what takes dozens of long prompts."""
     return _first_layers("two-layers", "COPY", 2)
 
 
