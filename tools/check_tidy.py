@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Runs clang-tidy over src/, with the checks of .clang-tidy.
 
-Nine tenths of its work is on headers that many files include. So the files of one set of compiler flags are put together,
-as one that includes them; those that cannot be compiled together (two of them may give the same name to their own
-functions) come into different groups. One check only looks at the file that is compiled, not at
-what that includes: files that it could have something to say about are given to it by themselves, too.
+Nine tenths of its work is on headers that many files include. So files with the same compiler flags are put together, as
+one that includes them. Those that do not compile beside the others (two may give the same name to their own functions) are
+taken out and checked apart, which is said: it costs time that another name would save. One check only looks at the file
+that is compiled, not at what that includes: files that it could have something to say about are given to it by themselves,
+too.
 """
 import argparse
-import collections
 import concurrent.futures
 import itertools
 import json
@@ -24,7 +24,25 @@ USING = re.compile(r"^\s*using [\w:]+::\w+;", re.M)
 IDLE = re.compile(r"-D\w+_EXPORTS$|-O\d?$|-fPI[CE]$|-g")  # flags that change nothing here
 INCLUDED = re.compile(r"In file included from (.*?):\d+[:,]")
 ERROR = re.compile(r"(.*?):\d+:\d+: error: ")
-MOST = 84  # files of a group: more save little, and all cores should have work to the end
+COMPILER = " [clang-diagnostic-"  # what the compiler said, not a check
+# A group has one file of each kind at most, at its begin: they define how a header is included, or what others define too.
+KINDS = [re.compile(words, re.M)
+         for words in (r'#include "hwy/foreach_target.h"', r"^int main\(", r'^extern "C" int ggml_backend_score')]
+MOST = 60  # files of a group: more save little, and all cores should have work to the end
+
+
+def parts(files):
+    """Groups of neighbours, which share headers."""
+    kinds = {}
+    for path in files:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        kinds[path] = next((i for i, kind in enumerate(KINDS) if kind.search(text)), None)
+    apart = [[path for path in files if kinds[path] == i] for i in range(len(KINDS))]
+    others = [path for path in files if kinds[path] is None]
+    n = max(-(-len(files) // MOST), *map(len, apart))
+    return [[kind[i] for kind in apart if i < len(kind)] + others[len(others) * i // n : len(others) * (i + 1) // n]
+            for i in range(n)]
 
 
 def include_folders(words):
@@ -87,18 +105,20 @@ class Checker:
     def run(self, *command):
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
 
-    def compiles(self, flags, files):
-        """The file that includes these, and those that do not compile beside the ones before them."""
+    def union(self, files):
+        """The file that includes these."""
         if len(files) == 1:
-            return files[0], []
+            return files[0]
         with self.lock:
             name = os.path.join(self.folder, f"group_{next(self.numbers)}.cpp")
         with open(name, "w", encoding="utf-8") as file:
             for path in files:
                 file.write(f'#include "{path}"  // NOLINT(bugprone-suspicious-include)\n')
+        return name
+
+    def clashing(self, flags, name, files):
+        """Those that do not compile beside the ones before them."""
         done = self.run("clang++-14", *flags, "-fsyntax-only", "-ferror-limit=0", name)
-        if done.returncode == 0:
-            return name, []
         apart, inside = set(), None  # an error in a header is that of the file that includes it
         for line in done.stderr.splitlines():
             if (included := INCLUDED.match(line)) and included[1] in files:
@@ -106,30 +126,22 @@ class Checker:
             elif error := ERROR.match(line):
                 apart.add(error[1] if error[1] in files else inside)
                 inside = None
-        return name, [path for path in files[1:] if path in apart] or files[1:]
+        return [path for path in files[1:] if path in apart] or files[1:]
 
-    def groups(self, flags, files):
-        """(flags, file to check, its files), as few as there can be about: who does not go with a group waits for the next."""
-        found, waiting = [], files
-        while waiting:
-            n_groups = -(-len(waiting) // MOST)
-            group, waiting = waiting[: -(-len(waiting) // n_groups)], waiting[-(-len(waiting) // n_groups) :]
-            name, apart = self.compiles(flags, group)
-            while apart:
-                waiting = waiting + apart
-                group = [path for path in group if path not in apart]
-                name, apart = self.compiles(flags, group)
-            found.append((flags, name, group))
-        return found
-
-    def check(self, flags, name, files):
+    def check(self, flags, files):
         """What clang-tidy says of the files, empty if it is content."""
+        name = self.union(files)
         said = self.tidy(flags, name)
-        if len(files) > 1:
-            for path in files:
-                with open(path, encoding="utf-8") as file:
-                    if USING.search(file.read()):
-                        said += self.tidy(flags, path, f"--checks=-*,{OF_MAIN_FILES}")
+        if len(files) == 1:
+            return said
+        if any(COMPILER in line for line in said):
+            apart = self.clashing(flags, name, files)
+            print("beside others these do not compile:", *(os.path.relpath(path, ROOT) for path in apart), file=sys.stderr)
+            return self.check(flags, [path for path in files if path not in apart]) + self.check(flags, apart)
+        for path in files:
+            with open(path, encoding="utf-8") as file:
+                if USING.search(file.read()):
+                    said += self.tidy(flags, path, f"--checks=-*,{OF_MAIN_FILES}")
         return said
 
     def tidy(self, flags, name, *options):
@@ -155,15 +167,12 @@ def main():
         return 2
     checker = Checker(os.path.abspath(options.build))
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        # Neighbours share headers.
-        parts = [(flags, files[i : i + n]) for flags, files in files_of.items()
-                 for n in [-(-len(files) // options.jobs)] for i in range(0, len(files), n)]
-        work = [group for groups in pool.map(lambda each: checker.groups(*each), parts) for group in groups]
-        work.sort(key=lambda group: -len(group[2]))
+        work = [(flags, group) for flags, files in files_of.items() for group in parts(files)]
+        work.sort(key=lambda group: -len(group[1]))
         said = list(pool.map(lambda group: checker.check(*group), work))
     for line in sorted({line for lines in said for line in lines}):
         print(line)
-    n_files = sum(len(files) for _, _, files in work)
+    n_files = sum(len(files) for _, files in work)
     print(f"{n_files} files in {len(work)} groups: {'fine' if not any(said) else 'NOT fine'}")
     return 1 if any(said) else 0
 

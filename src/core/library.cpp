@@ -11,14 +11,12 @@
 namespace tmx {
 namespace {
 
-using json = nlohmann::json;
-
 class bad_request : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
 
-std::string text_in(const json & request, const char * key) {
+std::string text_in(const nlohmann::json & request, const char * key) {
     const auto found = request.find(key);
     if (found == request.end() || found->is_null()) {
         return "";
@@ -29,7 +27,7 @@ std::string text_in(const json & request, const char * key) {
     return found->get<std::string>();
 }
 
-std::optional<int64_t> number_in(const json & request, const char * key, int64_t least) {
+std::optional<int64_t> number_in(const nlohmann::json & request, const char * key, int64_t least) {
     const auto found = request.find(key);
     if (found == request.end() || found->is_null()) {
         return std::nullopt;
@@ -44,7 +42,7 @@ std::optional<int64_t> number_in(const json & request, const char * key, int64_t
     return value;
 }
 
-plan_options options_in(const json & request) {
+plan_options options_in(const nlohmann::json & request) {
     plan_options options;
     options.layers = text_in(request, "layers");
     options.dynamic = text_in(request, "dynamic");
@@ -63,7 +61,7 @@ plan_options options_in(const json & request) {
     return options;
 }
 
-model_identity model_in(const json & request, const plan_options & options) {
+model_identity model_in(const nlohmann::json & request, const plan_options & options) {
     if (const std::string file = text_in(request, "model"); !file.empty()) {
         parsed<model_identity> read = read_identity(file);
         if (!read.ok()) {
@@ -78,8 +76,8 @@ model_identity model_in(const json & request, const plan_options & options) {
     return made_for.value;
 }
 
-json answer_to(const char * text) {
-    const json request = json::parse(text != nullptr ? text : "", nullptr, false);
+nlohmann::json answer_to(const char * text) {
+    const nlohmann::json request = nlohmann::json::parse(text != nullptr ? text : "", nullptr, false);
     if (!request.is_object()) {
         throw bad_request("the request is no JSON object");
     }
@@ -96,8 +94,8 @@ json answer_to(const char * text) {
 }
 
 // A file's path or name need not be UTF-8, as JSON must.
-std::string text_of(const json & value) {
-    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+std::string text_of(const nlohmann::json & value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -106,13 +104,13 @@ std::string text_of(const json & value) {
 const char * trianglemix_library_info(void) {
     thread_local std::string text;
     try {
-        tmx::json info = {{"version", TMX_VERSION}, {"commit", tmx::source_commit()}};
+        nlohmann::json info = {{"version", TMX_VERSION}, {"commit", tmx::source_commit()}};
         info["cuda"] = TMX_WITH_CUDA;
-        info["kernels"] = tmx::json::array();
+        info["kernels"] = nlohmann::json::array();
         for (const tmx::cpu_kernel_info & kernel : tmx::cpu_kernels()) {
             info["kernels"].push_back(kernel.name);
         }
-        info["presets"] = tmx::json::array();
+        info["presets"] = nlohmann::json::array();
         for (const tmx::plan_preset & preset : tmx::plan_presets()) {
             info["presets"].push_back(preset.name);
         }

@@ -182,7 +182,7 @@ std::string graphs_differ() {
 // Interface tables, by position: each word of a fake object is a function that notes its number and returns 0, whatever
 // it is called with, also behind the object's end; then ggml's own functions are called on the object.
 
-constexpr int k_words = 64;
+constexpr int k_fake_words = 64;
 constexpr int k_no_word = -1;
 int last_word = k_no_word;
 
@@ -203,13 +203,13 @@ void fill(void * object, std::integer_sequence<int, words...>) {
 template <class Object>
 class fake {
   public:
-    fake() { fill(memory_, std::make_integer_sequence<int, k_words>()); }
+    fake() { fill(memory_, std::make_integer_sequence<int, k_fake_words>()); }
     Object * operator&() { return reinterpret_cast<Object *>(memory_); }
     Object * operator->() { return reinterpret_cast<Object *>(memory_); }
 
   private:
-    static_assert(sizeof(Object) <= k_words * sizeof(word_function));
-    alignas(Object) unsigned char memory_[k_words * sizeof(word_function)];
+    static_assert(sizeof(Object) <= k_fake_words * sizeof(word_function));
+    alignas(Object) unsigned char memory_[k_fake_words * sizeof(word_function)];
 };
 
 // Which slot of a table calls went to, and should have gone to.

@@ -11,7 +11,7 @@ namespace {
 using json = record_store::json;
 
 // Ways of computing a prompt, as records name them; llama.cpp's are the bare sets.
-constexpr const char * k_dense = "dense in the probe";
+constexpr const char * k_dense_way = "dense in the probe";
 
 std::string way_of(const unit & u) {
     return name_of(u) + " in the probe";
@@ -52,7 +52,7 @@ double ablation_stage::weight_of_dense(std::span<const unit> units, size_t promp
     if (!in_probe() || std::all_of(units.begin(), units.end(), [&](const unit & u) { return on_file(u, prompt); })) {
         return 0;
     }
-    const bool known = records_.find(sets_.record_key(k_dense, prompt)) != nullptr;
+    const bool known = records_.find(sets_.record_key(k_dense_way, prompt)) != nullptr;
     return (known ? 1 : 2) * stage_clock::weight_of(prompts_.n_tokens(prompt));
 }
 
@@ -62,7 +62,7 @@ probe_model & ablation_stage::open_probe(stage_clock & clock, std::function<void
 
 // The probe's dense pass. The continuation is on file with the gap, so that a run that goes on compares the same rows.
 void ablation_stage::compute_dense(size_t prompt, stage_clock & clock) {
-    const std::string key = sets_.record_key(k_dense, prompt);
+    const std::string key = sets_.record_key(k_dense_way, prompt);
     const json * record = records_.find(key);
     const double first_share = record != nullptr ? 0 : 0.5;  // llama.cpp's
     probe_model & probe =
@@ -130,7 +130,7 @@ ablation_result ablation_stage::measure(std::span<const unit> units, const progr
             }
         }
         if (in_probe()) {
-            result.gaps.push_back(effect_of_json(*records_.find(sets_.record_key(k_dense, prompt)), name));
+            result.gaps.push_back(effect_of_json(*records_.find(sets_.record_key(k_dense_way, prompt)), name));
         }
         sets_.forget(prompt);
     }

@@ -9,7 +9,7 @@
 namespace tmx {
 namespace {
 
-float dot(const float * a, const float * b, int64_t n) {
+float dot_in_eights(const float * a, const float * b, int64_t n) {
     float sums[8] = {};  // independent, so that they can be added side by side
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
@@ -35,7 +35,7 @@ std::vector<double> masses_of(const attention_args & args, const float * lse, in
         const float * q = args.q + row * args.q_stride_row + head * args.q_stride_head;
         const float row_lse = lse[head * args.n_q + row];
         for (int64_t key = 0; key <= row; ++key) {
-            const float logit = args.scale * dot(q, keys + key * args.k_stride_row, args.d_qk);
+            const float logit = args.scale * dot_in_eights(q, keys + key * args.k_stride_row, args.d_qk);
             masses[static_cast<size_t>(key / k_bitmap_keys)] += std::exp(logit - row_lse);
         }
     }

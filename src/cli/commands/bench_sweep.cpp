@@ -106,8 +106,8 @@ std::vector<bench_row> sweep::rows() const {
     for (const auto & [length, rows] : whole_) {
         all.insert(all.end(), rows.begin(), rows.end());
     }
-    const std::vector<bench_row> begun = rows_of_cells();
-    all.insert(all.end(), begun.begin(), begun.end());
+    const std::vector<bench_row> cells = rows_of_cells();
+    all.insert(all.end(), cells.begin(), cells.end());
     return all;
 }
 

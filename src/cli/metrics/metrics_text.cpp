@@ -9,8 +9,6 @@
 namespace tmx {
 namespace {
 
-using nlohmann::json;
-
 // What a label's value may not hold as it is.
 std::string escaped(std::string_view value) {
     std::string text;
@@ -75,20 +73,20 @@ void write_prompts(metrics_writer & out, const prompt_sums & prompts) {
 }
 
 // A number of `from`, 0 where another version of the backend has none.
-double number_of(const json & from, const char * name) {
+double number_of(const nlohmann::json & from, const char * name) {
     const auto found = from.find(name);
     return found != from.end() && found->is_number() ? found->get<double>() : 0;
 }
 
-std::string text_of(const json & from, const char * name) {
+std::string text_of(const nlohmann::json & from, const char * name) {
     const auto found = from.find(name);
     return found != from.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 // An object within `from`; one without members where another version of the backend has none.
-json object_of(const json & from, const char * name) {
+nlohmann::json object_of(const nlohmann::json & from, const char * name) {
     const auto found = from.find(name);
-    return found != from.end() && found->is_object() ? *found : json::object();
+    return found != from.end() && found->is_object() ? *found : nlohmann::json::object();
 }
 
 void write_info(metrics_writer & out, const std::vector<process_counts> & processes) {
@@ -108,7 +106,7 @@ void write_pairs(metrics_writer & out, const std::vector<process_counts> & proce
     out.family("trianglemix_attention_pairs_total", "counter",
                "Query-key pairs of prompts, summed over heads, by what the layer was for its rows.");
     for (const auto & [pid, statistics] : processes) {
-        const json kinds = object_of(statistics, "kind_pairs");
+        const nlohmann::json kinds = object_of(statistics, "kind_pairs");
         for (const auto & [kind, pairs] : kinds.items()) {
             out.value({{"pid", pid}, {"kind", kind}, {"state", "computed"}},
                       number_of(pairs, "kept") + number_of(pairs, "masked"));
@@ -121,16 +119,17 @@ void write_pairs(metrics_writer & out, const std::vector<process_counts> & proce
 void write_members(metrics_writer & out, const std::vector<process_counts> & processes, const char * object,
                    const char * label_name) {
     for (const auto & [pid, statistics] : processes) {
-        const json members = object_of(statistics, object);
+        const nlohmann::json members = object_of(statistics, object);
         for (const auto & [member, count] : members.items()) {
             out.value({{"pid", pid}, {label_name, member}}, number_of(members, member.c_str()));
         }
     }
 }
 
-double product_seconds(const json & statistics) {
+double product_seconds(const nlohmann::json & statistics) {
     double seconds = 0;
-    for (const json & computed : object_of(statistics, "products").value("computed", json::array())) {
+    for (const nlohmann::json & computed :
+         object_of(statistics, "products").value("computed", nlohmann::json::array())) {
         seconds += number_of(computed, "seconds");
     }
     return seconds;

@@ -13,7 +13,7 @@
 namespace tmx {
 namespace {
 
-constexpr int64_t k_answer_tokens = 4096;
+constexpr int64_t k_aime_answer_tokens = 4096;
 
 struct aime_row {
     std::string problem, answer;
@@ -73,7 +73,7 @@ class aime : public eval_task {
                                 row.problem}};
         e.question_at = before.size();
         e.outputs = {row.answer};
-        e.max_new_tokens = k_answer_tokens;
+        e.max_new_tokens = k_aime_answer_tokens;
         e.meta["shots"] = std::to_string(n_examples);
         return e;
     }

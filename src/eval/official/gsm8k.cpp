@@ -12,7 +12,7 @@
 namespace tmx {
 namespace {
 
-constexpr int64_t k_answer_tokens = 400;
+constexpr int64_t k_gsm8k_answer_tokens = 400;
 constexpr int64_t k_few = 8;
 
 struct gsm8k_row {
@@ -69,7 +69,7 @@ class gsm8k : public eval_task {
         e.turns = {{"user", before + "Question: " + row.question + "\nAnswer:"}};
         e.question_at = before.size();
         e.outputs = {row.answer};
-        e.max_new_tokens = k_answer_tokens;
+        e.max_new_tokens = k_gsm8k_answer_tokens;
         e.stops = {"\nQuestion:"};
         e.meta["shots"] = std::to_string(n_examples);
         return e;

@@ -15,7 +15,7 @@
 namespace tmx {
 namespace {
 
-constexpr int64_t k_answer_tokens = 4096;  // of the official runs
+constexpr int64_t k_gsm_infinite_answer_tokens = 4096;  // of the official runs
 constexpr int64_t k_least_op = 2, k_most_op = 30;
 
 struct gsm_row {
@@ -118,7 +118,7 @@ class gsm_infinite_rows : public eval_task {
         e.turns = row.turns;
         e.question_at = row.question_at;
         e.outputs = row.outputs;
-        e.max_new_tokens = k_answer_tokens;
+        e.max_new_tokens = k_gsm_infinite_answer_tokens;
         e.meta["op"] = std::to_string(row.op);
         return e;
     }

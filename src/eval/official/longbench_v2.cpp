@@ -17,7 +17,7 @@ namespace tmx {
 namespace {
 
 constexpr int64_t k_most_tokens = 120'000;  // of a prompt, then its middle is cut
-constexpr int64_t k_answer_tokens = 128;
+constexpr int64_t k_longbench_answer_tokens = 128;
 
 struct v2_row {
     std::string prompt;
@@ -98,7 +98,7 @@ eval_example longbench_v2::make(const example_request & request) const {
     e.turns = {{"user", row.prompt}};
     e.question_at = row.question_at;
     e.outputs = {row.answer};
-    e.max_new_tokens = k_answer_tokens;
+    e.max_new_tokens = k_longbench_answer_tokens;
     if (by_likelihood_) {
         e.answer_prefix = "The correct answer is";
         e.choices = {" (A)", " (B)", " (C)", " (D)"};

@@ -12,8 +12,6 @@
 namespace tmx {
 namespace {
 
-using json = nlohmann::json;
-
 std::ifstream opened(const std::string & path) {
     // Opening a pipe would wait for its writer.
     std::ifstream in;
@@ -33,12 +31,12 @@ void at_row(const std::string & path, const char * unit, int64_t number, const F
         use();
     } catch (const failure & error) {
         throw failure(fmt::format("{}, {} {}: {}", path, unit, number, error.what()));
-    } catch (const json::exception & error) {
+    } catch (const nlohmann::json::exception & error) {
         throw failure(fmt::format("{}, {} {}: {}", path, unit, number, error.what()));
     }
 }
 
-const json & field(const json & row, const char * key) {
+const nlohmann::json & field(const nlohmann::json & row, const char * key) {
     if (!row.is_object() || !row.contains(key)) {
         throw failure(fmt::format("has no \"{}\"", key));
     }
@@ -67,7 +65,7 @@ std::string read_json_lines(const std::string & path, const row_taker & take) {
             continue;
         }
         any = true;
-        at_row(path, "line", number, [&] { take(number, json::parse(line)); });
+        at_row(path, "line", number, [&] { take(number, nlohmann::json::parse(line)); });
     }
     if (!any) {
         throw failure(path + " has no rows");
@@ -78,8 +76,8 @@ std::string read_json_lines(const std::string & path, const row_taker & take) {
 std::string read_json_array(const std::string & path, const row_taker & take) {
     std::ifstream in = opened(path);
     int64_t n_rows = 0;
-    const auto one = [&](int depth, json::parse_event_t event, json & parsed) {
-        if (depth != 1 || event != json::parse_event_t::object_end) {
+    const auto one = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json & parsed) {
+        if (depth != 1 || event != nlohmann::json::parse_event_t::object_end) {
             return true;
         }
         ++n_rows;
@@ -87,10 +85,10 @@ std::string read_json_array(const std::string & path, const row_taker & take) {
         return false;
     };
     try {
-        if (!json::parse(in, one).is_array()) {
+        if (!nlohmann::json::parse(in, one).is_array()) {
             throw failure(path + " is no array of rows");
         }
-    } catch (const json::exception & error) {
+    } catch (const nlohmann::json::exception & error) {
         throw failure(path + ": " + error.what());
     }
     if (n_rows == 0) {
@@ -108,39 +106,39 @@ std::string read_whole_text(const std::string & path) {
     return text;
 }
 
-json read_json_object(const std::string & path) {
+nlohmann::json read_json_object(const std::string & path) {
     std::ifstream in = opened(path);
     try {
-        json object = json::parse(in);
+        nlohmann::json object = nlohmann::json::parse(in);
         if (!object.is_object()) {
             throw failure(path + " is no JSON object");
         }
         return object;
-    } catch (const json::exception & error) {
+    } catch (const nlohmann::json::exception & error) {
         throw failure(path + ": " + error.what());
     }
 }
 
-std::string text_field(const json & row, const char * key) {
-    const json & value = field(row, key);
+std::string text_field(const nlohmann::json & row, const char * key) {
+    const nlohmann::json & value = field(row, key);
     if (!value.is_string()) {
         throw failure(fmt::format("\"{}\" is no text", key));
     }
     return value.get<std::string>();
 }
 
-int64_t whole_field(const json & row, const char * key) {
-    const json & value = field(row, key);
+int64_t whole_field(const nlohmann::json & row, const char * key) {
+    const nlohmann::json & value = field(row, key);
     if (!value.is_number_integer()) {
         throw failure(fmt::format("\"{}\" is no whole number", key));
     }
     return value.get<int64_t>();
 }
 
-std::vector<std::string> texts_field(const json & row, const char * key) {
-    const json & value = field(row, key);
+std::vector<std::string> texts_field(const nlohmann::json & row, const char * key) {
+    const nlohmann::json & value = field(row, key);
     std::vector<std::string> texts;
-    for (const json & one : value) {
+    for (const nlohmann::json & one : value) {
         if (!value.is_array() || !one.is_string()) {
             throw failure(fmt::format("\"{}\" is no list of texts", key));
         }

@@ -106,10 +106,10 @@ following_distance compare_following(const logit_rows & reference, const logit_r
         d.kl_max = std::max(d.kl_max, each.kl);
     }
     d.dp_rms = std::sqrt(squares);
-    constexpr size_t k_parts = 4;
-    for (size_t part = 0; part < k_parts && kls.size() >= k_parts; ++part) {
-        const auto begin = kls.begin() + static_cast<std::ptrdiff_t>(part * kls.size() / k_parts);
-        const auto end = kls.begin() + static_cast<std::ptrdiff_t>((part + 1) * kls.size() / k_parts);
+    constexpr size_t k_quarters = 4;
+    for (size_t quarter = 0; quarter < k_quarters && kls.size() >= k_quarters; ++quarter) {
+        const auto begin = kls.begin() + static_cast<std::ptrdiff_t>(quarter * kls.size() / k_quarters);
+        const auto end = kls.begin() + static_cast<std::ptrdiff_t>((quarter + 1) * kls.size() / k_quarters);
         d.kl_quarters.push_back(std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin));
     }
     d.kl_median = quantile(kls, 0.5);

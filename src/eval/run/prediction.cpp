@@ -2,45 +2,44 @@
 
 namespace tmx {
 
-using json = nlohmann::ordered_json;
-
-json to_json(const prediction & p) {
+nlohmann::ordered_json to_json(const prediction & p) {
     const answered & a = p.answer;
-    json record = {{"kind", "answer"},
-                   {"suite", p.suite},
-                   {"task", p.task},
-                   {"id", p.id},
-                   {"length", p.length},
-                   {"arm", p.arm},
-                   {"arm_identity", p.arm_identity},
-                   {"provenance", p.from},
-                   {"ids_hash", p.ids_hash},
-                   {"n_prompt", p.n_prompt},
-                   {"tail_tokens", p.tail_tokens},
-                   {"sparse_fraction", sparse_fraction(p.n_prompt)},
-                   {"kept_share", a.kept_share},
-                   {"n_planned", a.n_planned},
-                   {"score", p.score.value},
-                   {"found", p.score.found},
-                   {"read", p.score.read},
-                   {"text", a.text},
-                   {"token_ids", a.tokens},
-                   {"stop_reason", a.stop_reason},
-                   {"first_logprob", a.first_logprob},
-                   {"gold_nll", a.n_gold > 0 ? json(a.gold_nll) : json()},
-                   {"n_gold", a.n_gold},
-                   {"prefill_s", a.prefill_seconds},
-                   {"decode_s", a.decode_seconds},
-                   {"wall_s", a.wall_seconds},
-                   {"outputs", p.outputs},
-                   {"meta", p.meta}};
+    nlohmann::ordered_json record = {
+        {"kind", "answer"},
+        {"suite", p.suite},
+        {"task", p.task},
+        {"id", p.id},
+        {"length", p.length},
+        {"arm", p.arm},
+        {"arm_identity", p.arm_identity},
+        {"provenance", p.from},
+        {"ids_hash", p.ids_hash},
+        {"n_prompt", p.n_prompt},
+        {"tail_tokens", p.tail_tokens},
+        {"sparse_fraction", sparse_fraction(p.n_prompt)},
+        {"kept_share", a.kept_share},
+        {"n_planned", a.n_planned},
+        {"score", p.score.value},
+        {"found", p.score.found},
+        {"read", p.score.read},
+        {"text", a.text},
+        {"token_ids", a.tokens},
+        {"stop_reason", a.stop_reason},
+        {"first_logprob", a.first_logprob},
+        {"gold_nll", a.n_gold > 0 ? nlohmann::ordered_json(a.gold_nll) : nlohmann::ordered_json()},
+        {"n_gold", a.n_gold},
+        {"prefill_s", a.prefill_seconds},
+        {"decode_s", a.decode_seconds},
+        {"wall_s", a.wall_seconds},
+        {"outputs", p.outputs},
+        {"meta", p.meta}};
     if (!p.cluster.empty()) {
         record["cluster"] = p.cluster;
     }
     return record;
 }
 
-prediction prediction_of(const json & record) {
+prediction prediction_of(const nlohmann::ordered_json & record) {
     prediction p;
     p.suite = record.at("suite");
     p.task = record.at("task");

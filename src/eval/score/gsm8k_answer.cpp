@@ -7,7 +7,7 @@
 namespace tmx {
 namespace {
 
-constexpr std::string_view k_mark = "#### ";
+constexpr std::string_view k_answer_mark = "#### ";
 constexpr std::string_view k_of_number = "0123456789.,";
 
 std::string_view before_next_question(std::string_view text) {
@@ -26,19 +26,19 @@ std::optional<std::string> number_of(std::string_view text) {
 }  // namespace
 
 std::optional<std::string> gsm8k_gold(std::string_view answer) {
-    const size_t at = answer.rfind(k_mark);
+    const size_t at = answer.rfind(k_answer_mark);
     if (at == std::string_view::npos) {
         return std::nullopt;
     }
-    std::string_view number = answer.substr(at + k_mark.size());
+    std::string_view number = answer.substr(at + k_answer_mark.size());
     number = number.substr(0, number.find_last_not_of(" \t\r\n") + 1);
     return number_of(number);
 }
 
 std::optional<std::string> gsm8k_strict(std::string_view text) {
     text = before_next_question(text);
-    for (size_t at = text.find(k_mark); at != std::string_view::npos; at = text.find(k_mark, at + 1)) {
-        const size_t begin = at + k_mark.size();
+    for (size_t at = text.find(k_answer_mark); at != std::string_view::npos; at = text.find(k_answer_mark, at + 1)) {
+        const size_t begin = at + k_answer_mark.size();
         const size_t digits = begin + (begin < text.size() && text[begin] == '-' ? 1 : 0);
         const size_t end = std::min(text.find_first_not_of(k_of_number, digits), text.size());
         if (end > digits) {

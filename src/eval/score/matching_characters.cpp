@@ -12,7 +12,7 @@ struct block {
     size_t a = 0, b = 0, size = 0;
 };
 
-struct section {
+struct ranges {
     size_t a_begin = 0, a_end = 0, b_begin = 0, b_end = 0;
 };
 
@@ -29,7 +29,7 @@ class block_matcher {
     }
 
     // The longest block in common; of equal ones the first in a, then the first in b.
-    block longest(const section & in) {
+    block longest(const ranges & in) {
         block best{in.a_begin, in.b_begin, 0};
         clear(before_, in);
         for (size_t i = in.a_begin; i < in.a_end; ++i) {
@@ -62,7 +62,7 @@ class block_matcher {
     }
 
   private:
-    static void clear(std::vector<size_t> & sizes, const section & in) {
+    static void clear(std::vector<size_t> & sizes, const ranges & in) {
         std::fill(sizes.begin() + static_cast<std::ptrdiff_t>(in.b_begin),
                   sizes.begin() + static_cast<std::ptrdiff_t>(in.b_end), 0);
     }
@@ -77,9 +77,9 @@ class block_matcher {
 size_t matching_by_blocks(std::u32string_view a, std::u32string_view b) {
     block_matcher matcher(a, b);
     size_t n = 0;
-    std::vector<section> open = {{0, a.size(), 0, b.size()}};
+    std::vector<ranges> open = {{0, a.size(), 0, b.size()}};
     while (!open.empty()) {
-        const section in = open.back();
+        const ranges in = open.back();
         open.pop_back();
         const block found = matcher.longest(in);
         if (found.size == 0) {

@@ -53,10 +53,10 @@ std::string numbered_answer(const std::vector<std::string> & words) {
     return text;
 }
 
-constexpr const char * k_before =
+constexpr const char * k_before_list =
     "Below is a numbered list of words. Some of them come more often than the others. Memorise those that come most "
     "often.\n";
-constexpr const char * k_question = "\nQuestion: which 10 words come most often in the list above?";
+constexpr const char * k_list_question = "\nQuestion: which 10 words come most often in the list above?";
 constexpr const char * k_answer = "Answer: the 10 words that come most often in the list above are:";
 
 class common_words : public ruler_task {
@@ -95,13 +95,13 @@ class common_words : public ruler_task {
         };
         const std::vector<std::string> solved = words_at(0, counts.n_solved);
         const std::string solved_text =
-            k_before + numbered_list(solved, counts.often_solved, order_random(request, "cwe", "solved")) + k_question +
-            "\n" + k_answer + numbered_answer(solved) + "\n\n";
+            k_before_list + numbered_list(solved, counts.often_solved, order_random(request, "cwe", "solved")) +
+            k_list_question + "\n" + k_answer + numbered_answer(solved) + "\n\n";
         return [this, &request, counts, words_at, solved_text](int64_t n_words) {
             const std::vector<std::string> words = words_at(counts.n_solved, static_cast<size_t>(n_words));
             eval_example e = blank(request);
-            set_turn(e, solved_text + k_before,
-                     numbered_list(words, counts.often, order_random(request, "cwe", "order")), k_question);
+            set_turn(e, solved_text + k_before_list,
+                     numbered_list(words, counts.often, order_random(request, "cwe", "order")), k_list_question);
             e.answer_prefix = k_answer;
             e.outputs.assign(words.begin(), words.begin() + k_common);
             e.gold = numbered_answer(words);

@@ -13,7 +13,7 @@
 namespace tmx {
 namespace {
 
-constexpr int64_t k_answer_tokens = 1024;
+constexpr int64_t k_gsm_symbolic_answer_tokens = 1024;
 
 struct variable {
     std::string name;
@@ -102,7 +102,7 @@ eval_example gsm_symbolic::make(const example_request & request) const {
             context += line + "\n";
         }
         eval_example e = blank_example(facts_, request);
-        e.max_new_tokens = k_answer_tokens;
+        e.max_new_tokens = k_gsm_symbolic_answer_tokens;
         const std::string before =
             "Below are assignments of variables, in no order. All of them hold at the same time.\n\n" + context;
         e.turns = {{"user", before + fmt::format("\nWhich variables can be worked out from these assignments, and have "

@@ -13,7 +13,7 @@
 namespace tmx {
 namespace {
 
-constexpr int64_t k_answer_tokens = 1024;
+constexpr int64_t k_gsm_words_answer_tokens = 1024;
 
 class gsm_words : public eval_task {
   public:
@@ -59,7 +59,7 @@ eval_example gsm_words::make(const example_request & request) const {
             before += problem.statements()[i] + "\n";
         }
         eval_example e = blank_example(facts_, request);
-        e.max_new_tokens = k_answer_tokens;
+        e.max_new_tokens = k_gsm_words_answer_tokens;
         e.turns = {{"user", before + fmt::format("\nWhat is {}? Use only what is needed, reason step by step, and end "
                                                  "with a line of \"Answer:\" and the number.",
                                                  problem.question())}};

@@ -9,9 +9,9 @@
 namespace tmx {
 namespace {
 
-constexpr const char * k_onsets[] = {"b", "br", "d", "dr", "f",  "g", "gl", "h", "k",  "kr", "l", "m",
-                                     "n", "p",  "r", "s",  "st", "t", "th", "v", "vr", "w",  "z"};
-constexpr const char * k_vowels[] = {"a", "e", "i", "o", "u", "ei", "au", "ia"};
+constexpr const char * k_name_onsets[] = {"b", "br", "d", "dr", "f",  "g", "gl", "h", "k",  "kr", "l", "m",
+                                          "n", "p",  "r", "s",  "st", "t", "th", "v", "vr", "w",  "z"};
+constexpr const char * k_name_vowels[] = {"a", "e", "i", "o", "u", "ei", "au", "ia"};
 constexpr const char * k_codas[] = {"", "", "n", "l", "r", "m", "s", "nd", "rk"};
 constexpr const char * k_trades[] = {"bookbinder",   "surveyor",  "glassblower", "pharmacist", "organ builder",
                                      "cartographer", "locksmith", "weaver",      "astronomer", "clockmaker"};
@@ -31,8 +31,8 @@ std::string made_name(random_source & random, std::set<std::string> & taken, con
     return draw_new(taken, [&] {
         std::string name;
         for (uint64_t i = 2 + random.below(2); i > 0; --i) {
-            name += random.one_of(k_onsets);
-            name += random.one_of(k_vowels);
+            name += random.one_of(k_name_onsets);
+            name += random.one_of(k_name_vowels);
             name += random.one_of(k_codas);
         }
         name += ending;

@@ -60,7 +60,8 @@ std::string names_of(const chain & c) {
     return text;
 }
 
-constexpr const char * k_before = "Memorise and follow the chain of variable assignments hidden in the text below.\n\n";
+constexpr const char * k_before_chain =
+    "Memorise and follow the chain of variable assignments hidden in the text below.\n\n";
 
 std::string question_about(const chain & c) {
     return fmt::format(
@@ -86,12 +87,12 @@ class variable_tracking : public ruler_task {
         const chain solved = draw_chain(random, 3, taken);
         const chain asked = draw_chain(random, 5, taken);
         const std::string solved_text =
-            k_before + lines_with_chain(solved, k_solved_lines, order_random(request, "vt", "solved")) +
+            k_before_chain + lines_with_chain(solved, k_solved_lines, order_random(request, "vt", "solved")) +
             question_about(solved) + " " + answer_begins(solved) + names_of(solved) + "\n\n";
         return fit_units(request, {2, 0, 25}, [&](int64_t n_lines) {
             eval_example e = blank(request);
-            set_turn(e, solved_text + k_before, lines_with_chain(asked, n_lines, order_random(request, "vt", "places")),
-                     question_about(asked));
+            set_turn(e, solved_text + k_before_chain,
+                     lines_with_chain(asked, n_lines, order_random(request, "vt", "places")), question_about(asked));
             e.answer_prefix = answer_begins(asked);
             e.outputs = asked.names;
             e.gold = names_of(asked);

@@ -24,7 +24,7 @@ static_assert(k_message_name.size() < GGML_MAX_NAME);
 constexpr size_t k_least_saving = 16;  // a code is used if it takes less than this part of the mask
 
 using question = std::array<uint32_t, 4>;
-constexpr uint32_t k_question = 0x3f6b736d;  // "msk?"
+constexpr uint32_t k_question_word = 0x3f6b736d;  // "msk?"
 
 ggml_tensor message_about(const ggml_tensor * mask) {
     ggml_tensor message = *mask;
@@ -66,7 +66,7 @@ known_buffers & known() {
 // A device of ours turns the question's bits around, where any other keeps it as it was written.
 bool ask(ggml_backend_buffer_t buffer, const ggml_tensor * mask, const ggml_backend_buffer_i & theirs) {
     ggml_tensor message = message_about(mask);
-    const question asked = {k_question, 0x54726961, 0x6e676c65, 0x4d697800};
+    const question asked = {k_question_word, 0x54726961, 0x6e676c65, 0x4d697800};
     question answer{};
     theirs.set_tensor(buffer, &message, asked.data(), 0, sizeof(asked));
     theirs.get_tensor(buffer, mask, answer.data(), 0, sizeof(answer));
@@ -127,7 +127,7 @@ void receive_mask(ggml_backend_buffer_t buffer, const ggml_tensor * tensor, cons
     question asked{};
     if (size == sizeof(asked)) {
         std::memcpy(asked.data(), data, sizeof(asked));
-        if (asked[0] == k_question) {
+        if (asked[0] == k_question_word) {
             for (uint32_t & word : asked) {
                 word = ~word;
             }

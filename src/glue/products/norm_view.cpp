@@ -16,7 +16,7 @@ const ggml_tensor * weights_side(const ggml_tensor * op) {
 }
 
 // What a node reads its rows from.
-const ggml_tensor * rows_of(const ggml_tensor * op) {
+const ggml_tensor * rows_source(const ggml_tensor * op) {
     return op->op == GGML_OP_RMS_NORM ? op->src[0] : norm_side(op);
 }
 
@@ -70,7 +70,7 @@ std::optional<norm_decline> why_norm_declined(const ggml_tensor * op, int64_t mi
 }
 
 std::optional<norm_decline> why_norm_impossible(const ggml_tensor * op) {
-    const ggml_tensor * rows = rows_of(op);
+    const ggml_tensor * rows = rows_source(op);
     const bool weighted = op->op == GGML_OP_MUL;
     if (rows->type != GGML_TYPE_F32 || op->type != GGML_TYPE_F32 ||
         (weighted && weights_side(op)->type != GGML_TYPE_F32)) {
@@ -95,7 +95,7 @@ bool multiplied_next(const ggml_cgraph * graph, int index) {
 }
 
 norm_args norm_of(const ggml_tensor * op) {
-    const ggml_tensor * rows = rows_of(op);
+    const ggml_tensor * rows = rows_source(op);
     norm_args args;
     args.rows = static_cast<const float *>(rows->data);
     args.out = static_cast<float *>(op->data);
