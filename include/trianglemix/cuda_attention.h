@@ -129,8 +129,8 @@ class cuda_selector {
     virtual int64_t block_keys() const noexcept { return k_bitmap_keys; }
 
     // What share of the blocks it is expected to keep, 0 to 1; 1 where nobody knows. Dense rows beside selected ones
-    // are cut by it: too large a share leaves the device idle at the end, too small a one cuts more than is needed. With
-    // 1 they are cut as without a selection, so that keeping everything has the same bits.
+    // are cut by it: too large a share leaves the device idle at the end, too small a one cuts more than is needed.
+    // With 1 they are cut as without a selection, so that keeping everything has the same bits.
     virtual double expected_share() const noexcept { return 1; }
 
     // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(), with the
