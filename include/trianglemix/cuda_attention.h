@@ -128,9 +128,9 @@ class cuda_selector {
     // Keys of a block of its bits: k_bitmap_keys or k_fine_keys.
     virtual int64_t block_keys() const noexcept { return k_bitmap_keys; }
 
-    // What share of the blocks it is expected to keep, 0 to 1; 1 where nobody knows. By it the dense rows beside selected
-    // ones are cut: too large a share leaves the device idle at the end, too small a one cuts more than is needed. With
-    // a share of 1 they are cut as without a selection, so that keeping everything has the same bits.
+    // What share of the blocks it is expected to keep, 0 to 1; 1 where nobody knows. Dense rows beside selected ones
+    // are cut by it: too large a share leaves the device idle at the end, too small a one cuts more than is needed.
+    // With 1 they are cut as without a selection, so that keeping everything has the same bits.
     virtual double expected_share() const noexcept { return 1; }
 
     // DEVICE memory that select() needs; counts towards the context's limit. Asked once, by cuda_prepare(), with the

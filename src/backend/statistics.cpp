@@ -278,7 +278,8 @@ bool statistics::idle() const {
     const std::lock_guard lock(mutex_);
     return sums_.ubatches + sums_.cut_graphs + sums_.whole_graphs == 0 && sums_.layers.empty() &&
            sums_.fallbacks.empty() && sums_.passed_on.empty() && sums_.refusal.empty() && sums_.products.empty() &&
-           sums_.norms.nodes + sums_.embeddings.rows == 0 && none(declined_) && none(declined_products_) && none(declined_norms_);
+           sums_.norms.nodes + sums_.embeddings.rows == 0 && none(declined_) && none(declined_products_) &&
+           none(declined_norms_);
 }
 
 all_counts statistics::read() const {

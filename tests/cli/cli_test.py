@@ -382,7 +382,7 @@ class Bench(Case):
         self.check(done, 1, reason)
 
     def test_stock_on_a_gpu_is_the_wrapped_device(self):
-        # The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h).
+        # The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake/fake_gpu.h).
         program = shutil.copy(PROGRAM, self.folder)
         shutil.copy(FAKE_GPU_MODULE, os.path.join(self.folder, "libggml-trianglemix.so"))
         every = {"TRIANGLEMIX_MIN_KEYS": "1"}

@@ -320,7 +320,7 @@ class Mixes(Case):
 
 
 class OnAGpu(Case):
-    """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h)."""
+    """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake/fake_gpu.h)."""
 
     def test_times_come_from_whole_prefills_there(self):
         folder = os.path.join(self.folder, "bin")

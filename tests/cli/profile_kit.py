@@ -48,7 +48,7 @@ class Case(unittest.TestCase):
 
 
 class GpuCase(Case):
-    """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake_gpu.h), which a test
+    """The program takes the library that lies beside it: here the one whose GPU is none (tests/ggml/fake/fake_gpu.h), which a test
     names behind its program."""
 
     def setUp(self):

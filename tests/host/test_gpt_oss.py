@@ -1,7 +1,7 @@
 """A file of gpt-oss's shape with random weights (heads of 64, windows in every other layer, a sink logit for each head): what
 llama.cpp answers, the backend answers, in exact, triangle and dynamic layers.
 
-    test_gpt_oss.py                     a tiny one: on the CPU, and on a GPU that is none (tests/ggml/fake_gpu.h)
+    test_gpt_oss.py                     a tiny one: on the CPU, and on a GPU that is none (tests/ggml/fake/fake_gpu.h)
     test_gpt_oss.py --shape gpt-oss-20b CUDA0 TriangleMix0       the whole shape on a GPU and on the proxy in front of it
 """
 

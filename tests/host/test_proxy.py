@@ -1,5 +1,5 @@
 """Unmodified llama.cpp programs on a proxy device: the module's own registry in front of a GPU that is none (its memory is
-told to be a device's, its kernels are the CPU's; tests/ggml/fake_gpu.h). What is tested is everything around the kernels:
+told to be a device's, its kernels are the CPU's; tests/ggml/fake/fake_gpu.h). What is tested is everything around the kernels:
 devices listed and chosen, inputs found behind the scheduler's copies, graphs cut, several users, contexts, the plan.
 """
 

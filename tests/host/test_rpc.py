@@ -1,4 +1,4 @@
-"""Stock llama.cpp on stock rpc-servers with our devices in them: one in front of a GPU that is none (tests/ggml/fake_gpu.h),
+"""Stock llama.cpp on stock rpc-servers with our devices in them: one in front of a GPU that is none (tests/ggml/fake/fake_gpu.h),
 one in front of the CPU. The main host has nothing of ours.
 """
 

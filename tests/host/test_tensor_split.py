@@ -1,6 +1,6 @@
 """llama.cpp's tensor split (-sm tensor) over our devices: every device has some heads of each layer.
 
-    test_tensor_split.py                                 GPUs that are none (tests/ggml/fake_gpu.h)
+    test_tensor_split.py                                 GPUs that are none (tests/ggml/fake/fake_gpu.h)
     test_tensor_split.py CUDA0,CUDA1 TriangleMix0,TriangleMix1       real ones, and the proxies in front of them
 """
 

@@ -1,4 +1,4 @@
-// The probe on a GPU device of ggml that stands in front of another one, both without hardware (ggml/fake_gpu.h).
+// The probe on a GPU device of ggml that stands in front of another one, both without hardware (ggml/fake/fake_gpu.h).
 #include <gtest/gtest.h>
 
 #include "fake_gpu.h"

@@ -241,8 +241,8 @@ class list_maker {
 
     // Long items first, in steps of a factor 2: the device's end is short. Among items of about the same length those
     // of one key head lie together and later rows come first, so that what runs at a time reads the same keys. How many
-    // of an item's blocks are selected only the device will know; an eighth is assumed: else the dense rows at a chunk's
-    // end would start last, and run alone.
+    // of an item's blocks are selected only the device will know. An eighth is assumed: else the dense rows at a
+    // chunk's end would start last, and run alone.
     void order() {
         constexpr uint64_t k_selected_shift = 3;
         std::vector<std::pair<uint64_t, int32_t>> keys(items_.size());

@@ -5,26 +5,18 @@
 namespace tmx {
 namespace {
 
-// Of what was measured in a layer and saves: the entry of the least damage, and the one that saves most.
-std::vector<lone_choice> careful_and_bold(const planner_result & r, size_t layer, planner_aim aim) {
-    std::vector<size_t> entries;
+// Of what was measured in a layer and saves, the entry of the least damage; k_dense: there is none.
+int32_t careful_entry(const planner_result & r, size_t layer, planner_aim aim) {
+    int32_t best = k_dense;
     for (size_t entry = 0; entry < r.menu.size(); ++entry) {
         const measured_choice & choice = r.choices[layer][entry];
-        if (choice.at_short.measured && saving_of(choice, aim) > 0) {
-            entries.push_back(entry);
+        const bool usable = choice.at_short.measured && saving_of(choice, aim) > 0;
+        if (usable &&
+            (best < 0 || damage_counted(r, layer, entry) < damage_counted(r, layer, static_cast<size_t>(best)))) {
+            best = static_cast<int32_t>(entry);
         }
     }
-    if (entries.empty()) {
-        return {};
-    }
-    const size_t careful = *std::min_element(entries.begin(), entries.end(), [&](size_t a, size_t b) {
-        return damage_counted(r, layer, a) < damage_counted(r, layer, b);
-    });
-    const size_t bold = *std::max_element(entries.begin(), entries.end(), [&](size_t a, size_t b) {
-        return saving_of(r.choices[layer][a], aim) < saving_of(r.choices[layer][b], aim);
-    });
-    return careful == bold ? std::vector<lone_choice>{{layer, careful}}
-                           : std::vector<lone_choice>{{layer, careful}, {layer, bold}};
+    return best;
 }
 
 }  // namespace
@@ -32,9 +24,9 @@ std::vector<lone_choice> careful_and_bold(const planner_result & r, size_t layer
 std::vector<lone_choice> layers_left(const planner_result & r, const combination & c, planner_aim aim) {
     std::vector<lone_choice> list;
     for (size_t layer = 0; layer < r.layers.size(); ++layer) {
-        if (c.entries[layer] < 0) {
-            const std::vector<lone_choice> entries = careful_and_bold(r, layer, aim);
-            list.insert(list.end(), entries.begin(), entries.end());
+        const int32_t entry = c.entries[layer] < 0 ? careful_entry(r, layer, aim) : k_dense;
+        if (entry != k_dense) {
+            list.push_back({layer, static_cast<size_t>(entry)});
         }
     }
     return list;

@@ -13,7 +13,7 @@
 namespace tmx {
 
 // The layers that the combination leaves dense, and in which something was measured that saves; each with what of it
-// does the least damage, and with what saves most, where that is another entry.
+// does the least damage: bolder entries would take as long again to measure, in layers that hardly take that one.
 std::vector<lone_choice> layers_left(const planner_result & r, const combination & c, planner_aim aim);
 
 // Of a layer: heads that may take an entry, those that the start leaves dense. start: its layers, or empty.
