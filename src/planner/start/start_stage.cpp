@@ -79,7 +79,8 @@ class settling {
     }
 
     // What is left keeps the budget, but some of its heads may do more than they are worth. Their KL alone says which,
-    // without the noise that differences in company have.
+    // without the noise that differences in company have. But heads also undo what others do: those stay without which
+    // the answers are further from dense.
     void give_back_harmful() {
         std::vector<unit> & given_back = outcome_.search.given_back;
         const start_plan left = *settings_.start;
@@ -96,7 +97,8 @@ class settling {
         std::vector<unit> all;
         std::set_union(given_back.begin(), given_back.end(), harmful.begin(), harmful.end(), std::back_inserter(all));
         const start_effect effect = effect_of(all);
-        const bool good = effect.first_kl <= settings_.budget() && held_out_kl(all) <= settings_.budget();
+        const bool good =
+            effect.first_kl < outcome_.search.after.first_kl && held_out_kl(all) <= held_out_kl(given_back);
         outcome_.search.tried.push_back({all, effect});
         if (good) {
             given_back = all;
