@@ -30,10 +30,6 @@ int32_t number_of(const rule_of_heads & wanted, std::vector<rule_of_heads> & kno
 
 using numbering = std::function<int32_t(const rule_of_heads & heads)>;  // of rules, in the plan
 
-bool dense_at(const layer_plan & start, size_t head) {
-    return start.dense_head.empty() ? start.kind == layer_kind::dense : start.dense_head[head] != 0;
-}
-
 int64_t own_window(const menu_entry & entry, int64_t n_window) {
     return entry.n_window > 0 && entry.n_window != n_window ? entry.n_window : -1;
 }
@@ -134,6 +130,10 @@ std::string text_of(const layer_mix & mix, std::span<const menu_entry> menu) {
         }
     }
     return text.empty() ? "dense" : text;
+}
+
+bool dense_at(const layer_plan & start, size_t head) {
+    return start.dense_head.empty() ? start.kind == layer_kind::dense : start.dense_head[head] != 0;
 }
 
 plan plan_of_mix(const layer_mix & mix, std::span<const menu_entry> menu, const model_shape & model,

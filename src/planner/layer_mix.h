@@ -29,6 +29,9 @@ using layer_mix = std::vector<layer_entry>;  // [n_layer]
 // These layers take the entry, all others are dense.
 layer_mix mix_of(int32_t n_layer, std::span<const int32_t> layers, int32_t entry);
 
+// Whether a head is left to the entries by what its layer is at the start.
+bool dense_at(const layer_plan & start, size_t head);
+
 // The same mix gives the same text: "triangle 0-3,7; stride:stride=10 8-9 heads 4:0,2;5:1", in the menu's order;
 // "dense".
 std::string text_of(const layer_mix & mix, std::span<const menu_entry> menu);

@@ -146,7 +146,7 @@ class list_maker {
 
     void add_item(const item_place & place, const item_walk & walk, int32_t job = k_no_job) {
         result_.n_key_tiles += walk.tile_end;
-        (job == k_no_job ? known_tiles_ : selected_tiles_) += walk.tile_end;
+        selected_tiles_ += job == k_no_job ? 0 : walk.tile_end;
         items_.push_back({place, walk, job});
     }
 
@@ -213,7 +213,8 @@ class list_maker {
     // last parts to finish leave few blocks idle; parts below 8 tiles would spend their time on combining.
     void split_long_items() {
         const auto selected_tiles = static_cast<int64_t>(selected_share_ * static_cast<double>(selected_tiles_));
-        const int64_t share = (known_tiles_ + selected_tiles) / (int64_t{4} * config_.n_slots);
+        const int64_t n_tiles_expected = result_.n_key_tiles - selected_tiles_ + selected_tiles;
+        const int64_t share = n_tiles_expected / (int64_t{4} * config_.n_slots);
         const int32_t longest = static_cast<int32_t>(larger(8, share));
         std::vector<made_item> cut;
         cut.reserve(items_.size());
@@ -303,8 +304,7 @@ class list_maker {
     int64_t block_keys_;
     double selected_share_;
     std::vector<made_item> items_;
-    int64_t known_tiles_ = 0;     // of all items
-    int64_t selected_tiles_ = 0;  // at most
+    int64_t selected_tiles_ = 0;  // of n_key_tiles
     int32_t n_segments_ = 0;      // added
     std::vector<int32_t> jobs_;   // of each item, once they are ordered
     work_list result_;

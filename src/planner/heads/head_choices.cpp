@@ -36,9 +36,7 @@ std::vector<unit> free_heads(int32_t layer, int32_t n_head, const std::vector<la
     std::vector<unit> heads;
     const layer_plan at_start = start.empty() ? layer_plan() : start[static_cast<size_t>(layer)];
     for (int32_t head = 0; head < n_head; ++head) {
-        const bool dense = at_start.kind == layer_kind::dense ||
-                           (!at_start.dense_head.empty() && at_start.dense_head[static_cast<size_t>(head)] != 0);
-        if (dense) {
+        if (dense_at(at_start, static_cast<size_t>(head))) {
             heads.push_back({layer, head});
         }
     }
